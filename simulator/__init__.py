@@ -1,0 +1,1 @@
+"""A small simulated mountain range with known lakes."""

@@ -1,0 +1,1 @@
+"""Everything that persists: lake history in PostGIS, masks in a Zarr cube."""

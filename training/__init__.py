@@ -1,0 +1,1 @@
+"""The model rebuilt from labels and scenes."""
