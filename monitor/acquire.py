@@ -1,0 +1,256 @@
+"""From a frozen scene list to a stack on a tile's pixels: one late-summer composite, one radar scene, the DEM.
+
+Everything is read onto the global grid in blocks that do not depend on the tile, so that a pixel has the
+same value whichever tile asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from scipy import ndimage
+
+from monitor.catalog import S1_BANDS, S2_BANDS, CatalogProfile, sign
+from monitor.errors import AssetError
+from monitor.grid import Tile, geobox_at
+from monitor.scenes import Scene, SceneList
+
+Floats = NDArray[np.float32]
+
+#: reading blocks of the global grid, pixels; GDAL's approximations then cannot differ between tiles
+BLOCK = 256
+#: pixels read around the stack, so that filters see the same neighbours in every tile
+MARGIN = 32
+#: Sen2Cor scene classes (ESA L2A Algorithm Theoretical Basis Document)
+NO_DATA, SATURATED, TERRAIN_SHADOW, CLOUD_SHADOW, SNOW = 0, 1, 2, 3, 11
+CLOUDS = (8, 9, 10)
+#: Sen2Cor's cloud edges are a few pixels too tight; its shadows count only this near a cloud
+CLOUD_GROWTH = 4
+SHADOW_REACH = 30
+#: equivalent number of looks of an IW ground-range product (Sentinel-1 product definition), for the Lee filter
+LOOKS = 4.4
+READ_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What the segmenter sees of one tile and season, on `geobox`, halo included."""
+
+    geobox: GeoBox
+    #: (12, H, W) reflectance x 10000, NaN where no date is clear
+    optical: Floats
+    #: (2, H, W) VV, VH in dB, NaN where there is none
+    radar: Floats
+    #: (H, W) metres above EGM2008
+    dem: Floats
+    #: (H, W) day of the chosen date, 0 where none
+    day_of_year: NDArray[np.int16]
+    #: (H, W) bool: cloud in every date that saw the pixel
+    cloud: NDArray[np.bool_]
+    #: (H, W) bool: snow, ice or frozen in the chosen date, by the catalogue's scene classes
+    snow: NDArray[np.bool_]
+    #: (H, W) bool: terrain shadow in the chosen date
+    shadow: NDArray[np.bool_]
+
+
+def acquire(scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int) -> Stack:
+    """Read the stack of `tile` with `halo` more pixels on every side.
+
+    Raises:
+        AssetError: a file that cannot be read; it names item, asset and address.
+    """
+    reach = halo + MARGIN
+    side = tile.size + 2 * reach
+    geobox = geobox_at(tile.epsg, tile.row - reach, tile.col - reach, (side, side))
+    composite = _composite(scenes.optical, profile, geobox)
+    radar = _radar(scenes.radar, profile, geobox)
+    dem = _dem(scenes.dem, profile, geobox)
+    inner = np.s_[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return Stack(
+        geobox=tile.geobox(halo),
+        radar=radar[inner],
+        dem=dem[inner],
+        **{name: layer[inner] for name, layer in composite.items()},
+    )
+
+
+def _composite(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> dict[str, NDArray[Any]]:
+    """The best clear look at every pixel: an unfrozen date before a frozen one, a clearer date first."""
+    shape = geobox.shape
+    optical = np.full((len(S2_BANDS), *shape), np.nan, np.float32)
+    day = np.zeros(shape, np.int16)
+    cloud, snow, shadow = (np.zeros(shape, bool) for _ in range(3))
+    for scene in scenes:
+        reflectance, classes = _read_optical(scene, profile, geobox)
+        seen = np.isfinite(reflectance).all(axis=0)
+        hidden = masked(classes) if classes is not None else np.zeros(shape, bool)
+        frozen = classes == SNOW if classes is not None else np.zeros(shape, bool)
+        cloud |= seen & hidden
+        better = seen & ~hidden & ((day == 0) | (snow & ~frozen))
+        np.copyto(optical, reflectance, where=better)
+        day[better] = scene.day_of_year
+        snow[better] = frozen[better]
+        shadow[better] = (classes == TERRAIN_SHADOW)[better] if classes is not None else False
+        if (day > 0).all() and not snow.any():
+            break
+    cloud &= day == 0
+    return {"optical": optical, "day_of_year": day, "cloud": cloud, "snow": snow, "shadow": shadow}
+
+
+def masked(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels that scene classes (H, W) say not to use: cloud and its edge, shadow beside cloud, no data.
+
+    Class 3 far from any cloud is kept: Sen2Cor puts dark lakes there.
+    """
+    clouds = np.isin(classes, CLOUDS)
+    distance = (
+        ndimage.distance_transform_edt(~clouds) if clouds.any() else np.full(classes.shape, np.inf)
+    )
+    beside = (classes == CLOUD_SHADOW) & (distance <= SHADOW_REACH)
+    return (distance <= CLOUD_GROWTH) | beside | np.isin(classes, (NO_DATA, SATURATED))
+
+
+def _read_optical(
+    scene: Scene, profile: CatalogProfile, geobox: GeoBox
+) -> tuple[Floats, NDArray[np.uint8] | None]:
+    """Reflectance x 10000 (12, H, W), NaN where the scene has none, and scene classes (H, W) or None."""
+    optical = profile.optical
+    keys = {band: optical.bands[band] for band in S2_BANDS}
+    numbers = _read(scene, keys, profile, geobox, "bilinear", "float32", optical.nodata)
+    reflectance = np.stack([numbers[band] for band in S2_BANDS])
+    reflectance *= np.float32(scene.scale)
+    reflectance += np.float32(scene.offset)
+    # a dark pixel may fall below zero once the offset is gone; the sensor's floor is zero
+    np.maximum(reflectance, 0, out=reflectance)
+    reflectance[:, ~np.isfinite(reflectance).all(axis=0)] = np.nan
+    if optical.scene_classes is None:
+        return reflectance, None
+    classes = _read(scene, {"SCL": optical.scene_classes}, profile, geobox, "nearest", "uint8", 0)
+    return reflectance, classes["SCL"]
+
+
+def _radar(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Floats:
+    """Backscatter (2, H, W) in dB: each pixel from the first scene that has it, speckle filtered."""
+    power = np.full((len(S1_BANDS), *geobox.shape), np.nan, np.float32)
+    for scene in scenes:
+        keys = {band: profile.radar.bands[band] for band in S1_BANDS}  # type: ignore[index]
+        read = _read(scene, keys, profile, geobox, "bilinear", "float32", profile.radar.nodata)
+        values = np.stack([read[band] for band in S1_BANDS])
+        if profile.radar.unit == "decibel":
+            values = np.power(10, values / 10, dtype=np.float32)
+        values[:, ~(np.isfinite(values) & (values > 0)).all(axis=0)] = np.nan
+        filtered = np.stack([lee(band) for band in values])
+        np.copyto(power, filtered, where=np.isnan(power))
+        if np.isfinite(power).all():
+            break
+    return 10 * np.log10(power)
+
+
+def lee(power: Floats, size: int = 5, looks: float = LOOKS) -> Floats:
+    """Speckle filter of Lee (1980), multiplicative noise, `size` x `size` window; NaN stays where it is.
+
+    Args:
+        power: backscatter in linear power (H, W).
+    """
+    valid = np.isfinite(power)
+    filled = np.where(valid, power, 0).astype(np.float64)
+    share = ndimage.uniform_filter(valid.astype(np.float64), size, mode="constant")
+    share = np.maximum(share, 1e-9)
+    mean = ndimage.uniform_filter(filled, size, mode="constant") / share
+    variance = np.maximum(ndimage.uniform_filter(filled**2, size, mode="constant") / share - mean**2, 0)
+    noise = mean**2 / looks
+    gain = np.clip((variance - noise) / np.maximum(variance, 1e-30) / (1 + 1 / looks), 0, 1)
+    smooth = mean + gain * (filled - mean)
+    return np.where(valid, smooth, np.nan).astype(np.float32)
+
+
+def _dem(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Floats:
+    """Elevation (H, W): each pixel from the first DEM tile that has it."""
+    dem = np.full(geobox.shape, np.nan, np.float32)
+    for scene in scenes:
+        read = _read(scene, {"dem": profile.dem.band}, profile, geobox, "bilinear", "float32", profile.dem.nodata)
+        np.copyto(dem, read["dem"], where=np.isnan(dem))
+    dem[np.abs(dem) >= 32000] = np.nan
+    return dem
+
+
+def _read(
+    scene: Scene,
+    keys: dict[str, str],
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    resampling: str,
+    dtype: str,
+    nodata: float | None,
+) -> dict[str, NDArray[Any]]:
+    """Bands of one item on `geobox`: float bands with NaN for no data, integer ones with `nodata`."""
+    import rasterio.errors
+
+    try:
+        return _load(scene, keys, profile, geobox, resampling, dtype, nodata)
+    except (rasterio.errors.RasterioError, OSError) as error:
+        raise _blame(scene, keys, profile, geobox, nodata, error) from error
+
+
+def _blame(
+    scene: Scene, keys: dict[str, str], profile: CatalogProfile, geobox: GeoBox, nodata: float | None, cause: Exception
+) -> AssetError:
+    """The error that names which of the item's files is at fault: the first that cannot be read alone."""
+    import rasterio.errors
+
+    for band, key in keys.items():
+        try:
+            _load(scene, {band: key}, profile, geobox, "nearest", "float32", nodata)
+        except (rasterio.errors.RasterioError, OSError) as error:
+            asset = key.split(".", maxsplit=1)[0]
+            return AssetError(scene.id, asset, scene.item["assets"][asset]["href"], str(error))
+    return AssetError(scene.id, ", ".join(keys.values()), "(each readable when asked again)", str(cause))
+
+
+def _load(
+    scene: Scene,
+    keys: dict[str, str],
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    resampling: str,
+    dtype: str,
+    nodata: float | None,
+) -> dict[str, NDArray[Any]]:
+    import odc.stac
+    import pystac
+
+    item = pystac.Item.from_dict(scene.item)
+    aligned, window = _aligned(geobox)
+    band_config: dict[str, Any] = {"data_type": dtype}
+    if nodata is not None:
+        band_config["nodata"] = nodata
+    dataset = odc.stac.load(
+        [item],
+        bands=list(keys.values()),
+        geobox=aligned,
+        chunks={"y": BLOCK, "x": BLOCK},
+        resampling=resampling,
+        dtype=dtype,
+        stac_cfg={scene.collection: {"assets": {"*": band_config}}},
+        patch_url=lambda href: sign(href, profile),
+        fail_on_error=True,
+    ).compute(scheduler="threads", num_workers=READ_THREADS)
+    return {band: dataset[key].values[0][window] for band, key in keys.items()}
+
+
+def _aligned(geobox: GeoBox) -> tuple[GeoBox, tuple[slice, slice]]:
+    """The smallest box of whole reading blocks around `geobox`, and where `geobox` lies in it."""
+    epsg = int(geobox.crs.epsg)
+    left, top = geobox.affine.c, geobox.affine.f
+    col, row = round(left / 10), round((10_000_000 - top) / 10)
+    height, width = geobox.shape
+    first_row, first_col = row // BLOCK * BLOCK, col // BLOCK * BLOCK
+    rows = -(-(row + height - first_row) // BLOCK) * BLOCK
+    cols = -(-(col + width - first_col) // BLOCK) * BLOCK
+    inside = np.s_[row - first_row : row - first_row + height, col - first_col : col - first_col + width]
+    return geobox_at(epsg, first_row, first_col, (rows, cols)), inside

@@ -1,0 +1,212 @@
+"""Catalogues: what each one really serves, and how its items are found.
+
+A catalogue's habits (names, units, offsets, signing) are written in one YAML file, its profile; nothing
+else in the system knows them.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from monitor.errors import MonitorError, RefusedError
+
+if TYPE_CHECKING:
+    import pystac
+
+S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+S1_BANDS = ("VV", "VH")
+PROFILES = Path(__file__).parents[1] / "config" / "catalogs"
+BBox = tuple[float, float, float, float]
+
+
+class _Profile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OpticalProfile(_Profile):
+    """Sentinel-2 L2A: `offset` says how its +1000 is recognised."""
+
+    collection: str
+    #: baseline: 04.00 and later carry it; raster:bands: the item's own offset; none: already removed
+    offset: Literal["baseline", "raster:bands", "none"]
+    #: asset of the scene classification; null where the catalogue has none, and cloud stays unknown
+    scene_classes: str | None
+    #: band name to asset key, or "asset.N" for the N-th band of a file
+    bands: dict[str, str]
+    dtype: str
+    nodata: float
+
+    @model_validator(mode="after")
+    def _all_bands(self) -> OpticalProfile:
+        if missing := [band for band in S2_BANDS if band not in self.bands]:
+            raise ValueError(f"bands lacks {', '.join(missing)}")
+        return self
+
+
+class RadarProfile(_Profile):
+    """Sentinel-1: terrain-corrected gamma0 (`rtc`) or ground range (`grd`), linear power or decibel."""
+
+    collection: str
+    kind: Literal["rtc", "grd"]
+    unit: Literal["power", "decibel"]
+    bands: dict[Literal["VV", "VH"], str]
+    nodata: float
+
+
+class DemProfile(_Profile):
+    collection: str
+    band: str
+    nodata: float | None = None
+
+
+class CatalogProfile(_Profile):
+    """What one catalogue serves; read from `config/catalogs/NAME.yaml`."""
+
+    #: address of its STAC API; none where items only ever lie in a folder
+    url: str | None = None
+    signing: Literal["none", "planetary-computer"] = "none"
+    optical: OpticalProfile
+    radar: RadarProfile
+    dem: DemProfile
+
+
+def read_profile(name: str, base: Path) -> CatalogProfile:
+    """The profile called `name` in config/catalogs, or the YAML file of that path (relative to `base`).
+
+    Raises:
+        RefusedError: no such profile, or a key that is wrong.
+    """
+    path = PROFILES / f"{name}.yaml"
+    if not path.exists():
+        path = base / name
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
+        raise RefusedError(f"catalog.profile: no profile {name!r}; known: {known}, or the path of a YAML file")
+    try:
+        return CatalogProfile.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise RefusedError(f"{path}: {error}") from error
+
+
+class Catalog(Protocol):
+    """Where items are found."""
+
+    def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
+        """Items of `collection` that touch `bbox` (W, S, E, N) and were taken on `start` to `end`."""
+        ...
+
+    def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
+        """Items of a collection without seasons (a DEM)."""
+        ...
+
+
+class FolderCatalog:
+    """STAC items lying as JSON files below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise RefusedError(f"catalog.location: there is no folder {folder}")
+        self.folder = folder
+
+    def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
+        return [
+            item
+            for item in self.always(collection, bbox)
+            if item.datetime is not None and start <= item.datetime.date() <= end
+        ]
+
+    def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
+        west, south, east, north = bbox
+        return [
+            item
+            for item in _items_below(self.folder)
+            if item.collection_id == collection
+            and item.bbox is not None
+            and item.bbox[0] < east
+            and item.bbox[2] > west
+            and item.bbox[1] < north
+            and item.bbox[3] > south
+        ]
+
+
+@lru_cache(maxsize=8)
+def _items_below(folder: Path) -> tuple[pystac.Item, ...]:
+    import pystac
+
+    items = []
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise MonitorError(f"{path} is not JSON: {error}; mend or remove the file") from error
+        if content.get("type") == "Feature" and "stac_version" in content:
+            item = pystac.Item.from_dict(content)
+            item.set_self_href(str(path))
+            item.make_asset_hrefs_absolute()
+            items.append(item)
+    return tuple(items)
+
+
+class ApiCatalog:
+    """A STAC API; 429 and 5xx answers are retried with back-off."""
+
+    def __init__(self, url: str) -> None:
+        from pystac_client import Client
+        from pystac_client.stac_api_io import StacApiIO
+        from urllib3 import Retry
+
+        retry = Retry(
+            total=6, backoff_factor=1.0, status_forcelist=[429, 500, 502, 503, 504], allowed_methods=None
+        )
+        try:
+            self._client = Client.open(url, stac_io=StacApiIO(max_retries=retry))
+        except Exception as error:  # the client's errors have no common base
+            raise MonitorError(f"the catalogue {url} does not answer: {error}; try again later") from error
+        self.url = url
+
+    def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
+        return self._items(collections=[collection], bbox=bbox, datetime=f"{start}/{end}")
+
+    def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
+        return self._items(collections=[collection], bbox=bbox)
+
+    def _items(self, **query: Any) -> list[pystac.Item]:
+        from pystac_client.exceptions import APIError
+
+        try:
+            return sorted(self._client.search(**query).items(), key=lambda item: item.id)
+        except APIError as error:
+            raise MonitorError(f"{self.url}: the search {query} failed: {error}; try again later") from error
+
+
+def open_catalog(profile: CatalogProfile, location: Path | None) -> Catalog:
+    """The items at `location` (a folder laid out like the profile's catalogue), else the profile's API."""
+    if location is not None:
+        return FolderCatalog(location)
+    if not profile.url:
+        raise RefusedError("catalog.location: this profile has no url, so a folder of STAC items is needed")
+    return ApiCatalog(profile.url)
+
+
+def sign(href: str, profile: CatalogProfile) -> str:
+    """`href` as it can be read now: signed when read, so that no signature outlives its time."""
+    if profile.signing == "planetary-computer":
+        import planetary_computer
+
+        return str(planetary_computer.sign_url(href))
+    return href
+
+
+def taken(item: pystac.Item) -> datetime:
+    """When the item was taken (UTC); items without a datetime use the start of their range."""
+    moment = item.datetime or item.common_metadata.start_datetime
+    if moment is None:
+        raise MonitorError(f"{item.id} has neither datetime nor start_datetime; the catalogue is at fault")
+    return moment

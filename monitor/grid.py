@@ -1,0 +1,109 @@
+"""The global 10 m grid: every UTM zone is one raster, cut into square tiles.
+
+Rows and columns count 10 m pixels of a zone from easting 0, northing 10,000 km, so that a pixel has one
+address whatever region, tile or window asks for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from shapely.geometry.base import BaseGeometry
+
+PIXEL = 10.0
+NORTHING_ORIGIN = 10_000_000.0
+WGS84 = 4326
+
+
+@dataclass(frozen=True, order=True)
+class Tile:
+    """A square of the global grid: `size` pixels from global pixel (`row`, `col`) of zone `epsg`."""
+
+    epsg: int
+    size: int
+    row: int
+    col: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.epsg}_{self.size}_{self.row // self.size:04d}_{self.col // self.size:04d}"
+
+    def geobox(self, halo: int = 0) -> GeoBox:
+        """GeoBox of the tile with `halo` more pixels on every side."""
+        side = self.size + 2 * halo
+        return geobox_at(self.epsg, self.row - halo, self.col - halo, (side, side))
+
+    def footprint(self) -> BaseGeometry:
+        """Outline in EPSG:4326."""
+        left, top = self.col * PIXEL, NORTHING_ORIGIN - self.row * PIXEL
+        side = self.size * PIXEL
+        # a UTM edge is curved in degrees: a vertex every eighth of a side keeps it within a pixel
+        square = shapely.segmentize(shapely.box(left, top - side, left + side, top), side / 8)
+        return reproject(square, self.epsg, WGS84)
+
+
+def geobox_at(epsg: int, row: int, col: int, shape: tuple[int, int]) -> GeoBox:
+    """GeoBox of `shape` (rows, columns) whose upper-left pixel is global pixel (`row`, `col`)."""
+    affine = Affine(PIXEL, 0, col * PIXEL, 0, -PIXEL, NORTHING_ORIGIN - row * PIXEL)
+    return GeoBox(shape, affine, f"EPSG:{epsg}")
+
+
+def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
+    """Tiles that touch `area` (EPSG:4326), each UTM zone serving its own six degrees of longitude.
+
+    A tile reaches past its zone's last meridian, so what lies on a border is seen whole from one side
+    or overlaps from both, and is joined when lakes are drawn (`vectorise`).
+    """
+    tiles: list[Tile] = []
+    west, south, east, north = area.bounds
+    for zone in range(int((west + 180) // 6) + 1, int((east + 180) // 6) + 2):
+        for hemisphere, low, high in ((600, 0.0, 84.0), (700, -80.0, 0.0)):
+            if north <= low and not (low == 0 and north == 0) or south >= high:
+                continue
+            strip = shapely.box(zone * 6 - 186, max(low, south), zone * 6 - 180, min(high, north))
+            part = shapely.intersection(area, strip)
+            if shapely.area(part) > 0:
+                tiles += _tiles_of_zone(part, 32000 + hemisphere + zone, size)
+    return sorted(tiles)
+
+
+def _tiles_of_zone(area: BaseGeometry, epsg: int, size: int) -> list[Tile]:
+    utm = reproject(shapely.segmentize(area, 0.1), WGS84, epsg)
+    # a millimetre inwards: an area cut along tile borders must not claim the neighbours it touches
+    utm = utm.buffer(-1e-3)
+    left, bottom, right, top = utm.bounds
+    side = size * PIXEL
+    rows = range(int((NORTHING_ORIGIN - top) // side), int((NORTHING_ORIGIN - bottom) // side) + 1)
+    cols = range(int(left // side), int(right // side) + 1)
+    shapely.prepare(utm)
+    return [
+        Tile(epsg, size, row * size, col * size)
+        for row in rows
+        for col in cols
+        if utm.intersects(
+            shapely.box(
+                col * side, NORTHING_ORIGIN - (row + 1) * side, (col + 1) * side, NORTHING_ORIGIN - row * side
+            )
+        )
+    ]
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: int, target: int) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
+    """`geometry` from EPSG `source` to EPSG `target`, vertex by vertex (x, y order)."""
+    transformer = _transformer(source, target)
+
+    def move(points: np.ndarray) -> np.ndarray:
+        return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+    return shapely.transform(geometry, move)

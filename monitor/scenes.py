@@ -1,0 +1,223 @@
+"""From a catalogue to a frozen list of scenes: what will be read, in which order, and why not the rest.
+
+The list is chosen once for a region and a season, so that every tile ranks the same dates alike and a
+pixel's composite does not depend on the tile that computed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import shapely
+from shapely.geometry import shape
+
+from monitor.catalog import S1_BANDS, Catalog, CatalogProfile, OpticalProfile, taken
+
+if TYPE_CHECKING:
+    import pystac
+    from shapely.geometry.base import BaseGeometry
+
+#: the first processing baseline whose digital numbers carry +1000
+OFFSET_BASELINE = 4.0
+#: best optical dates kept for each MGRS tile (or footprint, where the catalogue names no tile)
+DATES_KEPT = 4
+RADAR_WINDOW = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One item that will be read."""
+
+    id: str
+    collection: str
+    datetime: datetime
+    #: STAC item with absolute addresses; unsigned
+    item: dict[str, Any] = field(compare=False, repr=False)
+    platform: str = ""
+    baseline: str = ""
+    relative_orbit: int | None = None
+    orbit_state: str = ""
+    cloud_cover: float | None = None
+    #: added to every digital number to give reflectance x 10000
+    offset: float = 0.0
+    #: reflectance x 10000 per digital number
+    scale: float = 1.0
+
+    @property
+    def day_of_year(self) -> int:
+        return self.datetime.timetuple().tm_yday
+
+    @property
+    def footprint(self) -> BaseGeometry:
+        return shape(self.item["geometry"])
+
+
+@dataclass(frozen=True)
+class SceneList:
+    """The frozen list: best first; `refused` says why other items were not used."""
+
+    optical: tuple[Scene, ...]
+    radar: tuple[Scene, ...]
+    dem: tuple[Scene, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+    def over(self, area: BaseGeometry) -> SceneList:
+        """The scenes that touch `area` (EPSG:4326), in the same order."""
+
+        def touching(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
+            return tuple(scene for scene in scenes if shapely.intersects(scene.footprint, area))
+
+        return replace(
+            self, optical=touching(self.optical), radar=touching(self.radar), dem=touching(self.dem)
+        )
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Ids with baselines, in order: what makes two runs the same run."""
+        return tuple(f"{s.collection}/{s.id}/{s.baseline}" for s in (*self.optical, *self.radar, *self.dem))
+
+
+def freeze(
+    catalog: Catalog, profile: CatalogProfile, area: BaseGeometry, start: date, end: date
+) -> SceneList:
+    """Choose the scenes of a region (`area`, EPSG:4326) between `start` and `end`, both included."""
+    bbox = area.bounds
+    optical, refused = choose_optical(
+        catalog.search(profile.optical.collection, bbox, start, end), profile.optical
+    )
+    window = (start - RADAR_WINDOW, end + RADAR_WINDOW)
+    radar, radar_refused = choose_radar(
+        catalog.search(profile.radar.collection, bbox, *window), profile, optical
+    )
+    dem = tuple(
+        _scene(item, datetime(1970, 1, 1, tzinfo=UTC)) for item in catalog.always(profile.dem.collection, bbox)
+    )
+    return SceneList(optical, radar, dem, (*refused, *radar_refused))
+
+
+def choose_optical(
+    items: Iterable[pystac.Item], profile: OpticalProfile
+) -> tuple[tuple[Scene, ...], tuple[tuple[str, str], ...]]:
+    """Sentinel-2 scenes, clearest first by the item's own cloud cover, then oldest, then by id.
+
+    One acquisition that stands there in two baselines is taken in the newest; a scene whose offset cannot
+    be decided, or that lacks a band, is refused with its reason.
+    """
+    refused: list[tuple[str, str]] = []
+    newest: dict[tuple[str, datetime], Scene] = {}
+    for item in items:
+        scene = optical_scene(item, profile)
+        if isinstance(scene, str):
+            refused.append((item.id, scene))
+            continue
+        place = (_place(item), scene.datetime)
+        other = newest.get(place)
+        if other is None or (scene.baseline, scene.id) > (other.baseline, other.id):
+            newest[place], dropped = scene, other
+        else:
+            dropped = scene
+        if dropped is not None:
+            refused.append((dropped.id, f"the same acquisition in a newer baseline: {newest[place].id}"))
+    ranked = sorted(
+        newest.items(), key=lambda entry: (entry[1].cloud_cover or 0.0, entry[1].datetime, entry[1].id)
+    )
+    kept: dict[str, list[Scene]] = {}
+    for (place_name, _), scene in ranked:
+        dates = kept.setdefault(place_name, [])
+        if len(dates) < DATES_KEPT:
+            dates.append(scene)
+        else:
+            refused.append((scene.id, f"{DATES_KEPT} clearer dates of the same place are used"))
+    used = {scene.id for dates in kept.values() for scene in dates}
+    return tuple(scene for _, scene in ranked if scene.id in used), tuple(refused)
+
+
+def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
+    """The scene with its offset decided, or the reason why it is refused."""
+    wanted = [*profile.bands.values(), *([profile.scene_classes] if profile.scene_classes else [])]
+    if missing := sorted({asset for key in wanted if (asset := key.split(".")[0]) not in item.assets}):
+        return f"lacks the asset {', '.join(missing)}"
+    baseline = str(item.properties.get("s2:processing_baseline", ""))
+    offset, scale = 0.0, 1.0
+    if profile.offset == "baseline":
+        try:
+            offset = -1000.0 if float(baseline) >= OFFSET_BASELINE else 0.0
+        except ValueError:
+            return f"unknown processing baseline {baseline!r}: whether it carries the +1000 offset is unknown"
+    elif profile.offset == "raster:bands":
+        declared = _declared_offset(item, profile)
+        if isinstance(declared, str):
+            return declared
+        offset, scale = declared
+    return replace(_scene(item), baseline=baseline, offset=offset, scale=scale)
+
+
+def _declared_offset(item: pystac.Item, profile: OpticalProfile) -> tuple[float, float] | str:
+    """Offset and scale in reflectance x 10000, as the item's raster:bands declare them for every band."""
+    declared: set[tuple[float, float]] = set()
+    for key in profile.bands.values():
+        asset, _, index = key.partition(".")
+        bands = item.assets[asset].extra_fields.get("raster:bands", [])
+        position = int(index or 1) - 1
+        if position >= len(bands) or not {"scale", "offset"} <= set(bands[position]):
+            return f"asset {asset} declares no scale and offset for band {position + 1} in raster:bands"
+        declared.add((bands[position]["offset"] * 1e4, bands[position]["scale"] * 1e4))
+    if len(declared) > 1:
+        return f"its bands declare different offsets: {sorted(declared)}"
+    return declared.pop()
+
+
+def choose_radar(
+    items: Iterable[pystac.Item], profile: CatalogProfile, optical: tuple[Scene, ...]
+) -> tuple[tuple[Scene, ...], tuple[tuple[str, str], ...]]:
+    """Sentinel-1 scenes of one pass direction, nearest in time to the best optical date first."""
+    refused: list[tuple[str, str]] = []
+    scenes: list[Scene] = []
+    for item in items:
+        if missing := [b for b in S1_BANDS if profile.radar.bands[b].split(".")[0] not in item.assets]:
+            refused.append((item.id, f"lacks the polarisation {', '.join(missing)}"))
+        else:
+            scenes.append(_scene(item))
+    if not optical or not scenes:
+        return (), tuple(refused)
+
+    def distance(scene: Scene) -> tuple[timedelta, str]:
+        return abs(scene.datetime - optical[0].datetime), scene.id
+
+    scenes.sort(key=distance)
+    direction = scenes[0].orbit_state
+    kept = []
+    for scene in scenes:
+        nearest = min(abs(scene.datetime - other.datetime) for other in optical)
+        if scene.orbit_state != direction:
+            refused.append((scene.id, f"another pass than {direction or 'the nearest scene'}"))
+        elif nearest > RADAR_WINDOW:
+            refused.append((scene.id, f"{nearest.days} days from the nearest optical date"))
+        else:
+            kept.append(scene)
+    return tuple(kept), tuple(refused)
+
+
+def _scene(item: pystac.Item, moment: datetime | None = None) -> Scene:
+    properties = item.properties
+    return Scene(
+        id=item.id,
+        collection=item.collection_id or "",
+        datetime=moment or taken(item),
+        item=item.to_dict(include_self_link=False, transform_hrefs=False),
+        platform=str(properties.get("platform", "")),
+        relative_orbit=properties.get("sat:relative_orbit"),
+        orbit_state=str(properties.get("sat:orbit_state", "")),
+        cloud_cover=properties.get("eo:cloud_cover"),
+    )
+
+
+def _place(item: pystac.Item) -> str:
+    """MGRS tile where the catalogue names it, else the footprint to about a kilometre."""
+    tile = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
+    return str(tile) if tile else ",".join(f"{edge:.2f}" for edge in item.bbox or ())
+
+

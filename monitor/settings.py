@@ -1,0 +1,250 @@
+"""Settings of a workspace: one `monitor.yaml`, checked whole before any work."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from monitor.catalog import CatalogProfile, read_profile
+from monitor.errors import RefusedError
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+CONFIG = Path(__file__).parents[1] / "config"
+SETTINGS_FILE = "monitor.yaml"
+#: raised when a change of the code changes what a scene gives: tasks done before then count as superseded
+RECIPE = 1
+FIRST_SEASON, LAST_SEASON = 2015, 2100
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SeasonWindow(_Section):
+    """Days of the year that count as late summer, `MM-DD`, both included."""
+
+    start: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "07-01"
+    end: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "09-30"
+
+    def dates(self, year: int) -> tuple[date, date]:
+        """First and last day in `year`."""
+        return date.fromisoformat(f"{year}-{self.start}"), date.fromisoformat(f"{year}-{self.end}")
+
+    @model_validator(mode="after")
+    def _forwards(self) -> SeasonWindow:
+        start, end = self.dates(2024)
+        if start > end:
+            raise ValueError(f"season starts {self.start} after it ends {self.end}")
+        return self
+
+
+class RegionSettings(_Section):
+    """Where to look: a box or a polygon file, and the zone around glaciers that counts."""
+
+    bounds: tuple[float, float, float, float] | None = None
+    #: any vector file with a CRS; all its polygons together are the region
+    outline: str | None = None
+    #: glacier outlines (RGI or the like); without them the whole region counts
+    glaciers: str | None = None
+    glacier_zone_km: Annotated[float, Field(gt=0)] = 10.0
+    season: SeasonWindow = SeasonWindow()
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> RegionSettings:
+        if (self.bounds is None) == (self.outline is None):
+            raise ValueError("name either bounds or outline")
+        return self
+
+
+class CatalogSettings(_Section):
+    profile: str
+    #: a folder of STAC items laid out like the profile's catalogue, read in its place
+    location: str | None = None
+
+
+class DatabaseSettings(_Section):
+    #: SQLAlchemy URL of a PostGIS; without it the workspace keeps a private one
+    url: str | None = None
+
+
+class ClusterSettings(_Section):
+    #: Dask scheduler; without it threads of this process do the work
+    address: str | None = None
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+
+class ScheduleSettings(_Section):
+    """When `monitor schedule` works, as hours of the local day and months of the year."""
+
+    nightly_hour: Annotated[int, Field(ge=0, le=23)] = 2
+    months: Annotated[str, Field(pattern=r"^\d\d?-\d\d?$")] = "7-10"
+    #: the season's last run, once late scenes and reprocessed ones are in: MM-DD
+    final: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "11-15"
+
+
+class Settings(_Section):
+    """All that a workspace decides. Paths are relative to the folder of its `monitor.yaml`."""
+
+    catalog: CatalogSettings
+    model: str
+    regions: dict[str, RegionSettings] = {}
+    tile_size: Annotated[int, Field(ge=256, le=8192, multiple_of=256)] = 1024
+    database: DatabaseSettings = DatabaseSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+
+
+class Workspace:
+    """A folder with its settings, its database, its cube and its logs."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    @classmethod
+    def open(cls, folder: Path) -> Workspace:
+        """Read `folder`/monitor.yaml.
+
+        Raises:
+            RefusedError: no such file, or a key that is wrong (names file, key and what would be valid).
+        """
+        folder = folder.resolve()
+        path = folder / SETTINGS_FILE
+        if not path.is_file():
+            raise RefusedError(
+                f"{path} is missing: a workspace is a folder with a {SETTINGS_FILE}; "
+                "`make demo` makes one in workspace/demo, config/monitor.example.yaml is one to start from"
+            )
+        try:
+            content = yaml.safe_load(path.read_text()) or {}
+            return cls(folder, Settings.model_validate(content))
+        except yaml.YAMLError as error:
+            raise RefusedError(f"{path} is not YAML: {error}") from error
+        except ValidationError as error:
+            raise RefusedError(_explain(path, error)) from error
+
+    @cached_property
+    def profile(self) -> CatalogProfile:
+        return read_profile(self.settings.catalog.profile, self.folder)
+
+    @property
+    def location(self) -> Path | None:
+        location = self.settings.catalog.location
+        return self.path(location) if location else None
+
+    @property
+    def cube_folder(self) -> Path:
+        return self.folder / "cube"
+
+    def path(self, name: str) -> Path:
+        """`name` as written in the settings, relative to the workspace."""
+        return (self.folder / name).resolve()
+
+    def regions(self) -> dict[str, RegionSettings]:
+        """The workspace's own regions, else the sub-regions of High Mountain Asia."""
+        if self.settings.regions:
+            return self.settings.regions
+        content = yaml.safe_load((CONFIG / "regions.yaml").read_text())
+        return {name: RegionSettings.model_validate(entry) for name, entry in content.items()}
+
+    def region(self, name: str) -> Region:
+        """The region called `name`, its outline and glacier zone read.
+
+        Raises:
+            RefusedError: no such region, or a file without polygons or CRS.
+        """
+        regions = self.regions()
+        if name not in regions:
+            raise RefusedError(f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}")
+        settings = regions[name]
+        if settings.bounds is not None:
+            import shapely
+
+            outline = shapely.box(*settings.bounds)
+        else:
+            outline = _polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
+        zone = None
+        if settings.glaciers is not None:
+            glaciers = _polygons(self.path(settings.glaciers), f"regions.{name}.glaciers")
+            zone = _buffer(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
+        return Region(name, settings, outline, zone if zone is not None else outline)
+
+
+class Region:
+    """A named area with its season.
+
+    Attributes:
+        outline: EPSG:4326 polygon to look at.
+        zone: EPSG:4326 part of it where a lake counts as glacial (all of it without glacier outlines).
+    """
+
+    def __init__(self, name: str, settings: RegionSettings, outline: BaseGeometry, zone: BaseGeometry) -> None:
+        self.name, self.settings, self.outline, self.zone = name, settings, outline, zone
+
+    @property
+    def season(self) -> SeasonWindow:
+        return self.settings.season
+
+    def digest(self) -> str:
+        """What of the region decides a result: season and shape."""
+        import shapely
+
+        shape = shapely.to_wkb(shapely.normalize(shapely.set_precision(self.zone, 1e-7)))
+        return hashlib.sha256(self.season.model_dump_json().encode() + shape).hexdigest()
+
+
+def config_digest(region: Region, profile: CatalogProfile) -> str:
+    """Digest of every setting that decides what a task gives: recipe, region, season, catalogue profile."""
+    text = f"{RECIPE}|{region.digest()}|{profile.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_years(text: str) -> list[int]:
+    """`2021-2023` or `2021` as a list of seasons.
+
+    Raises:
+        RefusedError: not years, backwards, or outside Sentinel-2's life.
+    """
+    first, _, last = text.partition("-")
+    try:
+        start, end = int(first), int(last or first)
+    except ValueError as error:
+        raise RefusedError(f"{text!r} is not a year or a range of years such as 2017-2023") from error
+    if start > end:
+        raise RefusedError(f"the years {text} run backwards; write {end}-{start}")
+    if start < FIRST_SEASON or end > LAST_SEASON:
+        raise RefusedError(f"the years {text} are outside {FIRST_SEASON}-{LAST_SEASON}, Sentinel-2's life")
+    return list(range(start, end + 1))
+
+
+def _polygons(path: Path, key: str) -> BaseGeometry:
+    """Union of the polygons of a vector file, in EPSG:4326."""
+    from monitor.vectors import read_polygons
+
+    return read_polygons(path, key).geometry.union_all()
+
+
+def _buffer(geometry: BaseGeometry, metres: float) -> BaseGeometry:
+    """`geometry` (EPSG:4326) grown by `metres`, measured in the UTM zone of its middle."""
+    import geopandas
+
+    series = geopandas.GeoSeries([geometry], crs=4326)
+    utm = series.estimate_utm_crs()
+    return series.to_crs(utm).buffer(metres).to_crs(4326).union_all()
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = [f"{path} cannot be used:"]
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        hint: Any = "no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"  {where}: {hint}")
+    return "\n".join(lines)
