@@ -1,0 +1,25 @@
+"""What a user of the segmenter can get wrong, under one base."""
+
+
+class SegmenterError(Exception):
+    """The segmenter refuses: the message says what is wrong, where, and what to do."""
+
+
+class ManifestError(SegmenterError):
+    """A model's manifest is absent, malformed, or does not belong to the weights beside it."""
+
+
+class KindError(SegmenterError):
+    """The scene's backscatter is of another kind than the model was trained on."""
+
+
+class WeightsError(SegmenterError):
+    """A model's weights cannot be read, or do not fit the architecture its manifest names."""
+
+
+class InputError(SegmenterError):
+    """Arrays handed to the segmenter have the wrong shape, or lack the halo it needs."""
+
+
+class RegistryError(SegmenterError):
+    """A model is not named in the registry, or is named there but not on this disk."""

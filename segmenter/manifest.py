@@ -1,0 +1,204 @@
+"""A model's manifest: everything that must be the same in training and in prediction, in one file.
+
+A model is a folder with ``model.safetensors`` (the weights) and ``manifest.json`` (this).
+Nothing here imports torch, so planning a run can ask a model's fingerprint cheaply.
+"""
+
+import hashlib
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from segmenter.errors import KindError, ManifestError
+
+MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE = "model.safetensors"
+PATCH = 16
+"""Edge of the encoder's patches, px: a chip is a whole number of them."""
+
+OPTICAL_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+RADAR_BANDS = ("VV", "VH")
+DEM_BANDS = ("DEM",)
+
+S1Kind = Literal["rtc", "grd"]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Architecture(_Frozen):
+    """The network's shape; ``segmenter.network.build_network`` turns it into a module."""
+
+    backbone: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"]
+    indices: tuple[int, int, int, int]
+    """Encoder blocks whose tokens the decoder sees, shallow to deep."""
+    decoder: Literal["UperNetDecoder"] = "UperNetDecoder"
+    decoder_channels: PositiveInt = 256
+    decoder_scale_modules: bool = False
+    """The decoder has rescaling layers of its own on top of the neck's pyramid (the published model does)."""
+
+    @field_validator("indices")
+    @classmethod
+    def _ascending(cls, indices: tuple[int, ...]) -> tuple[int, ...]:
+        if indices[0] < 0 or any(a >= b for a, b in pairwise(indices)):
+            raise ValueError(f"block numbers must ascend from 0 or more, got {indices}")
+        return indices
+
+
+class Modality(_Frozen):
+    """Bands of one input, in the network's order, with how they are clipped and standardised."""
+
+    bands: tuple[str, ...]
+    clip: tuple[float, float] | None = None
+    """Lowest and highest value let through, in the input's unit; null lets everything through."""
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+    @field_validator("clip")
+    @classmethod
+    def _low_below_high(cls, clip: tuple[float, float] | None) -> tuple[float, float] | None:
+        if clip is not None and clip[0] >= clip[1]:
+            raise ValueError(f"the low end must be below the high end, got {clip}")
+        return clip
+
+    @model_validator(mode="after")
+    def _one_statistic_a_band(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != len(self.bands):
+                raise ValueError(f"{name}: {len(values)} values for {len(self.bands)} bands")
+        return self
+
+
+class Radar(Modality):
+    """Backscatter in dB. Its kind decides which encoder embedding is used, so it is no detail."""
+
+    kind: S1Kind
+    """``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought."""
+
+
+class Inputs(_Frozen):
+    """The three inputs: reflectance x 10000, backscatter in dB, elevation in metres above EGM2008."""
+
+    S2L2A: Modality
+    S1: Radar
+    DEM: Modality
+
+    @field_validator("S2L2A", "S1", "DEM")
+    @classmethod
+    def _band_order(cls, modality: Modality, info: Any) -> Modality:
+        expected = {"S2L2A": OPTICAL_BANDS, "S1": RADAR_BANDS, "DEM": DEM_BANDS}[info.field_name]
+        if modality.bands != expected:
+            wanted, got = " ".join(expected), " ".join(modality.bands)
+            raise ValueError(f"bands: must be {wanted} in this order, got {got}")
+        return modality
+
+
+class Manifest(_Frozen):
+    """All that a caller must know about a model to feed it and to read its answer."""
+
+    name: Annotated[str, Field(min_length=1)]
+    version: Annotated[str, Field(min_length=1)]
+    license: Annotated[str, Field(min_length=1)]
+    architecture: Architecture
+    inputs: Inputs
+    chip: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 224
+    """Edge of the windows the network sees, px of 10 m."""
+    stride: PositiveInt
+    """Distance between windows on the global grid, px; at most ``chip``."""
+    sigma: PositiveFloat
+    """Standard deviation of a window's Gaussian weight, px."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Probability from which a pixel is water."""
+    temperature: PositiveFloat = 1.0
+    """Logits are divided by it before the sigmoid (Guo et al. 2017, temperature scaling)."""
+    digest: Digest
+    """SHA-256 of the weights' file."""
+    smallest_lake_m2: Annotated[float, Field(ge=0)]
+    """Lakes below this area are beyond what the model was shown to find, m2."""
+    training: dict[str, Any] = {}
+    """Where the weights come from: data, seed, steps."""
+    scores: dict[str, Any] = {}
+    """Measured scores, with what they were measured on."""
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Self:
+        if self.stride > self.chip:
+            raise ValueError(f"stride: {self.stride} exceeds chip {self.chip}, pixels would go unseen")
+        if self.sigma < self.chip / 16:
+            raise ValueError(f"sigma: {self.sigma} is below chip / 16, weights would vanish in corners")
+        return self
+
+    def check_scene(self, s1_kind: str) -> None:
+        """Refuse backscatter of another kind than the model's: `KindError`."""
+        if s1_kind != self.inputs.S1.kind:
+            raise KindError(
+                f"model {self.name} {self.version}: inputs.S1.kind is {self.inputs.S1.kind!r}, the scene's "
+                f"backscatter is {s1_kind!r}; choose a catalogue that serves {self.inputs.S1.kind!r}, "
+                f"or a model trained on {s1_kind!r}"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that can change a result: the weights' digest, and also statistics,
+        stride, threshold... Provenance and scores do not count. Use it to tell models apart."""
+        decisive = self.model_dump(mode="json", exclude={"license", "training", "scores"})
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def read_manifest(folder: Path | str) -> Manifest:
+    """The manifest of the model in `folder`, checked against itself and against the weights.
+
+    Raises `ManifestError` naming the file and the field.
+    """
+    path = Path(folder) / MANIFEST_FILE
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ManifestError(
+            f"{path}: cannot be read ({error.strerror}); "
+            f"a model is a folder with {MANIFEST_FILE} and {WEIGHTS_FILE}"
+        ) from error
+    except ValidationError as error:
+        raise ManifestError(f"{path}: {_fields(error)}") from error
+    weights = path.with_name(WEIGHTS_FILE)
+    try:
+        found = digest_of(weights)
+    except OSError as error:
+        raise ManifestError(
+            f"{weights}: cannot be read ({error.strerror}); it belongs beside {path.name}"
+        ) from error
+    if found != manifest.digest:
+        raise ManifestError(
+            f"{path}: digest: is {manifest.digest}, but {weights.name} beside it has {found}; "
+            "fetch both files of the model again"
+        )
+    return manifest
+
+
+def digest_of(weights: Path) -> str:
+    """SHA-256 of a file, written as manifests write it."""
+    with weights.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _fields(error: ValidationError) -> str:
+    """One line for all that is wrong: dotted field, then why."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'manifest'}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False)
+    )

@@ -1,0 +1,42 @@
+"""What counts as known, and how it is scaled for the network: one place, for training and for prediction."""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segmenter.manifest import Inputs, Modality
+from segmenter.protocol import Pixels
+
+
+def valid(optical: Pixels, radar: Pixels, dem: Pixels) -> NDArray[np.bool_]:
+    """(H, W): where (12, H, W) reflectance, (2, H, W) backscatter and (H, W) elevation are all finite."""
+    known = np.isfinite(dem)
+    for band in (*optical, *radar):  # band by band, so that no plane is held for each of them
+        known &= np.isfinite(band)
+    return known
+
+
+def normalise(optical: Tensor, radar: Tensor, dem: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+    """Clip and standardise chips with the statistics of a manifest.
+
+    Args:
+        optical: (B, 12, H, W) reflectance x 10000, NaN where there is none.
+        radar: (B, 2, H, W) backscatter in dB, NaN where there is none.
+        dem: (B, 1, H, W) metres above EGM2008, NaN where there is none.
+        inputs: bands, clips, means and standard deviations.
+
+    Returns new tensors of the same shapes, float32, without unit. A value that is not finite becomes 0, the
+    mean of its band, so that it says nothing and spreads nothing; what else is known at its pixel stays.
+    """
+    return (
+        _standardise(optical, inputs.S2L2A),
+        _standardise(radar, inputs.S1),
+        _standardise(dem, inputs.DEM),
+    )
+
+
+def _standardise(values: Tensor, modality: Modality) -> Tensor:
+    values = values.float()
+    mean, std = (values.new_tensor(numbers).view(-1, 1, 1) for numbers in (modality.mean, modality.std))
+    clipped = values if modality.clip is None else values.clamp(*modality.clip)
+    return ((clipped - mean) / std).masked_fill_(~values.isfinite(), 0.0)
