@@ -1,0 +1,138 @@
+"""Frames into tables by binary COPY, and rows back into frames: the two fast roads of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import psycopg
+import shapely
+from geoalchemy2 import Geometry
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from sqlalchemy import BigInteger, Boolean, Connection, Date, Double, Integer, Table, Text, TextClause, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+from storage.errors import StorageError
+
+__all__ = ["copy_frame", "read_frame", "read_geoframe"]
+
+# The order matters: BigInteger is an Integer to SQLAlchemy.
+_WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
+    (Uuid, "uuid"),
+    (Text, "text"),
+    (BigInteger, "int8"),
+    (Integer, "int4"),
+    (Double, "float8"),
+    (Boolean, "bool"),
+    (Date, "date"),
+    (JSONB, "jsonb"),
+    (Geometry, "bytea"),  # COPY does not look at the type's name: PostGIS reads the EWKB it is given
+)
+
+
+def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_known: bool = False) -> None:
+    """Insert the rows of `frame`, whose columns are columns of `table` (a geometry column holds shapely objects).
+
+    `skip_known`: rows whose primary key stands already are left alone. Missing values (None, NaN, NaT) are NULL.
+    Raises StorageError when a rule of the table refuses a row, or the disk is full.
+    """
+    if frame.empty:
+        return
+    unknown = sorted(set(frame.columns) - set(table.columns.keys()))
+    if unknown:
+        raise StorageError(
+            f"Table {table.name} has no column {', '.join(unknown)}. It has: {', '.join(table.columns.keys())}."
+        )
+    names = list(frame.columns)
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    target, stage = sql.Identifier(table.name), sql.Identifier(f"stage_{table.name}")
+    with _driver_cursor(conn) as cursor, _refusals_are_clear(table.name):
+        if skip_known:
+            cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(stage))
+            cursor.execute(
+                sql.SQL("CREATE TEMP TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+                    stage, columns, target
+                )
+            )
+        into = stage if skip_known else target
+        with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(into, columns)) as copy:
+            copy.set_types([_wire_type(table.columns[name].type) for name in names])
+            for row in zip(*(_values(frame[name], table.columns[name].type) for name in names), strict=True):
+                copy.write_row(row)
+        if skip_known:
+            insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING")
+            cursor.execute(insert.format(target, columns, columns, stage))
+
+
+def read_frame(conn: Connection, query: TextClause, **parameters: object) -> pd.DataFrame:
+    """Rows of `query` as a DataFrame (UUIDs stay `uuid.UUID`)."""
+    result = conn.execute(query, parameters)
+    return pd.DataFrame(result.fetchall(), columns=pd.Index(list(result.keys())))
+
+
+def read_geoframe(conn: Connection, query: TextClause, **parameters: object) -> gpd.GeoDataFrame:
+    """Rows of `query`, whose column `geometry` is ST_AsBinary(…), as a GeoDataFrame in EPSG:4326."""
+    frame = read_frame(conn, query, **parameters)
+    blobs = [None if blob is None else bytes(blob) for blob in frame["geometry"]]
+    geometry = shapely.from_wkb(np.array(blobs, dtype=object))
+    return gpd.GeoDataFrame(frame.drop(columns="geometry"), geometry=geometry, crs=4326)
+
+
+def _wire_type(column: TypeEngine[Any]) -> str:
+    return next(name for kind, name in _WIRE_TYPES if isinstance(column, kind))
+
+
+def _values(series: pd.Series[Any], column: TypeEngine[Any]) -> list[Any]:
+    """One column as Python values that psycopg can write in the wire type."""
+    if isinstance(column, Geometry):
+        shapes = shapely.force_2d(np.asarray(series, dtype=object))
+        if column.geometry_type == "MULTIPOLYGON":
+            shapes = [
+                shapely.multipolygons([s]) if s is not None and s.geom_type == "Polygon" else s
+                for s in shapes
+            ]
+        return list(shapely.to_wkb(shapely.set_srid(shapes, column.srid), include_srid=True))
+    values: list[Any] = series.astype(object).where(series.notna(), None).tolist()
+    if isinstance(column, JSONB):
+        return [Jsonb({} if value is None else value) for value in values]
+    if isinstance(column, Date):
+        return [value.date() if isinstance(value, pd.Timestamp) else value for value in values]
+    casts: Mapping[type, type] = {Integer: int, Double: float, Boolean: bool, Text: str}
+    cast = next((to for kind, to in casts.items() if isinstance(column, kind)), None)
+    return values if cast is None else [None if value is None else cast(value) for value in values]
+
+
+@contextmanager
+def _driver_cursor(conn: Connection) -> Iterator[psycopg.Cursor[Any]]:
+    """psycopg's own cursor in the transaction of `conn`: SQLAlchemy has no COPY."""
+    driver = conn.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise StorageError(
+            f"The lake history needs a postgresql+psycopg:// database, not {conn.dialect.name}."
+        )
+    with driver.cursor() as cursor:
+        yield cursor
+
+
+@contextmanager
+def _refusals_are_clear(table: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.DiskFull as error:
+        raise StorageError(
+            f"The database's disk is full while writing {table}. The transaction is undone and earlier results are "
+            "untouched; free some space and run the same command again."
+        ) from error
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        rule = error.diag.constraint_name or "its column types"
+        detail = (error.diag.message_detail or error.diag.context or "").splitlines()
+        raise StorageError(
+            f"{table} refused a row by {rule}: {error.diag.message_primary or error}. {detail[0] if detail else ''} "
+            "Nothing of this transaction was kept; correct the value and write again."
+        ) from error

@@ -1,0 +1,267 @@
+"""The lake history: surveys, lakes, what each survey saw of them, and how identities go on.
+
+Frames are in EPSG:4326, areas in geodesic square metres. Nothing is rewritten: a later survey of the same region,
+season and kind supersedes the earlier one, whose rows stay and carry `current = False`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID, uuid5
+
+import geopandas as gpd
+import pandas as pd
+from sqlalchemy import Connection, Table, text
+
+from storage import ledger
+from storage.codes import SurveyKind
+from storage.copying import copy_frame, read_frame, read_geoframe
+from storage.errors import StorageError
+from storage.tables import Lake, LakeLineage, LakeObservation, ReviewFlag
+
+__all__ = [
+    "Survey",
+    "history",
+    "known_observations",
+    "lakes",
+    "lineage",
+    "lineage_of",
+    "lock",
+    "observations_of",
+    "record_survey",
+    "surveys",
+]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One map of a region's lakes in one season: this system's, or an imported inventory."""
+
+    id: UUID
+    """Made from what went into it, so that the same survey made twice has the same id."""
+    region: str
+    season: int
+    kind: SurveyKind
+    source: str
+    """Model name and version, or the inventory's file name."""
+    digest: str
+    """Of the model or the file."""
+    run_id: UUID | None = None
+
+
+def lock(conn: Connection) -> None:
+    """Until the transaction ends, nobody else matches or records. Take it before `known_observations`."""
+    conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake history'))"))
+
+
+def known_observations(conn: Connection, region: str) -> gpd.GeoDataFrame:
+    """All that was ever said of the region's lakes, superseded too: what a new survey is matched against.
+
+    Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake across
+    the border stays one. Columns: observation_id, lake_id, survey_id, season, kind, source, outcome, reason,
+    current (bool), area_m2, sigma_m2, seen_share, geometry (None unless water); in order of season.
+    """
+    query = text(
+        """
+        WITH known AS (
+            SELECT o.lake_id FROM lake_observation o JOIN survey s ON s.id = o.survey_id WHERE s.region = :region
+            UNION
+            SELECT o.lake_id FROM lake_observation o JOIN region r ON r.name = :region AND o.geom && r.geom
+        )
+        SELECT o.id AS observation_id, o.lake_id, o.survey_id, o.season, s.kind, s.source, o.outcome, o.reason,
+            s.superseded_by IS NULL AS current, o.area_m2, o.sigma_m2, o.seen_share,
+            ST_AsBinary(o.geom) AS geometry
+        FROM lake_observation o JOIN known USING (lake_id) JOIN survey s ON s.id = o.survey_id
+        ORDER BY o.season, s.kind, s.source, s.created_at, o.lake_id
+        """
+    )
+    return read_geoframe(conn, query, region=region)
+
+
+def record_survey(
+    conn: Connection,
+    survey: Survey,
+    observations: gpd.GeoDataFrame,
+    *,
+    lakes: pd.DataFrame,
+    lineage: pd.DataFrame,
+    flags: gpd.GeoDataFrame | None = None,
+    done_tasks: Sequence[UUID] = (),
+) -> bool:
+    """Write one survey with everything that follows from it; the caller's transaction makes it all or nothing.
+
+    observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless water), and
+    any of id, sigma_m2, perimeter_m, seen_share, first_day, last_day, probability, elevation_m.
+    lakes: id, code of the newly minted ones. lineage: kind, lake_id, other_lake_id.
+    flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
+    done_tasks: keys that become done with this survey; finished tasks they replace are superseded.
+
+    The earlier current survey of this region, season and kind (for inventories: and source) is superseded. Returns
+    False, and changes nothing, when this survey is current already; a superseded one becomes current again.
+    Raises StorageError when the database refuses a row; nothing of the transaction then stands.
+    """
+    lock(conn)
+    known = conn.execute(text("SELECT superseded_by FROM survey WHERE id = :id"), {"id": survey.id}).one_or_none()
+    if known is not None and known.superseded_by is None:
+        ledger.complete(conn, done_tasks, survey.id)
+        return False
+    _take_the_place(conn, survey, known_already=known is not None)
+    if known is None:
+        copy_frame(conn, _table(Lake), lakes.assign(region=survey.region), skip_known=True)
+        copy_frame(conn, _table(LakeObservation), _observation_rows(survey, observations))
+        copy_frame(conn, _table(LakeLineage), lineage.assign(survey_id=survey.id, season=survey.season))
+        if flags is not None:
+            copy_frame(conn, _table(ReviewFlag), _flag_rows(survey, flags))
+    ledger.complete(conn, done_tasks, survey.id)
+    return True
+
+
+def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
+    """Every survey: id, region, season, kind, source, digest, run_id, superseded_by, created_at, current."""
+    query = text(
+        "SELECT id, region, season, kind, source, digest, run_id, superseded_by, created_at, "
+        "superseded_by IS NULL AS current FROM survey "
+        "WHERE region = coalesce(CAST(:region AS text), region) ORDER BY region, season, kind, source, created_at"
+    )
+    return read_frame(conn, query, region=region)
+
+
+def observations_of(
+    conn: Connection, region: str, season: int, kind: SurveyKind | None = None
+) -> gpd.GeoDataFrame:
+    """What is current for a region and season, one row a lake (this system's word before an inventory's).
+
+    Columns: those of the view `lake_current`, with `geometry` in place of geom.
+    """
+    query = text(
+        """
+        SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region, o.season,
+            s.kind, s.source, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.perimeter_m, o.seen_share,
+            o.first_day, o.last_day, o.probability, o.elevation_m, ST_AsBinary(o.geom) AS geometry
+        FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
+        WHERE s.region = :region AND s.season = :season AND s.superseded_by IS NULL
+            AND s.kind = coalesce(CAST(:kind AS text), s.kind)
+        ORDER BY o.lake_id, o.outcome = 'not observed', s.kind = 'inventory', o.seen_share DESC NULLS LAST, s.id
+        """
+    )
+    return read_geoframe(conn, query, region=region, season=season, kind=kind and kind.value)
+
+
+def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
+    """Every current observation of one lake, by season; a season surveyed twice (model, inventory) has two rows.
+
+    Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, seen_share, first_day, last_day,
+    probability, elevation_m, survey_id.
+    """
+    query = text(
+        """
+        SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.seen_share,
+            o.first_day, o.last_day, o.probability, o.elevation_m, o.survey_id
+        FROM lake_observation o JOIN survey s ON s.id = o.survey_id
+        WHERE o.lake_id = :lake AND s.superseded_by IS NULL
+        ORDER BY o.season, s.kind DESC, s.source
+        """
+    )
+    return read_frame(conn, query, lake=lake_id)
+
+
+def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:
+    """Lakes with a current observation, largest first; `like` is the beginning of an id or of a code.
+
+    Columns: lake_id, code, region, first_season, last_season, seasons (with water), area_m2 (of the latest water).
+    """
+    query = text(
+        """
+        SELECT l.id AS lake_id, l.code, l.region, min(c.season) AS first_season, max(c.season) AS last_season,
+            count(*) FILTER (WHERE c.outcome = 'water') AS seasons,
+            (array_agg(c.area_m2 ORDER BY c.season DESC) FILTER (WHERE c.outcome = 'water'))[1] AS area_m2
+        FROM lake l JOIN lake_current c ON c.lake_id = l.id
+        WHERE l.region = coalesce(CAST(:region AS text), l.region)
+            AND (CAST(:like AS text) IS NULL OR starts_with(l.id::text, lower(:like))
+                OR starts_with(l.code, upper(:like)))
+        GROUP BY l.id ORDER BY area_m2 DESC NULLS LAST, l.id
+        """
+    )
+    return read_frame(conn, query, region=region, like=like)
+
+
+def lineage(conn: Connection, region: str, season: int | None = None) -> pd.DataFrame:
+    """Lineage of current surveys: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source."""
+    query = text(
+        """
+        SELECT e.season, e.kind, e.lake_id, l.code, e.other_lake_id, e.survey_id, s.kind AS survey_kind, s.source
+        FROM lake_lineage e JOIN survey s ON s.id = e.survey_id JOIN lake l ON l.id = e.lake_id
+        WHERE s.region = :region AND s.superseded_by IS NULL AND e.season = coalesce(:season, e.season)
+        ORDER BY e.season, e.kind, e.lake_id, e.other_lake_id
+        """
+    )
+    return read_frame(conn, query, region=region, season=season)
+
+
+def lineage_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
+    """Lineage of current surveys in which this lake takes part, on either side."""
+    query = text(
+        """
+        SELECT e.season, e.kind, e.lake_id, e.other_lake_id, e.survey_id, s.source
+        FROM lake_lineage e JOIN survey s ON s.id = e.survey_id
+        WHERE s.superseded_by IS NULL AND (e.lake_id = :lake OR e.other_lake_id = :lake)
+        ORDER BY e.season, e.kind, e.lake_id
+        """
+    )
+    return read_frame(conn, query, lake=lake_id)
+
+
+def _table(entity: type[Lake | LakeObservation | LakeLineage | ReviewFlag]) -> Table:
+    return cast(Table, entity.__table__)
+
+
+def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) -> None:
+    """Supersede the current survey of the same place in the history, then stand there."""
+    row = {
+        "id": survey.id,
+        "region": survey.region,
+        "season": survey.season,
+        "kind": survey.kind.value,
+        "source": survey.source,
+        "digest": survey.digest,
+        "run_id": survey.run_id,
+    }
+    step_aside = text(
+        "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
+        "AND (kind = 'model' OR source = :source) AND superseded_by IS NULL"
+    )
+    conn.execute(step_aside, row)
+    if known_already:
+        conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
+        return
+    conn.execute(
+        text(
+            "INSERT INTO survey (id, region, season, kind, source, digest, run_id) "
+            "VALUES (:id, :region, :season, :kind, :source, :digest, :run_id)"
+        ),
+        row,
+    )
+
+
+def _observation_rows(survey: Survey, observations: gpd.GeoDataFrame) -> pd.DataFrame:
+    rows = _degrees(observations, "observations").assign(survey_id=survey.id, season=survey.season)
+    if "id" not in rows:
+        rows["id"] = [uuid5(survey.id, str(lake)) for lake in rows["lake_id"]]
+    return rows
+
+
+def _flag_rows(survey: Survey, flags: gpd.GeoDataFrame) -> pd.DataFrame:
+    rows = _degrees(flags, "flags").assign(survey_id=survey.id)
+    if "id" not in rows:
+        rows["id"] = [uuid5(survey.id, f"flag {number}") for number in range(len(rows))]
+    return rows
+
+
+def _degrees(frame: gpd.GeoDataFrame, what: str) -> pd.DataFrame:
+    """The frame with its geometry as column `geom`, sure to be in EPSG:4326."""
+    if len(frame) and (frame.crs is None or frame.crs.to_epsg() != 4326):
+        raise StorageError(f"The {what} are in {frame.crs or 'no CRS'}; give them in EPSG:4326 (to_crs(4326)).")
+    plain = pd.DataFrame(frame)
+    return plain.rename(columns={frame.active_geometry_name or "geometry": "geom"})

@@ -1,0 +1,281 @@
+"""Runs and tasks: what was asked for, what was done, and why the rest was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from storage.codes import RunOutcome, TaskState
+from storage.errors import StorageError
+from storage.tables import Run, Scene, Task, TaskScene
+
+__all__ = [
+    "Fault",
+    "FrozenScene",
+    "PlannedTask",
+    "TaskRow",
+    "complete",
+    "finish_run",
+    "plan_tasks",
+    "reopen",
+    "scenes_of",
+    "set_state",
+    "start_run",
+    "supersede",
+    "task_states",
+    "tasks",
+]
+
+
+@dataclass(frozen=True)
+class FrozenScene:
+    """A scene as a task froze it. The same item reprocessed with another baseline is another scene."""
+
+    collection: str
+    item_id: str
+    baseline: str = ""
+    taken_at: datetime | None = None
+    href: str | None = None
+    item: Mapping[str, Any] = field(default_factory=dict)
+    """The STAC item, when the task must be repeatable without its catalogue."""
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A task before it is done."""
+
+    key: UUID
+    region: str
+    tile: str
+    season: int
+    model_digest: str
+    config_digest: str
+    scenes: tuple[FrozenScene, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What of a task's input could not be used."""
+
+    item: str | None = None
+    asset: str | None = None
+    href: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A task as the ledger has it."""
+
+    key: UUID
+    region: str
+    tile: str
+    season: int
+    model_digest: str
+    config_digest: str
+    state: TaskState
+    reason: str | None
+    fault: Fault | None
+    run_id: UUID | None
+    survey_id: UUID | None
+    superseded_by: UUID | None
+    updated_at: datetime
+
+
+def start_run(conn: Connection, command: str, settings: Mapping[str, Any]) -> UUID:
+    """Write down that a command starts. Commit this at once: a run that is killed then stays "running"."""
+    run_id = uuid4()
+    conn.execute(insert(Run).values(id=run_id, command=command, settings=dict(settings)))
+    return run_id
+
+
+def finish_run(conn: Connection, run_id: UUID, outcome: RunOutcome, counts: Mapping[str, Any]) -> None:
+    """Write down how a run ended, with its counts."""
+    values = {"outcome": outcome.value, "counts": dict(counts), "finished_at": func.clock_timestamp()}
+    conn.execute(update(Run).where(Run.id == run_id).values(values))
+
+
+def plan_tasks(conn: Connection, planned: Sequence[PlannedTask], run_id: UUID | None = None) -> int:
+    """Write down planned tasks with their scenes; how many of them are new or wanted again.
+
+    A key that stands already keeps its state (the same key is never done twice), except a superseded one: planning
+    it says that it is wanted again, and since the cube holds its successor's tile, it has to be done again.
+    """
+    if not planned:
+        return 0
+    scene_ids = _know_scenes(conn, {_scene_key(scene): scene for task in planned for scene in task.scenes})
+    count = select(func.count()).select_from(Task).where(Task.state == TaskState.PLANNED.value)
+    before = conn.execute(count).scalar_one()
+    statement = insert(Task)
+    again = {"state": TaskState.PLANNED.value, "superseded_by": None, "survey_id": None, "reason": None}
+    faults = {"failed_item": None, "failed_asset": None, "failed_href": None}
+    conn.execute(
+        statement.on_conflict_do_update(
+            index_elements=["key"],
+            set_=again | faults | {"run_id": statement.excluded.run_id, "updated_at": func.now()},
+            where=Task.state == TaskState.SUPERSEDED.value,
+        ),
+        [
+            {
+                "key": task.key,
+                "region": task.region,
+                "tile": task.tile,
+                "season": task.season,
+                "model_digest": task.model_digest,
+                "config_digest": task.config_digest,
+                "run_id": run_id,
+            }
+            for task in planned
+        ],
+    )
+    links = [{"task_key": t.key, "scene_id": scene_ids[_scene_key(s)]} for t in planned for s in t.scenes]
+    if links:
+        conn.execute(insert(TaskScene).on_conflict_do_nothing(), links)
+    return int(conn.execute(count).scalar_one() - before)
+
+
+def set_state(
+    conn: Connection,
+    key: UUID,
+    state: TaskState,
+    *,
+    reason: str | None = None,
+    fault: Fault | None = None,
+    run_id: UUID | None = None,
+) -> None:
+    """Move a task to written, empty (with a reason) or failed (with a reason and the fault).
+
+    A task becomes done only with its survey (`history.record_survey`) and superseded only by another (`supersede`);
+    a task that is done stays done. Raises StorageError otherwise, or when the key is unknown.
+    """
+    if state in (TaskState.DONE, TaskState.SUPERSEDED):
+        raise StorageError(
+            f"Task {key} cannot be set to {state}: record its survey, or supersede it by another."
+        )
+    fault = fault or Fault()
+    values: dict[str, Any] = {
+        "state": state.value,
+        "reason": reason,
+        "failed_item": fault.item,
+        "failed_asset": fault.asset,
+        "failed_href": fault.href,
+        "survey_id": None,
+        "superseded_by": None,
+        "updated_at": func.now(),
+    }
+    if run_id is not None:
+        values["run_id"] = run_id
+    unfinished = update(Task).where(Task.key == key, Task.state != TaskState.DONE.value)
+    if conn.execute(unfinished.values(values)).rowcount == 0:
+        known = "is done already" if task_states(conn, [key]) else "is not in the ledger"
+        raise StorageError(f"Task {key} {known} and cannot become {state}. Plan it first, or reopen it.")
+
+
+def supersede(conn: Connection, old: UUID, new: UUID) -> None:
+    """Let task `new` take the place of `old`; the old row stays, with its survey."""
+    values = {"state": TaskState.SUPERSEDED.value, "superseded_by": new, "updated_at": func.now()}
+    conn.execute(update(Task).where(Task.key == old).values(values))
+
+
+def reopen(conn: Connection, keys: Iterable[UUID]) -> None:
+    """Back to planned, whatever their state: for tiles whose cube was lost, or failures worth another try."""
+    statement = text(
+        "UPDATE task SET state = 'planned', reason = NULL, failed_item = NULL, failed_asset = NULL, "
+        "failed_href = NULL, survey_id = NULL, superseded_by = NULL, updated_at = now() WHERE key = ANY(:keys)"
+    )
+    conn.execute(statement, {"keys": list(keys)})
+
+
+def complete(conn: Connection, keys: Sequence[UUID], survey_id: UUID) -> None:
+    """Mark tasks done with the survey that holds their lakes, and supersede the finished ones they replace."""
+    replaced = text(
+        "UPDATE task AS old SET state = 'superseded', superseded_by = new.key, updated_at = now() FROM task AS new "
+        "WHERE new.key = ANY(:keys) AND old.key <> ALL(:keys) AND old.state IN ('written','done','empty','failed') "
+        "AND (old.region, old.tile, old.season) = (new.region, new.tile, new.season)"
+    )
+    done = text(
+        "UPDATE task SET state = 'done', survey_id = :survey, superseded_by = NULL, reason = NULL, "
+        "failed_item = NULL, failed_asset = NULL, failed_href = NULL, updated_at = now() "
+        "WHERE key = ANY(:keys) AND (state <> 'done' OR survey_id IS DISTINCT FROM :survey)"
+    )
+    conn.execute(replaced, {"keys": list(keys)})
+    conn.execute(done, {"keys": list(keys), "survey": survey_id})
+
+
+def task_states(conn: Connection, keys: Iterable[UUID]) -> dict[UUID, TaskState]:
+    """State of each known key; unknown ones are left out."""
+    query = text("SELECT key, state FROM task WHERE key = ANY(:keys)")
+    return {row.key: TaskState(row.state) for row in conn.execute(query, {"keys": list(keys)})}
+
+
+def tasks(
+    conn: Connection, region: str | None = None, season: int | None = None, states: Iterable[TaskState] = ()
+) -> list[TaskRow]:
+    """Tasks by region, season and states (all when not given), in order of season and tile."""
+    query = select(Task.__table__).order_by(Task.season, Task.tile, Task.created_at, Task.key)
+    if region is not None:
+        query = query.where(Task.region == region)
+    if season is not None:
+        query = query.where(Task.season == season)
+    wanted = [state.value for state in states]
+    if wanted:
+        query = query.where(Task.state.in_(wanted))
+    return [_task_row(row) for row in conn.execute(query).mappings()]
+
+
+def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
+    """The frozen scene list of a task, by time."""
+    query = (
+        select(Scene.collection, Scene.item_id, Scene.baseline, Scene.taken_at, Scene.href, Scene.item)
+        .join(TaskScene, TaskScene.scene_id == Scene.id)
+        .where(TaskScene.task_key == key)
+        .order_by(Scene.taken_at, Scene.collection, Scene.item_id)
+    )
+    return [FrozenScene(*row) for row in conn.execute(query)]
+
+
+def _scene_key(scene: FrozenScene) -> tuple[str, str, str]:
+    return scene.collection, scene.item_id, scene.baseline
+
+
+def _know_scenes(
+    conn: Connection, scenes: Mapping[tuple[str, str, str], FrozenScene]
+) -> dict[tuple[str, str, str], int]:
+    if not scenes:
+        return {}
+    columns = ("collection", "item_id", "baseline", "taken_at", "href")
+    rows = [{c: getattr(scene, c) for c in columns} | {"item": dict(scene.item)} for scene in scenes.values()]
+    conn.execute(insert(Scene).on_conflict_do_nothing(), rows)
+    query = text(
+        "SELECT id, collection, item_id, baseline FROM scene JOIN unnest(:collections ::text[], :items ::text[], "
+        ":baselines ::text[]) AS wanted(collection, item_id, baseline) USING (collection, item_id, baseline)"
+    )
+    keys = list(zip(*scenes, strict=True))
+    found = conn.execute(
+        query, {"collections": list(keys[0]), "items": list(keys[1]), "baselines": list(keys[2])}
+    )
+    return {(row.collection, row.item_id, row.baseline): row.id for row in found}
+
+
+def _task_row(row: Mapping[str, Any]) -> TaskRow:
+    fault = Fault(row["failed_item"], row["failed_asset"], row["failed_href"])
+    return TaskRow(
+        key=row["key"],
+        region=row["region"],
+        tile=row["tile"],
+        season=row["season"],
+        model_digest=row["model_digest"],
+        config_digest=row["config_digest"],
+        state=TaskState(row["state"]),
+        reason=row["reason"],
+        fault=None if fault == Fault() else fault,
+        run_id=row["run_id"],
+        survey_id=row["survey_id"],
+        superseded_by=row["superseded_by"],
+        updated_at=row["updated_at"],
+    )

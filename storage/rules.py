@@ -1,0 +1,61 @@
+"""What every table shares: names of constraints, types, and the rules of a number, a share and a geometry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from geoalchemy2 import Geometry
+from sqlalchemy import CheckConstraint, MetaData, Text, Uuid
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase
+
+__all__ = ["MULTIPOLYGON", "POLYGON", "SRID", "Base", "number", "one_of", "share", "sound"]
+
+SRID = 4326
+MULTIPOLYGON = Geometry("MULTIPOLYGON", srid=SRID, spatial_index=False)
+POLYGON = Geometry("POLYGON", srid=SRID, spatial_index=False)
+
+
+class Base(DeclarativeBase):
+    """Shared naming of constraints, so that a migration can name them and an error can be understood."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own hook
+        str: Text,
+        float: DOUBLE_PRECISION,
+        datetime: TIMESTAMP(timezone=True),
+        dict[str, Any]: JSONB,
+        UUID: Uuid(),
+    }
+
+
+def one_of(column: str, *words: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=column)
+
+
+def number(column: str) -> CheckConstraint:
+    """Not negative, and neither NaN nor infinite (PostgreSQL sorts NaN above infinity)."""
+    return CheckConstraint(f"{column} >= 0 AND {column} < 'infinity'::float8", name=column)
+
+
+def share(column: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} >= 0 AND {column} <= 1", name=column)
+
+
+def sound(column: str) -> CheckConstraint:
+    """Valid, not empty, and really in degrees: metres stored as degrees would still be a valid polygon."""
+    return CheckConstraint(
+        f"ST_IsValid({column}) AND NOT ST_IsEmpty({column}) AND ST_XMin({column}) >= -180 AND "
+        f"ST_XMax({column}) <= 180 AND ST_YMin({column}) >= -90 AND ST_YMax({column}) <= 90",
+        name=f"{column}_sound",
+    )

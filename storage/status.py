@@ -1,0 +1,103 @@
+"""Where everything stands: one row a region and season, for `monitor status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+__all__ = ["ReasonCount", "SeasonStatus", "status"]
+
+
+@dataclass(frozen=True)
+class ReasonCount:
+    """How many tasks ended in this state for this reason."""
+
+    state: str
+    reason: str
+    tasks: int
+
+
+@dataclass(frozen=True)
+class SeasonStatus:
+    """One season of one region: its tasks, and its current survey if there is one."""
+
+    region: str
+    season: int
+    tasks: Mapping[str, int]
+    """Number of tasks by state."""
+    reasons: tuple[ReasonCount, ...]
+    """Why tasks are empty or failed, most frequent first."""
+    survey_id: UUID | None
+    """The model's current survey, else an inventory's."""
+    source: str | None
+    surveyed_at: datetime | None
+    lakes: int
+    """Lakes with water in that survey."""
+    not_observed: int
+    """Known lakes that it could not see."""
+    last_seen: date | None
+    """Last day on which any of its lakes was seen."""
+    open_flags: int
+
+
+def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
+    """All seasons of all regions (or of one) that have tasks or a survey, in order."""
+    tasks: dict[tuple[str, int], dict[str, int]] = {}
+    reasons: dict[tuple[str, int], list[ReasonCount]] = {}
+    for row in conn.execute(_TASKS, {"region": region}):
+        place = (row.region, row.season)
+        counts = tasks.setdefault(place, {})
+        counts[row.state] = counts.get(row.state, 0) + row.tasks
+        if row.reason is not None and row.state in ("empty", "failed"):
+            reasons.setdefault(place, []).append(ReasonCount(row.state, row.reason, row.tasks))
+    surveys = {(row.region, row.season): row for row in conn.execute(_SURVEYS, {"region": region})}
+    found = []
+    for place in sorted(tasks.keys() | surveys.keys()):
+        survey = surveys.get(place)
+        found.append(
+            SeasonStatus(
+                region=place[0],
+                season=place[1],
+                tasks=tasks.get(place, {}),
+                reasons=tuple(reasons.get(place, ())),
+                survey_id=survey.id if survey else None,
+                source=survey.source if survey else None,
+                surveyed_at=survey.created_at if survey else None,
+                lakes=survey.lakes if survey else 0,
+                not_observed=survey.not_observed if survey else 0,
+                last_seen=survey.last_seen if survey else None,
+                open_flags=survey.open_flags if survey else 0,
+            )
+        )
+    return found
+
+
+_TASKS = text(
+    """
+    SELECT region, season, state, reason, count(*) AS tasks FROM task
+    WHERE region = coalesce(CAST(:region AS text), region)
+    GROUP BY region, season, state, reason ORDER BY tasks DESC, reason
+    """
+)
+
+_SURVEYS = text(
+    """
+    SELECT DISTINCT ON (s.region, s.season) s.region, s.season, s.id, s.source, s.created_at,
+        seen.lakes, seen.not_observed, seen.last_seen, flags.open_flags
+    FROM survey s
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE outcome = 'water') AS lakes,
+            count(*) FILTER (WHERE outcome = 'not observed') AS not_observed, max(last_day) AS last_seen
+        FROM lake_observation WHERE survey_id = s.id
+    ) AS seen
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS open_flags FROM review_queue WHERE survey_id = s.id AND verdict IS NULL
+    ) AS flags
+    WHERE s.superseded_by IS NULL AND s.region = coalesce(CAST(:region AS text), s.region)
+    ORDER BY s.region, s.season, s.kind = 'inventory', s.source
+    """
+)

@@ -1,0 +1,338 @@
+"""The lake history's schema: what the columns mean and every rule the database itself can hold.
+
+Nothing is ever deleted or rewritten: a better survey supersedes an earlier one and both stay. The triggers
+that hold this, and the views people query, stand in the migrations (`alembic/versions`), which are what really
+builds a database; `alembic check` and a test keep the two the same. Geometries are in degrees (EPSG:4326).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.rules import MULTIPOLYGON, POLYGON, Base, number, one_of, share, sound
+
+__all__ = [
+    "Base",
+    "Lake",
+    "LakeLineage",
+    "LakeObservation",
+    "Model",
+    "Region",
+    "ReviewFlag",
+    "ReviewVerdict",
+    "Run",
+    "Scene",
+    "Survey",
+    "Task",
+    "TaskScene",
+    "Tile",
+]
+
+
+class Run(Base):
+    """One command somebody or something started."""
+
+    __tablename__ = "run"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    command: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    outcome: Mapped[str] = mapped_column(server_default="running")
+    counts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        one_of("outcome", "running", "done", "failed"),
+        CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished"),
+    )
+
+
+class Region(Base):
+    """A named area whose lakes are surveyed together, season by season."""
+
+    __tablename__ = "region"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    geom: Mapped[Any | None] = mapped_column(MULTIPOLYGON)
+    settings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (CheckConstraint("name <> ''", name="name"), sound("geom"))
+
+
+class Tile(Base):
+    """A square of the global 10 m grid of a UTM zone; `row` and `col` are global pixels of its upper left."""
+
+    __tablename__ = "tile"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    epsg: Mapped[int]
+    size: Mapped[int]
+    row: Mapped[int]
+    col: Mapped[int]
+    geom: Mapped[Any] = mapped_column(POLYGON)
+    __table_args__ = (
+        UniqueConstraint("epsg", "size", "row", "col"),
+        CheckConstraint("epsg BETWEEN 32601 AND 32660 OR epsg BETWEEN 32701 AND 32760", name="epsg"),
+        CheckConstraint(
+            'size > 0 AND "row" >= 0 AND col >= 0 AND "row" % size = 0 AND col % size = 0', name="grid"
+        ),
+        sound("geom"),
+        Index(None, "geom", postgresql_using="gist"),
+    )
+
+
+class Model(Base):
+    """A registered model, known by the digest of its weights and manifest; one active per name."""
+
+    __tablename__ = "model"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    manifest: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        one_of("state", "candidate", "active", "retired"),
+        Index("uq_model_active", "name", unique=True, postgresql_where=text("state = 'active'")),
+    )
+
+
+class Scene(Base):
+    """A satellite scene (STAC item) as it was frozen into a task; a reprocessed baseline is another scene."""
+
+    __tablename__ = "scene"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    collection: Mapped[str]
+    item_id: Mapped[str]
+    baseline: Mapped[str] = mapped_column(server_default="")
+    taken_at: Mapped[datetime | None]
+    href: Mapped[str | None]
+    item: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    __table_args__ = (UniqueConstraint("collection", "item_id", "baseline"), Index(None, "taken_at"))
+
+
+class Survey(Base):
+    """One map of a region's lakes in one season. `superseded_by` null = current."""
+
+    __tablename__ = "survey"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(ForeignKey("region.name"))
+    season: Mapped[int]
+    kind: Mapped[str]
+    source: Mapped[str]
+    digest: Mapped[str]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    superseded_by: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        one_of("kind", "model", "inventory"),
+        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        CheckConstraint("source <> '' AND digest <> ''", name="source"),
+        CheckConstraint("superseded_by <> id", name="superseded_by"),
+        UniqueConstraint("id", "season"),
+        UniqueConstraint("id", "region", "season", "kind"),
+        # Only a survey of the same region, season and kind can take another's place. Deferred, because
+        # the old one steps aside before the new one is inserted.
+        ForeignKeyConstraint(
+            ["superseded_by", "region", "season", "kind"],
+            ["survey.id", "survey.region", "survey.season", "survey.kind"],
+            name="fk_survey_superseded_by",
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+        Index(
+            "uq_survey_current_model",
+            "region",
+            "season",
+            unique=True,
+            postgresql_where=text("superseded_by IS NULL AND kind = 'model'"),
+        ),
+        Index(
+            "uq_survey_current_inventory",
+            "region",
+            "season",
+            "source",
+            unique=True,
+            postgresql_where=text("superseded_by IS NULL AND kind = 'inventory'"),
+        ),
+    )
+
+
+class Task(Base):
+    """A tile in a season with its frozen scene list, model and configuration; `key` is the uuid5 of these."""
+
+    __tablename__ = "task"
+    key: Mapped[UUID] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(ForeignKey("region.name"))
+    tile: Mapped[str] = mapped_column(ForeignKey("tile.name"))
+    season: Mapped[int]
+    model_digest: Mapped[str] = mapped_column(ForeignKey("model.digest"))
+    config_digest: Mapped[str]
+    state: Mapped[str] = mapped_column(server_default="planned")
+    reason: Mapped[str | None]
+    failed_item: Mapped[str | None]
+    failed_asset: Mapped[str | None]
+    failed_href: Mapped[str | None]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    survey_id: Mapped[UUID | None]
+    superseded_by: Mapped[UUID | None] = mapped_column(ForeignKey("task.key"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        one_of("state", "planned", "written", "done", "empty", "failed", "superseded"),
+        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        CheckConstraint("state NOT IN ('empty', 'failed') OR coalesce(reason, '') <> ''", name="reason"),
+        CheckConstraint(
+            "state IN ('failed', 'superseded') OR coalesce(failed_item, failed_asset, failed_href) IS NULL",
+            name="failed",
+        ),
+        CheckConstraint("state <> 'done' OR survey_id IS NOT NULL", name="done"),
+        CheckConstraint("survey_id IS NULL OR state IN ('done', 'superseded')", name="survey"),
+        CheckConstraint("(state = 'superseded') = (superseded_by IS NOT NULL)", name="superseded"),
+        CheckConstraint("superseded_by <> key", name="superseded_by"),
+        ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"], name="fk_task_survey"),
+        Index(None, "region", "season", "state"),
+        Index(
+            "uq_task_done", "region", "tile", "season", unique=True, postgresql_where=text("state = 'done'")
+        ),
+    )
+
+
+class TaskScene(Base):
+    """The frozen scene list of a task."""
+
+    __tablename__ = "task_scene"
+    task_key: Mapped[UUID] = mapped_column(ForeignKey("task.key"), primary_key=True)
+    scene_id: Mapped[int] = mapped_column(ForeignKey("scene.id"), primary_key=True)
+    __table_args__ = (Index(None, "scene_id"),)
+
+
+class Lake(Base):
+    """A lake's identity, minted once, kept for ever. `code` (GLxxxxxxExxxxxN) is a label, not unique."""
+
+    __tablename__ = "lake"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(ForeignKey("region.name"))
+    code: Mapped[str]
+    minted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (Index(None, "code"), Index(None, "region"), CheckConstraint("code <> ''", name="code"))
+
+
+class LakeObservation(Base):
+    """What one survey says of one lake. Areas are geodesic square metres; only water has a geometry."""
+
+    __tablename__ = "lake_observation"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    lake_id: Mapped[UUID] = mapped_column(ForeignKey("lake.id"))
+    survey_id: Mapped[UUID]
+    season: Mapped[int]
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    geom: Mapped[Any | None] = mapped_column(MULTIPOLYGON)
+    area_m2: Mapped[float | None] = mapped_column(Computed("ST_Area(geom::geography)", persisted=True))
+    sigma_m2: Mapped[float | None]
+    perimeter_m: Mapped[float | None]
+    seen_share: Mapped[float | None]
+    first_day: Mapped[date | None]
+    last_day: Mapped[date | None]
+    probability: Mapped[float | None]
+    elevation_m: Mapped[float | None]
+    __table_args__ = (
+        UniqueConstraint("lake_id", "survey_id"),
+        ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"]),
+        one_of("outcome", "water", "dry", "not observed"),
+        CheckConstraint("outcome = 'water' OR coalesce(reason, '') <> ''", name="reason"),
+        CheckConstraint("(outcome = 'water') = (geom IS NOT NULL)", name="geom"),
+        CheckConstraint("first_day <= last_day", name="days"),
+        CheckConstraint("elevation_m BETWEEN -500 AND 9000", name="elevation_m"),
+        sound("geom"),
+        number("sigma_m2"),
+        number("perimeter_m"),
+        share("seen_share"),
+        share("probability"),
+        Index(None, "survey_id"),
+        Index(None, "season"),
+        Index(None, "geom", postgresql_using="gist"),
+    )
+
+
+class LakeLineage(Base):
+    """What a survey says of identities. split: lake = child, other = parent; merged: lake ends in other."""
+
+    __tablename__ = "lake_lineage"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    survey_id: Mapped[UUID]
+    season: Mapped[int]
+    kind: Mapped[str]
+    lake_id: Mapped[UUID] = mapped_column(ForeignKey("lake.id"))
+    other_lake_id: Mapped[UUID | None] = mapped_column(ForeignKey("lake.id"))
+    __table_args__ = (
+        ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"]),
+        one_of("kind", "new", "split", "merged", "drained", "reappeared"),
+        CheckConstraint("(kind IN ('split', 'merged')) = (other_lake_id IS NOT NULL)", name="other"),
+        CheckConstraint("other_lake_id <> lake_id", name="itself"),
+        UniqueConstraint("survey_id", "kind", "lake_id", "other_lake_id"),
+        Index(
+            "uq_lake_lineage_alone",
+            "survey_id",
+            "kind",
+            "lake_id",
+            unique=True,
+            postgresql_where=text("other_lake_id IS NULL"),
+        ),
+        Index(None, "lake_id"),
+        Index(None, "other_lake_id"),
+    )
+
+
+class ReviewFlag(Base):
+    """A place a person should look at, and why. `geom` is the footprint of the chip that shows it."""
+
+    __tablename__ = "review_flag"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    survey_id: Mapped[UUID] = mapped_column(ForeignKey("survey.id"))
+    tile: Mapped[str | None] = mapped_column(ForeignKey("tile.name"))
+    lake_id: Mapped[UUID | None] = mapped_column(ForeignKey("lake.id"))
+    kind: Mapped[str]
+    explained: Mapped[bool]
+    score: Mapped[float]
+    geom: Mapped[Any] = mapped_column(POLYGON)
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        CheckConstraint("kind <> ''", name="kind"),
+        CheckConstraint("score > '-infinity'::float8 AND score < 'infinity'::float8", name="score"),
+        sound("geom"),
+        Index(None, "survey_id"),
+        Index(None, "geom", postgresql_using="gist"),
+    )
+
+
+class ReviewVerdict(Base):
+    """A person's answer to a flag. Append-only: a change of mind is another verdict; the latest counts."""
+
+    __tablename__ = "review_verdict"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    flag_id: Mapped[UUID] = mapped_column(ForeignKey("review_flag.id"))
+    verdict: Mapped[str]
+    by: Mapped[str]
+    note: Mapped[str] = mapped_column(server_default="")
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        one_of("verdict", "agree", "disagree", "unsure"),
+        CheckConstraint("by <> ''", name="by"),
+        Index(None, "flag_id"),
+    )
