@@ -1,5 +1,7 @@
 """What a user of the segmenter can get wrong, under one base."""
 
+from pydantic import ValidationError
+
 
 class SegmenterError(Exception):
     """The segmenter refuses: the message says what is wrong, where, and what to do."""
@@ -23,3 +25,11 @@ class InputError(SegmenterError):
 
 class RegistryError(SegmenterError):
     """A model is not named in the registry, or is named there but not on this disk."""
+
+
+def fields_at_fault(error: ValidationError) -> str:
+    """One line for all that is wrong in a file: dotted field, then why."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False)
+    )

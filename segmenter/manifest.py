@@ -21,10 +21,12 @@ from pydantic import (
     model_validator,
 )
 
-from segmenter.errors import KindError, ManifestError
+from segmenter.errors import KindError, ManifestError, fields_at_fault
 
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "model.safetensors"
+NO_WEIGHTS = f"sha256:{0:064}"
+"""Digest of a manifest whose weights are still to be written."""
 PATCH = 16
 """Edge of the encoder's patches, px: a chip is a whole number of them."""
 
@@ -80,6 +82,8 @@ class Modality(_Frozen):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != len(self.bands):
                 raise ValueError(f"{name}: {len(values)} values for {len(self.bands)} bands")
+        if self.clip is not None and not all(self.clip[0] < value < self.clip[1] for value in self.mean):
+            raise ValueError(f"mean: must lie inside the clip {self.clip}, got {self.mean}")
         return self
 
 
@@ -174,7 +178,7 @@ def read_manifest(folder: Path | str) -> Manifest:
             f"a model is a folder with {MANIFEST_FILE} and {WEIGHTS_FILE}"
         ) from error
     except ValidationError as error:
-        raise ManifestError(f"{path}: {_fields(error)}") from error
+        raise ManifestError(f"{path}: {fields_at_fault(error)}") from error
     weights = path.with_name(WEIGHTS_FILE)
     try:
         found = digest_of(weights)
@@ -194,11 +198,3 @@ def digest_of(weights: Path) -> str:
     """SHA-256 of a file, written as manifests write it."""
     with weights.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
-def _fields(error: ValidationError) -> str:
-    """One line for all that is wrong: dotted field, then why."""
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'manifest'}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_url=False)
-    )

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segmenter import dense, network
 from segmenter.errors import SegmenterError, WeightsError
-from segmenter.manifest import WEIGHTS_FILE, Manifest, read_manifest
+from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, digest_of, read_manifest
 from segmenter.protocol import Pixels
 
 
@@ -58,6 +58,37 @@ def load(folder: Path | str, device: str = "auto", *, bf16: bool = False) -> Mod
     return Model(manifest, module.to(target).eval(), target, bf16)
 
 
+def save(folder: Path | str, module: nn.Module, manifest: Manifest, *, half: bool = True) -> Manifest:
+    """Write a model that `load` reads; returns the manifest as written, with the digest of these weights.
+
+    The digest that `manifest` carries is replaced (`manifest.NO_WEIGHTS` stands where there is none yet).
+    `half` stores float16, half the size, but for the tensors whose numbers it cannot hold. The manifest comes
+    last: a folder left half-written is refused by its digest.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: _stored(value, half) for name, value in module.state_dict().items()}
+    _replace(folder / WEIGHTS_FILE, safetensors.torch.save(weights))
+    written = manifest.model_copy(update={"digest": digest_of(folder / WEIGHTS_FILE)})
+    _replace(folder / MANIFEST_FILE, (written.model_dump_json(indent=2) + "\n").encode())
+    return written
+
+
+def _stored(value: Tensor, half: bool) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    if not (half and value.is_floating_point()):
+        return value
+    smaller = value.half()
+    return smaller if smaller.isfinite().all() else value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
 def _device(name: str, bf16: bool) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -75,7 +106,7 @@ def _device(name: str, bf16: bool) -> torch.device:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Weights by name. They may lie on disk as float16 and come back as float32."""
     try:
-        stored = load_file(path)
+        stored = safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
     return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}

@@ -1,6 +1,9 @@
 """What counts as known, and how it is scaled for the network: one place, for training and for prediction."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,7 +39,15 @@ def normalise(optical: Tensor, radar: Tensor, dem: Tensor, inputs: Inputs) -> tu
 
 
 def _standardise(values: Tensor, modality: Modality) -> Tensor:
-    values = values.float()
-    mean, std = (values.new_tensor(numbers).view(-1, 1, 1) for numbers in (modality.mean, modality.std))
-    clipped = values if modality.clip is None else values.clamp(*modality.clip)
-    return ((clipped - mean) / std).masked_fill_(~values.isfinite(), 0.0)
+    mean, std = (_a_band(numbers, values) for numbers in (modality.mean, modality.std))
+    scaled = values.float().sub(mean).div_(std).nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+    if modality.clip is None:
+        return scaled
+    # Clipped last, with the clip scaled likewise: before, an infinity would pass for the clip's end.
+    low, high = (_a_band([end] * len(modality.bands), values).sub_(mean).div_(std) for end in modality.clip)
+    return scaled.clamp_(low, high)
+
+
+def _a_band(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """(bands, 1, 1), float32, on the device of `like`."""
+    return torch.tensor(numbers, dtype=torch.float32, device=like.device).view(-1, 1, 1)

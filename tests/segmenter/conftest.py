@@ -1,0 +1,99 @@
+"""A manifest, a made-up stack, and one real TerraMind-tiny with seeded weights, shared by the room's tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from segmenter.manifest import (
+    DEM_BANDS,
+    NO_WEIGHTS,
+    OPTICAL_BANDS,
+    RADAR_BANDS,
+    Architecture,
+    Inputs,
+    Manifest,
+    Modality,
+    Radar,
+)
+from segmenter.model import save
+from segmenter.network import build_network
+from torch import nn
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A made-up stack, (bands, H, W); cut like a tile's read would be."""
+
+    optical: Array
+    radar: Array
+    dem: Array
+
+    def cut(self, rows: slice, cols: slice) -> tuple[Array, Array, Array]:
+        return self.optical[:, rows, cols], self.radar[:, rows, cols], self.dem[rows, cols]
+
+
+def make_stack(height: int, width: int, seed: int = 0) -> Stack:
+    rng = np.random.default_rng(seed)
+    return Stack(
+        rng.uniform(0, 9000, (12, height, width)).astype(np.float32),
+        rng.normal(-14, 5, (2, height, width)).astype(np.float32),
+        rng.normal(4000, 700, (height, width)).astype(np.float32),
+    )
+
+
+def make_manifest(**changes: Any) -> Manifest:
+    fields: dict[str, Any] = {
+        "name": "made-up",
+        "version": "1",
+        "license": "Apache-2.0",
+        "architecture": Architecture(
+            backbone="terramind_v1_tiny", indices=(2, 5, 8, 11), decoder_channels=64
+        ),
+        "inputs": Inputs(
+            S2L2A=Modality(bands=OPTICAL_BANDS, clip=(0, 16000), mean=(2000.0,) * 12, std=(800.0,) * 12),
+            S1=Radar(kind="rtc", bands=RADAR_BANDS, mean=(-10.9, -17.3), std=(4.4, 4.5)),
+            DEM=Modality(bands=DEM_BANDS, clip=(-500, 9000), mean=(4300.0,), std=(900.0,)),
+        ),
+        "chip": 224,
+        "stride": 160,
+        "sigma": 56,
+        "digest": NO_WEIGHTS,
+        "smallest_lake_m2": 3000,
+    }
+    return Manifest(**(fields | changes))
+
+
+@pytest.fixture(scope="session")
+def stack_of() -> Callable[..., Stack]:
+    return make_stack
+
+
+@pytest.fixture(scope="session")
+def manifest_of() -> Callable[..., Manifest]:
+    return make_manifest
+
+
+@pytest.fixture(scope="session")
+def tiny() -> nn.Module:
+    """The real network, small, with seeded random weights."""
+    torch.manual_seed(7)
+    manifest = make_manifest()
+    network = build_network(manifest.architecture, manifest.inputs.S1.kind).eval()
+    with torch.no_grad():  # fresh weights answer about 0 everywhere, where tilings could hardly differ
+        network.head.head[2].weight *= 30
+    return network
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network as a model folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save(folder, tiny, make_manifest())
+    return folder
