@@ -1,0 +1,198 @@
+"""The archive on disk: collections, items and assets under the names and habits of Planetary Computer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import Transformer
+from scipy.ndimage import map_coordinates
+from shapely.geometry import Polygon, mapping
+from shapely.ops import transform as reproject
+
+from simulator.calendar import OpticalPass, RadarPass, optical_passes, radar_passes
+from simulator.clouds import Sky, season_skies
+from simulator.optical import render
+from simulator.radar import NODATA, render_radar
+from simulator.rasters import COG_TYPE, write_cog
+from simulator.settings import PAD, PIXEL, Settings, mgrs_tile
+from simulator.spectra import BANDS, RESOLUTION
+from simulator.world import World, smooth_surface
+
+_PROJ = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
+_EXTENSION = "https://stac-extensions.github.io/{}/v1.0.0/schema.json"
+S2, S1, DEM = "sentinel-2-l2a", "sentinel-1-rtc", "cop-dem-glo-30"
+_TITLES = {
+    S2: "Simulated Sentinel-2 Level-2A", S1: "Simulated Sentinel-1 radiometrically terrain corrected",
+    DEM: "Simulated Copernicus-like DEM, 30 m",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All passes of an archive and the skies above them."""
+
+    optical: list[OpticalPass]
+    radar: list[RadarPass]
+    skies: list[Sky]
+    """One for each optical pass."""
+
+    def clear(self, season: int) -> NDArray[np.bool_]:
+        """(H, W) ground with a cloud-free view in at least one date of the season."""
+        views = [s.clear for p, s in zip(self.optical, self.skies, strict=True) if p.season == season]
+        return np.logical_or.reduce(views)
+
+
+def plan_passes(world: World) -> Plan:
+    """Dates of both satellites and the clouds of every season."""
+    passes = optical_passes(world.settings)
+    skies = [sky for season in world.settings.seasons for sky in season_skies(world, passes, season)]
+    return Plan(passes, radar_passes(world.settings, passes), skies)
+
+
+def write_archive(world: World, plan: Plan, out: Path, done: Callable[[str], None], workers: int = 2) -> None:
+    """Render and write every scene (two at a time), then the catalogue; `done` hears of each finished item."""
+    jobs: list[Callable[[], pystac.Item]] = [
+        lambda p=p, s=s: write_optical(world, p, s, out) for p, s in zip(plan.optical, plan.skies, strict=True)
+    ]
+    jobs += [lambda p=p: write_radar(world, p, out) for p in plan.radar]
+    jobs.append(lambda: write_dem(world, out))
+
+    def run(job: Callable[[], pystac.Item]) -> pystac.Item:
+        item = job()
+        done(item.id)
+        return item
+
+    with ThreadPoolExecutor(workers) as pool:
+        items = list(pool.map(run, jobs))
+    write_catalogue(items, world.settings, out)
+
+
+def write_optical(world: World, date: OpticalPass, sky: Sky, out: Path) -> pystac.Item:
+    """One Sentinel-2 item with its 13 assets."""
+    settings, tile = world.settings, mgrs_tile(world.settings)
+    stamp = f"{date.time:%Y%m%dT%H%M%S}"
+    name = f"S2{date.platform[-1]}_MSIL2A_{stamp}_R{date.orbit:03d}_T{tile}_{date.time:%Y%m%d}T120000"
+    scene = render(world, date, sky)
+    classes = scene.classes
+    azimuth, elevation = date.sun
+    item = _item(S2, name, date.time, settings, settings.square, {
+        "platform": date.platform, "constellation": "Sentinel 2", "instruments": ["msi"],
+        "eo:cloud_cover": round(float(np.isin(classes, (8, 9, 10)).mean() * 100), 6),
+        "s2:processing_baseline": date.baseline, "s2:mgrs_tile": tile, "s2:product_type": "S2MSI2A",
+        "s2:mean_solar_zenith": round(90 - elevation, 6), "s2:mean_solar_azimuth": round(azimuth, 6),
+        "view:sun_azimuth": round(azimuth, 6), "view:sun_elevation": round(elevation, 6),
+        "s2:snow_ice_percentage": round(float((classes == 11).mean() * 100), 6),
+        "s2:water_percentage": round(float((classes == 6).mean() * 100), 6),
+        "s2:nodata_pixel_percentage": 0.0, "sat:orbit_state": "descending", "sat:relative_orbit": date.orbit,
+    }, ("eo", "sat", "view"))  # fmt: skip
+    for band in (*BANDS, "SCL"):
+        metres = 20 if band == "SCL" else RESOLUTION.get(band, 20)
+        grid = Affine(metres, 0, settings.origin[0], 0, -metres, settings.origin[1])
+        data = classes if band == "SCL" else scene.bands[band]
+        path = out / S2 / name / f"T{tile}_{stamp}_{band}_{metres}m.tif"
+        fields = write_cog(path, data, settings.epsg, grid, 0, classes=band == "SCL")
+        title = "Scene classification map (SCL)" if band == "SCL" else f"Band {band[1:]} - {metres}m"
+        extra = fields | {"gsd": metres} | ({} if band == "SCL" else {"eo:bands": [{"name": band}]})
+        item.add_asset(band, pystac.Asset(f"./{path.name}", title, None, COG_TYPE, ["data"], extra))
+    return item
+
+
+def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
+    """One Sentinel-1 RTC item with vv and vh."""
+    settings = world.settings
+    east, north = settings.origin[0] + sight.shift[0], settings.origin[1] + sight.shift[1]
+    grid = Affine(PIXEL, 0, east, 0, -PIXEL, north)
+    stop = sight.time.replace(microsecond=0)
+    number = (sight.time - datetime(2014, 4, 3, tzinfo=UTC)).days * 15
+    name = (
+        f"S1{sight.platform[-1]}_IW_GRDH_1SDV_{stop:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M}59_{number:06d}_"
+        f"{number * 7 % 0xFFFFFF:06X}_rtc"
+    )
+    power = render_radar(world, sight)
+    item = _item(S1, name, sight.time, settings, settings.square, {
+        "platform": sight.platform, "constellation": "Sentinel-1", "sar:instrument_mode": "IW",
+        "sar:frequency_band": "C", "sar:center_frequency": 5.405, "sar:product_type": "GRD",
+        "sar:polarizations": ["VV", "VH"], "sar:looks_equivalent_number": 4.4,
+        "sar:observation_direction": "right", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
+        "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": number,
+    }, ("sar", "sat", "raster"))  # fmt: skip
+    for k, polarisation in enumerate(("vv", "vh")):
+        path = out / S1 / name / f"iw-{polarisation}.rtc.tif"
+        fields = write_cog(path, power[k], settings.epsg, grid, NODATA)
+        if k == 0:
+            box, shape = fields["proj:bbox"], fields["proj:shape"]
+            item.properties |= {"proj:bbox": box, "proj:shape": shape}
+            item.properties["proj:transform"] = [*fields["proj:transform"], 0.0, 0.0, 1.0]
+        fact = {"raster:bands": [{"nodata": -32768, "data_type": "float32", "spatial_resolution": 10.0}]}
+        title = f"{polarisation.upper()}: gamma naught, terrain corrected"
+        item.add_asset(polarisation, pystac.Asset(f"./{path.name}", title, None, COG_TYPE, ["data"], fact))
+    return item
+
+
+def write_dem(world: World, out: Path) -> pystac.Item:
+    """The DEM at one arc second, a little wider than the square."""
+    settings = world.settings
+    surface = smooth_surface(world)
+    to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
+    to_map = Transformer.from_crs(4326, settings.epsg, always_xy=True)
+    west, south, east, north = reproject(to_degrees.transform, settings.square.buffer(500)).bounds
+    second = 1 / 3600
+    col0, col1 = int(np.floor(west / second)), int(np.ceil(east / second))
+    row0, row1 = int(np.floor(-north / second)), int(np.ceil(-south / second))
+    lon, lat = np.meshgrid((np.arange(col0, col1) + 0.5) * second, -(np.arange(row0, row1) + 0.5) * second)
+    x, y = to_map.transform(lon, lat)
+    rows = (settings.origin[1] - y) / PIXEL - 0.5 + PAD
+    cols = (x - settings.origin[0]) / PIXEL - 0.5 + PAD
+    heights = map_coordinates(surface, [rows, cols], order=1, mode="nearest").astype(np.float32)
+    corner_lat, corner_lon = int(np.floor(settings.centre[1])), int(np.floor(settings.centre[0]))
+    name = (
+        f"Copernicus_DSM_COG_10_{'N' if corner_lat >= 0 else 'S'}{abs(corner_lat):02d}_00_"
+        f"{'E' if corner_lon >= 0 else 'W'}{abs(corner_lon):03d}_00_DEM"
+    )
+    grid = Affine(second, 0, col0 * second, 0, -second, -row0 * second)
+    path = out / DEM / name / f"{name}.tif"
+    fields = write_cog(path, heights, 4326, grid, None)
+    item = _item(DEM, name, datetime(2021, 4, 22, tzinfo=UTC), settings, settings.square.buffer(500), {
+        "gsd": 30, "platform": "TanDEM-X",
+    }, ())  # fmt: skip
+    item.properties |= {"proj:epsg": 4326, "proj:shape": fields["proj:shape"], "proj:transform": fields["proj:transform"]}
+    item.add_asset("data", pystac.Asset(f"./{path.name}", "DEM", None, COG_TYPE, ["data"]))
+    return item
+
+
+def _item(
+    collection: str, name: str, when: datetime, settings: Settings, ground: Polygon, properties: dict[str, Any],
+    extensions: tuple[str, ...],
+) -> pystac.Item:  # fmt: skip
+    to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
+    outline = reproject(to_degrees.transform, ground.segmentize(2000))
+    facts = properties | {"proj:epsg": settings.epsg, "simulated": True}
+    item = pystac.Item(name, mapping(outline), list(outline.bounds), when, facts, collection=collection)
+    item.stac_extensions = [_PROJ, *(_EXTENSION.format(e) for e in extensions)]
+    return item
+
+
+def write_catalogue(items: list[pystac.Item], settings: Settings, out: Path) -> None:
+    """catalog.json, a collection for each sensor and the items, all with relative links."""
+    catalogue = pystac.Catalog("simulated-range", f"Simulated mountain range, seed {settings.seed}: no real data")
+    first, last = settings.seasons[0], settings.seasons[-1]
+    for name, title in _TITLES.items():
+        own = [item for item in items if item.collection_id == name]
+        boxes = np.array([item.bbox for item in own])
+        extent = pystac.Extent(
+            pystac.SpatialExtent([[*map(float, boxes[:, :2].min(0)), *map(float, boxes[:, 2:].max(0))]]),
+            pystac.TemporalExtent([[datetime(first, 1, 1, tzinfo=UTC), datetime(last, 12, 31, tzinfo=UTC)]]),
+        )
+        collection = pystac.Collection(name, f"{title} (simulated, not measured)", extent, title, license="Apache-2.0")
+        catalogue.add_child(collection)
+        collection.add_items(own)
+    catalogue.normalize_and_save(str(out), pystac.CatalogType.SELF_CONTAINED)

@@ -1,0 +1,109 @@
+"""When the satellites pass: dates, sun, processing baselines and radar passes of every season."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from simulator.light import sun_position
+from simulator.settings import Settings
+
+_LOCAL_HOUR = 10.6  # Sentinel-2 crosses at 10:30 mean local solar time
+
+
+@dataclass(frozen=True)
+class OpticalPass:
+    """One Sentinel-2 acquisition."""
+
+    season: int
+    """Year."""
+    number: int
+    """Position among the season's dates."""
+    time: datetime
+    platform: str
+    orbit: int
+    baseline: str
+    """Processing baseline; from 04.00 on the digital numbers carry +1000."""
+    sun: tuple[float, float]
+    """Azimuth and elevation, degrees."""
+    cloud: float
+    """Share of the sky that is cloudy."""
+    snow_line: float
+    """Quantile of the heights above which seasonal snow lies."""
+    haze: float
+    """Residual path reflectance left by the atmospheric correction."""
+
+    @property
+    def offset(self) -> int:
+        """What is added to reflectance x 10000 in the digital numbers."""
+        return 1000 if float(self.baseline) >= 4 else 0
+
+
+@dataclass(frozen=True)
+class RadarPass:
+    """One Sentinel-1 acquisition."""
+
+    season: int
+    time: datetime
+    platform: str
+    direction: str
+    """ascending or descending."""
+    orbit: int
+    look: float
+    """Azimuth towards which the beam looks, degrees."""
+    incidence: float
+    """Angle from the vertical in mid-scene, degrees."""
+    wind: float
+    """Share of lakes that the wind roughens."""
+    shift: tuple[float, float]
+    """Metres by which its pixel grid lies east and north of the optical one."""
+
+
+def optical_passes(settings: Settings) -> list[OpticalPass]:
+    """Two or three dates a season, July to early October; the very first is of an old baseline without offset."""
+    lon, lat = settings.centre
+    passes = []
+    for season in settings.seasons:
+        rng = settings.stream("passes", season)
+        count = 3 if season == settings.seasons[0] else int(rng.integers(2, 4))
+        starts = {2: (205, 245), 3: (200, 226, 254)}[count]
+        covers = rng.permutation([0.10, 0.28, 0.18][:count]) * rng.uniform(0.7, 1.4, count)
+        for number, start in enumerate(starts):
+            day = int(start + rng.integers(0, 20))
+            noon = datetime(season, 1, 1, tzinfo=UTC) + timedelta(days=day - 1, hours=_LOCAL_HOUR - lon / 15)
+            first = season == settings.seasons[0] and number == 0
+            baseline = ("02.14", "03.01")[int(rng.integers(2))] if first else ("05.00", "05.09", "05.10", "05.11")[
+                int(rng.integers(4))
+            ]  # fmt: skip
+            passes.append(
+                OpticalPass(
+                    season, number, noon + timedelta(seconds=int(rng.integers(0, 1200))),
+                    ("Sentinel-2A", "Sentinel-2B")[int(rng.integers(2))], 5 if rng.random() < 0.6 else 48, baseline,
+                    sun_position(lat, day, _LOCAL_HOUR + rng.normal(0, 0.1)), float(covers[number]),
+                    float(rng.uniform(0.80, 0.97) - (0.15 if number == count - 1 and rng.random() < 0.4 else 0)),
+                    float(rng.gamma(2.0, 0.0018)),
+                )
+            )  # fmt: skip
+    return passes
+
+
+def radar_passes(settings: Settings, optical: list[OpticalPass]) -> list[RadarPass]:
+    """An ascending and a descending pass a season, each within a week of one of its optical dates."""
+    passes = []
+    for season in settings.seasons:
+        rng = settings.stream("radar passes", season)
+        dates = [p for p in optical if p.season == season]
+        near = dates[int(rng.integers(len(dates)))].time
+        geometry = settings.stream("radar geometry")
+        shift = (float(geometry.uniform(1.5, 8.5)), float(geometry.uniform(1.5, 8.5)))
+        for direction, orbit, look, hour in (("descending", 107, 280.0, 0.9), ("ascending", 27, 80.0, 12.6)):
+            day = near.replace(hour=0, minute=0, second=0) + timedelta(days=int(rng.integers(-5, 6)))
+            passes.append(
+                RadarPass(
+                    season, day + timedelta(hours=hour, seconds=int(rng.integers(0, 600))),
+                    "SENTINEL-1A" if season >= 2022 or rng.random() < 0.5 else "SENTINEL-1B", direction, orbit,
+                    look + float(geometry.uniform(-2, 2)), float(geometry.uniform(34, 43)),
+                    float(rng.uniform(0.05, 0.5)), shift,
+                )
+            )  # fmt: skip
+    return passes

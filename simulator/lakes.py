@@ -1,0 +1,113 @@
+"""Lakes as outlines: smooth irregular polygons with an exact area, and what each of them does over the seasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry import LineString, MultiPolygon, Polygon
+
+_POINTS = 160
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Outline of a lake in its own frame, before size: radius over direction."""
+
+    centre: tuple[float, float]
+    """Easting, northing in metres."""
+    axis: float
+    """Direction of the long axis, radians from east."""
+    stretch: float
+    """Long over short axis."""
+    amplitude: NDArray[np.float64]
+    """Harmonics 2.. of the radius, relative."""
+    phase: NDArray[np.float64]
+    """Phase of each harmonic, radians."""
+    grows_to: float
+    """Direction in which the lake grows, radians from east."""
+
+    def outline(self, area: float, reference: float) -> Polygon:
+        """Outline of exactly `area` m2; away from `reference` m2 the lake grows or retreats at one end first."""
+        angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
+        order = np.arange(2, 2 + len(self.amplitude))
+        radius = 1 + (self.amplitude * np.cos(order * angle[:, None] + self.phase)).sum(axis=1)
+        radius = np.clip(radius, 0.45, 1.8)
+        lobe = 0.15 + np.clip(np.cos(angle + self.axis - self.grows_to), 0, None) ** 2
+        low, high = -0.75, 6.0
+        size = np.sqrt(reference / self._polygon(radius, angle, 1.0).area)
+        for _ in range(40):
+            middle = (low + high) / 2
+            if self._polygon(radius * (1 + middle * lobe), angle, size).area < area:
+                low = middle
+            else:
+                high = middle
+        exact = self._polygon(radius * (1 + middle * lobe), angle, size)
+        return self._polygon(radius * (1 + middle * lobe), angle, size * np.sqrt(area / exact.area))
+
+    def _polygon(self, radius: NDArray[np.float64], angle: NDArray[np.float64], size: float) -> Polygon:
+        x = size * radius * np.cos(angle) * np.sqrt(self.stretch)
+        y = size * radius * np.sin(angle) / np.sqrt(self.stretch)
+        cos, sin = np.cos(self.axis), np.sin(self.axis)
+        return Polygon(np.column_stack([self.centre[0] + cos * x - sin * y, self.centre[1] + sin * x + cos * y]))
+
+
+def random_shape(rng: np.random.Generator, centre: tuple[float, float], axis: float, stretch: float) -> Shape:
+    """A shape with the irregularity of real tarns: harmonics 2 to 8, falling with order."""
+    order = np.arange(2, 9)
+    amplitude = rng.normal(0, 0.30, order.size) / order**0.9
+    return Shape(
+        centre, axis, stretch, amplitude, rng.uniform(0, 2 * np.pi, order.size), float(rng.uniform(0, 2 * np.pi))
+    )
+
+
+@dataclass(frozen=True)
+class Lake:
+    """One lake over all seasons."""
+
+    name: str
+    kind: str
+    """lake, river or reservoir."""
+    cases: tuple[str, ...]
+    """What makes it worth having: growing, turbid, frozen, border …"""
+    outlines: tuple[Polygon | MultiPolygon | None, ...]
+    """Water (or ice) surface per season, None where there is none."""
+    states: tuple[str, ...]
+    """water, frozen, drained or absent, per season."""
+    clouded: tuple[bool, ...] = ()
+    """Per season: planned to lie under cloud in all dates."""
+    colour: dict[str, float] = field(default_factory=dict)
+    """Share of each kind of water, see `spectra`."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change of identity between two seasons."""
+
+    kind: str
+    from_season: int
+    to_season: int
+    parents: tuple[str, ...]
+    children: tuple[str, ...]
+
+
+def split_in_two(outline: Polygon, gap: float, angle: float) -> tuple[Polygon, Polygon] | None:
+    """Two smooth lakes left when a strip of dry ground `gap` metres wide crosses the outline; None if one is tiny."""
+    middle = outline.centroid
+    reach = outline.length
+    strip = LineString(
+        [
+            (middle.x - reach * np.cos(angle), middle.y - reach * np.sin(angle)),
+            (middle.x + reach * np.cos(angle), middle.y + reach * np.sin(angle)),
+        ]
+    ).buffer(gap / 2)
+    rounding = gap / 4
+    parts = [
+        part.buffer(-rounding).buffer(rounding * 0.8)
+        for part in getattr(outline.difference(strip), "geoms", [])
+        if part.area > 0.05 * outline.area
+    ]
+    if len(parts) != 2 or any(part.geom_type != "Polygon" or part.area < 4000 for part in parts):
+        return None
+    return parts[0], parts[1]

@@ -1,0 +1,59 @@
+"""Smooth random fields: cubic B-splines through random knots, the stuff relief, texture and clouds are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Field = NDArray[np.float32]
+_SPREAD = 0.4794  # standard deviation left of unit knots after a 2-D cubic B-spline
+
+
+def _weights(n: int, cell: float, shift: float, knots: int = 0) -> sparse.csr_matrix:
+    """Matrix (n, knots or more) of cubic B-spline weights for n pixels and knots `cell` pixels apart."""
+    position = (np.arange(n) + shift * cell) / cell
+    base = np.floor(position).astype(int)
+    t = position - base
+    basis = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    columns = base[:, None] + np.arange(4)[None, :]
+    rows = np.repeat(np.arange(n), 4)
+    return sparse.csr_matrix(
+        (basis.ravel().astype(np.float32), (rows, columns.ravel())), shape=(n, max(int(base.max()) + 4, knots))
+    )
+
+
+def smooth_noise(rng: np.random.Generator, n: int, cell: float) -> Field:
+    """Standard-normal-like field (n, n) whose features are about `cell` pixels wide."""
+    if cell <= 1.5:
+        return rng.standard_normal((n, n), dtype=np.float32)
+    across, down = _weights(n, cell, rng.random()), _weights(n, cell, rng.random())
+    knots = rng.standard_normal((down.shape[1], across.shape[1]), dtype=np.float32)
+    field = down @ np.ascontiguousarray((across @ knots.T).T)
+    return np.asarray(field / _SPREAD, dtype=np.float32)
+
+
+def fractal(rng: np.random.Generator, n: int, cell: float, octaves: int, gain: float = 0.5) -> Field:
+    """Sum of `octaves` smooth fields, each half as wide and `gain` as strong; unit variance (Mandelbrot 1982)."""
+    total = np.zeros((n, n), np.float32)
+    power = 0.0
+    for octave in range(octaves):
+        weight = gain**octave
+        total += np.float32(weight) * smooth_noise(rng, n, cell / 2**octave)
+        power += weight**2
+    return np.asarray(total / np.float32(np.sqrt(power)), dtype=np.float32)
+
+
+def enlarge(field: Field, factor: int) -> Field:
+    """Cubic spline smoothing enlargement of a square field by a whole factor."""
+    n = field.shape[0]
+    padded = np.pad(field, 3, mode="edge")
+    weights = _weights(n * factor, factor, 1.5 + 0.5 / factor, n + 6)
+    out = weights @ np.ascontiguousarray((weights @ padded.T).T)
+    return np.asarray(out, dtype=np.float32)
+
+
+def smoothstep(x: Field, low: float, high: float) -> Field:
+    """0 below low, 1 above high, smooth between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)

@@ -1,0 +1,126 @@
+"""Sentinel-2 L2A as the ground processor hands it over: 12 bands at native resolution and the scene classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from simulator.calendar import OpticalPass
+from simulator.clouds import Sky
+from simulator.light import Light, light
+from simulator.noise import Field, smooth_noise, smoothstep
+from simulator.scene_classes import classify
+from simulator.settings import PAD
+from simulator.spectra import BANDS, RESOLUTION, SKYLIGHT
+from simulator.world import World
+
+_WATER_KINDS = ("water_clear", "water_dark", "water_flour", "water_silt")
+
+
+@dataclass(frozen=True)
+class OpticalScene:
+    """One acquisition."""
+
+    bands: dict[str, NDArray[np.uint16]]
+    """Band -> digital numbers at its native resolution, 0 = none."""
+    classes: NDArray[np.uint8]
+    """Scene classification at 20 m."""
+
+
+def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
+    """Light, water, snow, haze, clouds, blur and noise for one date."""
+    settings = world.settings
+    n, index = settings.size, settings.seasons.index(date.season)
+    rng = settings.stream("optical", date.season, date.number)
+    inner = slice(PAD, PAD + n)
+    shine = light(world.height, *date.sun)
+    shine = Light(shine.direct[inner, inner] * (1 - sky.shadow), shine.sky[inner, inner], shine.lit[inner, inner])
+    snow, snow_pixels = _snow(world, date, rng)
+    water = world.water[date.season]
+    lakes = _lake_colours(world, date, index)
+    cloud = 0.62 + 0.10 * smooth_noise(rng, n, 12) + 0.05 * smooth_noise(rng, n, 4)
+    fresh = world.colours.optical["snow_fresh"] * 0.35 + world.colours.optical["snow_old"] * 0.65
+    bed = world.colours.optical["silt_dry"] * 0.45 + world.colours.optical["silt_wet"] * 0.55
+    bands: dict[str, NDArray[np.uint16]] = {}
+    for k, band in enumerate(BANDS):
+        ground = world.ground.optical[k].copy()
+        flat = ground.ravel()
+        flat[water.bed_pixels] += water.bed_share * (bed[k] * _uneven(rng, water.bed_share.size, 0.06) - flat[water.bed_pixels])
+        flat[snow_pixels] += snow * (fresh[k] - flat[snow_pixels])
+        flat[water.pixels] += water.share * (lakes[:, k] - flat[water.pixels])
+        seen = ground * (SKYLIGHT[k] * shine.sky + (1 - SKYLIGHT[k]) * shine.direct)
+        del ground, flat
+        haze = date.haze * (0.55 / np.array([0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.61, 2.19])[k]) ** 1.5
+        white = cloud * np.float32(0.62 if k >= 10 else 1.0)
+        seen += np.float32(haze) + sky.opacity * (white - seen)
+        bands[band] = _sense(seen, RESOLUTION.get(band, 20), rng, date.offset)
+    classes = classify(world, date, sky, bands, shine, rng)
+    return OpticalScene(bands, classes)
+
+
+def _uneven(rng: np.random.Generator, count: int, spread: float) -> Field:
+    return (1 + spread * rng.standard_normal(count, dtype=np.float32)).astype(np.float32)
+
+
+def _snow(world: World, date: OpticalPass, rng: np.random.Generator) -> tuple[Field, NDArray[np.int64]]:
+    """Share of seasonal snow where there is any, and those pixels (lakes excepted: they are open)."""
+    inner = slice(PAD, PAD + world.settings.size)
+    z = world.height[inner, inner]
+    line = np.quantile(z[::8, ::8], date.snow_line)
+    share = smoothstep(z + world.ground.snowiness - line + 40 * smooth_noise(rng, z.shape[0], 5), 60, 170)
+    pixels = np.flatnonzero(share > 0.02)
+    return share.ravel()[pixels], pixels
+
+
+def _lake_colours(world: World, date: OpticalPass, index: int) -> Field:
+    """(pixels, 12) reflectance of the water or ice in every pixel of the season's lakes."""
+    water, colours = world.water[date.season], world.colours.optical
+    rng = world.settings.stream("lake colours", date.season, date.number)
+    table = np.zeros((len(world.lakes), 12), np.float32)
+    frozen = np.zeros(len(world.lakes), bool)
+    for number, lake in enumerate(world.lakes):
+        own = world.settings.stream("lake colour", lake.name, date.season)
+        shares = np.array([lake.colour[name] for name in _WATER_KINDS]) * own.lognormal(0, 0.35, 4) + 1e-3
+        shares /= shares.sum()
+        table[number] = sum(s * colours[name] for s, name in zip(shares, _WATER_KINDS, strict=True))
+        table[number] *= own.lognormal(0, 0.12)
+        frozen[number] = lake.states[index] == "frozen"
+    n = world.settings.size
+    drift = smooth_noise(rng, n, 22).ravel()[water.pixels]
+    ripple = smooth_noise(rng, n, 2).ravel()[water.pixels]
+    out = table[water.lake] * (1 + 0.07 * drift + 0.03 * ripple)[:, None]
+    shallow = 0.28 * (1 - water.depth) * np.clip(1 + 0.6 * drift, 0, 2)
+    bottom = colours["silt_wet"] * np.array([1, 1, 0.95, 0.7, 0.55, 0.3, 0.28, 0.2, 0.18, 0.1, 0.03, 0.02], np.float32)
+    out += shallow[:, None] * (bottom - out)
+    ice = frozen[water.lake]
+    if ice.any():
+        grey = smoothstep(drift[ice] + 0.5 * ripple[ice], -0.2, 1.2)[:, None]
+        white = smoothstep(-drift[ice] + 0.4 * ripple[ice], 0.2, 1.0)[:, None]
+        surface = colours["lake_ice"] * (1 - 0.75 * grey) + colours["lake_ice_dark"] * 0.75 * grey
+        out[ice] = surface + 0.6 * white * (colours["snow_fresh"] - surface)
+    return np.clip(out, 0.001, 0.95).astype(np.float32)
+
+
+def _sense(seen: Field, metres: int, rng: np.random.Generator, offset: int) -> NDArray[np.uint16]:
+    """Blur by neighbouring ground and optics, average to the native pixel, add noise, count."""
+    factor = metres // 10
+    n = seen.shape[0]
+    short = -n % factor
+    if short:
+        seen = np.pad(seen, ((0, short), (0, short)), mode="edge")
+    if factor > 1:
+        m = seen.shape[0] // factor
+        seen = seen.reshape(m, factor, m, factor).mean(axis=(1, 3))
+    sharp = gaussian_filter(seen, 0.42)
+    wide = uniform_filter(seen[:: max(1, 4 // factor), :: max(1, 4 // factor)], 15)
+    step = max(1, 4 // factor)
+    wide = np.repeat(np.repeat(wide, step, 0), step, 1)[: seen.shape[0], : seen.shape[1]]
+    sharp *= np.float32(0.955)
+    sharp += np.float32(0.045) * wide
+    noise = rng.standard_normal(sharp.shape, dtype=np.float32)
+    noise *= np.float32(0.0011) + np.float32(0.008) * np.clip(sharp, 0, 1)
+    counts = np.rint((sharp + noise) * 10000 + offset)
+    return np.clip(counts, 1, 65535).astype(np.uint16)

@@ -1,0 +1,249 @@
+"""Which lakes there are, where they sit and what each does: the cast of one archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from shapely.geometry import Polygon
+from shapely.ops import unary_union
+
+from simulator.lakes import Event, Lake, random_shape, split_in_two
+from simulator.light import horizon_excess, slope_degrees, sun_position
+from simulator.settings import PAD, PIXEL, Settings
+from simulator.terrain import Terrain
+
+ZONE = 3000.0
+"""Metres from a glacier within which a lake counts as glacial."""
+_STEP = 4
+_EVENTS = ("split", "merged", "drained", "new")
+_CORE = (
+    ("split",), ("merged",), ("drained",), ("new",), ("stable", "clouded"), ("growing", "turbid"),
+    ("shrinking", "wet debris"), ("stable", "frozen"), ("growing", "shadow"), ("stable", "border"),
+    ("growing", "wet debris"), ("shrinking", "turbid"), ("stable", "shadow"), ("drained",), ("new", "turbid"),
+    ("stable", "border", "turbid"), ("growing", "border"), ("stable", "frozen"), ("stable", "clouded"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Role:
+    """What one lake is cast for."""
+
+    cases: tuple[str, ...]
+    area: float
+    """Reference area in m2."""
+
+
+def lake_count(settings: Settings) -> int:
+    """Lakes cast for a ground of this size: 76 at 2048 px, never fewer than 6."""
+    return max(6 if settings.size < 512 else 10, round(76 * (settings.size / 2048) ** 2))
+
+
+def cast_roles(settings: Settings) -> list[Role]:
+    """Roles in order of need: a small ground gets the first ones."""
+    rng = settings.stream("roles")
+    count = lake_count(settings)
+    roles = list(_CORE[:count])
+    common = [("growing",), ("stable",), ("shrinking",), ("stable", "frozen"), *[(name,) for name in _EVENTS]]
+    odds = np.array([0.30, 0.34, 0.19, 0.05, 0.03, 0.03, 0.03, 0.03])
+    traits = ("turbid", "wet debris", "shadow", "border")
+    while len(roles) < count:
+        role = common[rng.choice(len(common), p=odds)]
+        extra = tuple(t for t, p in zip(traits, (0.2, 0.1, 0.06, 0.05), strict=True) if rng.random() < p)
+        roles.append(role + extra[:2])
+    if len(settings.seasons) == 1:
+        roles = [tuple(c for c in ("stable", *r[1:])) for r in roles]
+    cap = min(95e4, 95e4 * (settings.size / 2048) ** 1.5)
+    areas = np.clip(np.exp(rng.normal(np.log(2.2e4), 1.05, count)), 3.2e3, cap * 0.5)
+    ordinary = [i for i, role in enumerate(roles) if role[0] == "stable" and "clouded" not in role]
+    for i, size in zip(ordinary[::3], (cap, 3.3e3, cap * 0.6, 3.8e3, cap * 0.4, 4.5e3), strict=False):
+        areas[i] = size * rng.uniform(0.97, 1.0) if size > 1e4 else size
+    for i, role in enumerate(roles):
+        low, high = {"split": (4.5e4, 3e5), "merged": (4.5e4, 2.5e5), "drained": (1.4e4, 1.5e5),
+                     "new": (1.3e4, 1.2e5)}.get(role[0], (0, 1e6))  # fmt: skip
+        if role[0] in _EVENTS:
+            top = max(low * 1.1, min(high, cap * 0.7))
+            areas[i] = np.exp(rng.uniform(np.log(low), np.log(top)))
+        elif "clouded" in role or "frozen" in role:
+            areas[i] = np.clip(areas[i], 1.3e4, 6e4)
+    return [Role(role, float(area)) for role, area in zip(roles, areas, strict=True)]
+
+
+def plan_lakes(settings: Settings, terrain: Terrain) -> tuple[list[Lake], list[Event]]:
+    """All lakes of the mountains with their outlines in every season, and the events among them."""
+    roles = cast_roles(settings)
+    order = sorted(
+        range(len(roles)),
+        key=lambda i: ("clouded" in roles[i].cases, "border" not in roles[i].cases, -roles[i].area),
+    )
+    sites = _Sites(settings, terrain)
+    lakes: list[Lake] = []
+    events: list[Event] = []
+    for number, index in enumerate(order):
+        name = f"L{number + 1:03d}"
+        for _ in range(3):
+            found = sites.find(roles[index], settings.stream("site", name))
+            if found is not None:
+                break
+        else:
+            continue
+        made, happened = _act(settings, name, roles[index], found, terrain)
+        lakes += made
+        events += happened
+    return lakes, events
+
+
+class _Sites:
+    """Free places for lakes, kept as distances on a 40 m grid."""
+
+    def __init__(self, settings: Settings, terrain: Terrain) -> None:
+        self.settings = settings
+        inner = slice(PAD, PAD + settings.size, _STEP)
+        self.slopes = {}
+        for sigma in (4, 10, 22):
+            smooth = gaussian_filter(terrain.height[::2, ::2], sigma / 2)
+            steep = slope_degrees(smooth * 0.5)
+            self.slopes[sigma] = np.repeat(np.repeat(steep, 2, 0), 2, 1)[inner, inner]
+        self.ice = terrain.glacier_distance[inner, inner]
+        self.valley = terrain.valley[inner, inner]
+        broad = gaussian_filter(terrain.height[::4, ::4], 6)
+        self.hollow = (terrain.height[::4, ::4] - broad)[PAD // 4 : (PAD + settings.size) // 4][
+            :, PAD // 4 : (PAD + settings.size) // 4
+        ]
+        azimuth, elevation = sun_position(settings.centre[1], 270, 10.6)
+        hidden = horizon_excess(terrain.height, azimuth, max(elevation, 15.0)) > 0
+        self.shade = gaussian_filter(hidden.astype(np.float32), 4)[inner, inner]
+        east, north = settings.origin
+        cells = np.arange(self.ice.shape[0]) * _STEP * PIXEL + _STEP * PIXEL / 2
+        self.east, self.north = np.meshgrid(east + cells, north - cells)
+        inset = np.minimum(cells, settings.size * PIXEL - cells)
+        self.edge = np.minimum(inset[:, None], inset[None, :])
+        self.clear = np.full(self.ice.shape, 1e6)
+        line = 512 * PIXEL
+        self.line = np.minimum(*(np.abs((v + line / 2) % line - line / 2) for v in (self.east, self.north)))
+
+    def find(self, role: Role, rng: np.random.Generator) -> tuple[float, float] | None:
+        """Centre for a lake of this role, now taken; None where nothing is free."""
+        radius = 1.35 * np.sqrt(role.area * 1.5 / np.pi)
+        sigma = 4 if radius < 120 else 10 if radius < 300 else 22
+        score = self.slopes[sigma] + 0.05 * np.clip(self.hollow, -80, 80) + rng.normal(0, 2.0, self.ice.shape)
+        score += 0.002 * np.clip(self.ice - 600, 0, None)
+        ok = (self.edge > radius + 120) & (self.clear > radius + 130) & (self.valley < 0.01)
+        ok &= (self.ice < ZONE - radius - 150) & (self.ice > 0.55 * radius)
+        if "border" in role.cases:
+            near = ok & (self.line < 0.35 * radius)
+            ok = near if near.any() else ok
+        if "shadow" in role.cases:
+            score = score * 0.5 - 25 * self.shade
+        if "clouded" in role.cases:
+            score -= 0.02 * np.clip(self.clear - radius, 0, 1800)
+        if not ok.any():
+            return None
+        at = np.unravel_index(np.argmin(np.where(ok, score, np.inf)), ok.shape)
+        centre = float(self.east[at]), float(self.north[at])
+        away = np.hypot(self.east - centre[0], self.north - centre[1])
+        self.clear = np.minimum(self.clear, away - radius)
+        return centre
+
+
+def _act(
+    settings: Settings, name: str, role: Role, centre: tuple[float, float], terrain: Terrain
+) -> tuple[list[Lake], list[Event]]:
+    """Outlines, states and events of one role played at one place."""
+    rng = settings.stream("act", name)
+    count = len(settings.seasons)
+    part = role.cases[0]
+    stretch = rng.uniform(2.0, 2.7) if part in ("split", "merged") else rng.uniform(1.05, 2.2)
+    shape = random_shape(rng, centre, _contour_direction(settings, terrain, centre) + rng.normal(0, 0.25), stretch)
+    turn = int(rng.integers(1, count)) if count > 1 else 0
+    colour = _colour(rng, "turbid" in role.cases)
+    base = Lake(name, "lake", role.cases, (), (), colour=colour)
+    years = settings.seasons
+    if part in ("split", "merged"):
+        return _parted(base, shape.outline(role.area, role.area), part, turn, years, rng)
+    outlines: list[Polygon | None] = [
+        shape.outline(role.area * factor, role.area) for factor in _factors(part, count, rng)
+    ]
+    states = ["water"] * count
+    events = []
+    if part == "drained":
+        outlines[turn:], states[turn:] = [None] * (count - turn), ["drained"] * (count - turn)
+        events = [Event("drained", years[turn - 1], years[turn], (name,), ())]
+    elif part == "new":
+        outlines[:turn], states[:turn] = [None] * turn, ["absent"] * turn
+        events = [Event("new", years[turn - 1], years[turn], (), (name,))]
+    special = int(rng.integers(count))
+    if "frozen" in role.cases:
+        states[special] = "frozen"
+    clouded = tuple("clouded" in role.cases and k == special for k in range(count))
+    return [replace(base, outlines=tuple(outlines), states=tuple(states), clouded=clouded)], events
+
+
+def _parted(
+    base: Lake, whole: Polygon, part: str, turn: int, years: tuple[int, ...], rng: np.random.Generator
+) -> tuple[list[Lake], list[Event]]:
+    """A lake that falls into two, or two that become one, between seasons turn - 1 and turn."""
+    angle = np.arctan2(*_long_axis(whole)[::-1]) + np.pi / 2
+    halves = None
+    for gap in (rng.uniform(60, 90), 60.0, 52.0):
+        for bend in (0.0, 0.3, -0.3):
+            halves = halves or split_in_two(whole, gap, float(angle + bend))
+    count = len(years)
+    if halves is None:
+        lake = replace(base, cases=("stable", *base.cases[1:]), outlines=(whole,) * count, states=("water",) * count)
+        return [lake], []
+    one = [k < turn if part == "split" else k >= turn for k in range(count)]
+
+    def over(name: str, outline: Polygon, there: list[bool]) -> Lake:
+        return replace(
+            base, name=name, outlines=tuple(outline if t else None for t in there),
+            states=tuple("water" if t else "absent" for t in there),
+        )  # fmt: skip
+
+    pieces = [base.name + "a", base.name + "b"]
+    lakes = [over(base.name, whole, one)]
+    lakes += [over(name, half, [not t for t in one]) for name, half in zip(pieces, halves, strict=True)]
+    before, after = ((base.name,), tuple(pieces)) if part == "split" else (tuple(pieces), (base.name,))
+    return lakes, [Event(part, years[turn - 1], years[turn], before, after)]
+
+
+def _long_axis(outline: Polygon) -> NDArray[np.float64]:
+    points = np.asarray(outline.exterior.coords)
+    _, _, directions = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    return np.asarray(directions[0])
+
+
+def _factors(part: str, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Area of each season relative to the first: at least 3 % a season where the lake changes, often 30 %."""
+    pace = rng.choice([rng.uniform(0.035, 0.09), rng.uniform(0.1, 0.2), rng.uniform(0.28, 0.36)])
+    steps = pace * rng.uniform(1.0, 1.15, count)
+    steps[0] = 0
+    if part == "growing":
+        return np.cumprod(1 + steps) / (1 + pace)
+    if part == "shrinking":
+        return np.cumprod(1 - np.minimum(steps, 0.36)) * (1 + pace / 2)
+    return 1 + rng.normal(0, 0.004, count)
+
+
+def _colour(rng: np.random.Generator, turbid: bool) -> dict[str, float]:
+    """Mix of clear, dark, flour-rich and silty water."""
+    centre = [0.3, 0.0, 1.6, 1.4] if turbid else [1.8, 0.7, 0.9, 0.12]
+    shares = rng.dirichlet(np.maximum(np.array(centre), 0.02) * 1.3)
+    names = ("water_clear", "water_dark", "water_flour", "water_silt")
+    return dict(zip(names, map(float, shares), strict=True))
+
+
+def _contour_direction(settings: Settings, terrain: Terrain, centre: tuple[float, float]) -> float:
+    """Direction along the hillside at a place, radians from east."""
+    row = int((settings.origin[1] - centre[1]) / PIXEL) + PAD
+    col = int((centre[0] - settings.origin[0]) / PIXEL) + PAD
+    window = terrain.height[row - 20 : row + 21, col - 20 : col + 21]
+    down, east = np.gradient(gaussian_filter(window, 5))
+    return float(np.arctan2(-down.mean(), east.mean()) + np.pi / 2)
+
+
+def footprint(lake: Lake) -> Polygon:
+    """All ground a lake covers in any season."""
+    return unary_union([outline for outline in lake.outlines if outline is not None])

@@ -1,0 +1,103 @@
+"""Published colours and radar brightness of every surface, and which random variant of it one archive shows.
+
+Reflectances are bottom-of-atmosphere values of the 12 Sentinel-2 L2A bands read from published curves and
+tables, rounded; backscatter is gamma0 in dB for VV and VH. Sources, surface by surface:
+
+- clear, flour-rich and silty glacial lakes: Giardino et al. 2010 (Himalayan lakes), Matta et al. 2017 (turbidity
+  and reflectance of Himalayan lakes), Wessels et al. 2002 (ASTER, supraglacial lakes), Dekker et al. 2002 (inland water);
+- glacier ice clean and dirty, old snow: Hall et al. 1990; Naegeli et al. 2017 (Sentinel-2 and field spectra);
+  fresh snow: Warren and Wiscombe 1980; lake ice: Leppaeranta et al. 2010, Bolsenga 1983;
+- granite, dark schist, debris: ECOSTRESS library (Meerdink et al. 2019), Casey et al. 2012 (Himalayan debris);
+  wet soil and silt: Lobell and Asner 2002 (moisture darkens the shortwave infrared most);
+- alpine meadow green and dry, spruce: ECOSTRESS library; Rautiainen et al. 2018 (conifers);
+- radar of land covers: Ulaby and Dobson 1989 (C band tables); calm and windy water: Bolanos et al. 2016, Hersbach
+  et al. 2007 (CMOD5); glacier ice and wet snow: Nagler et al. 2016, Winsvold et al. 2018; lake ice: Duguay et al. 2015;
+  bare and wet soil: Oh et al. 1992.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.settings import Settings
+
+BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+RESOLUTION = {band: 10 for band in ("B02", "B03", "B04", "B08")} | {"B01": 60, "B09": 60}
+"""Native metres of a band, 20 where not named."""
+
+SKYLIGHT = np.array([0.22, 0.18, 0.13, 0.095, 0.08, 0.07, 0.06, 0.052, 0.05, 0.045, 0.014, 0.009], np.float32)
+"""Share of the light that is diffuse on a clear mountain day (after Bird and Riordan 1986)."""
+
+REFLECTANCE: dict[str, tuple[float, ...]] = {
+    "water_clear": (0.042, 0.044, 0.046, 0.028, 0.021, 0.014, 0.013, 0.012, 0.011, 0.010, 0.006, 0.004),
+    "water_dark": (0.024, 0.022, 0.020, 0.012, 0.010, 0.008, 0.008, 0.007, 0.007, 0.006, 0.004, 0.003),
+    "water_flour": (0.088, 0.118, 0.158, 0.108, 0.084, 0.046, 0.045, 0.040, 0.036, 0.028, 0.010, 0.007),
+    "water_silt": (0.115, 0.150, 0.198, 0.212, 0.202, 0.160, 0.158, 0.142, 0.136, 0.095, 0.022, 0.015),
+    "lake_ice": (0.44, 0.46, 0.46, 0.43, 0.40, 0.36, 0.34, 0.29, 0.27, 0.20, 0.05, 0.04),
+    "lake_ice_dark": (0.15, 0.16, 0.165, 0.15, 0.14, 0.12, 0.11, 0.095, 0.09, 0.07, 0.02, 0.015),
+    "snow_fresh": (0.93, 0.94, 0.94, 0.93, 0.92, 0.90, 0.89, 0.87, 0.86, 0.80, 0.12, 0.09),
+    "snow_old": (0.68, 0.70, 0.70, 0.68, 0.66, 0.63, 0.61, 0.57, 0.55, 0.46, 0.06, 0.05),
+    "ice_clean": (0.47, 0.49, 0.49, 0.43, 0.38, 0.32, 0.29, 0.24, 0.22, 0.15, 0.030, 0.022),
+    "ice_dirty": (0.23, 0.25, 0.275, 0.275, 0.265, 0.25, 0.24, 0.22, 0.21, 0.18, 0.085, 0.065),
+    "rock_granite": (0.115, 0.135, 0.165, 0.195, 0.208, 0.215, 0.222, 0.230, 0.235, 0.240, 0.270, 0.245),
+    "rock_schist": (0.058, 0.064, 0.074, 0.084, 0.089, 0.094, 0.099, 0.104, 0.108, 0.113, 0.140, 0.128),
+    "rock_red": (0.065, 0.075, 0.100, 0.155, 0.178, 0.190, 0.200, 0.208, 0.214, 0.222, 0.275, 0.245),
+    "moraine": (0.105, 0.122, 0.146, 0.170, 0.180, 0.187, 0.193, 0.200, 0.204, 0.210, 0.240, 0.218),
+    "wet_debris": (0.070, 0.078, 0.092, 0.098, 0.099, 0.098, 0.096, 0.092, 0.090, 0.083, 0.062, 0.045),
+    "silt_dry": (0.155, 0.185, 0.225, 0.260, 0.272, 0.280, 0.287, 0.296, 0.300, 0.304, 0.335, 0.300),
+    "silt_wet": (0.110, 0.132, 0.160, 0.176, 0.180, 0.182, 0.180, 0.175, 0.170, 0.150, 0.110, 0.078),
+    "grass": (0.028, 0.038, 0.074, 0.060, 0.110, 0.220, 0.262, 0.280, 0.295, 0.300, 0.205, 0.112),
+    "grass_dry": (0.050, 0.065, 0.095, 0.120, 0.150, 0.190, 0.210, 0.230, 0.245, 0.262, 0.285, 0.195),
+    "forest": (0.020, 0.022, 0.036, 0.026, 0.052, 0.130, 0.160, 0.175, 0.185, 0.190, 0.092, 0.045),
+}
+"""Surface -> reflectance in the order of BANDS."""
+
+BACKSCATTER: dict[str, tuple[float, float]] = {
+    "water": (-19.5, -26.5),
+    "water_rough": (-13.5, -24.0),
+    "lake_ice": (-12.5, -20.5),
+    "lake_ice_dark": (-15.0, -23.0),
+    "snow_fresh": (-16.5, -22.5),
+    "snow_old": (-16.0, -22.0),
+    "ice_clean": (-11.5, -18.5),
+    "ice_dirty": (-10.0, -17.0),
+    "rock_granite": (-8.2, -15.2),
+    "rock_schist": (-9.0, -16.0),
+    "rock_red": (-9.4, -16.8),
+    "moraine": (-8.0, -15.0),
+    "wet_debris": (-9.2, -16.8),
+    "silt_dry": (-15.5, -23.0),
+    "silt_wet": (-13.0, -21.5),
+    "grass": (-11.0, -17.5),
+    "grass_dry": (-11.8, -18.8),
+    "forest": (-8.4, -13.6),
+}
+"""Surface -> mean gamma0 of VV and VH in dB."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The surfaces as one archive shows them: published means, moved a little by region and rock."""
+
+    optical: dict[str, NDArray[np.float32]]
+    """Surface -> reflectance (12,)."""
+    radar: dict[str, NDArray[np.float32]]
+    """Surface -> linear gamma0 (2,)."""
+
+
+def palette(settings: Settings) -> Palette:
+    """One region's variant: overall brightness +-12 %, a tilt from blue to infrared, 3 % a band; radar +-0.8 dB."""
+    rng = settings.stream("palette")
+    lean = np.linspace(-1, 1, len(BANDS))
+    optical = {}
+    for name, values in REFLECTANCE.items():
+        change = 1 + rng.normal(0, 0.12) + rng.normal(0, 0.05) * lean + rng.normal(0, 0.03, len(BANDS))
+        optical[name] = np.clip(np.array(values) * np.clip(change, 0.65, 1.4), 0.001, 0.97).astype(np.float32)
+    radar = {
+        name: (10 ** ((np.array(values) + rng.normal(0, 0.8) + rng.normal(0, 0.3, 2)) / 10)).astype(np.float32)
+        for name, values in BACKSCATTER.items()
+    }
+    return Palette(optical, radar)

@@ -1,0 +1,164 @@
+"""Relief: an invented mountain range with cirques, basins and one big valley, or a real DEM resampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.warp import Resampling, reproject, transform_bounds
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+
+from simulator.errors import SimulatorError
+from simulator.light import slope_degrees
+from simulator.noise import Field, enlarge, fractal, smooth_noise, smoothstep
+from simulator.settings import PAD, PIXEL, Settings
+
+_MACRO = 8  # relief is drawn at 80 m and enlarged; finer detail is added after
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """Ground before lakes, on the padded grid (size + 2 PAD squared)."""
+
+    height: Field
+    """Metres above the geoid."""
+    glacier: NDArray[np.bool_]
+    """Glacier, debris-covered tongue included."""
+    glacier_distance: Field
+    """Metres to the nearest glacier (1e6 where there is none)."""
+    valley: Field
+    """1 on the floor of the big valley, 0 in the mountains; all 0 where the ground is too small for one."""
+    uphill: int
+    """Side the mountains lie on, in quarter turns; the big valley lies opposite."""
+
+
+def build_terrain(settings: Settings) -> Terrain:
+    """Relief, big valley and glaciers of the settings' ground."""
+    n = settings.size + 2 * PAD
+    uphill = int(settings.stream("side").integers(4))
+    along = _along(settings, n, uphill)
+    if settings.dem is not None:
+        height, valley = read_dem(settings), np.zeros((n, n), np.float32)
+    else:
+        height, valley = _relief(settings, n, along, uphill)
+    glacier = _glaciers(settings, height, along if settings.dem is None else None)
+    distance = np.full((n, n), 1e6, np.float32)
+    if glacier.any():
+        coarse = distance_transform_edt(~glacier[::4, ::4]).astype(np.float32) * (4 * PIXEL)
+        distance = np.repeat(np.repeat(coarse, 4, 0), 4, 1)[:n, :n]
+    return Terrain(height, glacier, distance, valley, uphill)
+
+
+def has_valley(settings: Settings) -> bool:
+    """Whether the ground is wide enough for a valley more than 3 km from every glacier."""
+    return settings.dem is None and settings.size >= 1024
+
+
+def _along(settings: Settings, n: int, uphill: int) -> Field:
+    """Metres from the valley's side of the square towards the mountains."""
+    ramp = (np.arange(n, dtype=np.float32) - PAD) * np.float32(PIXEL)
+    bend = smooth_noise(settings.stream("bend"), n, 500) * (90.0 if has_valley(settings) else 400.0)
+    return np.rot90(np.broadcast_to(ramp[:, None], (n, n)) + bend, uphill).astype(np.float32)
+
+
+def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Field, Field]:
+    """Ridged multifractal mountains (Musgrave et al. 1989) on a rising base, with a flat valley at their foot."""
+    rng = settings.stream("relief")
+    m = -(-n // _MACRO) + 2
+    sharp = np.zeros((m, m), np.float32)
+    carry = np.ones((m, m), np.float32)
+    for octave, cell in enumerate((38.0, 21.0, 11.0, 6.0)):
+        ridge = (1.15 - np.abs(smooth_noise(rng, m, cell * rng.uniform(0.85, 1.15)))).clip(-1.0, None)
+        sharp += ridge * carry * np.float32(0.62**octave)
+        carry = np.clip(0.5 + 0.5 * ridge, 0.15, 1.0)
+    macro = enlarge(gaussian_filter(sharp, 0.5), _MACRO)[:n, :n]
+    relief = np.float32(rng.uniform(330, 430)) * macro
+    base = np.float32(rng.uniform(3250, 3450))
+    valley = np.zeros((n, n), np.float32)
+    mountains = np.ones((n, n), np.float32)
+    if has_valley(settings):
+        foot = 1300.0 if settings.size >= 1536 else 1000.0
+        valley = 1 - smoothstep(along, foot, foot + 500)
+        mountains = smoothstep(along, foot, foot + 3600)
+        base = np.float32(rng.uniform(2050, 2350)) + (base - np.float32(2200)) * mountains
+    rough = fractal(settings.stream("rough"), n, 22, 4, 0.55)
+    height = base + relief * (0.25 * smoothstep(along, 900, 2600) + 0.75 * mountains if valley.any() else 1.0)
+    steep = np.clip(slope_degrees(height) / 30, 0.1, 1.5)
+    height = height + rough * steep * 9 * (1 - valley)
+    tilt = np.rot90(np.broadcast_to(np.linspace(60, 0, n, dtype=np.float32)[None, :], (n, n)), uphill)
+    return np.asarray(height * (1 - valley) + (np.minimum(height, base) + tilt * 0.3) * valley, np.float32), valley
+
+
+def read_dem(settings: Settings) -> Field:
+    """Real heights of the padded ground, cubic resampling; holes beyond the square are filled with its edge."""
+    n = settings.size + 2 * PAD
+    out = np.full((n, n), np.nan, np.float32)
+    target = settings.transform * Affine.translation(-PAD, -PAD)
+    try:
+        with rasterio.open(settings.dem) as source:
+            if source.crs is None:
+                raise SimulatorError(f"{settings.dem} has no coordinate system: give the DEM one (gdal_edit -a_srs)")
+            band = source.read(1, masked=True).astype(np.float32).filled(np.nan)
+            reproject(
+                band, out, src_transform=source.transform, src_crs=source.crs, src_nodata=np.nan,
+                dst_transform=target, dst_crs=f"EPSG:{settings.epsg}", dst_nodata=np.nan,
+                resampling=Resampling.cubic_spline,
+            )  # fmt: skip
+    except rasterio.errors.RasterioIOError as error:
+        raise SimulatorError(f"{settings.dem} cannot be read as a raster of heights: {error}") from error
+    inside = np.isfinite(out[PAD:-PAD, PAD:-PAD])
+    if inside.mean() < 0.98:
+        raise SimulatorError(
+            f"{settings.dem} covers {inside.mean():.0%} of the square at {settings.origin} (EPSG:{settings.epsg}): "
+            "choose --origin and --size inside it"
+        )
+    nearest = distance_transform_edt(~np.isfinite(out), return_distances=False, return_indices=True)
+    rough = fractal(settings.stream("rough"), n, 10, 3)
+    filled = out[tuple(nearest)]
+    return np.asarray(filled + rough * np.clip(slope_degrees(filled) / 30, 0.05, 1) * 4, np.float32)
+
+
+def _glaciers(settings: Settings, height: Field, along: Field | None) -> NDArray[np.bool_]:
+    """Ice where broad high ground is not too steep and collects snow; tongues reach down the hollows."""
+    rng = settings.stream("glaciers")
+    coarse = height[::4, ::4]
+    wide = gaussian_filter(coarse, 9.0)
+    hollow = np.clip(wide - coarse, -120, 220)
+    score = gaussian_filter(wide + 1.1 * hollow + 30 * smooth_noise(rng, coarse.shape[0], 25), 1.5)
+    allowed = slope_degrees(gaussian_filter(coarse, 2.0) / 4) < 42  # a 40 m grid
+    if along is not None and has_valley(settings):
+        allowed &= along[::4, ::4] > (1300 if settings.size >= 1536 else 1000) + 4300
+    if allowed.mean() < 0.02:
+        raise SimulatorError("the ground has no place for a glacier: give another --origin or a larger --size")
+    line = np.quantile(score[allowed], 1 - rng.uniform(0.13, 0.19))
+    ice = allowed & (score > line)
+    parts, count = label(ice)
+    if count:
+        sizes = np.bincount(parts.ravel())
+        ice &= (sizes >= 60)[parts]
+    soft = enlarge(ice.astype(np.float32), 4)
+    return (soft > 0.5)[: height.shape[0], : height.shape[1]]
+
+
+def settings_for_dem(path: Path, size: int, epsg: int | None) -> tuple[int, tuple[float, float]]:
+    """UTM zone and upper-left corner that put a square of `size` pixels in the middle of a DEM.
+
+    The corner is snapped to 160 m so that small squares still fit into small rasters.
+    """
+    try:
+        with rasterio.open(path) as source:
+            if source.crs is None:
+                raise SimulatorError(f"{path} has no coordinate system: give the DEM one (gdal_edit -a_srs)")
+            west, south, east, north = transform_bounds(source.crs, 4326, *source.bounds)
+    except rasterio.errors.RasterioIOError as error:
+        raise SimulatorError(f"{path} cannot be read as a raster of heights: {error}") from error
+    lon, lat = (west + east) / 2, (south + north) / 2
+    zone = epsg or (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) + 1
+    x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(lon, lat)
+    half = size * PIXEL / 2
+    return zone, (float(round((x - half) / 160) * 160), float(round((y + half) / 160) * 160))

@@ -1,0 +1,154 @@
+"""The answers: lakes of every season, events between them, glaciers and the region."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.features import shapes
+from shapely.geometry import mapping, shape
+from shapely.ops import transform as reproject
+
+from simulator.archive import Plan
+from simulator.coverage import cover
+from simulator.lakes import Lake
+from simulator.light import horizon_excess
+from simulator.plan import ZONE
+from simulator.settings import PAD, Settings
+from simulator.world import World
+
+
+def write_truth(world: World, plan: Plan, out: Path) -> dict[str, int]:
+    """Write truth/, glaciers.parquet and region.geojson; returns how many rows of each kind there are."""
+    folder = out / "truth"
+    folder.mkdir(parents=True, exist_ok=True)
+    glaciers = glacier_outlines(world)
+    lakes = lake_table(world, plan, glaciers)
+    events = pd.DataFrame(
+        [
+            (e.kind, e.from_season, e.to_season, ",".join(e.parents), ",".join(e.children))
+            for e in world.events
+        ],
+        columns=["kind", "from_season", "to_season", "parents", "children"],
+    ).astype({"kind": str, "from_season": int, "to_season": int, "parents": str, "children": str})
+    lakes.to_parquet(folder / "lakes.parquet")
+    events.to_parquet(folder / "events.parquet")
+    glaciers.to_crs(4326).to_parquet(out / "glaciers.parquet")
+    _write_region(world.settings, out / "region.geojson")
+    (folder / "README.md").write_text(_readme(world, lakes, events))
+    return {"lakes": lakes["lake"].nunique(), "rows": len(lakes), "events": len(events), "glaciers": len(glaciers)}
+
+
+def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """A row for each lake and season in the UTM zone of the ground."""
+    ice = glaciers.union_all()
+    zones = {lake.name: _zone(lake, ice) for lake in world.lakes}
+    tags = {lake.name: ",".join(_cases(world, plan, lake)) for lake in world.lakes}
+    rows = []
+    for k, season in enumerate(world.settings.seasons):
+        clear = plan.clear(season)
+        for lake in world.lakes:
+            outline, state = lake.outlines[k], lake.states[k]
+            seen = _share(outline, clear, world.settings) if outline is not None and state == "water" else 0.0
+            area = outline.area if outline is not None else 0.0
+            rows.append((lake.name, season, state, tags[lake.name], zones[lake.name], lake.kind, area, seen, outline))
+    columns = ["lake", "season", "state", "cases", "zone", "kind", "area_m2", "seen_share", "geometry"]
+    return gpd.GeoDataFrame(pd.DataFrame(rows, columns=columns), geometry="geometry", crs=world.settings.epsg)
+
+
+def _zone(lake: Lake, ice: object) -> str:
+    """glacier when all of the lake lies within 3 km of a glacier in every season, valley otherwise."""
+    there = [o for o in lake.outlines if o is not None]
+    return "glacier" if max(o.distance(ice) for o in there) <= ZONE else "valley"
+
+
+def _share(outline: object, mask: NDArray[np.bool_], settings: Settings) -> float:
+    patch = cover(outline, settings)  # type: ignore[arg-type]
+    if patch is None:
+        return 0.0
+    return float((patch.share * mask[patch.rows, patch.cols]).sum() / max(patch.share.sum(), 1e-9))
+
+
+def _cases(world: World, plan: Plan, lake: Lake) -> list[str]:
+    """What the lake is cast for, and what its place turned out to be: border and shadow are measured."""
+    cases = [c for c in lake.cases if c not in ("border", "shadow")]
+    edge = 512 * 10.0
+    for outline in lake.outlines:
+        if outline is None:
+            continue
+        west, south, east, north = outline.bounds
+        if west // edge != east // edge or (1e7 - south) // edge != (1e7 - north) // edge:
+            cases.append("border")
+            break
+    whole = next(o for o in lake.outlines if o is not None)
+    if lake.kind == "lake" and _share(whole, _shaded(world, plan), world.settings) > 0.3:
+        cases.append("shadow")
+    return cases
+
+
+_CACHE: dict[int, NDArray[np.bool_]] = {}
+
+
+def _shaded(world: World, plan: Plan) -> NDArray[np.bool_]:
+    """Ground in terrain shadow on the date with the lowest sun."""
+    if id(world) not in _CACHE:
+        azimuth, elevation = min((p.sun for p in plan.optical), key=lambda sun: sun[1])
+        inner = slice(PAD, PAD + world.settings.size)
+        _CACHE.clear()
+        _CACHE[id(world)] = (horizon_excess(world.height, azimuth, elevation) > 0)[inner, inner]
+    return _CACHE[id(world)]
+
+
+def glacier_outlines(world: World) -> gpd.GeoDataFrame:
+    """Glaciers as smooth polygons with the columns of the Randolph Glacier Inventory that matter here."""
+    settings = world.settings
+    mask = world.terrain.glacier.astype(np.uint8)
+    move = settings.transform * settings.transform.translation(-PAD, -PAD)
+    found = [shape(g) for g, value in shapes(mask, mask=mask > 0, transform=move) if value]
+    smooth = [g.buffer(15).buffer(-15).simplify(6) for g in found if g.area > 2e4]
+    lon, lat = Transformer.from_crs(settings.epsg, 4326, always_xy=True).transform(
+        [g.centroid.x for g in smooth], [g.centroid.y for g in smooth]
+    )
+    ids = [f"SIM-{settings.seed:05d}-{i + 1:05d}" for i in range(len(smooth))]
+    return gpd.GeoDataFrame(
+        {"rgi_id": ids, "cenlon": np.round(lon, 6), "cenlat": np.round(lat, 6),
+         "area_km2": [round(g.area / 1e6, 6) for g in smooth]},
+        geometry=smooth, crs=settings.epsg,
+    )  # fmt: skip
+
+
+def _write_region(settings: Settings, path: Path) -> None:
+    """The square, 30 m smaller on each side so that its tiles are exactly those of the ground."""
+    inside = settings.square.buffer(-30, join_style="mitre").segmentize(500)
+    to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
+    feature = {"type": "Feature", "properties": {"name": "demo"}, "geometry": mapping(reproject(to_degrees.transform, inside))}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+
+
+def _readme(world: World, lakes: gpd.GeoDataFrame, events: pd.DataFrame) -> str:
+    s = world.settings
+    kinds = ", ".join(f"{k} {n}" for k, n in sorted(events["kind"].value_counts().items())) or "none"
+    cases = sorted({c for row in lakes["cases"] for c in row.split(",")})
+    return f"""# Truth of a simulated mountain range
+
+Nothing here is measured: relief, lakes, images and clouds come from a random generator.
+
+seed {s.seed}, {s.size} x {s.size} px of 10 m, seasons {s.seasons[0]}-{s.seasons[-1]}, EPSG:{s.epsg}, upper-left corner
+{s.origin[0]:.0f} E {s.origin[1]:.0f} N, relief {"from " + s.dem.name if s.dem else "invented"}.
+
+- `lakes.parquet`: a row for each lake and season. `state` water, frozen (ice in all dates), drained (gone, dry bed
+  in view) or absent (not yet there, or gone into another lake). `seen_share`: share of its area with a cloud-free
+  view in at least one date; 0 when frozen. `zone` glacier: within 3 km of a glacier. Outlines are finer than pixels.
+- `events.parquet`: drained, new, split and merged, with the lakes before (parents) and after (children).
+
+{lakes["lake"].nunique()} lakes; events: {kinds}; cases: {", ".join(cases)}.
+
+Every ground of at least 512 px and two seasons or more is cast with at least one lake that drains, one new, one that
+splits, one merger and one under cloud in all dates of a season; from 1024 px on also frozen, shrinking and shaded
+ones, a river and a reservoir more than 3 km from any glacier. Below 512 px: whatever finds room.
+"""

@@ -1,0 +1,141 @@
+"""The simulated world of one archive: relief with its lakes set in, ground cover, outlines and their coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from shapely.ops import unary_union
+
+from simulator.coverage import cover
+from simulator.lakes import Event, Lake
+from simulator.noise import Field, smoothstep
+from simulator.plan import footprint, plan_lakes
+from simulator.settings import PAD, Settings
+from simulator.spectra import Palette, palette
+from simulator.surfaces import Ground, build_ground
+from simulator.terrain import Terrain, build_terrain
+from simulator.valley import valley_water
+
+
+@dataclass(frozen=True)
+class Water:
+    """Where the lakes of one season are, as lists over the pixels they touch (so that nothing else is visited)."""
+
+    pixels: NDArray[np.int64]
+    """Flat index into the square."""
+    share: Field
+    """Covered share of the pixel, 0..1."""
+    lake: NDArray[np.int32]
+    """Index into `World.lakes`."""
+    depth: Field
+    """0 at the shore to 1 in open water."""
+    bed_pixels: NDArray[np.int64]
+    """Flat index of ground that an earlier season's water has left."""
+    bed_share: Field
+    """Share of such a pixel that is old lake bed."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that does not change between the scenes of an archive."""
+
+    settings: Settings
+    terrain: Terrain
+    height: Field
+    """Padded heights with lake surfaces flat, metres."""
+    lakes: list[Lake]
+    events: list[Event]
+    ground: Ground
+    colours: Palette
+    water: dict[int, Water]
+    """Season -> where its lakes are."""
+
+
+def build_world(settings: Settings) -> World:
+    """Relief, lakes, ground and coverage; deterministic in the settings."""
+    terrain = build_terrain(settings)
+    lakes, events = plan_lakes(settings, terrain)
+    lakes += valley_water(settings, terrain)
+    height = set_lakes(settings, terrain.height, lakes)
+    colours = palette(settings)
+    ground = build_ground(settings, terrain, height, lakes, colours)
+    water = {season: _water(settings, lakes, k) for k, season in enumerate(settings.seasons)}
+    return World(settings, terrain, height, lakes, events, ground, colours, water)
+
+
+def set_lakes(settings: Settings, height: Field, lakes: list[Lake]) -> Field:
+    """Heights with a level surface under every lake (all ground it ever covers) and banks that lead to it."""
+    out = height.copy()
+    flats = []
+    reach = 22
+    wide = Settings(settings.seed, settings.size + 2 * PAD, settings.seasons, settings.epsg,
+                    (settings.origin[0] - PAD * 10, settings.origin[1] + PAD * 10))  # fmt: skip
+    for lake in lakes:
+        patch = cover(footprint(lake), wide, margin=reach)
+        if patch is None:
+            continue
+        window = out[patch.rows, patch.cols]
+        inside = patch.share > 0
+        if lake.kind == "river":
+            continue
+        level = np.float32(np.quantile(window[inside], 0.3))
+        far = distance_transform_edt(~inside).astype(np.float32)
+        bank = smoothstep(far, 0, reach)
+        window[:] = level + (window - level) * np.maximum(bank, np.where(far > reach, 1, 0)) + np.where(
+            inside, 0, np.clip(far / 3, 0, 1) * 1.5 * (1 - bank)
+        )
+        flats.append((patch, inside, level))
+    for patch, inside, level in flats:
+        out[patch.rows, patch.cols][inside] = level
+    return out
+
+
+def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
+    """Coverage lists of one season."""
+    n = settings.size
+    pixels, shares, owners, depths, bed_pixels, bed_shares = [], [], [], [], [], []
+    for number, lake in enumerate(lakes):
+        now = lake.outlines[season]
+        patch = cover(now, settings) if now is not None else None
+        if patch is not None:
+            rows, cols = np.nonzero(patch.share > 0)
+            inside = np.pad(patch.share, 1) > 0.5
+            far = distance_transform_edt(inside).astype(np.float32)[1:-1, 1:-1]
+            pixels.append((rows + patch.rows.start) * n + cols + patch.cols.start)
+            shares.append(patch.share[rows, cols])
+            owners.append(np.full(rows.size, number, np.int32))
+            depths.append(np.clip(far[rows, cols] / 4, 0, 1))
+        left = _left_dry(lakes, lake, season)
+        bed = cover(left, settings) if left is not None else None
+        if bed is not None:
+            rows, cols = np.nonzero(bed.share > 0)
+            bed_pixels.append((rows + bed.rows.start) * n + cols + bed.cols.start)
+            bed_shares.append(bed.share[rows, cols])
+    none_i, none_f = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    return Water(
+        np.concatenate(pixels or none_i), np.concatenate(shares or none_f),
+        np.concatenate(owners or [np.empty(0, np.int32)]), np.concatenate(depths or none_f),
+        np.concatenate(bed_pixels or none_i), np.concatenate(bed_shares or none_f),
+    )  # fmt: skip
+
+
+def _left_dry(lakes: list[Lake], lake: Lake, season: int):  # type: ignore[no-untyped-def]
+    """Ground this lake covered in an earlier season and no lake of its family covers now; None when there is none."""
+    before = [outline for outline in lake.outlines[:season] if outline is not None]
+    if not before or lake.kind == "river":
+        return None
+    family = [o.outlines[season] for o in lakes if o.name[:4] == lake.name[:4] and o.outlines[season] is not None]
+    left = unary_union(before)
+    if family:
+        left = left.difference(unary_union(family))
+    return left if left.area > 50 else None
+
+
+def smooth_surface(world: World) -> Field:
+    """Heights as a 30 m surface model sees them: smoothed, then noisy by half a metre (padded grid)."""
+    rng = world.settings.stream("dem noise")
+    seen = gaussian_filter(world.height, 1.3)
+    return seen + 0.35 * gaussian_filter(rng.standard_normal(seen.shape, dtype=np.float32), 2) * 5
