@@ -55,7 +55,7 @@ def predict(
     blend = _Blend(manifest, row + halo, col + halo, tile.known(halo))
     with torch.inference_mode():
         for group in _groups(blend.needed(), batch):
-            chips = tile.chips(group, manifest.chip)
+            chips = tile.chips(group, manifest.chip, model.device)
             logits = model.logits(*normalise(*chips, manifest.inputs))
             for window, logit in zip(group, logits.float().cpu().numpy(), strict=True):
                 blend.add(window, logit)
@@ -97,7 +97,7 @@ class _Tile:
         core = (..., slice(halo, self.dem.shape[0] - halo), slice(halo, self.dem.shape[1] - halo))
         return valid(self.optical[core], self.radar[core], self.dem[core])
 
-    def chips(self, group: list[Window], chip: int) -> tuple[Tensor, Tensor, Tensor]:
+    def chips(self, group: list[Window], chip: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """The windows of a group copied out of the arrays, one tensor (B, bands, chip, chip) a modality."""
         chips = torch.empty(len(group), _OPTICAL + _RADAR + _DEM, chip, chip)
         target = chips.numpy()
@@ -107,6 +107,7 @@ class _Tile:
             target[index, :_OPTICAL] = self.optical[here]
             target[index, _OPTICAL:-_DEM] = self.radar[here]
             target[index, -_DEM:] = self.dem[here]
+        chips = chips.to(device)
         return chips[:, :_OPTICAL], chips[:, _OPTICAL:-_DEM], chips[:, -_DEM:]
 
 

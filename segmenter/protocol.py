@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segmenter.manifest import Manifest
 
 if TYPE_CHECKING:  # a caller that only names the seam need not wait for torch
-    from torch import Tensor
+    from torch import Tensor, device
 
 Pixels = NDArray[np.float32]
 
@@ -42,6 +42,9 @@ class ChipNetwork(Protocol):
     @property
     def manifest(self) -> Manifest: ...
 
+    @property
+    def device(self) -> device: ...
+
     def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        """(B, H, W) logits, on any device, of normalised chips (B, 12 | 2 | 1, H, W) on the CPU."""
+        """(B, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W); all of them on `device`."""
         ...

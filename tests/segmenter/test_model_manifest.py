@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from segmenter.errors import KindError, ManifestError, SegmenterError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, digest_of, read_manifest
 

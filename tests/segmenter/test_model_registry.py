@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from segmenter.errors import RegistryError
 from segmenter.manifest import MANIFEST_FILE, read_manifest
 from segmenter.registry import Registry, read_registry

@@ -1,0 +1,218 @@
+"""The real TerraMind-tiny, with seeded random weights: saved, loaded, and predicting densely."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from segmenter import network
+from segmenter.errors import ManifestError, SegmenterError, WeightsError
+from segmenter.manifest import WEIGHTS_FILE, Architecture, Manifest, digest_of
+from segmenter.model import Model, load, save
+from segmenter.protocol import Segmenter
+
+if TYPE_CHECKING:
+    from conftest import Stack
+
+
+@pytest.fixture(scope="module")
+def model(tiny: nn.Module, manifest_of: Callable[..., Manifest]) -> Model:
+    """Windows of half the usual edge, a quarter of the work."""
+    return Model(manifest_of(chip=112, stride=80, sigma=28), tiny, torch.device("cpu"))
+
+
+def tiled(model: Segmenter, stack: Stack, halo: int, core: int, pieces: int) -> np.ndarray:
+    answer = np.full((core, core), -1, np.float32)
+    size = core // pieces
+    for top in range(0, core, size):
+        for left in range(0, core, size):
+            read = stack.cut(slice(top, top + size + 2 * halo), slice(left, left + size + 2 * halo))
+            answer[top : top + size, left : left + size] = model.predict(
+                *read, row=371_000 + top, col=52_210 + left, halo=halo
+            )
+    return answer
+
+
+def test_one_four_or_sixteen_tiles_give_the_same_probabilities(
+    model: Model, stack_of: Callable[..., Stack]
+) -> None:
+    halo, core = 112, 288
+    stack = stack_of(core + 2 * halo, core + 2 * halo)
+    stack.optical[:, 150:230, 170:290] = np.nan
+    stack.radar[:, 300:, :40] = np.nan
+    whole = tiled(model, stack, halo, core, 1)
+    assert np.nanstd(whole) > 0.1
+    assert np.isnan(whole).mean() == pytest.approx(80 * 120 / core**2)
+    for pieces in (2, 4):
+        np.testing.assert_allclose(
+            tiled(model, stack, halo, core, pieces), whole, atol=1e-5, rtol=0, equal_nan=True
+        )
+
+
+def test_windows_of_the_usual_size_too(
+    tiny: nn.Module, manifest_of: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    model = Model(manifest_of(), tiny, torch.device("cpu"))
+    stack = stack_of(96 + 448, 96 + 448)
+    whole = tiled(model, stack, 224, 96, 1)
+    np.testing.assert_allclose(tiled(model, stack, 224, 96, 2), whole, atol=1e-5, rtol=0)
+
+
+def test_batches_do_not_change_what_the_network_says(model: Model, stack_of: Callable[..., Stack]) -> None:
+    stack = stack_of(100 + 224, 100 + 224)
+    one, many = (
+        model.predict(stack.optical, stack.radar, stack.dem, row=40, col=40, halo=112, batch=size)
+        for size in (1, 16)
+    )
+    np.testing.assert_allclose(one, many, atol=1e-5, rtol=0)
+
+
+def test_a_scene_smaller_than_a_window(model: Model, stack_of: Callable[..., Stack]) -> None:
+    padded = stack_of(30, 50).padded(112)
+    answer = model.predict(padded.optical, padded.radar, padded.dem, row=7, col=7, halo=112)
+    assert answer.shape == (30, 50)
+    assert np.isfinite(answer).all()
+
+
+def chips(count: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    optical, radar, dem = (torch.randn(count, bands, 112, 112, generator=generator) for bands in (12, 2, 1))
+    return optical, radar, dem
+
+
+def test_a_saved_model_is_loaded_with_half_precision_weights(tiny: nn.Module, tiny_folder: Path) -> None:
+    model = load(tiny_folder, device="cpu")
+    stored = load_file(tiny_folder / WEIGHTS_FILE)
+    assert {value.dtype for value in stored.values() if value.is_floating_point()} == {torch.float16}
+    assert (tiny_folder / WEIGHTS_FILE).stat().st_size < 20e6
+    assert {value.dtype for value in model.network.parameters()} == {torch.float32}
+    assert not model.network.training
+    for name, value in model.network.state_dict().items():
+        torch.testing.assert_close(value, tiny.state_dict()[name], rtol=1e-3, atol=1e-7)
+    with torch.inference_mode():
+        expected = network.logits(tiny, "rtc", *chips())
+    assert expected.shape == (2, 112, 112)
+    torch.testing.assert_close(model.logits(*chips()), expected, rtol=0.02, atol=0.02)
+
+
+def test_full_precision_weights_come_back_exactly(
+    tiny: nn.Module, manifest_of: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    written = save(tmp_path, tiny, manifest_of(), half=False)
+    assert written.digest == digest_of(tmp_path / WEIGHTS_FILE)
+    model = load(tmp_path, device="cpu")
+    assert model.manifest == written
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            model.logits(*chips()), network.logits(tiny, "rtc", *chips()), rtol=0, atol=0
+        )
+
+
+def test_weights_too_large_for_half_precision_keep_their_own(
+    manifest_of: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    layer = nn.Linear(1, 1)
+    nn.init.constant_(layer.weight, 1e6)
+    save(tmp_path, layer, manifest_of())
+    stored = load_file(tmp_path / WEIGHTS_FILE)
+    assert stored["weight"].item() == 1e6
+    assert stored["bias"].dtype == torch.float16
+
+
+def test_grd_and_rtc_are_different_embeddings(tiny: nn.Module, manifest_of: Callable[..., Manifest]) -> None:
+    """A model of one kind cannot even be given the other's weights."""
+    architecture = manifest_of().architecture.model_copy(update={"decoder_scale_modules": True})
+    with pytest.warns(UserWarning, match="scale_modules"):
+        published = network.build_network(architecture, "grd")
+    names = published.state_dict().keys()
+    assert any("sen1grd" in name for name in names)
+    assert not any("sen1rtc" in name for name in names)
+    assert any(name.startswith("decoder.fpn1") for name in names)
+    assert any("sen1rtc" in name for name in tiny.state_dict())
+    with torch.inference_mode():
+        assert network.logits(published.eval(), "grd", *chips()).shape == (2, 112, 112)
+
+
+def test_weights_of_another_architecture_are_refused_by_name(
+    tiny: nn.Module, manifest_of: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    wider = Architecture(backbone="terramind_v1_tiny", indices=(2, 5, 8, 11), decoder_channels=32)
+    save(tmp_path, tiny, manifest_of(architecture=wider))
+    with pytest.raises(WeightsError, match=r"architecture: \d+ weights do not fit .*must be \("):
+        load(tmp_path, device="cpu")
+
+
+def test_missing_and_unknown_weights_are_refused_by_name(
+    tiny: nn.Module, tiny_folder: Path, manifest_of: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    weights = load_file(tiny_folder / WEIGHTS_FILE)
+    first = sorted(weights)[0]
+    renamed = {("another" if name == first else name): value for name, value in weights.items()}
+    save(tmp_path, tiny, manifest_of())
+    save_file(renamed, tmp_path / WEIGHTS_FILE)
+    with pytest.raises(ManifestError, match="digest"):
+        load(tmp_path, device="cpu")
+    manifest = manifest_of(digest=digest_of(tmp_path / WEIGHTS_FILE))
+    (tmp_path / "manifest.json").write_text(manifest.model_dump_json())
+    with pytest.raises(WeightsError, match=rf"2 weights do not fit.*another is not part.*{first} is missing"):
+        load(tmp_path, device="cpu")
+
+
+def test_truncated_weights_are_refused(
+    tiny_folder: Path, manifest_of: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    content = (tiny_folder / WEIGHTS_FILE).read_bytes()
+    (tmp_path / WEIGHTS_FILE).write_bytes(content[:5000])
+    manifest = manifest_of(digest=digest_of(tmp_path / WEIGHTS_FILE))
+    (tmp_path / "manifest.json").write_text(manifest.model_dump_json())
+    with pytest.raises(WeightsError, match=r"model\.safetensors: cannot be read as safetensors"):
+        load(tmp_path, device="cpu")
+
+
+def test_an_interrupted_save_is_refused(
+    tiny: nn.Module, tiny_folder: Path, manifest_of: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    """New weights beside the old manifest: what is left when the power goes between the two."""
+    shutil.copytree(tiny_folder, tmp_path / "model")
+    folder = tmp_path / "model"
+    save_file({name: value + 1 for name, value in tiny.state_dict().items()}, folder / WEIGHTS_FILE)
+    with pytest.raises(ManifestError, match="digest: is sha256:"):
+        load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "named"),
+    [
+        ("abacus", False, "device: 'abacus' cannot be used"),
+        ("cpu", True, "bf16: needs a CUDA device, this is 'cpu'"),
+        pytest.param(
+            "cuda", False, "device: 'cuda' cannot be used",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_device_that_is_not_there_is_refused(
+    tiny_folder: Path, device: str, bf16: bool, named: str
+) -> None:
+    with pytest.raises(SegmenterError, match=named):
+        load(tiny_folder, device=device, bf16=bf16)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-3), (True, 0.1)])
+def test_a_gpu_gives_what_the_cpu_gives(
+    tiny_folder: Path, stack_of: Callable[..., Stack], bf16: bool, tolerance: float
+) -> None:
+    stack = stack_of(64 + 448, 64 + 448)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    expected = load(tiny_folder, "cpu").predict(*arrays, row=0, col=0, halo=224)
+    answer = load(tiny_folder, "cuda", bf16=bf16).predict(*arrays, row=0, col=0, halo=224)
+    np.testing.assert_allclose(answer, expected, atol=tolerance)

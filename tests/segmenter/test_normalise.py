@@ -1,0 +1,47 @@
+"""Physical units in, what the network sees out."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from segmenter.manifest import Manifest
+from segmenter.normalise import normalise, valid
+
+
+def test_clips_then_standardises_each_band_with_its_own_numbers(manifest_of: Callable[..., Manifest]) -> None:
+    inputs = manifest_of().inputs
+    optical = torch.full((1, 12, 2, 2), 2800.0)
+    optical[0, 3] = 60_000  # clipped at 16000
+    optical[0, 4] = -300  # clipped at 0
+    radar = torch.tensor([-10.9 + 4.4, -17.3 - 4.5]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
+    dem = torch.full((1, 1, 2, 2), 4300.0 + 1800.0)
+    scaled = normalise(optical, radar, dem, inputs)
+    expected = torch.ones(12)
+    expected[3], expected[4] = (16000 - 2000) / 800, -2000 / 800
+    torch.testing.assert_close(scaled[0][0, :, 1, 1], expected)
+    torch.testing.assert_close(scaled[1][0, :, 0, 0], torch.tensor([1.0, -1.0]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(scaled[2], torch.full((1, 1, 2, 2), 2.0))
+    assert optical.max() == 60_000  # what was handed in is left as it was
+
+
+def test_what_is_not_finite_becomes_the_mean_and_nothing_else_does(
+    manifest_of: Callable[..., Manifest],
+) -> None:
+    optical, radar, dem = torch.full((1, 12, 3, 3), 2800.0), torch.zeros(1, 2, 3, 3), torch.zeros(1, 1, 3, 3)
+    optical[0, 5, 0, 0] = float("nan")
+    optical[0, 5, 0, 1] = float("inf")
+    radar[0, 1, 2, 2] = -float("inf")  # no power at all, in dB
+    scaled = normalise(optical, radar, dem, manifest_of().inputs)
+    assert (scaled[0] == 0).nonzero().tolist() == [[0, 5, 0, 0], [0, 5, 0, 1]]
+    assert (scaled[1] == 0).nonzero().tolist() == [[0, 1, 2, 2]]
+    assert all(bool(part.isfinite().all()) for part in scaled)
+
+
+def test_a_pixel_is_valid_where_all_three_inputs_are_known() -> None:
+    optical, radar, dem = np.zeros((12, 2, 2)), np.zeros((2, 2, 2)), np.zeros((2, 2))
+    assert valid(optical, radar, dem).all()
+    optical[11, 0, 0] = np.nan
+    radar[0, 0, 1] = -np.inf
+    dem[1, 0] = np.nan
+    assert valid(optical, radar, dem).tolist() == [[False, False], [False, True]]

@@ -1,0 +1,73 @@
+"""The grid of windows: every window that touches a tile lies inside its halo, and none is forgotten."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmenter.manifest import Manifest
+from segmenter.windows import Window, gaussian, halo, starts, windows
+
+STEPS = st.integers(1, 40).flatmap(
+    lambda patches: st.tuples(st.just(16 * patches), st.integers(1, 16 * patches))
+)
+
+
+@given(first=st.integers(-2000, 1_000_000), length=st.integers(1, 3000), step=STEPS)
+def test_starts_are_all_windows_that_touch_and_only_those(
+    first: int, length: int, step: tuple[int, int]
+) -> None:
+    chip, stride = step
+    found = starts(first, length, chip, stride)
+    around = range(first - 2 * chip, first + length + 2 * chip)
+    touching = [n for n in around if n % stride == 0 and n < first + length and n + chip > first]
+    assert list(found) == touching
+    covered = np.zeros(length, bool)
+    for start in found:
+        covered[max(start - first, 0) : max(start + chip - first, 0)] = True
+    assert covered.all()
+
+
+@given(first=st.integers(-2000, 1_000_000), length=st.integers(1, 3000), step=STEPS)
+def test_halo_holds_every_window_that_touches_the_core(
+    manifest_of: Callable[..., Manifest], first: int, length: int, step: tuple[int, int]
+) -> None:
+    chip, stride = step
+    margin = halo(manifest_of(chip=chip, stride=stride, sigma=chip / 4))
+    found = starts(first, length, chip, stride)
+    assert min(found) >= first - margin
+    assert max(found) + chip <= first + length + margin
+
+
+@pytest.mark.parametrize("stride", [112, 160, 168])
+def test_halo_of_the_usual_window_is_one_chip(manifest_of: Callable[..., Manifest], stride: int) -> None:
+    assert halo(manifest_of(chip=224, stride=stride)) == 224
+
+
+@given(row=st.integers(-500, 5000), col=st.integers(-500, 5000), cut=st.integers(1, 199))
+def test_parts_of_a_tile_see_the_windows_of_the_whole_in_the_same_order(row: int, col: int, cut: int) -> None:
+    whole = list(windows(row, col, (200, 200), 64, 48))
+    left = list(windows(row, col, (200, cut), 64, 48))
+    right = list(windows(row, col + cut, (200, 200 - cut), 64, 48))
+    assert set(left) | set(right) == set(whole)
+    assert [w for w in whole if w in set(left)] == left
+    assert [w for w in whole if w in set(right)] == right
+
+
+def test_the_first_window_of_a_zone_may_start_outside_it() -> None:
+    assert next(windows(0, 0, (10, 10), 64, 48)) == Window(-48, -48)
+
+
+def test_gaussian_is_one_in_the_middle_symmetric_and_nowhere_nothing() -> None:
+    weights = gaussian(224, 14)  # the narrowest a manifest allows
+    assert weights.dtype == np.float32
+    assert weights.min() > 0
+    np.testing.assert_array_equal(weights, weights.T)
+    np.testing.assert_array_equal(weights, weights[::-1, ::-1])
+    wide = gaussian(224, 56)
+    assert wide.max() == pytest.approx(np.exp(-0.25 * (1 / 56) ** 2))
+    assert wide[0, 111] / wide[111, 111] == pytest.approx(
+        np.exp(-0.5 * (111.5**2 - 0.5**2) / 56**2), rel=1e-5
+    )
