@@ -240,7 +240,14 @@ def _load(
         patch_url=lambda href: sign(href, profile),
         fail_on_error=True,
     ).compute(scheduler="threads", num_workers=READ_THREADS)
-    return {band: dataset[key].values[0][window] for band, key in keys.items()}
+    return {band: _blank(dataset[key].values[0][window], nodata) for band, key in keys.items()}
+
+
+def _blank(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
+    """Floats with NaN in the place of `nodata`; integers as they are."""
+    if nodata is not None and values.dtype.kind == "f":
+        values[values == nodata] = np.nan
+    return values
 
 
 def _aligned(geobox: GeoBox) -> tuple[GeoBox, tuple[slice, slice]]:

@@ -1,0 +1,98 @@
+"""How much a lake changed between two seasons, and whether that can be told from the error of both."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from monitor.grid import PIXEL
+from storage.codes import LineageKind, Outcome
+
+#: two-sided 95 % of a normal distribution
+Z95 = 1.96
+#: a lake counts as seen when this share of its footprint was
+SEEN_WHOLE = 0.9
+#: share of the area whose loss makes an outburst worth a look
+OUTBURST_LOSS = 0.3
+
+
+class Verdict(StrEnum):
+    """What can be said of a change. "Not observed" is never a change."""
+
+    GROWN = "grown"
+    SHRUNK = "shrunk"
+    SAME = "no significant change"
+    NEW = "new"
+    DRAINED = "drained"
+    #: began as a part of a larger lake, or ended as one
+    SPLIT = "split off"
+    MERGED = "merged"
+    NOT_OBSERVED = "not observed"
+
+
+def area_sigma(perimeter_m: float, pixel_m: float = PIXEL) -> float:
+    """Standard deviation of a mapped lake's area, m2 (Hanshaw and Bookhagen 2014).
+
+    Every pixel of the outline is half right with a normal error: 0.6872 x (P / G) x G^2 / 2.
+    """
+    return 0.6872 * (perimeter_m / pixel_m) * pixel_m**2 / 2
+
+
+def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
+    """Change of every lake that either season knows.
+
+    Args:
+        before, after: observations indexed by lake_id with outcome, area_m2, sigma_m2, seen_share.
+        lineage: kind and lake_id of what happened to identities after `before`, up to `after`.
+
+    Returns:
+        indexed by lake_id: area_before_m2, area_after_m2 (NaN when not observed, 0 when dry), change_m2,
+        sigma_m2 and detection_limit_m2 (95 %) of the change, change_percent, verdict.
+    """
+    lakes = before.index.union(after.index)
+    first, second = (frame.reindex(lakes) for frame in (before, after))
+    a, b = _area(first), _area(second)
+    appeared, split, merged = (
+        lakes.isin(lineage.lake_id[lineage.kind.isin(kinds)])
+        for kinds in (
+            [LineageKind.NEW, LineageKind.REAPPEARED],
+            [LineageKind.SPLIT],
+            [LineageKind.MERGED],
+        )
+    )
+    a = a.mask(appeared & a.isna(), 0.0)
+    change = b - a
+    sigma = np.hypot(first.sigma_m2.astype(float).fillna(0), second.sigma_m2.astype(float).fillna(0))
+    limit = Z95 * sigma
+    wet = second.outcome == Outcome.WATER
+    cases = [
+        (split & a.isna() & wet, Verdict.SPLIT),
+        (merged & b.isna(), Verdict.MERGED),
+        (a.isna() | b.isna(), Verdict.NOT_OBSERVED),
+        ((a == 0) & wet, Verdict.NEW),
+        ((a > 0) & (b == 0), Verdict.DRAINED),
+        (change > limit, Verdict.GROWN),
+        (change < -limit, Verdict.SHRUNK),
+    ]
+    verdict = np.select([case for case, _ in cases], [word for _, word in cases], Verdict.SAME)
+    return pd.DataFrame(
+        {
+            "area_before_m2": a,
+            "area_after_m2": b,
+            "change_m2": change,
+            "sigma_m2": sigma.where(change.notna()),
+            "detection_limit_m2": limit.where(change.notna()),
+            "change_percent": 100 * change / a.where(a > 0),
+            "verdict": verdict,
+        },
+        index=lakes,
+    )
+
+
+def _area(observations: pd.DataFrame) -> pd.Series:
+    """Area that can be compared: of whole lakes, 0 where seen dry, NaN where not (wholly) seen."""
+    whole = (observations.outcome == Outcome.WATER) & (observations.seen_share >= SEEN_WHOLE)
+    area = observations.area_m2.astype(float).where(whole)
+    return area.mask(observations.outcome == Outcome.DRY, 0.0)

@@ -1,0 +1,181 @@
+"""Commands that work: run, backfill, plan, import, export. Each opens the workspace, works and prints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from monitor.console import ProgressWatch, err, out, print_json, table
+from monitor.errors import RefusedError
+from monitor.run import Report, plan_season, run_season
+from monitor.settings import Workspace
+from monitor.system import System, open_database, open_system
+
+
+def region_names(workspace: Workspace, region: str | None) -> list[str]:
+    """The region asked for, or all of the workspace."""
+    if region is None:
+        return sorted(workspace.regions())
+    workspace.region(region)  # refuses an unknown one before anything starts
+    return [region]
+
+
+def seasons(folder: Path, region: str | None, years: list[int], command: str, *, json: bool = False) -> None:
+    """Bring `years` of one or all regions up to date; exit code 1 when something failed or nothing was seen."""
+    workspace = Workspace.open(folder)
+    names = region_names(workspace, region)
+    with open_system(workspace) as system:
+        reports = work_seasons(system, names, years, command)
+    if json:
+        print_json([asdict(report) for report in reports])
+    else:
+        for report in reports:
+            say_report(report)
+    if any(report.failed or report.blind for report in reports):
+        raise typer.Exit(1)
+
+
+def work_seasons(system: System, names: list[str], years: list[int], command: str) -> list[Report]:
+    """Run the seasons one after the other, noted in the ledger as one run."""
+    from monitor.cluster import workers
+    from storage import ledger
+    from storage.codes import RunOutcome
+
+    system.manifest  # noqa: B018 - a model that does not fit is refused before a run is noted
+    with system.database.begin() as conn:
+        run_id = ledger.start_run(conn, command, system.workspace.settings.model_dump(mode="json"))
+    reports: list[Report] = []
+    outcome = RunOutcome.FAILED
+    try:
+        with workers(system.workspace.settings.cluster) as pool:
+            for name in names:
+                for year in years:
+                    watch = ProgressWatch(f"{name} {year}")
+                    reports.append(run_season(system, pool, name, year, watch, run_id))
+        if not any(report.failed for report in reports):
+            outcome = RunOutcome.DONE
+    finally:
+        counts = {f"{report.region} {report.season}": report.tiles for report in reports}
+        with system.database.begin() as conn:
+            ledger.finish_run(conn, run_id, outcome, counts)
+    return reports
+
+
+def say_report(report: Report) -> None:
+    """One line a season, and a line for every reason that something is missing."""
+    tiles = ", ".join(f"{count} {state}" for state, count in sorted(report.tiles.items()))
+    if report.nothing_new:
+        out.print(f"{report.region} {report.season}: nothing to do, every tile was done before ({tiles})")
+    else:
+        out.print(f"{report.region} {report.season}: {tiles}")
+    for reason, count in report.reasons.items():
+        err.print(f"  {count} tile(s): {escape(reason)}", highlight=False)
+    if report.failed:
+        err.print(
+            f"  [bold red]{report.region} {report.season}[/]: some tiles failed; the others are recorded. "
+            "Run the same command again to retry them."
+        )
+    elif report.blind:
+        err.print(
+            f"  [bold red]{report.region} {report.season}[/]: nothing could be seen, so no lake was observed. "
+            "`monitor plan` shows the scenes; run again when new ones have arrived."
+        )
+
+
+def show_plan(folder: Path, region: str | None, years: list[int], *, json: bool = False) -> None:
+    """What a run would do with every tile, and why."""
+    workspace = Workspace.open(folder)
+    names = region_names(workspace, region)
+    with open_system(workspace) as system:
+        rows = [
+            {
+                "region": name,
+                "season": year,
+                "tile": entry.task.tile.name,
+                "action": entry.action.value,
+                "why": entry.task.impossible or entry.why,
+                "scenes": [s.id for s in (*entry.task.scenes.optical, *entry.task.scenes.radar)],
+                "refused": [{"item": item, "why": why} for item, why in entry.task.scenes.refused],
+                "key": entry.task.key,
+            }
+            for name in names
+            for year in years
+            for entry in plan_season(system, workspace.region(name), year)
+        ]
+    if json:
+        print_json(rows)
+        return
+    columns = [("region", "left"), ("season", "left"), ("tile", "left"), ("action", "left"), ("scenes", "right"), ("why", "left")]
+    cells = [
+        [str(r["region"]), str(r["season"]), str(r["tile"]), str(r["action"]), str(len(r["scenes"])), str(r["why"])]
+        for r in rows
+    ]
+    table("What a run would do", columns, cells)
+
+
+def import_file(
+    folder: Path,
+    file: Path,
+    year: int,
+    region: str | None,
+    year_column: str | None,
+    source: str | None,
+    *,
+    json: bool = False,
+) -> None:
+    """Import an inventory and say what came of it."""
+    from monitor.inventory import import_inventory
+
+    workspace = Workspace.open(folder)
+    names = region_names(workspace, region)
+    if len(names) != 1:
+        raise RefusedError(f"--region: say which region the inventory belongs to: {', '.join(names)}")
+    where = (year_column, str(year)) if year_column else None
+    with open_database(workspace) as database, err.status(f"importing {file.name}"):
+        result = import_inventory(
+            database, file, region=workspace.region(names[0]), season=year, source=source, where=where
+        )
+    if json:
+        print_json(asdict(result))
+        return
+    if not result.changed:
+        out.print(f"{file.name}, {year}: imported before, nothing changed ({result.lakes} lakes)")
+        return
+    out.print(
+        f"{file.name}, {year}: {result.lakes} lakes, {result.minted} of them new to the history; "
+        f"{result.repaired} geometries repaired, {result.duplicates} exact duplicates left out"
+    )
+
+
+def export_queue(
+    folder: Path, target: Path, region: str | None, season: int | None, *, explained: bool, json: bool
+) -> None:
+    """Write the review queue to a folder."""
+    from monitor.review import export
+
+    workspace = Workspace.open(folder)
+    with open_system(workspace) as system:
+        written = export(system, target, region, season, explained=explained)
+    if json:
+        print_json({"folder": target, "chips": written})
+    else:
+        out.print(f"{written} entries of the review queue in {target}")
+
+
+def upgrade(folder: Path) -> None:
+    """Migrate the database."""
+    from storage.database import Database
+
+    workspace = Workspace.open(folder)
+    url = workspace.settings.database.url
+    if url is None:
+        with open_database(workspace):
+            out.print("The workspace's own database is up to date.")
+        return
+    database = Database(url)
+    database.upgrade()
+    out.print(f"{database.shown_url} is up to date.")
+    database.dispose()

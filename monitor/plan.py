@@ -1,0 +1,159 @@
+"""What has to be done for a region and a season, and why: every tile's task with its deterministic key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from monitor.grid import Tile, tiles_of
+from monitor.match import NAMESPACE
+from monitor.scenes import SceneList
+from storage.codes import TaskState
+from storage.ledger import TaskRow
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """One tile in one season, with everything that decides its result."""
+
+    key: UUID
+    region: str
+    season: int
+    tile: Tile
+    scenes: SceneList
+    #: part of the tile where a lake counts, EPSG:4326; empty where none does
+    zone: BaseGeometry
+    model_digest: str
+    config_digest: str
+
+    @property
+    def impossible(self) -> str | None:
+        """Why nothing can be seen whatever is read, if so."""
+        if self.zone.is_empty:
+            return "outside the glacier zone"
+        for name, scenes in (
+            ("Sentinel-2", self.scenes.optical),
+            ("Sentinel-1", self.scenes.radar),
+            ("DEM", self.scenes.dem),
+        ):
+            if not scenes:
+                why = "; ".join(f"{item}: {reason}" for item, reason in self.scenes.refused[:3])
+                return f"no usable {name} scene" + (f" ({why})" if why else "")
+        return None
+
+
+class Action(StrEnum):
+    """What a run will do with a task."""
+
+    NEW = "new"
+    DONE = "done"
+    SUPERSEDES = "supersedes"
+    AGAIN = "again"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task, what will be done with it, and why."""
+
+    task: TileTask
+    action: Action
+    why: str
+
+    @property
+    def to_predict(self) -> bool:
+        return self.action in (Action.NEW, Action.SUPERSEDES, Action.AGAIN)
+
+
+def plan(
+    region: str,
+    season: int,
+    outline: BaseGeometry,
+    zone: BaseGeometry,
+    scenes: SceneList,
+    *,
+    tile_size: int,
+    model_digest: str,
+    config_digest: str,
+) -> list[TileTask]:
+    """The tile tasks of a region and season.
+
+    A key is the uuid5 of region, tile, season, frozen scenes with their baselines, model and configuration:
+    the same key is the same result, so it is never done twice.
+    """
+    tasks = []
+    shapely.prepare(zone)
+    for tile in tiles_of(outline, tile_size):
+        footprint = tile.footprint()
+        mine = scenes.over(footprint)
+        parts = (region, tile.name, str(season), *mine.identity, model_digest, config_digest)
+        tasks.append(
+            TileTask(
+                key=uuid5(NAMESPACE, "|".join(parts)),
+                region=region,
+                season=season,
+                tile=tile,
+                scenes=mine,
+                zone=shapely.intersection(zone, footprint),
+                model_digest=model_digest,
+                config_digest=config_digest,
+            )
+        )
+    return tasks
+
+
+def decide(
+    tasks: Sequence[TileTask],
+    known: Iterable[TaskRow],
+    written: Mapping[str, UUID],
+    old_scenes: Mapping[UUID, frozenset[str]],
+) -> list[Planned]:
+    """Compare tasks with what the ledger and the cube already hold.
+
+    Args:
+        known: every task of the region and season in the ledger.
+        written: tile name to the key of the task that the cube's tile was written by.
+        old_scenes: item ids of finished tasks, to say what changed.
+    """
+    rows = {row.key: row for row in known}
+    finished = {row.tile: row for row in rows.values() if row.state in (TaskState.DONE, TaskState.EMPTY)}
+    planned = []
+    for task in tasks:
+        row, earlier = rows.get(task.key), finished.get(task.tile.name)
+        in_cube = written.get(task.tile.name) == task.key
+        if row is not None and row.state == TaskState.DONE and in_cube:
+            planned.append(Planned(task, Action.DONE, "done before"))
+        elif row is not None and row.state == TaskState.EMPTY:
+            planned.append(Planned(task, Action.DONE, f"empty: {row.reason}"))
+        elif row is not None and row.state == TaskState.WRITTEN and in_cube:
+            planned.append(Planned(task, Action.FINISH, "predicted, but its lakes are not recorded yet"))
+        elif row is not None and row.state == TaskState.FAILED:
+            planned.append(Planned(task, Action.AGAIN, f"failed before: {row.reason}"))
+        elif row is not None and row.state == TaskState.DONE:
+            planned.append(Planned(task, Action.AGAIN, "done before, but the cube does not hold it"))
+        elif row is None and earlier is not None:
+            planned.append(Planned(task, Action.SUPERSEDES, _difference(task, earlier, old_scenes)))
+        else:
+            planned.append(Planned(task, Action.NEW, "interrupted before" if row else "never done"))
+    return planned
+
+
+def _difference(task: TileTask, earlier: TaskRow, old_scenes: Mapping[UUID, frozenset[str]]) -> str:
+    """Why the task is another than the finished one of its tile."""
+    reasons = []
+    if task.model_digest != earlier.model_digest:
+        reasons.append("another model")
+    if task.config_digest != earlier.config_digest:
+        reasons.append("other settings")
+    now = {scene.id for scene in (*task.scenes.optical, *task.scenes.radar, *task.scenes.dem)}
+    before = old_scenes.get(earlier.key, frozenset())
+    if added := sorted(now - before):
+        reasons.append(f"new scenes: {', '.join(added)}")
+    if gone := sorted(before - now):
+        reasons.append(f"scenes no longer used: {', '.join(gone)}")
+    return "; ".join(reasons) or "the scenes' order or baselines changed"

@@ -1,0 +1,215 @@
+"""Commands that only read: status, lakes, history, changes, the review queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.console import hectares, out, print_json, records, table
+from monitor.errors import RefusedError
+from monitor.settings import Workspace
+from monitor.system import open_database
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlalchemy import Connection
+
+    from storage.database import Database
+
+
+def show_status(folder: Path, region: str | None, *, json: bool) -> None:
+    """One row a region and season."""
+    from dataclasses import asdict
+
+    from storage.status import status
+
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        rows = status(conn, region)
+    if json:
+        print_json([asdict(row) for row in rows])
+        return
+    if not rows:
+        out.print("Nothing has been run yet: `monitor run --season YEAR` begins.")
+        return
+    table(
+        "Status",
+        [("region", "left"), ("season", "left"), ("tiles", "left"), ("lakes", "right"), ("not observed", "right"),
+         ("last seen", "left"), ("open reviews", "right"), ("source", "left")],
+        [
+            [
+                row.region,
+                str(row.season),
+                ", ".join(f"{count} {state}" for state, count in sorted(row.tasks.items())) or "-",
+                str(row.lakes),
+                str(row.not_observed),
+                str(row.last_seen or "-"),
+                str(row.open_flags),
+                row.source or "-",
+            ]
+            for row in rows
+        ],
+    )
+    for row in rows:
+        for why in row.reasons:
+            out.print(f"{row.region} {row.season}: {why.tasks} tile(s) {why.state}: {why.reason}", highlight=False)
+
+
+def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> None:
+    """Known lakes, largest first."""
+    from storage.history import lakes
+
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        frame = lakes(conn, region)
+    shown = frame.head(limit)
+    if json:
+        print_json(records(shown))
+        return
+    table(
+        f"{len(shown)} of {len(frame)} lakes",
+        [("lake", "left"), ("code", "left"), ("region", "left"), ("seasons with water", "right"), ("last", "left"), ("area ha", "right")],
+        [
+            [str(r.lake_id), r.code, r.region, str(r.seasons), str(r.last_season), hectares(r.area_m2)]
+            for r in shown.itertuples()
+        ],
+    )
+
+
+def show_history(folder: Path, lake: str, *, json: bool) -> None:
+    """Every current observation of one lake and what happened to its identity."""
+    from monitor.change import Z95
+    from storage.history import history, lakes, lineage_of
+
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        found = lakes(conn, like=lake)
+        if found.empty:
+            raise RefusedError(f"no lake's identity or code begins with {lake!r}; `monitor lakes list` shows them")
+        if len(found) > 1:
+            some = ", ".join(f"{r.lake_id} ({r.code})" for r in found.head(5).itertuples())
+            raise RefusedError(f"{lake!r} fits {len(found)} lakes; write more of one: {some}")
+        identity = found.lake_id.iloc[0]
+        rows, events = history(conn, identity), lineage_of(conn, identity)
+    if json:
+        print_json(
+            {"lake_id": identity, "code": found.code.iloc[0], "observations": records(rows), "lineage": records(events)}
+        )
+        return
+    table(
+        f"{found.code.iloc[0]}  {identity}",
+        [("season", "left"), ("outcome", "left"), ("area ha", "right"), ("± 95 %", "right"), ("seen", "right"), ("dates", "left"), ("source", "left")],
+        [
+            [
+                str(r.season),
+                r.outcome if r.outcome == "water" else f"{r.outcome}: {r.reason}",
+                hectares(r.area_m2),
+                hectares(Z95 * r.sigma_m2) if r.sigma_m2 == r.sigma_m2 and r.sigma_m2 is not None else "-",
+                "-" if r.seen_share is None or r.seen_share != r.seen_share else f"{r.seen_share:.0%}",
+                f"{r.first_day} – {r.last_day}" if r.first_day else "-",
+                r.source,
+            ]
+            for r in rows.itertuples()
+        ],
+    )
+    for event in events.itertuples():
+        other = f", with {event.other_lake_id}" if event.other_lake_id is not None else ""
+        mine = "" if event.lake_id == identity else f" (of {event.lake_id})"
+        out.print(f"{event.season}: {event.kind}{mine}{other}", highlight=False)
+
+
+def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.DataFrame:
+    """`monitor.change.compare` of two seasons as the lake history holds them, with each lake's code.
+
+    Raises:
+        RefusedError: a season without a survey.
+    """
+    from monitor.change import compare
+    from storage.history import lineage, observations_of, surveys
+
+    have = surveys(conn, region)
+    seasons = set(have.season[have.current])
+    if missing := [season for season in (start, end) if season not in seasons]:
+        known = ", ".join(str(season) for season in sorted(seasons)) or "none"
+        raise RefusedError(f"{region} has no survey of {', '.join(map(str, missing))}; it has {known}")
+    before, after = (observations_of(conn, region, season).set_index("lake_id") for season in (start, end))
+    events = lineage(conn, region)
+    between = events[(events.season > start) & (events.season <= end)]
+    changes = compare(before, after, between)
+    changes.insert(0, "code", before.code.reindex(changes.index).fillna(after.code.reindex(changes.index)))
+    return changes
+
+
+def show_changes(
+    folder: Path, region: str | None, start: int, end: int, *, everything: bool, json: bool
+) -> None:
+    """Significant changes, largest first."""
+    if start >= end:
+        raise RefusedError(f"--from {start} --to {end}: the first season must be the earlier one")
+    workspace = Workspace.open(folder)
+    names = [workspace.region(region).name] if region else sorted(workspace.regions())
+    with open_database(workspace) as database:
+        for name in names:
+            _show_changes_of(database, name, start, end, everything=everything, json=json)
+
+
+def _show_changes_of(
+    database: Database, region: str, start: int, end: int, *, everything: bool, json: bool
+) -> None:
+    from monitor.change import Verdict
+
+    with database.connect() as conn:
+        changes = changes_between(conn, region, start, end)
+    counts = changes.verdict.value_counts()
+    order = changes.change_m2.abs().sort_values(ascending=False, na_position="last").index
+    shown = changes.loc[order]
+    if not everything:
+        shown = shown[~shown.verdict.isin([Verdict.SAME, Verdict.NOT_OBSERVED])]
+    if json:
+        print_json(records(shown.reset_index(names="lake_id")))
+        return
+    table(
+        f"{region}: changes {start} → {end}",
+        [("lake", "left"), ("code", "left"), (f"{start} ha", "right"), (f"{end} ha", "right"), ("change ha", "right"), ("detectable ha", "right"), ("change", "right"), ("verdict", "left")],
+        [
+            [
+                str(r.Index)[:8],
+                r.code,
+                hectares(r.area_before_m2),
+                hectares(r.area_after_m2),
+                f"{r.change_m2 / 1e4:+.2f}" if r.change_m2 == r.change_m2 else "-",
+                hectares(r.detection_limit_m2),
+                f"{r.change_percent:+.0f} %" if r.change_percent == r.change_percent else "-",
+                r.verdict,
+            ]
+            for r in shown.itertuples()
+        ],
+    )
+    out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
+
+
+def show_queue(
+    folder: Path, region: str | None, season: int | None, *, explained: bool, json: bool
+) -> None:
+    """Open flags, most doubtful first."""
+    from storage.reviews import queue
+
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        frame = queue(conn, region, season)
+    shown = frame if explained else frame[~frame.explained]
+    if json:
+        plain = shown.assign(geometry=shown.geometry.to_wkt()) if len(shown) else shown
+        print_json(records(plain))
+        return
+    table(
+        f"Review queue: {len(shown)} open, {int(frame.explained.sum())} explained",
+        [("flag", "left"), ("season", "left"), ("why", "left"), ("ha", "right"), ("where", "left"), ("detail", "left")],
+        [
+            [
+                str(r.flag_id)[:8],
+                str(r.season),
+                r.kind + (" (explained)" if r.explained else ""),
+                f"{r.score:.2f}",
+                f"{r.geometry.centroid.x:.4f} E {r.geometry.centroid.y:.4f} N",
+                ", ".join(f"{k} {v}" for k, v in (r.detail or {}).items()),
+            ]
+            for r in shown.itertuples()
+        ],
+    )

@@ -1,0 +1,118 @@
+"""The review queue as files: GeoJSON, and one picture a chip with what the model and the index saw."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitor.acquire import S2_BANDS, Stack, acquire
+from monitor.console import progress_bar
+from monitor.errors import AssetError
+from monitor.grid import PIXEL, WGS84, Tile, reproject
+from monitor.mndwi import B03, B11
+from monitor.scenes import SceneList, freeze
+from monitor.system import System
+from storage import reviews
+
+if TYPE_CHECKING:
+    import geopandas
+    from numpy.typing import NDArray
+
+RGB = [S2_BANDS.index(band) for band in ("B04", "B03", "B02")]
+#: reflectance x 10000 shown as white
+WHITE = 3500.0
+
+
+def export(
+    system: System, folder: Path, region: str | None, season: int | None, *, explained: bool
+) -> int:
+    """Write queue.geojson and a PNG for every open flag; returns how many. Asking again overwrites them.
+
+    A chip's imagery is read from the archive anew; where that fails the picture says so.
+    """
+    with system.database.connect() as conn:
+        queue = reviews.queue(conn, region, season)
+    if not explained:
+        queue = queue[~queue.explained]
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    scenes: dict[tuple[str, int], SceneList] = {}
+    with progress_bar() as progress:
+        for flag in progress.track(list(queue.itertuples()), description="review chips"):
+            place = (flag.region, flag.season)
+            if place not in scenes:
+                area = system.workspace.region(flag.region)
+                scenes[place] = freeze(
+                    system.catalog, system.profile, area.outline, *area.season.dates(flag.season)
+                )
+            name = f"{flag.season}-{re.sub('[^a-z]+', '-', flag.kind)}-{str(flag.flag_id)[:8]}.png"
+            _picture(system, flag, scenes[place], folder / name)
+            pictures.append(name)
+    _write_geojson(queue, pictures, folder / "queue.geojson")
+    return len(queue)
+
+
+def _write_geojson(queue: geopandas.GeoDataFrame, pictures: list[str], path: Path) -> None:
+    plain = queue.drop(columns=["detail", "created_at", "at"]).assign(
+        picture=pictures, detail=[str(detail) for detail in queue.detail]
+    )
+    for column in ("flag_id", "survey_id", "lake_id"):
+        plain[column] = plain[column].astype("string")
+    part = path.with_suffix(".part")
+    part.write_text(plain.to_json(drop_id=True))
+    part.replace(path)
+
+
+def chip_of(footprint: Any, epsg: int, size: int) -> Tile:
+    """A square of the global grid, `size` pixels, about the middle of `footprint` (EPSG:4326)."""
+    middle = reproject(footprint.centroid, WGS84, epsg)
+    row, col = round((10_000_000 - middle.y) / PIXEL), round(middle.x / PIXEL)
+    return Tile(epsg, size, row - size // 2, col - size // 2)
+
+
+def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
+    """Four panels: colours, MNDWI, the season's mask, the probability."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    zone = int((flag.geometry.centroid.x + 180) // 6) + 1
+    epsg = (32600 if flag.geometry.centroid.y >= 0 else 32700) + zone
+    chip = chip_of(flag.geometry, epsg, 256)
+    rows, cols = slice(chip.row, chip.row + chip.size), slice(chip.col, chip.col + chip.size)
+    mask = system.cube.read(epsg, flag.season, rows, cols, "mask")
+    probability = system.cube.read(epsg, flag.season, rows, cols, "probability")
+    figure, axes = plt.subplots(1, 4, figsize=(16, 4.6), layout="constrained")
+    try:
+        stack = acquire(scenes.over(chip.footprint()), system.profile, chip, 0)
+        axes[0].imshow(_colours(stack))
+        axes[1].imshow(_mndwi(stack), cmap="RdBu", vmin=-1, vmax=1)
+    except AssetError as error:
+        axes[0].text(0.02, 0.5, str(error), wrap=True, fontsize=7, transform=axes[0].transAxes)
+    axes[2].imshow(np.where(mask == 255, np.nan, mask), cmap="Blues", vmin=0, vmax=1)
+    axes[3].imshow(probability, cmap="viridis", vmin=0, vmax=1)
+    for axis, title in zip(axes, ("colours (B04 B03 B02)", "MNDWI", "mask", "probability"), strict=True):
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    middle = flag.geometry.centroid
+    figure.suptitle(
+        f"{flag.region} {flag.season}   {flag.kind}   {flag.score:.2f} ha   {middle.x:.4f} E {middle.y:.4f} N"
+    )
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def _colours(stack: Stack) -> NDArray[np.float32]:
+    return np.clip(np.nan_to_num(np.moveaxis(stack.optical[RGB], 0, -1)) / WHITE, 0, 1)
+
+
+def _mndwi(stack: Stack) -> NDArray[np.float32]:
+    green, swir = stack.optical[B03], stack.optical[B11]
+    return np.asarray((green - swir) / np.maximum(green + swir, 1), np.float32)
+
+

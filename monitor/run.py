@@ -1,0 +1,276 @@
+"""A season of a region, from scenes to the review queue. Read this and you have read the system.
+
+The archive's late-summer scenes of the region are frozen into a list; every tile not done before becomes a
+task; workers acquire and segment the tiles and their layers are committed to the cube; then the region's
+lakes are drawn, matched with the known ones and compared, doubtful chips are flagged, and one transaction
+writes it all into the lake history.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID, uuid5
+
+from monitor.cluster import Workers
+from monitor.match import NAMESPACE
+from monitor.plan import Action, Planned, TileTask, decide, plan
+from monitor.scenes import SceneList, freeze
+from monitor.settings import Region, config_digest
+from monitor.survey import Earlier, Maps, draw
+from monitor.system import System
+from monitor.tiles import LAYERS, TileResult
+from monitor.vectorise import TileMap
+from storage import history, ledger, registry
+from storage.codes import ModelState, SurveyKind, TaskState
+
+
+class Watch(Protocol):
+    """Who is told how far a run is."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """A step that takes a while."""
+        ...
+
+    def tiles(self, total: int) -> AbstractContextManager[None]:
+        """Tiles are about to be predicted; `tile` follows for each."""
+        ...
+
+    def tile(self, result: TileResult) -> None: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a season of a region ended."""
+
+    region: str
+    season: int
+    tiles: dict[str, int]
+    #: reasons of empty and failed tiles, with how many
+    reasons: dict[str, int] = field(default_factory=dict)
+    failed: bool = False
+    #: no tile could be seen at all
+    blind: bool = False
+    #: nothing was left to do
+    nothing_new: bool = False
+
+
+def run_season(
+    system: System, workers: Workers, region_name: str, season: int, watch: Watch, run_id: UUID
+) -> Report:
+    """Bring one region and season up to date; what was done before is not done again."""
+    region = system.workspace.region(region_name)
+    with watch.stage("scenes"):
+        planned = plan_season(system, region, season)
+    _remember(system, region, planned, run_id)
+    results = list(_predict(system, workers, planned, season, watch, run_id))
+    with watch.stage("lakes"):
+        recorded = _survey(system, region, season, [entry.task for entry in planned], run_id)
+    return _report(region, season, planned, results, system, recorded)
+
+
+def plan_season(system: System, region: Region, season: int) -> list[Planned]:
+    """Every tile task of the season, compared with ledger and cube. Writes nothing."""
+    scenes = freeze(system.catalog, system.profile, region.outline, *region.season.dates(season))
+    tasks = plan(
+        region.name,
+        season,
+        region.outline,
+        region.zone,
+        scenes,
+        tile_size=system.workspace.settings.tile_size,
+        model_digest=system.manifest.fingerprint,
+        config_digest=config_digest(region, system.profile),
+    )
+    with system.database.connect() as conn:
+        known = ledger.tasks(conn, region.name, season)
+        old_scenes = {
+            row.key: frozenset(scene.item_id for scene in ledger.scenes_of(conn, row.key))
+            for row in known
+            if row.state in (TaskState.DONE, TaskState.EMPTY)
+        }
+    return decide(tasks, known, _written(system, tasks, season), old_scenes)
+
+
+def _written(system: System, tasks: Sequence[TileTask], season: int) -> dict[str, UUID]:
+    """Tile name to the task whose layers the cube holds."""
+    by_zone = {epsg: system.cube.written(epsg, season) for epsg in {task.tile.epsg for task in tasks}}
+    found = {}
+    for tile in (task.tile for task in tasks):
+        key = by_zone[tile.epsg].get((tile.row // tile.size, tile.col // tile.size))
+        if key is not None:
+            found[tile.name] = key
+    return found
+
+
+def _remember(system: System, region: Region, planned: Iterable[Planned], run_id: UUID) -> None:
+    """Write down what is about to be done, so that a run that dies leaves its plan."""
+    manifest = system.manifest
+    todo = [entry.task for entry in planned if entry.action != Action.DONE]
+    with system.database.begin() as conn:
+        registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
+        if not todo:
+            return
+        registry.register_model(
+            conn,
+            manifest.fingerprint,
+            manifest.name,
+            manifest.version,
+            manifest.model_dump(mode="json"),
+            ModelState.ACTIVE,
+        )
+        registry.upsert_tiles(
+            conn,
+            [
+                registry.TileRow(t.tile.name, t.tile.epsg, t.tile.size, t.tile.row, t.tile.col, t.tile.footprint())
+                for t in todo
+            ],
+        )
+        ledger.plan_tasks(conn, [_planned_row(task) for task in todo], run_id)
+        again = [entry.task.key for entry in planned if entry.action == Action.AGAIN]
+        ledger.reopen(conn, again)
+
+
+def _planned_row(task: TileTask) -> ledger.PlannedTask:
+    return ledger.PlannedTask(
+        key=task.key,
+        region=task.region,
+        tile=task.tile.name,
+        season=task.season,
+        model_digest=task.model_digest,
+        config_digest=task.config_digest,
+        scenes=tuple(_frozen(task.scenes)),
+    )
+
+
+def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
+    for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
+        href = next((link["href"] for link in scene.item.get("links", []) if link.get("rel") == "self"), None)
+        yield ledger.FrozenScene(
+            scene.collection, scene.id, scene.baseline, scene.datetime, href, scene.item
+        )
+
+
+def _predict(
+    system: System,
+    workers: Workers,
+    planned: Sequence[Planned],
+    season: int,
+    watch: Watch,
+    run_id: UUID,
+) -> Iterator[TileResult]:
+    """Predict what is left to predict; each tile is committed to the cube, then noted in the ledger."""
+    todo = [entry.task for entry in planned if entry.to_predict]
+    for epsg in sorted({entry.task.tile.epsg for entry in planned}):
+        system.cube.prepare(epsg, season)
+    with watch.tiles(len(todo)):
+        for result in workers.predict(todo, system.profile, system.model_folder, system.cube):
+            if result.slot is not None:
+                metadata = {"task": str(result.task.key), "tile": result.task.tile.name, "season": season}
+                system.cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
+            with system.database.begin() as conn:
+                ledger.set_state(
+                    conn,
+                    result.task.key,
+                    result.state,
+                    reason=result.reason,
+                    fault=result.fault,
+                    run_id=run_id,
+                )
+            watch.tile(result)
+            yield result
+
+
+def _survey(
+    system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID
+) -> bool:
+    """Draw and record the season's survey from the cube, in one transaction; False when it stands already."""
+    manifest = system.manifest
+    with system.database.begin() as conn:
+        history.lock(conn)
+        states = ledger.task_states(conn, [task.key for task in tasks])
+        written = _written(system, tasks, season)
+        done = [task.key for task in tasks if written.get(task.tile.name) == task.key]
+        if not done and TaskState.FAILED in states.values():
+            return False  # nothing was seen because it could not be read: that is no survey
+        seen = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
+        inputs = sorted(f"{task.key}:{task.key in done}" for task in tasks)
+        survey = history.Survey(
+            id=uuid5(NAMESPACE, "|".join((region.name, str(season), *inputs))),
+            region=region.name,
+            season=season,
+            kind=SurveyKind.MODEL,
+            source=f"{manifest.name} {manifest.version}",
+            digest=manifest.fingerprint,
+            run_id=run_id,
+        )
+        surveys = history.surveys(conn, region.name)
+        current = surveys[surveys.current & (surveys.kind == SurveyKind.MODEL)]
+        if survey.id in set(current.id):
+            return False
+        rows = draw(
+            _maps(system, tasks, season),
+            region,
+            season,
+            manifest.smallest_lake_m2,
+            history.known_observations(conn, region.name),
+            history.lineage(conn, region.name),
+            _earlier(system, tasks, current.season.tolist(), season),
+        )
+        name = f"{region.name}-{season}-{survey.id}"
+        if name not in system.cube.tags():
+            system.cube.tag(name)
+        return history.record_survey(
+            conn,
+            survey,
+            rows.observations,
+            lakes=rows.lakes,
+            lineage=rows.lineage,
+            flags=rows.flags,
+            done_tasks=seen,
+        )
+
+
+def _earlier(system: System, tasks: Sequence[TileTask], seasons: list[int], season: int) -> Earlier | None:
+    """The latest season before this one that has a survey."""
+    before = [other for other in seasons if other < season]
+    return Earlier(max(before), _maps(system, tasks, max(before))) if before else None
+
+
+def _maps(system: System, tasks: Sequence[TileTask], season: int) -> Maps:
+    """The cube's layers of these tiles in a season, read one tile at a time."""
+    zones = {task.tile.epsg for task in tasks if season in system.cube.seasons(task.tile.epsg)}
+
+    def maps() -> Iterator[TileMap]:
+        for tile in (task.tile for task in tasks if task.tile.epsg in zones):
+            window = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
+            layers = {name: system.cube.read(tile.epsg, season, *window, name) for name in LAYERS}
+            yield TileMap(tile=tile, **layers)
+
+    return maps
+
+
+def _report(
+    region: Region,
+    season: int,
+    planned: Sequence[Planned],
+    results: Sequence[TileResult],
+    system: System,
+    recorded: bool,
+) -> Report:
+    with system.database.connect() as conn:
+        keys = {entry.task.key for entry in planned}
+        rows = [row for row in ledger.tasks(conn, region.name, season) if row.key in keys]
+    states = Counter(row.state.value for row in rows)
+    return Report(
+        region=region.name,
+        season=season,
+        tiles=dict(states),
+        reasons=dict(Counter(row.reason for row in rows if row.reason)),
+        failed=states[TaskState.FAILED] > 0,
+        blind=states[TaskState.DONE] == 0,
+        nothing_new=not results and not recorded,
+    )

@@ -1,0 +1,78 @@
+"""What happens when: every night of the season, and one final run a season, kept in the same database.
+
+Jobs live in APScheduler's own table beside the lake history, so that a scheduler that was down at the hour
+catches up when it comes back.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from monitor.console import err
+from monitor.settings import ScheduleSettings, Workspace
+from monitor.system import open_database, open_system
+
+#: how late a missed night or final run is still worth doing
+GRACE = timedelta(days=3)
+
+
+def due(settings: ScheduleSettings, today: date) -> list[int]:
+    """Seasons to bring up to date on `today`: this year's within its months or on the final day."""
+    first, _, last = settings.months.partition("-")
+    in_season = int(first) <= today.month <= int(last or first)
+    return [today.year] if in_season or f"{today:%m-%d}" == settings.final else []
+
+
+def keep_schedule(folder: Path, *, once: bool) -> None:
+    """Do what is due today and end (`once`), or wait for every night until interrupted."""
+    workspace = Workspace.open(folder)
+    if once:
+        years = due(workspace.settings.schedule, date.today())
+        if not years:
+            err.print(f"Nothing is due on {date.today()}: see `schedule` in {workspace.folder / 'monitor.yaml'}.")
+            return
+        nightly(str(workspace.folder))
+        return
+    with open_database(workspace) as database:
+        scheduler = make_scheduler(workspace, database.engine)
+        for job in scheduler.get_jobs():
+            err.print(f"{job.id}: {job.trigger}", highlight=False)
+        err.print("Waiting; Ctrl-C ends it.")
+        try:
+            scheduler.start()
+        except (KeyboardInterrupt, SystemExit):
+            scheduler.shutdown(wait=False)
+
+
+def make_scheduler(workspace: Workspace, engine: Any) -> Any:
+    """A scheduler whose two jobs stand in the database of `engine`."""
+    from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+    from apscheduler.schedulers.blocking import BlockingScheduler
+    from apscheduler.triggers.cron import CronTrigger
+
+    settings = workspace.settings.schedule
+    month, day = (int(part) for part in settings.final.split("-"))
+    scheduler = BlockingScheduler(
+        jobstores={"default": SQLAlchemyJobStore(engine=engine, tablename="schedule_job")},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": int(GRACE.total_seconds())},
+    )
+    triggers = {
+        "nightly": CronTrigger(month=settings.months, hour=settings.nightly_hour),
+        "final": CronTrigger(month=month, day=day, hour=settings.nightly_hour),
+    }
+    for name, trigger in triggers.items():
+        scheduler.add_job(nightly, trigger, args=[str(workspace.folder)], id=name, replace_existing=True)
+    return scheduler
+
+
+def nightly(folder: str) -> None:
+    """Bring this year's season of every region up to date; failures are in the ledger and on the console."""
+    from monitor.commands import say_report, work_seasons
+
+    workspace = Workspace.open(Path(folder))
+    with open_system(workspace) as system:
+        names = sorted(workspace.regions())
+        for report in work_seasons(system, names, [datetime.now().year], "schedule"):
+            say_report(report)

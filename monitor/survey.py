@@ -1,0 +1,177 @@
+"""From a season's cube to a survey: lakes drawn region-wide, matched, compared, and doubtful ones flagged.
+
+Pure: tiles' layers and what is known go in, rows for the lake history come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from uuid import UUID
+
+import geopandas
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monitor.change import area_sigma, compare
+from monitor.grid import PIXEL, WGS84
+from monitor.match import (
+    Lineage,
+    Matching,
+    code_of,
+    explain_absence,
+    match,
+    references,
+    seen_shares,
+    turning_points,
+)
+from monitor.settings import Region
+from monitor.triage import Flag, disagreements, losses
+from monitor.vectorise import TileMap, reasons_within, vectorise
+from storage.codes import Outcome, Reason, SurveyKind
+
+Maps = Callable[[], Iterable[TileMap]]
+#: share of a new lake's footprint that the season before must have seen dry for it to be called new
+DRY_BEFORE = 0.5
+#: degrees; a footprint grown by about a pixel, so that cloud touching the shore counts
+RIM = PIXEL / 111_320
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What `storage.history.record_survey` writes."""
+
+    observations: geopandas.GeoDataFrame
+    lakes: pd.DataFrame
+    lineage: pd.DataFrame
+    flags: geopandas.GeoDataFrame
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The region's latest survey of an earlier season, if there is one."""
+
+    season: int
+    maps: Maps
+
+
+def draw(
+    maps: Maps,
+    region: Region,
+    season: int,
+    smallest_m2: float,
+    known: geopandas.GeoDataFrame,
+    lineage: pd.DataFrame,
+    earlier: Earlier | None,
+) -> Rows:
+    """Draw the survey of `region` in `season`.
+
+    Args:
+        maps: gives the season's tiles, anew at each call.
+        smallest_m2: lakes below it are not mapped.
+        known, lineage: what the lake history holds (`storage.history`), any season.
+        earlier: the season to compare with.
+    """
+    found = vectorise(maps(), region.zone, smallest_m2)
+    reference = references(known, lineage, season)
+    matching = match(reference, found.geometry, region.name, season)
+    water = _water_rows(found, matching, reference, maps, season)
+    absent = _absence_rows(matching.missing, reference, maps)
+    dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
+    turns = turning_points(reference, matching, dry, _dry_before(found, matching, earlier))
+    observations = geopandas.GeoDataFrame(
+        pd.concat([water, absent], ignore_index=True), geometry="geometry", crs=WGS84
+    )
+    events = _lineage_frame((*matching.lineage, *turns))
+    flags = disagreements(maps())
+    if earlier is not None:
+        past = known[known.current & (known.season == earlier.season) & (known.kind == SurveyKind.MODEL)]
+        changes = compare(past.set_index("lake_id"), _with_area(observations, found), events)
+        flags += losses(changes, reference.geometry, earlier.season)
+    minted = [outline for lake, outline in zip(matching.lake_ids, found.geometry, strict=True) if lake in matching.minted]
+    ids = [lake for lake in matching.lake_ids if lake in matching.minted]
+    return Rows(
+        observations=observations,
+        lakes=pd.DataFrame({"id": ids, "code": [code_of(outline) for outline in minted]}),
+        lineage=events,
+        flags=_flag_frame(flags),
+    )
+
+
+def _water_rows(
+    found: geopandas.GeoDataFrame,
+    matching: Matching,
+    reference: geopandas.GeoDataFrame,
+    maps: Maps,
+    season: int,
+) -> pd.DataFrame:
+    footprints = [
+        outline.union(reference.geometry[lake]) if lake in reference.index else outline
+        for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
+    ]
+    rims = geopandas.GeoSeries(footprints, crs=WGS84).buffer(RIM)
+    return pd.DataFrame(
+        {
+            "lake_id": list(matching.lake_ids),
+            "outcome": Outcome.WATER.value,
+            "reason": None,
+            "geometry": list(found.geometry),
+            "sigma_m2": found.perimeter_m.map(area_sigma).to_numpy(),
+            "perimeter_m": found.perimeter_m.to_numpy(),
+            "seen_share": seen_shares(reasons_within(maps(), rims)),
+            "first_day": [_day(season, doy) for doy in found.first_doy],
+            "last_day": [_day(season, doy) for doy in found.last_doy],
+            "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
+        }
+    )
+
+
+def _absence_rows(missing: Sequence[UUID], reference: geopandas.GeoDataFrame, maps: Maps) -> pd.DataFrame:
+    """Known lakes without an outline: dry where that was seen, else not observed and why."""
+    counts = reasons_within(maps(), reference.geometry.loc[list(missing)])
+    rows = []
+    for lake, tally in zip(missing, counts, strict=True):
+        elsewhere = tally.sum() == 0 or tally.argmax() == Reason.OUTSIDE
+        if elsewhere:  # a neighbour's lake: this survey has nothing to say of it
+            continue
+        absence = explain_absence(tally)
+        rows.append((lake, absence.outcome.value, absence.reason, None, absence.seen_share))
+    return pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
+
+
+def _dry_before(
+    found: geopandas.GeoDataFrame, matching: Matching, earlier: Earlier | None
+) -> list[UUID]:
+    """Minted lakes whose place was seen dry in the earlier season."""
+    if earlier is None or not matching.minted:
+        return []
+    at = [position for position, lake in enumerate(matching.lake_ids) if lake in matching.minted]
+    counts: NDArray[np.int64] = reasons_within(earlier.maps(), found.geometry.iloc[at])
+    dry = counts[:, Reason.DRY] >= DRY_BEFORE * np.maximum(counts.sum(axis=1), 1)
+    return [matching.lake_ids[position] for position, is_dry in zip(at, dry, strict=True) if is_dry]
+
+
+def _with_area(observations: geopandas.GeoDataFrame, found: geopandas.GeoDataFrame) -> pd.DataFrame:
+    frame = pd.DataFrame(observations.drop(columns="geometry"))
+    frame["area_m2"] = found.area_m2.reindex(frame.index)  # water rows come first, in the order of `found`
+    return frame.set_index("lake_id")
+
+
+def _lineage_frame(events: Iterable[Lineage]) -> pd.DataFrame:
+    rows = [(event.kind.value, event.lake, event.other) for event in events]
+    return pd.DataFrame(rows, columns=["kind", "lake_id", "other_lake_id"], dtype=object)
+
+
+def _flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
+    columns = ["kind", "explained", "score", "geometry", "tile", "lake_id", "detail"]
+    rows = [
+        (f.kind, f.explained, f.score, f.footprint, f.tile, f.lake, asdict(f)["detail"]) for f in flags
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    return geopandas.GeoDataFrame(frame, geometry="geometry", crs=WGS84)
+
+
+def _day(season: int, day_of_year: int) -> date | None:
+    return date(season, 1, 1) + timedelta(days=int(day_of_year) - 1) if day_of_year > 0 else None

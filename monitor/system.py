@@ -1,0 +1,103 @@
+"""A workspace opened for work: its database, cube, catalogue and model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.catalog import Catalog, CatalogProfile, open_catalog
+from monitor.errors import RefusedError
+from monitor.settings import CONFIG, Workspace
+
+if TYPE_CHECKING:
+    from segmenter.manifest import Manifest
+    from storage.cube import Cube
+    from storage.database import Database
+
+DATABASE_FOLDER = "postgis"
+
+
+@dataclass
+class System:
+    """What every command needs; the heavy parts open when they are first asked for."""
+
+    workspace: Workspace
+    database: Database
+
+    @property
+    def profile(self) -> CatalogProfile:
+        return self.workspace.profile
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return open_catalog(self.profile, self.workspace.location)
+
+    @cached_property
+    def cube(self) -> Cube:
+        from storage.cube import Cube
+
+        return Cube(self.workspace.cube_folder, self.workspace.settings.tile_size)
+
+    @cached_property
+    def model_folder(self) -> Path:
+        return model_folder(self.workspace)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The model's manifest, checked against its weights and the catalogue's kind of backscatter."""
+        from segmenter.manifest import read_manifest
+
+        manifest = read_manifest(self.model_folder)
+        manifest.check_scene(self.profile.radar.kind)
+        return manifest
+
+
+def model_folder(workspace: Workspace) -> Path:
+    """Where the settings' `model` lies: a name of config/models.yaml, or a folder.
+
+    Raises:
+        RefusedError: neither.
+    """
+    from segmenter.registry import read_registry
+
+    registry = read_registry(CONFIG / "models.yaml")
+    name = workspace.settings.model
+    if name in registry.models:
+        return registry.folder(name, CONFIG.parent)
+    folder = workspace.path(name)
+    if not folder.is_dir():
+        known = ", ".join(sorted(registry.models))
+        raise RefusedError(
+            f"{workspace.folder / 'monitor.yaml'}: model: {name!r} is neither a known model ({known}) nor a folder"
+        )
+    return folder
+
+
+@contextmanager
+def open_database(workspace: Workspace) -> Iterator[Database]:
+    """The settings' PostGIS, checked to be migrated; else the workspace's own, migrated by itself."""
+    from storage.database import Database
+    from storage.embedded import EmbeddedPostgis
+
+    url = workspace.settings.database.url
+    with ExitStack() as stack:
+        if url is None:
+            url = stack.enter_context(EmbeddedPostgis(workspace.folder / DATABASE_FOLDER))
+            database = Database(url)
+            database.upgrade()
+        else:
+            database = Database(url)
+            database.check_current()
+        stack.callback(database.dispose)
+        yield database
+
+
+@contextmanager
+def open_system(workspace: Workspace) -> Iterator[System]:
+    """Open a workspace's database; the rest follows when it is needed."""
+    with open_database(workspace) as database:
+        yield System(workspace, database)

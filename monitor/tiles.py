@@ -1,0 +1,74 @@
+"""One tile from scenes to cube, on whichever worker: acquire, segment, write; the outcome is a value."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.catalog import CatalogProfile
+from monitor.errors import AssetError
+from monitor.plan import TileTask
+from storage.codes import TaskState
+from storage.errors import StorageError
+from storage.ledger import Fault
+
+if TYPE_CHECKING:
+    from segmenter.protocol import Segmenter
+    from storage.cube import CubeSlot
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """How a tile task ended; `slot` holds its layers until the coordinator commits them."""
+
+    task: TileTask
+    state: TaskState
+    reason: str | None = None
+    fault: Fault | None = None
+    slot: CubeSlot | None = None
+
+
+# One prediction at a time in a process: the network already uses every core or the whole GPU. Another
+# thread meanwhile reads the next tile.
+_predicting = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _model(folder: Path) -> Segmenter:
+    from segmenter.model import load
+
+    return load(folder)
+
+
+def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -> TileResult:
+    """Do one tile. Data that cannot be read makes the tile `failed`, nothing to see makes it `empty`."""
+    from monitor.acquire import acquire
+    from monitor.segment import segment
+    from segmenter.dense import halo
+
+    if reason := task.impossible:
+        return TileResult(task, TaskState.EMPTY, reason)
+    with _predicting:
+        segmenter = _model(model)
+    border = halo(segmenter.manifest)
+    try:
+        stack = acquire(task.scenes, profile, task.tile, border)
+        with _predicting:
+            prediction = segment(stack, segmenter, task.tile, border, task.zone)
+        layers = {name: getattr(prediction, name) for name in LAYERS}
+        slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers, task.key)
+    except AssetError as error:
+        return TileResult(task, TaskState.FAILED, str(error), Fault(error.item, error.asset, error.href))
+    except StorageError as error:
+        return TileResult(task, TaskState.FAILED, str(error))
+    if prediction.observed:
+        return TileResult(task, TaskState.WRITTEN, slot=slot)
+    cloud = stack.cloud.any()
+    why = "all cloud: no clear look in any date" if cloud else "no data: scenes do not cover the tile"
+    return TileResult(task, TaskState.EMPTY, why, slot=slot)
+
+
+LAYERS = ("probability", "mask", "reason", "day_of_year", "index")
