@@ -37,17 +37,19 @@ _WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
 
 
 def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_known: bool = False) -> None:
-    """Insert the rows of `frame`, whose columns are columns of `table` (a geometry column holds shapely objects).
+    """Insert the rows of `frame`; its columns are columns of `table`, a geometry column holds shapely
+    objects.
 
-    `skip_known`: rows whose primary key stands already are left alone. Missing values (None, NaN, NaT) are NULL.
-    Raises StorageError when a rule of the table refuses a row, or the disk is full.
+    `skip_known`: rows whose primary key stands already are left alone. Missing values (None, NaN, NaT) are
+    NULL. Raises StorageError when a rule of the table refuses a row, or the disk is full.
     """
     if frame.empty:
         return
     unknown = sorted(set(frame.columns) - set(table.columns.keys()))
     if unknown:
         raise StorageError(
-            f"Table {table.name} has no column {', '.join(unknown)}. It has: {', '.join(table.columns.keys())}."
+            f"Table {table.name} has no column {', '.join(unknown)}; it has "
+            f"{', '.join(table.columns.keys())}."
         )
     names = list(frame.columns)
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
@@ -126,13 +128,15 @@ def _refusals_are_clear(table: str) -> Iterator[None]:
         yield
     except psycopg.errors.DiskFull as error:
         raise StorageError(
-            f"The database's disk is full while writing {table}. The transaction is undone and earlier results are "
+            f"The database's disk is full while writing {table}. The transaction is undone and "
+            "earlier results are "
             "untouched; free some space and run the same command again."
         ) from error
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         rule = error.diag.constraint_name or "its column types"
         detail = (error.diag.message_detail or error.diag.context or "").splitlines()
         raise StorageError(
-            f"{table} refused a row by {rule}: {error.diag.message_primary or error}. {detail[0] if detail else ''} "
+            f"{table} refused a row by {rule}: {error.diag.message_primary or error}. "
+            f"{detail[0] if detail else ''} "
             "Nothing of this transaction was kept; correct the value and write again."
         ) from error

@@ -1,7 +1,7 @@
 """The lake history: surveys, lakes, what each survey saw of them, and how identities go on.
 
-Frames are in EPSG:4326, areas in geodesic square metres. Nothing is rewritten: a later survey of the same region,
-season and kind supersedes the earlier one, whose rows stay and carry `current = False`.
+Frames are in EPSG:4326, areas in geodesic square metres. Nothing is rewritten: a later survey of the same
+region, season and kind supersedes the earlier one, whose rows stay and carry `current = False`.
 """
 
 from __future__ import annotations
@@ -59,19 +59,20 @@ def lock(conn: Connection) -> None:
 def known_observations(conn: Connection, region: str) -> gpd.GeoDataFrame:
     """All that was ever said of the region's lakes, superseded too: what a new survey is matched against.
 
-    Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake across
-    the border stays one. Columns: observation_id, lake_id, survey_id, season, kind, source, outcome, reason,
-    current (bool), area_m2, sigma_m2, seen_share, geometry (None unless water); in order of season.
+    Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake
+    across the border stays one. Columns: observation_id, lake_id, survey_id, season, kind, source, outcome,
+    reason, current (bool), area_m2, sigma_m2, seen_share, geometry (None unless water); in order of season.
     """
     query = text(
         """
         WITH known AS (
-            SELECT o.lake_id FROM lake_observation o JOIN survey s ON s.id = o.survey_id WHERE s.region = :region
+            SELECT o.lake_id FROM lake_observation o JOIN survey s ON s.id = o.survey_id
+            WHERE s.region = :region
             UNION
             SELECT o.lake_id FROM lake_observation o JOIN region r ON r.name = :region AND o.geom && r.geom
         )
-        SELECT o.id AS observation_id, o.lake_id, o.survey_id, o.season, s.kind, s.source, o.outcome, o.reason,
-            s.superseded_by IS NULL AS current, o.area_m2, o.sigma_m2, o.seen_share,
+        SELECT o.id AS observation_id, o.lake_id, o.survey_id, o.season, s.kind, s.source, o.outcome,
+            o.reason, s.superseded_by IS NULL AS current, o.area_m2, o.sigma_m2, o.seen_share,
             ST_AsBinary(o.geom) AS geometry
         FROM lake_observation o JOIN known USING (lake_id) JOIN survey s ON s.id = o.survey_id
         ORDER BY o.season, s.kind, s.source, s.created_at, o.lake_id
@@ -90,28 +91,30 @@ def record_survey(
     flags: gpd.GeoDataFrame | None = None,
     done_tasks: Sequence[UUID] = (),
 ) -> bool:
-    """Write one survey with everything that follows from it; the caller's transaction makes it all or nothing.
+    """Write one survey and all that follows from it; the caller's transaction makes it all or nothing.
 
-    observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless water), and
-    any of id, sigma_m2, perimeter_m, seen_share, first_day, last_day, probability, elevation_m.
+    observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless
+    water), and any of id, sigma_m2, perimeter_m, seen_share, first_day, last_day, probability, elevation_m.
     lakes: id, code of the newly minted ones. lineage: kind, lake_id, other_lake_id.
     flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
     done_tasks: keys that become done with this survey; finished tasks they replace are superseded.
 
-    The earlier current survey of this region, season and kind (for inventories: and source) is superseded. Returns
-    False, and changes nothing, when this survey is current already; a superseded one becomes current again.
-    Raises StorageError when the database refuses a row; nothing of the transaction then stands.
+    The earlier current survey of this region, season and kind (for inventories: and source) is superseded.
+    Returns False, and changes nothing, when this survey is current already; a superseded one becomes current
+    again. Raises StorageError when the database refuses a row; nothing of the transaction then stands.
     """
     lock(conn)
-    known = conn.execute(text("SELECT superseded_by FROM survey WHERE id = :id"), {"id": survey.id}).one_or_none()
+    known = conn.execute(
+        text("SELECT superseded_by FROM survey WHERE id = :id"), {"id": survey.id}
+    ).one_or_none()
     if known is not None and known.superseded_by is None:
         ledger.complete(conn, done_tasks, survey.id)
         return False
     _take_the_place(conn, survey, known_already=known is not None)
     if known is None:
-        copy_frame(conn, _table(Lake), lakes.assign(region=survey.region), skip_known=True)
+        copy_frame(conn, _table(Lake), _with(lakes, region=survey.region), skip_known=True)
         copy_frame(conn, _table(LakeObservation), _observation_rows(survey, observations))
-        copy_frame(conn, _table(LakeLineage), lineage.assign(survey_id=survey.id, season=survey.season))
+        copy_frame(conn, _table(LakeLineage), _with(lineage, survey_id=survey.id, season=survey.season))
         if flags is not None:
             copy_frame(conn, _table(ReviewFlag), _flag_rows(survey, flags))
     ledger.complete(conn, done_tasks, survey.id)
@@ -123,7 +126,8 @@ def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
     query = text(
         "SELECT id, region, season, kind, source, digest, run_id, superseded_by, created_at, "
         "superseded_by IS NULL AS current FROM survey "
-        "WHERE region = coalesce(CAST(:region AS text), region) ORDER BY region, season, kind, source, created_at"
+        "WHERE region = coalesce(CAST(:region AS text), region) ORDER BY region, season, kind, "
+        "source, created_at"
     )
     return read_frame(conn, query, region=region)
 
@@ -137,23 +141,24 @@ def observations_of(
     """
     query = text(
         """
-        SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region, o.season,
-            s.kind, s.source, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.perimeter_m, o.seen_share,
+        SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region,
+            o.season, s.kind, s.source, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.perimeter_m, o.seen_share,
             o.first_day, o.last_day, o.probability, o.elevation_m, ST_AsBinary(o.geom) AS geometry
         FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.season = :season AND s.superseded_by IS NULL
             AND s.kind = coalesce(CAST(:kind AS text), s.kind)
-        ORDER BY o.lake_id, o.outcome = 'not observed', s.kind = 'inventory', o.seen_share DESC NULLS LAST, s.id
+        ORDER BY o.lake_id, o.outcome = 'not observed', s.kind = 'inventory', o.seen_share DESC NULLS LAST,
+            s.id
         """
     )
     return read_geoframe(conn, query, region=region, season=season, kind=kind and kind.value)
 
 
 def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
-    """Every current observation of one lake, by season; a season surveyed twice (model, inventory) has two rows.
+    """Every current observation of one lake, by season; two rows where model and inventory saw it.
 
-    Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, seen_share, first_day, last_day,
-    probability, elevation_m, survey_id.
+    Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, seen_share, first_day,
+    last_day, probability, elevation_m, survey_id.
     """
     query = text(
         """
@@ -170,7 +175,8 @@ def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
 def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:
     """Lakes with a current observation, largest first; `like` is the beginning of an id or of a code.
 
-    Columns: lake_id, code, region, first_season, last_season, seasons (with water), area_m2 (of the latest water).
+    Columns: lake_id, code, region, first_season, last_season, seasons (with water), area_m2 (of the latest
+    water).
     """
     query = text(
         """
@@ -188,10 +194,11 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
 
 
 def lineage(conn: Connection, region: str, season: int | None = None) -> pd.DataFrame:
-    """Lineage of current surveys: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source."""
+    """Current lineage: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source."""
     query = text(
         """
-        SELECT e.season, e.kind, e.lake_id, l.code, e.other_lake_id, e.survey_id, s.kind AS survey_kind, s.source
+        SELECT e.season, e.kind, e.lake_id, l.code, e.other_lake_id, e.survey_id, s.kind AS survey_kind,
+            s.source
         FROM lake_lineage e JOIN survey s ON s.id = e.survey_id JOIN lake l ON l.id = e.lake_id
         WHERE s.region = :region AND s.superseded_by IS NULL AND e.season = coalesce(:season, e.season)
         ORDER BY e.season, e.kind, e.lake_id, e.other_lake_id
@@ -246,22 +253,31 @@ def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) ->
 
 
 def _observation_rows(survey: Survey, observations: gpd.GeoDataFrame) -> pd.DataFrame:
-    rows = _degrees(observations, "observations").assign(survey_id=survey.id, season=survey.season)
-    if "id" not in rows:
-        rows["id"] = [uuid5(survey.id, str(lake)) for lake in rows["lake_id"]]
-    return rows
+    rows = _degrees(observations, "observations")
+    ids = [uuid5(survey.id, str(lake)) for lake in rows["lake_id"]]
+    return _with(rows, survey_id=survey.id, season=survey.season, **({} if "id" in rows else {"id": ids}))
 
 
 def _flag_rows(survey: Survey, flags: gpd.GeoDataFrame) -> pd.DataFrame:
-    rows = _degrees(flags, "flags").assign(survey_id=survey.id)
-    if "id" not in rows:
-        rows["id"] = [uuid5(survey.id, f"flag {number}") for number in range(len(rows))]
-    return rows
+    rows = _degrees(flags, "flags")
+    ids = [uuid5(survey.id, f"flag {number}") for number in range(len(rows))]
+    return _with(rows, survey_id=survey.id, **({} if "id" in rows else {"id": ids}))
+
+
+def _with(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
+    """The frame with more columns: a list gives a value a row, anything else the same value to all."""
+    added = {
+        name: pd.Series(value if isinstance(value, list) else [value] * len(frame), frame.index, dtype=object)
+        for name, value in columns.items()
+    }
+    return frame.assign(**added)
 
 
 def _degrees(frame: gpd.GeoDataFrame, what: str) -> pd.DataFrame:
     """The frame with its geometry as column `geom`, sure to be in EPSG:4326."""
     if len(frame) and (frame.crs is None or frame.crs.to_epsg() != 4326):
-        raise StorageError(f"The {what} are in {frame.crs or 'no CRS'}; give them in EPSG:4326 (to_crs(4326)).")
+        raise StorageError(
+            f"The {what} are in {frame.crs or 'no CRS'}; give them in EPSG:4326 (to_crs(4326))."
+        )
     plain = pd.DataFrame(frame)
     return plain.rename(columns={frame.active_geometry_name or "geometry": "geom"})

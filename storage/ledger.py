@@ -103,8 +103,9 @@ def finish_run(conn: Connection, run_id: UUID, outcome: RunOutcome, counts: Mapp
 def plan_tasks(conn: Connection, planned: Sequence[PlannedTask], run_id: UUID | None = None) -> int:
     """Write down planned tasks with their scenes; how many of them are new or wanted again.
 
-    A key that stands already keeps its state (the same key is never done twice), except a superseded one: planning
-    it says that it is wanted again, and since the cube holds its successor's tile, it has to be done again.
+    A key that stands already keeps its state (the same key is never done twice), except a superseded one:
+    planning it says that it is wanted again, and since the cube holds its successor's tile, it has to be done
+    again.
     """
     if not planned:
         return 0
@@ -150,8 +151,8 @@ def set_state(
 ) -> None:
     """Move a task to written, empty (with a reason) or failed (with a reason and the fault).
 
-    A task becomes done only with its survey (`history.record_survey`) and superseded only by another (`supersede`);
-    a task that is done stays done. Raises StorageError otherwise, or when the key is unknown.
+    A task becomes done only with its survey (`history.record_survey`) and superseded only by another
+    (`supersede`); a task that is done stays done. Raises StorageError otherwise, or when the key is unknown.
     """
     if state in (TaskState.DONE, TaskState.SUPERSEDED):
         raise StorageError(
@@ -186,16 +187,19 @@ def reopen(conn: Connection, keys: Iterable[UUID]) -> None:
     """Back to planned, whatever their state: for tiles whose cube was lost, or failures worth another try."""
     statement = text(
         "UPDATE task SET state = 'planned', reason = NULL, failed_item = NULL, failed_asset = NULL, "
-        "failed_href = NULL, survey_id = NULL, superseded_by = NULL, updated_at = now() WHERE key = ANY(:keys)"
+        "failed_href = NULL, survey_id = NULL, superseded_by = NULL, updated_at = now() WHERE key "
+        "= ANY(:keys)"
     )
     conn.execute(statement, {"keys": list(keys)})
 
 
 def complete(conn: Connection, keys: Sequence[UUID], survey_id: UUID) -> None:
-    """Mark tasks done with the survey that holds their lakes, and supersede the finished ones they replace."""
+    """Mark tasks done with the survey of their lakes; finished ones they replace are superseded."""
     replaced = text(
-        "UPDATE task AS old SET state = 'superseded', superseded_by = new.key, updated_at = now() FROM task AS new "
-        "WHERE new.key = ANY(:keys) AND old.key <> ALL(:keys) AND old.state IN ('written','done','empty','failed') "
+        "UPDATE task AS old SET state = 'superseded', superseded_by = new.key, updated_at = now() "
+        "FROM task AS new "
+        "WHERE new.key = ANY(:keys) AND old.key <> ALL(:keys) AND old.state IN "
+        "('written','done','empty','failed') "
         "AND (old.region, old.tile, old.season) = (new.region, new.tile, new.season)"
     )
     done = text(
@@ -225,7 +229,7 @@ def tasks(
     wanted = [state.value for state in states]
     if wanted:
         query = query.where(Task.state.in_(wanted))
-    return [_task_row(row) for row in conn.execute(query).mappings()]
+    return [_task_row(dict(row)) for row in conn.execute(query).mappings()]
 
 
 def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
@@ -252,7 +256,8 @@ def _know_scenes(
     rows = [{c: getattr(scene, c) for c in columns} | {"item": dict(scene.item)} for scene in scenes.values()]
     conn.execute(insert(Scene).on_conflict_do_nothing(), rows)
     query = text(
-        "SELECT id, collection, item_id, baseline FROM scene JOIN unnest(:collections ::text[], :items ::text[], "
+        "SELECT id, collection, item_id, baseline FROM scene JOIN unnest(:collections ::text[], "
+        ":items ::text[], "
         ":baselines ::text[]) AS wanted(collection, item_id, baseline) USING (collection, item_id, baseline)"
     )
     keys = list(zip(*scenes, strict=True))

@@ -78,9 +78,9 @@ def upsert_tiles(conn: Connection, tiles: Iterable[TileRow]) -> None:
 
 
 def register_model(
-    conn: Connection, digest: str, name: str, version: str, manifest: Mapping[str, Any], state: ModelState
+    conn: Connection, digest: str, name: str, version: str, manifest: Mapping[str, Any], *, state: ModelState
 ) -> None:
-    """Register a model by its digest, or change its state. Making one active retires the active one of its name."""
+    """Register a model, or change its state; a new active one retires the active one of its name."""
     if state is ModelState.ACTIVE:
         earlier = update(Model).where(Model.name == name, Model.state == "active", Model.digest != digest)
         conn.execute(earlier.values(state=ModelState.RETIRED.value))

@@ -1,8 +1,9 @@
 """The lake history's schema: what the columns mean and every rule the database itself can hold.
 
 Nothing is ever deleted or rewritten: a better survey supersedes an earlier one and both stay. The triggers
-that hold this, and the views people query, stand in the migrations (`alembic/versions`), which are what really
-builds a database; `alembic check` and a test keep the two the same. Geometries are in degrees (EPSG:4326).
+that hold this, and the views people query, stand in the migrations (`alembic/versions`), which are what
+really builds a database; `alembic check` and a test keep the two the same. Geometries are in degrees
+(EPSG:4326).
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class Tile(Base):
         UniqueConstraint("epsg", "size", "row", "col"),
         CheckConstraint("epsg BETWEEN 32601 AND 32660 OR epsg BETWEEN 32701 AND 32760", name="epsg"),
         CheckConstraint(
-            'size > 0 AND "row" >= 0 AND col >= 0 AND "row" % size = 0 AND col % size = 0', name="grid"
+            'size > 0 AND "row" >= 0 AND col >= 0 AND mod("row", size) = 0 AND mod(col, size) = 0',
+            name="grid",
         ),
         sound("geom"),
         Index(None, "geom", postgresql_using="gist"),

@@ -1,0 +1,179 @@
+"""The cube's arrays: which layers there are, how a UTM zone is laid out, and how its season axis grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pyproj import CRS
+from zarr.codecs import BloscCodec
+
+from storage.codes import Reason
+from storage.errors import StorageError
+
+__all__ = [
+    "LAYERS",
+    "PIXEL_M",
+    "ZONE_COLS",
+    "ZONE_ROWS",
+    "Layer",
+    "grow",
+    "make_zone",
+    "season_index",
+    "zone",
+]
+
+PIXEL_M = 10
+ZONE_ROWS, ZONE_COLS = 1_000_000, 100_000
+NORTH_M = 10_000_000  # northing of the grid's upper edge, in both hemispheres
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One array of the cube."""
+
+    dtype: str
+    fill: float
+    """What a pixel reads that nobody wrote."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+LAYERS: Mapping[str, Layer] = {
+    "probability": Layer("float32", float("nan"), {"long_name": "probability of water", "units": "1"}),
+    "mask": Layer(
+        "uint8",
+        255,
+        {"long_name": "water", "flag_values": [0, 1, 255], "flag_meanings": "dry water no_answer"},
+    ),
+    "reason": Layer(
+        "uint8",
+        Reason.NODATA,
+        {
+            "long_name": "why the pixel holds what it holds",
+            "flag_values": [reason.value for reason in Reason],
+            "flag_meanings": " ".join(reason.name.lower() for reason in Reason),
+        },
+    ),
+    "day_of_year": Layer("int16", 0, {"long_name": "day of year of the optical view (0 = none)"}),
+    "index": Layer(
+        "uint8",
+        255,
+        {
+            "long_name": "opinion of an independent water index (MNDWI with gates)",
+            "flag_values": [0, 1, 2, 3, 4, 5, 255],
+            "flag_meanings": "dry water snow shadow radar turbid no_data",
+        },
+    ),
+}
+
+
+def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
+    """Lay out the group of a UTM zone with an empty season axis; the area is padded to whole tiles."""
+    if not (32601 <= epsg <= 32660 or 32701 <= epsg <= 32760):
+        raise StorageError(f"EPSG:{epsg} is no UTM zone; the cube holds EPSG:32601-32660 and 32701-32760.")
+    tile_rows, tile_cols = -(-ZONE_ROWS // tile_size), -(-ZONE_COLS // tile_size)
+    rows, cols = tile_rows * tile_size, tile_cols * tile_size
+    group = root.create_group(str(epsg))
+    packed = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+    for name, layer in LAYERS.items():
+        group.create_array(
+            name,
+            shape=(0, rows, cols),
+            chunks=(1, tile_size, tile_size),
+            dtype=layer.dtype,
+            fill_value=layer.fill,
+            compressors=packed,
+            dimension_names=("season", "y", "x"),
+            attributes={**layer.attributes, "grid_mapping": "spatial_ref", "coordinates": "spatial_ref"},
+        )
+    group.create_array(
+        "task",
+        shape=(0, tile_rows, tile_cols, 16),
+        chunks=(1, 1, 1, 16),
+        dtype="uint8",
+        fill_value=0,
+        compressors=None,
+        dimension_names=("season", "tile_row", "tile_col", "byte"),
+        attributes={"long_name": "UUID of the task that wrote the tile (all zero = none)"},
+    )
+    group.create_array("season", shape=(0,), chunks=(1024,), dtype="int16", dimension_names=("season",))
+    y = NORTH_M - PIXEL_M * (np.arange(rows) + 0.5)
+    x = PIXEL_M * (np.arange(cols) + 0.5)
+    for name, values in (("y", y), ("x", x)):
+        axis = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=values.shape,
+            dtype="float64",
+            compressors=packed,
+            dimension_names=(name,),
+            attributes={"units": "m", "standard_name": f"projection_{name}_coordinate"},
+        )
+        axis[:] = values
+    transform = f"0 {PIXEL_M} 0 {NORTH_M} 0 -{PIXEL_M}"
+    wkt = CRS.from_epsg(epsg).to_wkt()
+    reference: dict[str, Any] = {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": transform}
+    group.create_array("spatial_ref", shape=(), dtype="int64", attributes=reference)
+    return group
+
+
+def zone(root: zarr.Group, epsg: int) -> zarr.Group:
+    """The group of a zone that was prepared. Raises StorageError when it was not."""
+    group = root.get(str(epsg))
+    if not isinstance(group, zarr.Group):
+        raise StorageError(f"The cube holds nothing in EPSG:{epsg} yet; prepare its season first.")
+    return group
+
+
+def array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a zone, typed."""
+    found = group[name]
+    if not isinstance(found, zarr.Array):
+        raise StorageError(f"The cube's {group.path}/{name} is not an array; the cube is damaged.")
+    return found
+
+
+def seasons(group: zarr.Group) -> list[int]:
+    """Seasons of a zone in the order in which they came."""
+    return [int(season) for season in np.asarray(array(group, "season")[:])]
+
+
+def season_index(group: zarr.Group, season: int) -> int:
+    """Place of a season on the axis. Raises StorageError when it is not there."""
+    known = seasons(group)
+    if season not in known:
+        raise StorageError(
+            f"The cube has no season {season} in EPSG:{group.basename} (it has {sorted(known)}); "
+            "prepare it first."
+        )
+    return known.index(season)
+
+
+def grow(group: zarr.Group, season: int) -> None:
+    """Append a season to the axis of every array."""
+    count = len(seasons(group))
+    for name in (*LAYERS, "task", "season"):
+        grown = array(group, name)
+        grown.resize((count + 1, *grown.shape[1:]))
+    array(group, "season")[count] = season
+
+
+def whole(layers: Mapping[str, NDArray[Any]], tile_size: int) -> dict[str, NDArray[Any]]:
+    """The layers of one tile, complete, of the right shape and type; else StorageError naming the layer."""
+    if set(layers) != set(LAYERS):
+        wrong = sorted(set(layers) ^ set(LAYERS))
+        raise StorageError(
+            f"A tile needs exactly the layers {', '.join(LAYERS)}; {', '.join(wrong)} is not so."
+        )
+    for name, values in layers.items():
+        if values.shape != (tile_size, tile_size):
+            raise StorageError(
+                f"Layer {name} is {values.shape}, but the cube's tiles are {tile_size} x {tile_size}."
+            )
+        if not np.can_cast(values.dtype, LAYERS[name].dtype, casting="same_kind"):
+            raise StorageError(f"Layer {name} is {values.dtype}, but the cube holds {LAYERS[name].dtype}.")
+    return {name: np.ascontiguousarray(values, LAYERS[name].dtype) for name, values in layers.items()}

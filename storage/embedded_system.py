@@ -1,0 +1,148 @@
+"""What the embedded database needs of the machine: binaries, an account, folders it may use."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import StorageError
+
+__all__ = [
+    "PORT",
+    "SERVER_ACCOUNT",
+    "SOCKET_NAME",
+    "Installation",
+    "environment",
+    "installed",
+    "last_words",
+    "outlast_orphan",
+    "refuse_foreign",
+    "refuse_hidden",
+    "server_account",
+]
+
+SERVER_ACCOUNT = "postgres"  # the server refuses to run as root; the packages make this account
+PORT = 5432  # only names the socket
+SOCKET_NAME = f".s.PGSQL.{PORT}"
+INSTALLED = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/bin",
+)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One installed PostgreSQL that has PostGIS."""
+
+    bin: Path
+    major: str
+
+
+def installed(data: Path) -> Installation:
+    """The installed PostgreSQL with PostGIS that fits the cluster in `data`, else the newest."""
+    found = {}
+    for folder in (path for pattern in INSTALLED for path in sorted(Path("/").glob(pattern.lstrip("/")))):
+        if (folder / "initdb").exists() and (folder / "pg_config").exists():
+            answers = [_pg_config(folder, question) for question in ("--version", "--sharedir")]
+            major = answers[0].split()[1].split(".")[0]
+            if (Path(answers[1]) / "extension" / "postgis.control").exists():
+                found[major] = Installation(folder, major)
+    if not found:
+        raise StorageError(
+            f"No PostgreSQL with PostGIS was found (looked in {', '.join(INSTALLED)}). Install it, "
+            "on Debian or Ubuntu "
+            "by `apt-get install --no-install-recommends postgresql postgresql-postgis`, or set "
+            "database.url to a "
+            "PostGIS of your own."
+        )
+    if not (data / "PG_VERSION").exists():
+        return found[max(found, key=int)]
+    made_by = (data / "PG_VERSION").read_text().strip()
+    if made_by not in found:
+        raise StorageError(
+            f"The database in {data} was made by PostgreSQL {made_by}, which is not installed with "
+            "PostGIS (found: "
+            f"{', '.join(sorted(found))}). Install postgresql-{made_by}-postgis-3, or use another workspace."
+        )
+    return found[made_by]
+
+
+def _pg_config(folder: Path, question: str) -> str:
+    asked = subprocess.run([str(folder / "pg_config"), question], capture_output=True, text=True, check=True)
+    return asked.stdout.strip()
+
+
+def server_account() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(SERVER_ACCOUNT)
+    except KeyError as error:
+        raise StorageError(
+            f"The database server refuses to run as root, and there is no account {SERVER_ACCOUNT} "
+            "to run it. Run as "
+            "a plain user, or install the distribution's PostgreSQL package, which makes that account."
+        ) from error
+
+
+def environment() -> dict[str, str]:
+    """The caller's environment without PGPORT, PGHOST and the like, which would lead the tools elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**kept, "LC_ALL": "C.UTF-8", "PGOPTIONS": "-c client_min_messages=warning"}
+
+
+def refuse_foreign(folder: Path) -> None:
+    """The folder is about to be given to the server's account: never one that holds anything else."""
+    ours = {"data", "data.partial", "socket", "server.log", "users.lock", "start.lock"}
+    names = (entry.name for entry in folder.iterdir())
+    others = [name for name in names if name not in ours and not name.startswith(SOCKET_NAME)]
+    owners = {os.geteuid(), server_account().pw_uid if os.geteuid() == 0 else os.geteuid()}
+    if others or folder.is_symlink() or folder.stat().st_uid not in owners:
+        raise StorageError(
+            f"{folder} is not the embedded database's own folder (it is a link, somebody else's, or holds "
+            f"{', '.join(sorted(others)[:3]) or 'nothing'}). Choose another workspace."
+        )
+
+
+def refuse_hidden(folder: Path) -> None:
+    """As root: the server's account must be able to pass through every folder above."""
+    account = server_account()
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            return  # the rest is made with the usual rights
+        state = parent.stat()
+        bit = stat.S_IXUSR if state.st_uid == account.pw_uid else stat.S_IXOTH
+        if state.st_gid == account.pw_gid and state.st_uid != account.pw_uid:
+            bit = stat.S_IXGRP
+        if not state.st_mode & bit:
+            raise StorageError(
+                f"Run as root, the database server works as the account {SERVER_ACCOUNT}, which "
+                "cannot pass through "
+                f"{parent} to {folder}. Use a workspace elsewhere (/var/lib, /srv), allow passing "
+                "by `chmod o+x "
+                f"{parent}`, run as a plain user, or set database.url."
+            )
+
+
+def outlast_orphan(data: Path, seconds: float) -> None:
+    """Wait for a server whose keeper was killed: it is stopping, and a new one cannot start before it has."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            number = int((data / "postmaster.pid").read_text().split()[0])
+            name = Path(f"/proc/{number}/comm").read_text().strip()
+        except (OSError, ValueError, IndexError):
+            return
+        if name != "postgres":
+            return
+        time.sleep(0.05)
+
+
+def last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
+    return " / ".join(lines) or "it said nothing."
