@@ -19,15 +19,20 @@ from simulator.terrain import settings_for_dem
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m simulator", description="Write a small simulated mountain range with known lakes: STAC, COGs, truth."
+        prog="python -m simulator",
+        description="Write a small simulated mountain range with known lakes: STAC, COGs, truth.",
     )
     parser.add_argument("out", type=Path, help="folder to write into")
     parser.add_argument("--seed", type=int, default=7, help="another seed, another range (default 7)")
     parser.add_argument("--size", type=int, default=2048, help="edge in 10 m pixels (default 2048)")
     parser.add_argument("--seasons", default="2021-2023", help="years, e.g. 2021-2023 or 2022")
     parser.add_argument("--epsg", type=int, default=None, help=f"UTM zone (default {DEFAULT_EPSG})")
-    parser.add_argument("--origin", default=None, metavar="E,N", help="upper-left corner, metres, multiples of 10")
-    parser.add_argument("--dem", type=Path, default=None, help="raster of real heights in place of the invented relief")
+    parser.add_argument(
+        "--origin", default=None, metavar="E,N", help="upper-left corner, metres, multiples of 10"
+    )
+    parser.add_argument(
+        "--dem", type=Path, default=None, help="raster of real heights in place of the invented relief"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser.parse_args(arguments)
 
@@ -61,7 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
     err = Console(stderr=True)
     try:
         settings = settings_of(given)
-        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+        )
         with Progress(*columns, TimeElapsedColumn(), console=err, disable=given.json) as progress:
             bars: dict[str, int] = {}
 

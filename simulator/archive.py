@@ -61,7 +61,8 @@ def plan_passes(world: World) -> Plan:
 def write_archive(world: World, plan: Plan, out: Path, done: Callable[[str], None], workers: int = 2) -> None:
     """Render and write every scene (two at a time), then the catalogue; `done` hears of each finished item."""
     jobs: list[Callable[[], pystac.Item]] = [
-        lambda p=p, s=s: write_optical(world, p, s, out) for p, s in zip(plan.optical, plan.skies, strict=True)
+        lambda p=p, s=s: write_optical(world, p, s, out)
+        for p, s in zip(plan.optical, plan.skies, strict=True)
     ]
     jobs += [lambda p=p: write_radar(world, p, out) for p in plan.radar]
     jobs.append(lambda: write_dem(world, out))
@@ -164,7 +165,11 @@ def write_dem(world: World, out: Path) -> pystac.Item:
     item = _item(DEM, name, datetime(2021, 4, 22, tzinfo=UTC), settings, settings.square.buffer(500), {
         "gsd": 30, "platform": "TanDEM-X",
     }, ())  # fmt: skip
-    item.properties |= {"proj:epsg": 4326, "proj:shape": fields["proj:shape"], "proj:transform": fields["proj:transform"]}
+    item.properties |= {
+        "proj:epsg": 4326,
+        "proj:shape": fields["proj:shape"],
+        "proj:transform": fields["proj:transform"],
+    }
     item.add_asset("data", pystac.Asset(f"./{path.name}", "DEM", None, COG_TYPE, ["data"]))
     return item
 
@@ -183,7 +188,9 @@ def _item(
 
 def write_catalogue(items: list[pystac.Item], settings: Settings, out: Path) -> None:
     """catalog.json, a collection for each sensor and the items, all with relative links."""
-    catalogue = pystac.Catalog("simulated-range", f"Simulated mountain range, seed {settings.seed}: no real data")
+    catalogue = pystac.Catalog(
+        "simulated-range", f"Simulated mountain range, seed {settings.seed}: no real data"
+    )
     first, last = settings.seasons[0], settings.seasons[-1]
     for name, title in _TITLES.items():
         own = [item for item in items if item.collection_id == name]
@@ -192,7 +199,9 @@ def write_catalogue(items: list[pystac.Item], settings: Settings, out: Path) -> 
             pystac.SpatialExtent([[*map(float, boxes[:, :2].min(0)), *map(float, boxes[:, 2:].max(0))]]),
             pystac.TemporalExtent([[datetime(first, 1, 1, tzinfo=UTC), datetime(last, 12, 31, tzinfo=UTC)]]),
         )
-        collection = pystac.Collection(name, f"{title} (simulated, not measured)", extent, title, license="Apache-2.0")
+        collection = pystac.Collection(
+            name, f"{title} (simulated, not measured)", extent, title, license="Apache-2.0"
+        )
         catalogue.add_child(collection)
         collection.add_items(own)
     catalogue.normalize_and_save(str(out), pystac.CatalogType.SELF_CONTAINED)

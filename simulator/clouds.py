@@ -79,9 +79,9 @@ def _coarse(settings: Settings) -> int:
 def _field(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> tuple[Field, float]:
     """Cumulus opacity on the 40 m grid, and the clouds' height above ground in metres."""
     n = _coarse(settings)
-    shape = fractal(rng, n, rng.uniform(35, 75), 5, 0.58) + 0.8 * smooth_noise(rng, n, max(n / 2.5, 60))
+    shape = fractal(rng, n, rng.uniform(30, 70), 6, 0.62) + 0.8 * smooth_noise(rng, n, max(n / 2.5, 60))
     edge = np.quantile(shape, 1 - min(date.cloud, 0.6))
-    return smoothstep(shape, edge - 0.06, edge + 0.35), float(rng.uniform(700, 2200))
+    return smoothstep(shape, edge - 0.10, edge + rng.uniform(0.4, 0.9)), float(rng.uniform(700, 2200))
 
 
 def _cirrus(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> Field:
@@ -111,17 +111,19 @@ def _planned(world: World, date: OpticalPass, season: int) -> Field:
     out = np.zeros((n, n), np.float32)
     index = settings.seasons.index(season)
     rng = settings.stream("planned clouds", season, date.number)
-    ragged = fractal(rng, n, 14, 3, 0.6)
+    ragged = fractal(rng, n, 11, 4, 0.7)
     east = settings.origin[0] + (np.arange(n) + 0.5) * PIXEL * _COARSE
     north = settings.origin[1] - (np.arange(n) + 0.5) * PIXEL * _COARSE
     for lake in world.lakes:
         if not (lake.clouded and lake.clouded[index]):
             continue
         shape = footprint(lake)
-        reach = np.sqrt(((shape.bounds[2] - shape.bounds[0]) ** 2 + (shape.bounds[3] - shape.bounds[1]) ** 2)) / 2
+        reach = (
+            np.sqrt((shape.bounds[2] - shape.bounds[0]) ** 2 + (shape.bounds[3] - shape.bounds[1]) ** 2) / 2
+        )
         middle = (shape.bounds[0] + shape.bounds[2]) / 2, (shape.bounds[1] + shape.bounds[3]) / 2
         away = np.hypot(east[None, :] - middle[0], north[:, None] - middle[1]).astype(np.float32)
-        blob = smoothstep(reach + 170 + 45 * np.clip(ragged, -1.5, 3) - away, -60, 60)
+        blob = smoothstep(reach + 230 + 110 * np.clip(ragged, -1.3, 3) - away, -60, 70)
         out = np.maximum(out, blob)
     return out
 

@@ -39,7 +39,9 @@ def cover(outline: Polygon | MultiPolygon, settings: Settings, margin: int = 0) 
     share = np.zeros((row1 - row0, col1 - col0), np.float32)
     for start in range(0, share.shape[0], 256):
         stop = min(start + 256, share.shape[0])
-        share[start:stop] = _block(outline, left + col0 * PIXEL, top - (row0 + start) * PIXEL, stop - start, share.shape[1])
+        share[start:stop] = _block(
+            outline, left + col0 * PIXEL, top - (row0 + start) * PIXEL, stop - start, share.shape[1]
+        )
     return Patch(slice(row0, row1), slice(col0, col1), share)
 
 

@@ -50,7 +50,9 @@ class Shape:
         x = size * radius * np.cos(angle) * np.sqrt(self.stretch)
         y = size * radius * np.sin(angle) / np.sqrt(self.stretch)
         cos, sin = np.cos(self.axis), np.sin(self.axis)
-        return Polygon(np.column_stack([self.centre[0] + cos * x - sin * y, self.centre[1] + sin * x + cos * y]))
+        return Polygon(
+            np.column_stack([self.centre[0] + cos * x - sin * y, self.centre[1] + sin * x + cos * y])
+        )
 
 
 def random_shape(rng: np.random.Generator, centre: tuple[float, float], axis: float, stretch: float) -> Shape:
@@ -58,7 +60,12 @@ def random_shape(rng: np.random.Generator, centre: tuple[float, float], axis: fl
     order = np.arange(2, 9)
     amplitude = rng.normal(0, 0.30, order.size) / order**0.9
     return Shape(
-        centre, axis, stretch, amplitude, rng.uniform(0, 2 * np.pi, order.size), float(rng.uniform(0, 2 * np.pi))
+        centre,
+        axis,
+        stretch,
+        amplitude,
+        rng.uniform(0, 2 * np.pi, order.size),
+        float(rng.uniform(0, 2 * np.pi)),
     )
 
 

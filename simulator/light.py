@@ -86,6 +86,8 @@ def light(height: Field, azimuth: float, elevation: float) -> Light:
     lit = np.clip(0.5 - excess / 6.0, 0, 1).astype(np.float32)
     lit *= np.clip(incidence / 0.08, 0, 1)
     hollow = gaussian_filter(height[::4, ::4], 6.0) - height[::4, ::4]
-    open_sky = np.repeat(np.repeat(np.clip(1 - hollow / 400, 0.55, 1.0), 4, 0), 4, 1)[: height.shape[0], : height.shape[1]]
+    open_sky = np.repeat(np.repeat(np.clip(1 - hollow / 400, 0.55, 1.0), 4, 0), 4, 1)[
+        : height.shape[0], : height.shape[1]
+    ]
     sky = (0.5 + 0.5 * tilt) * open_sky
-    return Light(direct=incidence**np.float32(0.75) * lit, sky=np.asarray(sky, np.float32), lit=lit)
+    return Light(direct=incidence ** np.float32(0.75) * lit, sky=np.asarray(sky, np.float32), lit=lit)

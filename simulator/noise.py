@@ -15,11 +15,14 @@ def _weights(n: int, cell: float, shift: float, knots: int = 0) -> sparse.csr_ma
     position = (np.arange(n) + shift * cell) / cell
     base = np.floor(position).astype(int)
     t = position - base
-    basis = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    basis = (
+        np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    )
     columns = base[:, None] + np.arange(4)[None, :]
     rows = np.repeat(np.arange(n), 4)
     return sparse.csr_matrix(
-        (basis.ravel().astype(np.float32), (rows, columns.ravel())), shape=(n, max(int(base.max()) + 4, knots))
+        (basis.ravel().astype(np.float32), (rows, columns.ravel())),
+        shape=(n, max(int(base.max()) + 4, knots)),
     )
 
 

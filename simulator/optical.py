@@ -37,23 +37,34 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
     rng = settings.stream("optical", date.season, date.number)
     inner = slice(PAD, PAD + n)
     shine = light(world.height, *date.sun)
-    shine = Light(shine.direct[inner, inner] * (1 - sky.shadow), shine.sky[inner, inner], shine.lit[inner, inner])
+    shine = Light(
+        shine.direct[inner, inner] * (1 - sky.shadow), shine.sky[inner, inner], shine.lit[inner, inner]
+    )
     snow, snow_pixels = _snow(world, date, rng)
     water = world.water[date.season]
     lakes = _lake_colours(world, date, index)
-    cloud = 0.62 + 0.10 * smooth_noise(rng, n, 12) + 0.05 * smooth_noise(rng, n, 4)
+    cloud = 0.52 + 0.14 * sky.opacity + 0.07 * smooth_noise(rng, n, 28) + 0.05 * smooth_noise(rng, n, 7)
     fresh = world.colours.optical["snow_fresh"] * 0.35 + world.colours.optical["snow_old"] * 0.65
     bed = world.colours.optical["silt_dry"] * 0.45 + world.colours.optical["silt_wet"] * 0.55
     bands: dict[str, NDArray[np.uint16]] = {}
     for k, band in enumerate(BANDS):
         ground = world.ground.optical[k].copy()
         flat = ground.ravel()
-        flat[water.bed_pixels] += water.bed_share * (bed[k] * _uneven(rng, water.bed_share.size, 0.06) - flat[water.bed_pixels])
+        flat[water.bed_pixels] += water.bed_share * (
+            bed[k] * _uneven(rng, water.bed_share.size, 0.06) - flat[water.bed_pixels]
+        )
         flat[snow_pixels] += snow * (fresh[k] - flat[snow_pixels])
         flat[water.pixels] += water.share * (lakes[:, k] - flat[water.pixels])
         seen = ground * (SKYLIGHT[k] * shine.sky + (1 - SKYLIGHT[k]) * shine.direct)
         del ground, flat
-        haze = date.haze * (0.55 / np.array([0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.61, 2.19])[k]) ** 1.5
+        haze = (
+            date.haze
+            * (
+                0.55
+                / np.array([0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.61, 2.19])[k]
+            )
+            ** 1.5
+        )
         white = cloud * np.float32(0.62 if k >= 10 else 1.0)
         seen += np.float32(haze) + sky.opacity * (white - seen)
         bands[band] = _sense(seen, RESOLUTION.get(band, 20), rng, date.offset)
@@ -93,7 +104,9 @@ def _lake_colours(world: World, date: OpticalPass, index: int) -> Field:
     ripple = smooth_noise(rng, n, 2).ravel()[water.pixels]
     out = table[water.lake] * (1 + 0.07 * drift + 0.03 * ripple)[:, None]
     shallow = 0.28 * (1 - water.depth) * np.clip(1 + 0.6 * drift, 0, 2)
-    bottom = colours["silt_wet"] * np.array([1, 1, 0.95, 0.7, 0.55, 0.3, 0.28, 0.2, 0.18, 0.1, 0.03, 0.02], np.float32)
+    bottom = colours["silt_wet"] * np.array(
+        [1, 1, 0.95, 0.7, 0.55, 0.3, 0.28, 0.2, 0.18, 0.1, 0.03, 0.02], np.float32
+    )
     out += shallow[:, None] * (bottom - out)
     ice = frozen[water.lake]
     if ice.any():

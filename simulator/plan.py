@@ -156,7 +156,9 @@ def _act(
     count = len(settings.seasons)
     part = role.cases[0]
     stretch = rng.uniform(2.0, 2.7) if part in ("split", "merged") else rng.uniform(1.05, 2.2)
-    shape = random_shape(rng, centre, _contour_direction(settings, terrain, centre) + rng.normal(0, 0.25), stretch)
+    shape = random_shape(
+        rng, centre, _contour_direction(settings, terrain, centre) + rng.normal(0, 0.25), stretch
+    )
     turn = int(rng.integers(1, count)) if count > 1 else 0
     colour = _colour(rng, "turbid" in role.cases)
     base = Lake(name, "lake", role.cases, (), (), colour=colour)
@@ -192,7 +194,9 @@ def _parted(
             halves = halves or split_in_two(whole, gap, float(angle + bend))
     count = len(years)
     if halves is None:
-        lake = replace(base, cases=("stable", *base.cases[1:]), outlines=(whole,) * count, states=("water",) * count)
+        lake = replace(
+            base, cases=("stable", *base.cases[1:]), outlines=(whole,) * count, states=("water",) * count
+        )
         return [lake], []
     one = [k < turn if part == "split" else k >= turn for k in range(count)]
 

@@ -14,7 +14,13 @@ COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
 def write_cog(
-    path: Path, data: NDArray[Any], epsg: int, transform: Affine, nodata: float | None, *, classes: bool = False
+    path: Path,
+    data: NDArray[Any],
+    epsg: int,
+    transform: Affine,
+    nodata: float | None,
+    *,
+    classes: bool = False,
 ) -> dict[str, Any]:
     """Write one band (H, W) as a COG and return its proj: fields for the asset."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,9 @@ def classify(
     return classes
 
 
-def _lake_mistakes(world: World, date: OpticalPass, classes: NDArray[np.uint8], rng: np.random.Generator) -> None:
+def _lake_mistakes(
+    world: World, date: OpticalPass, classes: NDArray[np.uint8], rng: np.random.Generator
+) -> None:
     """Some lakes are called dark ground, cloud shadow or snow as a whole or in part."""
     water = world.water[date.season]
     called = rng.choice([0, DARK, SHADOW, SNOW], size=len(world.lakes), p=[0.70, 0.14, 0.10, 0.06])

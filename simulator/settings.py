@@ -42,7 +42,9 @@ class Settings:
         """Refuse what cannot work before anything is written."""
         zone = self.epsg % 100
         if self.epsg // 100 not in (326, 327) or not 1 <= zone <= 60:
-            raise SimulatorError(f"epsg {self.epsg} is not a WGS 84 UTM zone: use 32601..32660 or 32701..32760")
+            raise SimulatorError(
+                f"epsg {self.epsg} is not a WGS 84 UTM zone: use 32601..32660 or 32701..32760"
+            )
         if self.size < 256 or self.size % 4:
             raise SimulatorError(
                 f"size {self.size} px: lakes and their changes need at least 256 px, in steps of 4 (20 m bands)"

@@ -15,7 +15,9 @@ from simulator.truth import write_truth
 from simulator.world import build_world
 
 
-def simulate(settings: Settings, out: Path, report: Callable[[str, int, int], None] | None = None) -> dict[str, Any]:
+def simulate(
+    settings: Settings, out: Path, report: Callable[[str, int, int], None] | None = None
+) -> dict[str, Any]:
     """Write a whole archive with its truth into an empty or absent folder; returns a summary.
 
     `report(step, done, total)` hears of the progress. Raises SimulatorError when the folder holds something else.

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from simulator.settings import Settings
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-RESOLUTION = {band: 10 for band in ("B02", "B03", "B04", "B08")} | {"B01": 60, "B09": 60}
+RESOLUTION = dict.fromkeys(("B02", "B03", "B04", "B08"), 10) | {"B01": 60, "B09": 60}
 """Native metres of a band, 20 where not named."""
 
 SKYLIGHT = np.array([0.22, 0.18, 0.13, 0.095, 0.08, 0.07, 0.06, 0.052, 0.05, 0.045, 0.014, 0.009], np.float32)
@@ -97,7 +97,9 @@ def palette(settings: Settings) -> Palette:
         change = 1 + rng.normal(0, 0.12) + rng.normal(0, 0.05) * lean + rng.normal(0, 0.03, len(BANDS))
         optical[name] = np.clip(np.array(values) * np.clip(change, 0.65, 1.4), 0.001, 0.97).astype(np.float32)
     radar = {
-        name: (10 ** ((np.array(values) + rng.normal(0, 0.8) + rng.normal(0, 0.3, 2)) / 10)).astype(np.float32)
+        name: (10 ** ((np.array(values) + rng.normal(0, 0.8) + rng.normal(0, 0.3, 2)) / 10)).astype(
+            np.float32
+        )
         for name, values in BACKSCATTER.items()
     }
     return Palette(optical, radar)

@@ -29,7 +29,9 @@ class Ground:
     """(H, W) metres: how much higher than its height a place is for the snow line (shade, hollows, noise)."""
 
 
-def build_ground(settings: Settings, terrain: Terrain, height: Field, lakes: list[Lake], colours: Palette) -> Ground:
+def build_ground(
+    settings: Settings, terrain: Terrain, height: Field, lakes: list[Lake], colours: Palette
+) -> Ground:
     """Mix surface endmembers by height, slope, aspect and distance from ice; colours vary at several scales."""
     shares, snowiness = _shares(settings, terrain, height, lakes)
     names = list(shares)
@@ -40,7 +42,9 @@ def build_ground(settings: Settings, terrain: Terrain, height: Field, lakes: lis
     optical = (np.stack([colours.optical[name] for name in names], axis=1) @ weights).reshape(12, n, n)
     radar = (np.stack([colours.radar[name] for name in names], axis=1) @ weights).reshape(2, n, n)
     del weights
-    bright = 1 + 0.09 * smooth_noise(rng, n, 45) + 0.07 * smooth_noise(rng, n, 9) + 0.06 * smooth_noise(rng, n, 2)
+    bright = (
+        1 + 0.09 * smooth_noise(rng, n, 45) + 0.07 * smooth_noise(rng, n, 9) + 0.06 * smooth_noise(rng, n, 2)
+    )
     lean = 0.06 * smooth_noise(rng, n, 30) + 0.03 * smooth_noise(rng, n, 4)
     for band in range(12):
         optical[band] *= np.clip(bright + lean * np.float32((band - 5.5) / 5.5), 0.5, 1.6)
@@ -63,7 +67,9 @@ def _shares(
     patchy, fine = smooth_noise(rng, n, 60), fractal(rng, n, 24, 4, 0.6)
     ice = gaussian_filter(terrain.glacier.astype(np.float32), 0.6)[inner, inner]
     marks = np.quantile(z[::8, ::8], [0.06, 0.26, 0.5])
-    firn = np.quantile(z[::8, ::8][terrain.glacier[inner, inner][::8, ::8]], 0.62) if (ice > 0.5).any() else 9e3
+    firn = (
+        np.quantile(z[::8, ::8][terrain.glacier[inner, inner][::8, ::8]], 0.62) if (ice > 0.5).any() else 9e3
+    )
     tongue = ice * smoothstep(firn - 150 - z + 90 * patchy, 0, 160)
     covered = tongue * smoothstep(firn - 330 - z + 80 * patchy + 40 * fine, 0, 90)
     near_ice = np.exp(-ice_far / np.float32(rng.uniform(500, 900)))
@@ -72,11 +78,18 @@ def _shares(
     green *= bare * (1 - 0.9 * near_ice)
     wood = smoothstep(marks[1] - z + 50 * patchy, -60, 60) * smoothstep(shady + 0.5 * fine, 0.15, 0.6)
     wood *= smoothstep(z - marks[0], -20, 60)
-    debris = bare * smoothstep(near_ice + 0.12 * fine + 0.10 * patchy, 0.22, 0.5) * smoothstep(44 - steep, 0, 12)
+    debris = (
+        bare * smoothstep(near_ice + 0.12 * fine + 0.10 * patchy, 0.22, 0.5) * smoothstep(44 - steep, 0, 12)
+    )
     rock = np.clip(bare - debris - green, 0, 1)
     stone = smooth_noise(rng, n, 170)
     wet = _wet(settings, rng, fine, debris, steep, lakes)
-    plain = smoothstep(4.5 - steep, 0, 3) * smoothstep(fine + 0.5 * patchy, 0.1, 0.9) * bare * (0.25 + 0.6 * debris)
+    plain = (
+        smoothstep(4.5 - steep, 0, 3)
+        * smoothstep(fine + 0.5 * patchy, 0.1, 0.9)
+        * bare
+        * (0.25 + 0.6 * debris)
+    )
     dry = smoothstep(0.8 * patchy + 0.7 * fine, -0.6, 0.9)
     shares = {
         "ice_clean": ice * (1 - covered) * smoothstep(fine + patchy, -1.4, 0.6),
@@ -103,7 +116,7 @@ def _wet(
     """Share of ground that is soaked: seeps in the debris, thin meltwater runs, and rims of some lakes."""
     n = settings.size
     wet = smoothstep(smooth_noise(rng, n, 18) + 0.6 * fine, 1.2, 2.0) * smoothstep(30 - steep, 0, 10)
-    runs = np.exp(-((smooth_noise(rng, n, 40) + 0.12 * smooth_noise(rng, n, 8)) / 0.035) ** 2)
+    runs = np.exp(-(((smooth_noise(rng, n, 40) + 0.12 * smooth_noise(rng, n, 8)) / 0.035) ** 2))
     wet = np.maximum(wet, 0.8 * runs * debris * smoothstep(26 - steep, 0, 10))
     for lake in lakes:
         if "wet debris" not in lake.cases:

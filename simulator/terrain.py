@@ -11,7 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.warp import Resampling, reproject, transform_bounds
-from scipy.ndimage import distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label, map_coordinates
 
 from simulator.errors import SimulatorError
 from simulator.light import slope_degrees
@@ -70,14 +70,8 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
     """Ridged multifractal mountains (Musgrave et al. 1989) on a rising base, with a flat valley at their foot."""
     rng = settings.stream("relief")
     m = -(-n // _MACRO) + 2
-    sharp = np.zeros((m, m), np.float32)
-    carry = np.ones((m, m), np.float32)
-    for octave, cell in enumerate((38.0, 21.0, 11.0, 6.0)):
-        ridge = (1.15 - np.abs(smooth_noise(rng, m, cell * rng.uniform(0.85, 1.15)))).clip(-1.0, None)
-        sharp += ridge * carry * np.float32(0.62**octave)
-        carry = np.clip(0.5 + 0.5 * ridge, 0.15, 1.0)
-    macro = enlarge(gaussian_filter(sharp, 0.5), _MACRO)[:n, :n]
-    relief = np.float32(rng.uniform(330, 430)) * macro
+    macro = enlarge(gaussian_filter(_ridges(rng, m), 0.35), _MACRO)[:n, :n]
+    relief = np.float32(rng.uniform(330, 400)) * macro
     base = np.float32(rng.uniform(3250, 3450))
     valley = np.zeros((n, n), np.float32)
     mountains = np.ones((n, n), np.float32)
@@ -87,11 +81,34 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
         mountains = smoothstep(along, foot, foot + 3600)
         base = np.float32(rng.uniform(2050, 2350)) + (base - np.float32(2200)) * mountains
     rough = fractal(settings.stream("rough"), n, 22, 4, 0.55)
-    height = base + relief * (0.25 * smoothstep(along, 900, 2600) + 0.75 * mountains if valley.any() else 1.0)
+    height = base + relief * (0.2 * smoothstep(along, 700, 2600) + 0.8 * mountains if valley.any() else 1.0)
     steep = np.clip(slope_degrees(height) / 30, 0.1, 1.5)
     height = height + rough * steep * 9 * (1 - valley)
     tilt = np.rot90(np.broadcast_to(np.linspace(60, 0, n, dtype=np.float32)[None, :], (n, n)), uphill)
-    return np.asarray(height * (1 - valley) + (np.minimum(height, base) + tilt * 0.3) * valley, np.float32), valley
+    return np.asarray(
+        height * (1 - valley) + (np.minimum(height, base) + tilt * 0.3) * valley, np.float32
+    ), valley
+
+
+def _ridges(rng: np.random.Generator, m: int) -> Field:
+    """Sharp crests over broad troughs, about -1..3, on the 80 m grid: warped ridged noise with glacial troughs.
+
+    Ground below its surroundings is pressed towards a floor, as ice and its debris leave a U-shaped valley.
+    """
+    bend = [4.0 * smooth_noise(rng, m, 16) + 1.6 * smooth_noise(rng, m, 6) for _ in range(2)]
+    rows, cols = np.mgrid[:m, :m].astype(np.float32)
+    sharp = np.zeros((m, m), np.float32)
+    carry = np.ones((m, m), np.float32)
+    for octave, cell in enumerate((34.0, 19.0, 10.0, 5.5, 3.0)):
+        field = smooth_noise(rng, m, cell * rng.uniform(0.85, 1.15))
+        field = map_coordinates(field, [rows + bend[0], cols + bend[1]], order=1, mode="reflect")
+        ridge = (1.2 - 1.2 * (np.abs(field) + 0.02) ** np.float32(0.7) + 0.15 * field).clip(-1.0, None)
+        sharp += ridge * carry * np.float32(1.25 * 0.66**octave)
+        carry = np.clip(0.35 + 0.75 * ridge, 0.12, 1.0)
+    around = gaussian_filter(sharp, 9)
+    deep = sharp - around + 0.10
+    pressed = np.where(deep < 0, -0.45 * (1 - np.exp(deep / 0.45)) * 0.75, deep)
+    return np.asarray(around + pressed, np.float32)
 
 
 def read_dem(settings: Settings) -> Field:
@@ -102,7 +119,9 @@ def read_dem(settings: Settings) -> Field:
     try:
         with rasterio.open(settings.dem) as source:
             if source.crs is None:
-                raise SimulatorError(f"{settings.dem} has no coordinate system: give the DEM one (gdal_edit -a_srs)")
+                raise SimulatorError(
+                    f"{settings.dem} has no coordinate system: give the DEM one (gdal_edit -a_srs)"
+                )
             band = source.read(1, masked=True).astype(np.float32).filled(np.nan)
             reproject(
                 band, out, src_transform=source.transform, src_crs=source.crs, src_nodata=np.nan,
@@ -128,14 +147,18 @@ def _glaciers(settings: Settings, height: Field, along: Field | None) -> NDArray
     rng = settings.stream("glaciers")
     coarse = height[::4, ::4]
     wide = gaussian_filter(coarse, 9.0)
-    hollow = np.clip(wide - coarse, -120, 220)
+    hollow = np.clip(wide - coarse, -160, 160)
     score = gaussian_filter(wide + 1.1 * hollow + 30 * smooth_noise(rng, coarse.shape[0], 25), 1.5)
-    allowed = slope_degrees(gaussian_filter(coarse, 2.0) / 4) < 42  # a 40 m grid
+    allowed = slope_degrees(gaussian_filter(coarse, 2.0) / 4) < 44  # a 40 m grid
     if along is not None and has_valley(settings):
-        allowed &= along[::4, ::4] > (1300 if settings.size >= 1536 else 1000) + 4300
+        limit = (1300 if settings.size >= 1536 else 1000) + 4200
+        score -= 900 * (1 - smoothstep(along[::4, ::4], limit, limit + 1800))
+        allowed &= along[::4, ::4] > limit
     if allowed.mean() < 0.02:
-        raise SimulatorError("the ground has no place for a glacier: give another --origin or a larger --size")
-    line = np.quantile(score[allowed], 1 - rng.uniform(0.13, 0.19))
+        raise SimulatorError(
+            "the ground has no place for a glacier: give another --origin or a larger --size"
+        )
+    line = np.quantile(score[allowed], 1 - rng.uniform(0.15, 0.21))
     ice = allowed & (score > line)
     parts, count = label(ice)
     if count:

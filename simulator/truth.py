@@ -41,7 +41,12 @@ def write_truth(world: World, plan: Plan, out: Path) -> dict[str, int]:
     glaciers.to_crs(4326).to_parquet(out / "glaciers.parquet")
     _write_region(world.settings, out / "region.geojson")
     (folder / "README.md").write_text(_readme(world, lakes, events))
-    return {"lakes": lakes["lake"].nunique(), "rows": len(lakes), "events": len(events), "glaciers": len(glaciers)}
+    return {
+        "lakes": lakes["lake"].nunique(),
+        "rows": len(lakes),
+        "events": len(events),
+        "glaciers": len(glaciers),
+    }
 
 
 def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -56,7 +61,9 @@ def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoD
             outline, state = lake.outlines[k], lake.states[k]
             seen = _share(outline, clear, world.settings) if outline is not None and state == "water" else 0.0
             area = outline.area if outline is not None else 0.0
-            rows.append((lake.name, season, state, tags[lake.name], zones[lake.name], lake.kind, area, seen, outline))
+            rows.append(
+                (lake.name, season, state, tags[lake.name], zones[lake.name], lake.kind, area, seen, outline)
+            )
     columns = ["lake", "season", "state", "cases", "zone", "kind", "area_m2", "seen_share", "geometry"]
     return gpd.GeoDataFrame(pd.DataFrame(rows, columns=columns), geometry="geometry", crs=world.settings.epsg)
 
@@ -126,7 +133,11 @@ def _write_region(settings: Settings, path: Path) -> None:
     """The square, 30 m smaller on each side so that its tiles are exactly those of the ground."""
     inside = settings.square.buffer(-30, join_style="mitre").segmentize(500)
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
-    feature = {"type": "Feature", "properties": {"name": "demo"}, "geometry": mapping(reproject(to_degrees.transform, inside))}
+    feature = {
+        "type": "Feature",
+        "properties": {"name": "demo"},
+        "geometry": mapping(reproject(to_degrees.transform, inside)),
+    }
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
 
 

@@ -23,11 +23,18 @@ def valley_water(settings: Settings, terrain: Terrain) -> list[Lake]:
     wave = swing / max(np.abs(swing).max(), 1e-6) * 14 + 6 * np.sin(across / 40 + rng.uniform(0, 6))
     middle = 55.0 if size >= 1536 else 42.0
     course = LineString([_place(settings, terrain, middle + w, a) for a, w in zip(across, wave, strict=True)])
-    river = course.buffer(float(rng.uniform(22, 36))).buffer(12).buffer(-12).intersection(settings.square.buffer(-5))
+    river = (
+        course.buffer(float(rng.uniform(22, 36)))
+        .buffer(12)
+        .buffer(-12)
+        .intersection(settings.square.buffer(-5))
+    )
     area = rng.uniform(3.2e5, 5e5) if size >= 1536 else rng.uniform(1.0e5, 1.6e5)
     at = rng.uniform(0.3, 0.7) * size
     near = float(np.interp(at, across, wave)) + middle
-    shape = random_shape(rng, _place(settings, terrain, near, at), 0.0 if terrain.uphill % 2 == 0 else np.pi / 2, 2.2)
+    shape = random_shape(
+        rng, _place(settings, terrain, near, at), 0.0 if terrain.uphill % 2 == 0 else np.pi / 2, 2.2
+    )
     count = len(settings.seasons)
     levels = 1 + rng.normal(0, 0.03, count)
     pools = [shape.outline(area * level, area) for level in levels]

@@ -83,10 +83,9 @@ def set_lakes(settings: Settings, height: Field, lakes: list[Lake]) -> Field:
             continue
         level = np.float32(np.quantile(window[inside], 0.3))
         far = distance_transform_edt(~inside).astype(np.float32)
-        bank = smoothstep(far, 0, reach)
-        window[:] = level + (window - level) * np.maximum(bank, np.where(far > reach, 1, 0)) + np.where(
-            inside, 0, np.clip(far / 3, 0, 1) * 1.5 * (1 - bank)
-        )
+        bank = smoothstep(far, -0.35 * reach, reach)
+        gentle = level + (window - level) * bank
+        window[:] = np.where(inside, level, gentle)
         flats.append((patch, inside, level))
     for patch, inside, level in flats:
         out[patch.rows, patch.cols][inside] = level
@@ -127,7 +126,9 @@ def _left_dry(lakes: list[Lake], lake: Lake, season: int):  # type: ignore[no-un
     before = [outline for outline in lake.outlines[:season] if outline is not None]
     if not before or lake.kind == "river":
         return None
-    family = [o.outlines[season] for o in lakes if o.name[:4] == lake.name[:4] and o.outlines[season] is not None]
+    family = [
+        o.outlines[season] for o in lakes if o.name[:4] == lake.name[:4] and o.outlines[season] is not None
+    ]
     left = unary_union(before)
     if family:
         left = left.difference(unary_union(family))
