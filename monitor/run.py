@@ -120,7 +120,7 @@ def _remember(system: System, region: Region, planned: Iterable[Planned], run_id
             manifest.name,
             manifest.version,
             manifest.model_dump(mode="json"),
-            ModelState.ACTIVE,
+            state=ModelState.ACTIVE,
         )
         registry.upsert_tiles(
             conn,

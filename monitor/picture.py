@@ -1,0 +1,125 @@
+"""A region's seasons as one picture: outlines by what happened to each lake, and areas with error bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitor.change import Z95, Verdict
+from monitor.reports import changes_between
+from monitor.scenes import freeze
+from monitor.settings import Region, Workspace
+from monitor.system import open_system
+
+if TYPE_CHECKING:
+    import geopandas
+    import pandas as pd
+    from numpy.typing import NDArray
+
+COLOURS = {
+    Verdict.GROWN: "#1f78ff",
+    Verdict.SHRUNK: "#ff9f1c",
+    Verdict.NEW: "#00e5ff",
+    Verdict.DRAINED: "#ff2d55",
+    Verdict.SPLIT: "#b388ff",
+    Verdict.MERGED: "#b388ff",
+    Verdict.SAME: "#ffffff",
+    Verdict.NOT_OBSERVED: "#9e9e9e",
+}
+#: metres a pixel of the background
+COARSE = 20
+CURVES = 6
+
+
+def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -> None:
+    """Write a PNG of region `name`: the last season in colours with lakes, and the largest changes' curves."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from storage.history import history, known_observations
+
+    region = workspace.region(name)
+    with open_system(workspace) as system:
+        scenes = freeze(system.catalog, system.profile, region.outline, *region.season.dates(years[-1]))
+        with system.database.connect() as conn:
+            changes = changes_between(conn, name, years[0], years[-1])
+            known = known_observations(conn, name)
+            order = changes.change_m2.abs().sort_values(ascending=False).index[:CURVES]
+            curves = {str(changes.code[lake]): history(conn, lake) for lake in order}
+        background, extent, epsg = _background(scenes.optical, system.profile, region)
+    water = known[known.current & (known.outcome == "water")].sort_values("season")
+    outlines = water.drop_duplicates("lake_id", keep="last").set_index("lake_id").to_crs(epsg)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(15, 8.6), width_ratios=[1.35, 1], layout="constrained"
+    )
+    left.imshow(background, extent=extent)
+    _outlines(left, outlines, changes)
+    left.set_title(f"{name}: lakes {years[0]} to {years[-1]} on the season {years[-1]}")
+    left.set_xticks([])
+    left.set_yticks([])
+    _curves(right, curves)
+    figure.suptitle("simulated scenes" if _simulated(scenes.optical) else "", fontsize=9, x=0.99, ha="right")
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def _background(scenes: Any, profile: Any, region: Region) -> tuple[NDArray[np.float32], list[float], str]:
+    """Colours of the clearest date, coarse, with its extent in UTM."""
+    import odc.stac
+    import pystac
+
+    from monitor.catalog import sign
+
+    bands = [profile.optical.bands[band] for band in ("B04", "B03", "B02")]
+    items = [pystac.Item.from_dict(scene.item) for scene in scenes[:1]]
+    west, south, east, north = region.outline.bounds
+    epsg = f"EPSG:326{int(((west + east) / 2 + 180) // 6) + 1:02d}"
+    loaded = odc.stac.load(
+        items,
+        bands=bands,
+        bbox=(west, south, east, north),
+        crs=epsg,
+        resolution=COARSE,
+        patch_url=lambda href: sign(href, profile),
+    )
+    numbers = np.stack([loaded[band].values[0] for band in bands], axis=-1).astype(np.float32)
+    reflectance = numbers * scenes[0].scale + scenes[0].offset
+    box = loaded.odc.geobox.boundingbox
+    colours = np.clip(reflectance / 3000, 0, 1) ** 0.8
+    return colours.astype(np.float32), [box.left, box.right, box.bottom, box.top], epsg
+
+
+def _outlines(axis: Any, outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> None:
+    from matplotlib.lines import Line2D
+
+    verdicts = changes.verdict.reindex(outlines.index).fillna(Verdict.NOT_OBSERVED)
+    extent = axis.axis()
+    handles = []
+    for verdict, colour in COLOURS.items():
+        some = outlines[verdicts == verdict]
+        if some.empty:
+            continue
+        some.boundary.plot(ax=axis, color=colour, linewidth=1.3)
+        handles.append(Line2D([], [], color=colour, label=f"{verdict} ({len(some)})"))
+    axis.axis(extent)
+    axis.legend(handles=handles, loc="lower left", framealpha=0.8, facecolor="#606060", labelcolor="white")
+
+
+def _curves(axis: Any, curves: dict[str, pd.DataFrame]) -> None:
+    for code, rows in curves.items():
+        seen = rows[rows.outcome.isin(["water", "dry"])]
+        area = seen.area_m2.astype(float).fillna(0) / 1e4
+        error = Z95 * seen.sigma_m2.astype(float).fillna(0) / 1e4
+        axis.errorbar(seen.season, area, yerr=error, marker="o", capsize=3, label=code)
+    axis.set_title("largest changes, hectares with 95 % error")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+
+
+def _simulated(scenes: Any) -> bool:
+    return any(scene.item["properties"].get("simulated") for scene in scenes)
