@@ -1,0 +1,36 @@
+# make demo    three simulated seasons of a small mountain range, from nothing to a lake history
+# make test    the whole test suite, against a real PostGIS
+# make setup   only the environment: system packages, .venv
+# make lint    ruff and mypy          make prove   long proofs          make bench   measurements
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test setup lint prove bench clean-demo
+
+demo: $(READY)
+	$(BIN)/monitor demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not prove"
+
+setup: $(READY)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+prove: $(READY)
+	$(BIN)/python -m pytest -m prove
+
+bench: $(READY)
+	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+clean-demo:
+	rm -rf workspace/demo
+
+$(READY): pyproject.toml constraints.txt setup.sh
+	PYTHON="$(PYTHON)" ./setup.sh
+	touch $@

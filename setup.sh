@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Prepares a Debian or Ubuntu machine: PostGIS from the distribution, Python packages into .venv.
+# Does nothing that is done already. Called by make; needs root or sudo only when a system package is missing.
+set -euo pipefail
+cd "$(dirname "$0")"
+PYTHON="${PYTHON:-python3}"
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+refuse() { printf 'setup: %s\n' "$*" >&2; exit 2; }
+
+command -v "$PYTHON" >/dev/null || refuse "there is no $PYTHON; install Python 3.11 or later, or call make PYTHON=/path/to/python3"
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+    || refuse "$("$PYTHON" --version) is too old; install Python 3.11 or later, or call make PYTHON=/path/to/python3"
+
+missing=()
+compgen -G '/usr/share/postgresql/*/extension/postgis.control' >/dev/null || missing+=(postgresql-postgis)
+"$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+# libraries that wheels expect of a desktop system and a bare container lacks
+compgen -G '/usr/lib/*/libexpat.so.1' >/dev/null || compgen -G '/lib/*/libexpat.so.1' >/dev/null || missing+=(libexpat1)
+
+if [ "${#missing[@]}" -gt 0 ]; then
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || refuse "as root, install: ${missing[*]} (apt-get install ${missing[*]}), then call make again"
+        as_root=(sudo)
+    fi
+    command -v apt-get >/dev/null || refuse "this is neither Debian nor Ubuntu; install PostgreSQL with PostGIS, then call make again"
+    say "Installing ${missing[*]}"
+    # the package would start a server of its own, which nobody here needs
+    if [ ! -e /etc/postgresql-common/createcluster.conf ] && [ ! -d /etc/postgresql-common/createcluster.d ]; then
+        "${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+        echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/lake-monitor.conf >/dev/null
+    fi
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+fi
+
+if [ ! -x .venv/bin/python ]; then
+    say "Making .venv"
+    "$PYTHON" -m venv .venv
+fi
+say "Installing Python packages into .venv (some minutes the first time)"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
