@@ -26,12 +26,17 @@ if [ "${#missing[@]}" -gt 0 ]; then
     fi
     command -v apt-get >/dev/null || refuse "this is neither Debian nor Ubuntu; install PostgreSQL with PostGIS, then call make again"
     say "Installing ${missing[*]}"
-    # the package would start a server of its own, which nobody here needs
-    if [ ! -e /etc/postgresql-common/createcluster.conf ] && [ ! -d /etc/postgresql-common/createcluster.d ]; then
-        "${as_root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
-        echo 'create_main_cluster = false' | "${as_root[@]}" tee /etc/postgresql-common/createcluster.d/lake-monitor.conf >/dev/null
-    fi
     "${as_root[@]}" apt-get update -q
+    if [[ " ${missing[*]} " == *" postgresql-postgis "* ]] && ! apt-cache show postgresql-postgis >/dev/null 2>&1; then
+        # older releases have no package of that name without a version
+        newest=$(apt-cache search --names-only '^postgresql-[0-9]+-postgis-3$' | sort -V | tail -n 1 | cut -d' ' -f1)
+        missing=("${missing[@]/postgresql-postgis/$newest}")
+    fi
+    # while it installs, keep the package from starting a server of its own: nobody here needs one
+    quiet=/etc/postgresql-common/createcluster.d/lake-monitor.conf
+    "${as_root[@]}" mkdir -p "$(dirname "$quiet")"
+    echo 'create_main_cluster = false' | "${as_root[@]}" tee "$quiet" >/dev/null
+    trap '"${as_root[@]}" rm -f "$quiet"' EXIT
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
 
