@@ -6,6 +6,7 @@ same value whichever tile asks for it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -223,7 +224,10 @@ def _load(
 ) -> dict[str, NDArray[Any]]:
     import odc.stac
     import pystac
+    from rasterio.errors import NotGeoreferencedWarning
 
+    # GDAL's own in-memory target of a block that lies wholly outside the file; nothing is misplaced
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     item = pystac.Item.from_dict(scene.item)
     aligned, window = _aligned(geobox)
     band_config: dict[str, Any] = {"data_type": dtype}

@@ -16,6 +16,9 @@ from rich.table import Table
 
 from monitor.tiles import TileResult
 
+#: columns that are read as one word, or copied
+NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season")
+
 out = Console()
 err = Console(stderr=True)
 
@@ -83,7 +86,7 @@ def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]]) -> 
     """A table on the output stream; `columns` are (heading, justify)."""
     shown = Table(title=title, title_justify="left", header_style="bold")
     for heading, justify in columns:
-        shown.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=heading == "lake")
+        shown.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=heading in NEVER_WRAPPED)
     for row in rows:
         shown.add_row(*row)
     out.print(shown)

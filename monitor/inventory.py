@@ -75,6 +75,9 @@ def import_inventory(
     with database.begin() as conn:
         history.lock(conn)
         registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
+        surveys = history.surveys(conn, region.name)
+        if survey.id in set(surveys.id[surveys.current]):
+            return Imported(len(lakes), 0, int(polygons.repaired.sum()), len(polygons) - len(lakes), False)
         reference = references(
             history.known_observations(conn, region.name), history.lineage(conn, region.name), season
         )

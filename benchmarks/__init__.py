@@ -1,0 +1,1 @@
+"""Measurements; each runs alone (`python -m benchmarks.accuracy --json out.json`) and prints its table."""
