@@ -48,7 +48,7 @@ class Plan:
     def clear(self, season: int) -> NDArray[np.bool_]:
         """(H, W) ground with a cloud-free view in at least one date of the season."""
         views = [s.clear for p, s in zip(self.optical, self.skies, strict=True) if p.season == season]
-        return np.logical_or.reduce(views)
+        return np.asarray(np.logical_or.reduce(views))
 
 
 def plan_passes(world: World) -> Plan:
@@ -59,7 +59,7 @@ def plan_passes(world: World) -> Plan:
 
 
 def write_archive(world: World, plan: Plan, out: Path, done: Callable[[str], None], workers: int = 2) -> None:
-    """Render and write every scene (two at a time), then the catalogue; `done` hears of each finished item."""
+    """Render and write every scene, `workers` at a time, then the catalogue; `done` hears of each item."""
     jobs: list[Callable[[], pystac.Item]] = [
         lambda p=p, s=s: write_optical(world, p, s, out)
         for p, s in zip(plan.optical, plan.skies, strict=True)
@@ -85,7 +85,7 @@ def write_optical(world: World, date: OpticalPass, sky: Sky, out: Path) -> pysta
     scene = render(world, date, sky)
     classes = scene.classes
     azimuth, elevation = date.sun
-    item = _item(S2, name, date.time, settings, settings.square, {
+    item = _item(S2, name, date.time, (settings, settings.square), {
         "platform": date.platform, "constellation": "Sentinel 2", "instruments": ["msi"],
         "eo:cloud_cover": round(float(np.isin(classes, (8, 9, 10)).mean() * 100), 6),
         "s2:processing_baseline": date.baseline, "s2:mgrs_tile": tile, "s2:product_type": "S2MSI2A",
@@ -94,7 +94,7 @@ def write_optical(world: World, date: OpticalPass, sky: Sky, out: Path) -> pysta
         "s2:snow_ice_percentage": round(float((classes == 11).mean() * 100), 6),
         "s2:water_percentage": round(float((classes == 6).mean() * 100), 6),
         "s2:nodata_pixel_percentage": 0.0, "sat:orbit_state": "descending", "sat:relative_orbit": date.orbit,
-    }, ("eo", "sat", "view"))  # fmt: skip
+    }, "eo", "sat", "view")  # fmt: skip
     for band in (*BANDS, "SCL"):
         metres = 20 if band == "SCL" else RESOLUTION.get(band, 20)
         grid = Affine(metres, 0, settings.origin[0], 0, -metres, settings.origin[1])
@@ -119,13 +119,13 @@ def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
         f"{number * 7 % 0xFFFFFF:06X}_rtc"
     )
     power = render_radar(world, sight)
-    item = _item(S1, name, sight.time, settings, settings.square, {
+    item = _item(S1, name, sight.time, (settings, settings.square), {
         "platform": sight.platform, "constellation": "Sentinel-1", "sar:instrument_mode": "IW",
         "sar:frequency_band": "C", "sar:center_frequency": 5.405, "sar:product_type": "GRD",
         "sar:polarizations": ["VV", "VH"], "sar:looks_equivalent_number": 4.4,
         "sar:observation_direction": "right", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
         "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": number,
-    }, ("sar", "sat", "raster"))  # fmt: skip
+    }, "sar", "sat", "raster")  # fmt: skip
     for k, polarisation in enumerate(("vv", "vh")):
         path = out / S1 / name / f"iw-{polarisation}.rtc.tif"
         fields = write_cog(path, power[k], settings.epsg, grid, NODATA)
@@ -162,9 +162,9 @@ def write_dem(world: World, out: Path) -> pystac.Item:
     grid = Affine(second, 0, col0 * second, 0, -second, -row0 * second)
     path = out / DEM / name / f"{name}.tif"
     fields = write_cog(path, heights, 4326, grid, None)
-    item = _item(DEM, name, datetime(2021, 4, 22, tzinfo=UTC), settings, settings.square.buffer(500), {
+    item = _item(DEM, name, datetime(2021, 4, 22, tzinfo=UTC), (settings, settings.square.buffer(500)), {
         "gsd": 30, "platform": "TanDEM-X",
-    }, ())  # fmt: skip
+    })  # fmt: skip
     item.properties |= {
         "proj:epsg": 4326,
         "proj:shape": fields["proj:shape"],
@@ -175,11 +175,17 @@ def write_dem(world: World, out: Path) -> pystac.Item:
 
 
 def _item(
-    collection: str, name: str, when: datetime, settings: Settings, ground: Polygon, properties: dict[str, Any],
-    extensions: tuple[str, ...],
-) -> pystac.Item:  # fmt: skip
+    collection: str,
+    name: str,
+    when: datetime,
+    ground: tuple[Settings, Polygon],
+    properties: dict[str, Any],
+    *extensions: str,
+) -> pystac.Item:
+    """An item with what all three collections share; `ground` is in the settings' UTM zone."""
+    settings, outline_utm = ground
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
-    outline = reproject(to_degrees.transform, ground.segmentize(2000))
+    outline = reproject(to_degrees.transform, outline_utm.segmentize(2000))
     facts = properties | {"proj:epsg": settings.epsg, "simulated": True}
     item = pystac.Item(name, mapping(outline), list(outline.bounds), when, facts, collection=collection)
     item.stac_extensions = [_PROJ, *(_EXTENSION.format(e) for e in extensions)]

@@ -60,7 +60,7 @@ class RadarPass:
 
 
 def optical_passes(settings: Settings) -> list[OpticalPass]:
-    """Two or three dates a season, July to early October; the very first is of an old baseline without offset."""
+    """Two or three dates a season, July to October; the very first is of an old baseline."""
     lon, lat = settings.centre
     passes = []
     for season in settings.seasons:
@@ -72,18 +72,23 @@ def optical_passes(settings: Settings) -> list[OpticalPass]:
             day = int(start + rng.integers(0, 20))
             noon = datetime(season, 1, 1, tzinfo=UTC) + timedelta(days=day - 1, hours=_LOCAL_HOUR - lon / 15)
             first = season == settings.seasons[0] and number == 0
-            baseline = ("02.14", "03.01")[int(rng.integers(2))] if first else ("05.00", "05.09", "05.10", "05.11")[
-                int(rng.integers(4))
-            ]  # fmt: skip
+            names = ("02.14", "03.01") if first else ("05.00", "05.09", "05.10", "05.11")
+            platform = ("Sentinel-2A", "Sentinel-2B")[int(rng.integers(2))]
+            late_snow = 0.15 if number == count - 1 and rng.random() < 0.4 else 0.0
             passes.append(
                 OpticalPass(
-                    season, number, noon + timedelta(seconds=int(rng.integers(0, 1200))),
-                    ("Sentinel-2A", "Sentinel-2B")[int(rng.integers(2))], 5 if rng.random() < 0.6 else 48, baseline,
-                    sun_position(lat, day, _LOCAL_HOUR + rng.normal(0, 0.1)), float(covers[number]),
-                    float(rng.uniform(0.80, 0.97) - (0.15 if number == count - 1 and rng.random() < 0.4 else 0)),
-                    float(rng.gamma(2.0, 0.0018)),
+                    season=season,
+                    number=number,
+                    time=noon + timedelta(seconds=int(rng.integers(0, 1200))),
+                    platform=platform,
+                    orbit=5 if rng.random() < 0.6 else 48,
+                    baseline=names[int(rng.integers(len(names)))],
+                    sun=sun_position(lat, day, _LOCAL_HOUR + rng.normal(0, 0.1)),
+                    cloud=float(covers[number]),
+                    snow_line=float(rng.uniform(0.80, 0.97) - late_snow),
+                    haze=float(rng.gamma(2.0, 0.0018)),
                 )
-            )  # fmt: skip
+            )
     return passes
 
 
@@ -98,12 +103,19 @@ def radar_passes(settings: Settings, optical: list[OpticalPass]) -> list[RadarPa
         shift = (float(geometry.uniform(1.5, 8.5)), float(geometry.uniform(1.5, 8.5)))
         for direction, orbit, look, hour in (("descending", 107, 280.0, 0.9), ("ascending", 27, 80.0, 12.6)):
             day = near.replace(hour=0, minute=0, second=0) + timedelta(days=int(rng.integers(-5, 6)))
+            seconds = int(rng.integers(0, 600))
+            old_twin = season < 2022 and rng.random() < 0.5
             passes.append(
                 RadarPass(
-                    season, day + timedelta(hours=hour, seconds=int(rng.integers(0, 600))),
-                    "SENTINEL-1A" if season >= 2022 or rng.random() < 0.5 else "SENTINEL-1B", direction, orbit,
-                    look + float(geometry.uniform(-2, 2)), float(geometry.uniform(34, 43)),
-                    float(rng.uniform(0.05, 0.5)), shift,
+                    season=season,
+                    time=day + timedelta(hours=hour, seconds=seconds),
+                    platform="SENTINEL-1B" if old_twin else "SENTINEL-1A",
+                    direction=direction,
+                    orbit=orbit,
+                    look=look + float(geometry.uniform(-2, 2)),
+                    incidence=float(geometry.uniform(34, 43)),
+                    wind=float(rng.uniform(0.05, 0.5)),
+                    shift=shift,
                 )
-            )  # fmt: skip
+            )
     return passes

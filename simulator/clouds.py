@@ -92,7 +92,7 @@ def _cirrus(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> 
 
 
 def _cast(opacity: Field, date: OpticalPass, height: float) -> Field:
-    """Cloud moved to where its shadow falls (`height` metres above the ground; negative moves shadow to cloud)."""
+    """Cloud moved to where its shadow falls from `height` metres; a negative height moves shadow to cloud."""
     azimuth, elevation = np.radians(date.sun)
     away = height / np.tan(elevation) / (PIXEL * _COARSE)
     down, right = round(float(np.cos(azimuth) * away)), round(float(-np.sin(azimuth) * away))

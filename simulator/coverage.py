@@ -1,4 +1,4 @@
-"""Outlines to pixels: the share of each 10 m pixel that an outline covers, true to a few per mille of its area."""
+"""Outlines to pixels: the share of each 10 m pixel that an outline covers, areas true to a few per mille."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ def _block(outline: Polygon | MultiPolygon, west: float, north: float, rows: int
         [outline], out_shape=(rows * _FINE, cols * _FINE), transform=Affine(fine, 0, west, 0, -fine, north),
         fill=0, default_value=1, dtype="uint8",
     )  # fmt: skip
-    return hits.reshape(rows, _FINE, cols, _FINE).mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(hits.reshape(rows, _FINE, cols, _FINE).mean(axis=(1, 3)), np.float32)

@@ -1,4 +1,4 @@
-"""Lakes as outlines: smooth irregular polygons with an exact area, and what each of them does over the seasons."""
+"""Lakes as outlines: smooth irregular polygons of exact area, and what each does over the seasons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shape:
     """Direction in which the lake grows, radians from east."""
 
     def outline(self, area: float, reference: float) -> Polygon:
-        """Outline of exactly `area` m2; away from `reference` m2 the lake grows or retreats at one end first."""
+        """Outline of exactly `area` m2; away from `reference` m2 it grows or retreats at one end first."""
         angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
         order = np.arange(2, 2 + len(self.amplitude))
         radius = 1 + (self.amplitude * np.cos(order * angle[:, None] + self.phase)).sum(axis=1)
@@ -99,20 +99,22 @@ class Event:
     children: tuple[str, ...]
 
 
-def split_in_two(outline: Polygon, gap: float, angle: float) -> tuple[Polygon, Polygon] | None:
-    """Two smooth lakes left when a strip of dry ground `gap` metres wide crosses the outline; None if one is tiny."""
-    middle = outline.centroid
-    reach = outline.length
-    strip = LineString(
-        [
-            (middle.x - reach * np.cos(angle), middle.y - reach * np.sin(angle)),
-            (middle.x + reach * np.cos(angle), middle.y + reach * np.sin(angle)),
-        ]
-    ).buffer(gap / 2)
+def split_in_two(outline: Polygon, gap: float, angle: float, bends: float) -> tuple[Polygon, Polygon] | None:
+    """Two smooth lakes left when a winding strip of dry ground `gap` metres wide crosses the outline.
+
+    None if one of them would be tiny or the strip leaves more than two.
+    """
+    middle, reach = outline.centroid, outline.length
+    along = np.linspace(-reach, reach, 200)
+    swing = 0.25 * np.sin(along / (0.9 * gap) + bends) + 0.15 * np.sin(along / (0.4 * gap) + 2 * bends)
+    aside = gap * swing
+    cos, sin = np.cos(angle), np.sin(angle)
+    path = np.column_stack([middle.x + cos * along - sin * aside, middle.y + sin * along + cos * aside])
+    left = outline.difference(LineString(path).buffer(gap / 2))
     rounding = gap / 4
     parts = [
         part.buffer(-rounding).buffer(rounding * 0.8)
-        for part in getattr(outline.difference(strip), "geoms", [])
+        for part in getattr(left, "geoms", [])
         if part.area > 0.05 * outline.area
     ]
     if len(parts) != 2 or any(part.geom_type != "Polygon" or part.area < 4000 for part in parts):

@@ -1,4 +1,4 @@
-"""Smooth random fields: cubic B-splines through random knots, the stuff relief, texture and clouds are made of."""
+"""Smooth random fields: cubic B-splines on random knots, from which relief, texture and clouds are made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def smooth_noise(rng: np.random.Generator, n: int, cell: float) -> Field:
 
 
 def fractal(rng: np.random.Generator, n: int, cell: float, octaves: int, gain: float = 0.5) -> Field:
-    """Sum of `octaves` smooth fields, each half as wide and `gain` as strong; unit variance (Mandelbrot 1982)."""
+    """Sum of smooth fields, each half as wide and `gain` as strong; unit variance (Mandelbrot 1982)."""
     total = np.zeros((n, n), np.float32)
     power = 0.0
     for octave in range(octaves):

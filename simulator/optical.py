@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A as the ground processor hands it over: 12 bands at native resolution and the scene classes."""
+"""Sentinel-2 L2A as the processor hands it over: 12 bands at native resolution and the scene classes."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
     shine = Light(
         shine.direct[inner, inner] * (1 - sky.shadow), shine.sky[inner, inner], shine.lit[inner, inner]
     )
+    sunny = shine.direct + np.float32(0.05) * (1 - shine.lit)  # light thrown back by sunlit slopes
     snow, snow_pixels = _snow(world, date, rng)
     water = world.water[date.season]
     lakes = _lake_colours(world, date, index)
@@ -55,7 +56,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
         )
         flat[snow_pixels] += snow * (fresh[k] - flat[snow_pixels])
         flat[water.pixels] += water.share * (lakes[:, k] - flat[water.pixels])
-        seen = ground * (SKYLIGHT[k] * shine.sky + (1 - SKYLIGHT[k]) * shine.direct)
+        seen = ground * (SKYLIGHT[k] * shine.sky + (1 - SKYLIGHT[k]) * sunny)
         del ground, flat
         haze = (
             date.haze
@@ -68,7 +69,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
         white = cloud * np.float32(0.62 if k >= 10 else 1.0)
         seen += np.float32(haze) + sky.opacity * (white - seen)
         bands[band] = _sense(seen, RESOLUTION.get(band, 20), rng, date.offset)
-    classes = classify(world, date, sky, bands, shine, rng)
+    classes = classify(world, date, sky, bands, rng)
     return OpticalScene(bands, classes)
 
 

@@ -24,6 +24,7 @@ _CORE = (
     ("shrinking", "wet debris"), ("stable", "frozen"), ("growing", "shadow"), ("stable", "border"),
     ("growing", "wet debris"), ("shrinking", "turbid"), ("stable", "shadow"), ("drained",), ("new", "turbid"),
     ("stable", "border", "turbid"), ("growing", "border"), ("stable", "frozen"), ("stable", "clouded"),
+    ("growing", "frozen"), ("stable", "clouded"),
 )  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def cast_roles(settings: Settings) -> list[Role]:
     """Roles in order of need: a small ground gets the first ones."""
     rng = settings.stream("roles")
     count = lake_count(settings)
-    roles = list(_CORE[:count])
+    roles: list[tuple[str, ...]] = list(_CORE[:count])
     common = [("growing",), ("stable",), ("shrinking",), ("stable", "frozen"), *[(name,) for name in _EVENTS]]
     odds = np.array([0.30, 0.34, 0.19, 0.05, 0.03, 0.03, 0.03, 0.03])
     traits = ("turbid", "wet debris", "shadow", "border")
@@ -164,7 +165,7 @@ def _act(
     base = Lake(name, "lake", role.cases, (), (), colour=colour)
     years = settings.seasons
     if part in ("split", "merged"):
-        return _parted(base, shape.outline(role.area, role.area), part, turn, years, rng)
+        return _parted(base, shape.outline(role.area, role.area), turn, years, rng)
     outlines: list[Polygon | None] = [
         shape.outline(role.area * factor, role.area) for factor in _factors(part, count, rng)
     ]
@@ -184,14 +185,15 @@ def _act(
 
 
 def _parted(
-    base: Lake, whole: Polygon, part: str, turn: int, years: tuple[int, ...], rng: np.random.Generator
+    base: Lake, whole: Polygon, turn: int, years: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[list[Lake], list[Event]]:
     """A lake that falls into two, or two that become one, between seasons turn - 1 and turn."""
+    part = base.cases[0]
     angle = np.arctan2(*_long_axis(whole)[::-1]) + np.pi / 2
     halves = None
     for gap in (rng.uniform(60, 90), 60.0, 52.0):
         for bend in (0.0, 0.3, -0.3):
-            halves = halves or split_in_two(whole, gap, float(angle + bend))
+            halves = halves or split_in_two(whole, gap, float(angle + bend), float(turn + bend * 9))
     count = len(years)
     if halves is None:
         lake = replace(

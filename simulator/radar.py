@@ -1,4 +1,4 @@
-"""Sentinel-1 gamma0 in linear power as a terrain-corrected product shows it: speckle, layover, shadow, own grid."""
+"""Sentinel-1 gamma0 in linear power as terrain-corrected products show it: speckle, layover, own grid."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FLOOR = (10 ** (-24.5 / 10), 10 ** (-28.5 / 10))  # noise-equivalent gamma0 of 
 
 
 def render_radar(world: World, sight: RadarPass) -> Field:
-    """(2, H, W) VV and VH in linear gamma0 on the pass's own shifted 10 m grid, nodata -32768.
+    """VV and VH (2, H, W) in linear gamma0 on the pass's own shifted 10 m grid, nodata -32768.
 
-    Flattened backscatter (Small 2011) of each surface's published mean, gamma-distributed speckle of 4.4 looks
+    Flattened backscatter (Small 2011) of each surface's mean, gamma-distributed speckle of 4.4 looks
     (Ulaby and Dobson 1989) correlated over the 20 m resolution, residual terrain effect where the slope
     faces the beam, layover where it is steeper than the beam, noise where it is hidden.
     """
@@ -98,7 +98,7 @@ _SPECKLE = gamma.ppf(ndtr(_QUANTILES), LOOKS, scale=1 / LOOKS).astype(np.float32
 
 
 def _speckle(rng: np.random.Generator, n: int) -> Field:
-    """Unit-mean gamma speckle (n, n) of LOOKS looks, correlated between neighbours as 20 m resolution on 10 m pixels."""
+    """Unit-mean gamma speckle (n, n) of LOOKS looks; neighbours correlate (20 m resolution on 10 m)."""
     normal = gaussian_filter(rng.standard_normal((n, n), dtype=np.float32), 0.55)
     normal /= normal[::4, ::4].std()
     at = np.clip((normal + 4.5) * 80, 0, 719.99)

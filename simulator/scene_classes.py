@@ -1,4 +1,4 @@
-"""Scene classes as Sen2Cor would set them, mistakes included: lakes come out as 6, but also as 2, 3 and 11."""
+"""Scene classes as Sen2Cor would set them, mistakes included: lakes are 6, but also 2, 3 and 11."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from scipy.ndimage import gaussian_filter
 
 from simulator.calendar import OpticalPass
 from simulator.clouds import Sky
-from simulator.light import Light
 from simulator.noise import Field
 from simulator.world import World
 
@@ -18,14 +17,13 @@ DARK, SHADOW, PLANTS, BARE, WATER, UNSURE, CLOUD_MAYBE, CLOUD, CIRRUS, SNOW = 2,
 def halve(field: NDArray[np.generic]) -> Field:
     """Mean of 2 x 2 pixels."""
     n, m = field.shape
-    return field.reshape(n // 2, 2, m // 2, 2).mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(field.reshape(n // 2, 2, m // 2, 2).mean(axis=(1, 3), dtype=np.float32), np.float32)
 
 
 def classify(
-    world: World, date: OpticalPass, sky: Sky, bands: dict[str, NDArray[np.uint16]], shine: Light,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:  # fmt: skip
-    """Classes (H / 2, W / 2) by thresholds like Sen2Cor's (Main-Knorn et al. 2017), clouds from the true sky."""
+    world: World, date: OpticalPass, sky: Sky, bands: dict[str, NDArray[np.uint16]], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Classes (H / 2, W / 2) by thresholds like Sen2Cor's (Main-Knorn et al. 2017), true cloud."""
     blue, green, red, near, swir = (
         (halve(bands[b]) if b in ("B02", "B03", "B04") else bands[b].astype(np.float32)) - date.offset
         for b in ("B02", "B03", "B04", "B8A", "B11")

@@ -16,7 +16,7 @@ from simulator.errors import SimulatorError
 PIXEL = 10.0
 """Pixel size of the simulated ground in metres."""
 PAD = 64
-"""Ground simulated beyond each side of the square, in pixels, so that relief and shadows do not end at its edge."""
+"""Pixels simulated beyond each side of the square, so that relief and shadows do not end at its edge."""
 DEFAULT_EPSG = 32643
 _DEFAULT_ROW, _DEFAULT_COL = 258 * 2048, 32 * 2048
 
@@ -47,12 +47,16 @@ class Settings:
             )
         if self.size < 256 or self.size % 4:
             raise SimulatorError(
-                f"size {self.size} px: lakes and their changes need at least 256 px, in steps of 4 (20 m bands)"
+                f"size {self.size} px: lakes and their changes need at least 256 px, in steps of 4"
             )
         if not self.seasons or any(b - a != 1 for a, b in zip(self.seasons, self.seasons[1:], strict=False)):
             raise SimulatorError(f"seasons {self.seasons}: give consecutive rising years such as 2021-2023")
         if any(value % PIXEL for value in self.origin):
             raise SimulatorError(f"origin {self.origin}: easting and northing must be multiples of 10 m")
+        east, north = self.origin
+        edge = self.size * PIXEL
+        if not (100_000 <= east <= 900_000 - edge and edge <= north <= 9_400_000):
+            raise SimulatorError(f"origin {self.origin}: outside the UTM zone (easting 100000 to 900000 m)")
 
     @property
     def transform(self) -> Affine:

@@ -18,9 +18,9 @@ from simulator.world import build_world
 def simulate(
     settings: Settings, out: Path, report: Callable[[str, int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Write a whole archive with its truth into an empty or absent folder; returns a summary.
+    """Write a whole archive with its truth into a folder; returns a summary.
 
-    `report(step, done, total)` hears of the progress. Raises SimulatorError when the folder holds something else.
+    `report(step, done, total)` hears of the progress. SimulatorError when the folder holds something else.
     """
     if out.exists() and any(out.iterdir()) and not (out / "truth" / "README.md").exists():
         raise SimulatorError(f"{out} is not empty and holds no simulated archive: name another folder")
@@ -43,7 +43,8 @@ def simulate(
     counts = write_truth(world, plan, out)
     tell("truth", 1, 1)
     return {
-        "folder": str(out), "catalog": str(out / "catalog.json"), "seed": settings.seed, "size": settings.size,
+        "folder": str(out), "catalog": str(out / "catalog.json"),
+        "seed": settings.seed, "size": settings.size,
         "seasons": list(settings.seasons), "epsg": settings.epsg, "origin": list(settings.origin),
         "items": len(finished), **counts, "seconds": round(time.perf_counter() - began, 2),
     }  # fmt: skip

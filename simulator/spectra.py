@@ -1,18 +1,19 @@
-"""Published colours and radar brightness of every surface, and which random variant of it one archive shows.
+"""Colours and radar brightness of every surface after published spectra, and one archive's variant of them.
 
-Reflectances are bottom-of-atmosphere values of the 12 Sentinel-2 L2A bands read from published curves and
-tables, rounded; backscatter is gamma0 in dB for VV and VH. Sources, surface by surface:
+Reflectances are bottom-of-atmosphere values of the 12 Sentinel-2 L2A bands, backscatter is mean gamma0 in dB
+of VV and VH. They are typical values, rounded, chosen to agree with the publications below; none is a copy
+of one measurement. Surface by surface:
 
-- clear, flour-rich and silty glacial lakes: Giardino et al. 2010 (Himalayan lakes), Matta et al. 2017 (turbidity
-  and reflectance of Himalayan lakes), Wessels et al. 2002 (ASTER, supraglacial lakes), Dekker et al. 2002 (inland water);
+- clear, flour-rich and silty glacial lakes: Giardino et al. 2010 and Matta et al. 2017 (Himalayan lakes),
+  Wessels et al. 2002 (ASTER, supraglacial lakes), Dekker et al. 2002 (inland water);
 - glacier ice clean and dirty, old snow: Hall et al. 1990; Naegeli et al. 2017 (Sentinel-2 and field spectra);
   fresh snow: Warren and Wiscombe 1980; lake ice: Leppaeranta et al. 2010, Bolsenga 1983;
-- granite, dark schist, debris: ECOSTRESS library (Meerdink et al. 2019), Casey et al. 2012 (Himalayan debris);
+- granite, dark schist, debris: ECOSTRESS library (Meerdink et al. 2019), Casey et al. 2012 (glacier debris);
   wet soil and silt: Lobell and Asner 2002 (moisture darkens the shortwave infrared most);
 - alpine meadow green and dry, spruce: ECOSTRESS library; Rautiainen et al. 2018 (conifers);
-- radar of land covers: Ulaby and Dobson 1989 (C band tables); calm and windy water: Bolanos et al. 2016, Hersbach
-  et al. 2007 (CMOD5); glacier ice and wet snow: Nagler et al. 2016, Winsvold et al. 2018; lake ice: Duguay et al. 2015;
-  bare and wet soil: Oh et al. 1992.
+- radar of land covers: Ulaby and Dobson 1989 (C band tables); bare and wet soil: Oh et al. 1992;
+  calm and windy water: Bolanos et al. 2016, Hersbach et al. 2007 (CMOD5);
+  glacier ice and wet snow: Nagler et al. 2016, Winsvold et al. 2018; lake ice: Duguay et al. 2015.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ BACKSCATTER: dict[str, tuple[float, float]] = {
     "rock_red": (-9.4, -16.8),
     "moraine": (-8.0, -15.0),
     "wet_debris": (-9.2, -16.8),
-    "silt_dry": (-15.5, -23.0),
+    "silt_dry": (-14.0, -21.5),
     "silt_wet": (-13.0, -21.5),
     "grass": (-11.0, -17.5),
     "grass_dry": (-11.8, -18.8),
@@ -89,7 +90,7 @@ class Palette:
 
 
 def palette(settings: Settings) -> Palette:
-    """One region's variant: overall brightness +-12 %, a tilt from blue to infrared, 3 % a band; radar +-0.8 dB."""
+    """One region's variant: brightness +-12 %, a tilt from blue to infrared, 3 % a band; radar +-0.8 dB."""
     rng = settings.stream("palette")
     lean = np.linspace(-1, 1, len(BANDS))
     optical = {}

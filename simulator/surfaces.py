@@ -1,4 +1,4 @@
-"""What covers the ground between the lakes: rock, debris, ice, meadow and wood, with their natural variability."""
+"""What covers the ground between the lakes: rock, debris, ice, meadow and wood, as variable as in nature."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ground:
 def build_ground(
     settings: Settings, terrain: Terrain, height: Field, lakes: list[Lake], colours: Palette
 ) -> Ground:
-    """Mix surface endmembers by height, slope, aspect and distance from ice; colours vary at several scales."""
+    """Mix surface endmembers by height, slope, aspect and distance from ice; colours vary at all scales."""
     shares, snowiness = _shares(settings, terrain, height, lakes)
     names = list(shares)
     rng = settings.stream("texture")
@@ -43,7 +43,7 @@ def build_ground(
     radar = (np.stack([colours.radar[name] for name in names], axis=1) @ weights).reshape(2, n, n)
     del weights
     bright = (
-        1 + 0.09 * smooth_noise(rng, n, 45) + 0.07 * smooth_noise(rng, n, 9) + 0.06 * smooth_noise(rng, n, 2)
+        1 + 0.09 * smooth_noise(rng, n, 45) + 0.07 * smooth_noise(rng, n, 9) + 0.08 * smooth_noise(rng, n, 2)
     )
     lean = 0.06 * smooth_noise(rng, n, 30) + 0.03 * smooth_noise(rng, n, 4)
     for band in range(12):
@@ -83,7 +83,7 @@ def _shares(
     )
     rock = np.clip(bare - debris - green, 0, 1)
     stone = smooth_noise(rng, n, 170)
-    wet = _wet(settings, rng, fine, debris, steep, lakes)
+    wet = _wet(settings, lakes, fine, debris, steep)
     plain = (
         smoothstep(4.5 - steep, 0, 3)
         * smoothstep(fine + 0.5 * patchy, 0.1, 0.9)
@@ -110,11 +110,9 @@ def _shares(
     return shares, np.asarray(snowiness, np.float32)
 
 
-def _wet(
-    settings: Settings, rng: np.random.Generator, fine: Field, debris: Field, steep: Field, lakes: list[Lake]
-) -> Field:
+def _wet(settings: Settings, lakes: list[Lake], fine: Field, debris: Field, steep: Field) -> Field:
     """Share of ground that is soaked: seeps in the debris, thin meltwater runs, and rims of some lakes."""
-    n = settings.size
+    n, rng = settings.size, settings.stream("wet")
     wet = smoothstep(smooth_noise(rng, n, 18) + 0.6 * fine, 1.2, 2.0) * smoothstep(30 - steep, 0, 10)
     runs = np.exp(-(((smooth_noise(rng, n, 40) + 0.12 * smooth_noise(rng, n, 8)) / 0.035) ** 2))
     wet = np.maximum(wet, 0.8 * runs * debris * smoothstep(26 - steep, 0, 10))

@@ -67,7 +67,7 @@ def _along(settings: Settings, n: int, uphill: int) -> Field:
 
 
 def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Field, Field]:
-    """Ridged multifractal mountains (Musgrave et al. 1989) on a rising base, with a flat valley at their foot."""
+    """Ridged multifractal mountains (Musgrave et al. 1989) on a rising base, a flat valley at their foot."""
     rng = settings.stream("relief")
     m = -(-n // _MACRO) + 2
     macro = enlarge(gaussian_filter(_ridges(rng, m), 0.35), _MACRO)[:n, :n]
@@ -80,10 +80,10 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
         valley = 1 - smoothstep(along, foot, foot + 500)
         mountains = smoothstep(along, foot, foot + 3600)
         base = np.float32(rng.uniform(2050, 2350)) + (base - np.float32(2200)) * mountains
-    rough = fractal(settings.stream("rough"), n, 22, 4, 0.55)
+    rough = fractal(settings.stream("rough"), n, 24, 4, 0.62)
     height = base + relief * (0.2 * smoothstep(along, 700, 2600) + 0.8 * mountains if valley.any() else 1.0)
     steep = np.clip(slope_degrees(height) / 30, 0.1, 1.5)
-    height = height + rough * steep * 9 * (1 - valley)
+    height = height + rough * steep * 12 * (1 - valley)
     tilt = np.rot90(np.broadcast_to(np.linspace(60, 0, n, dtype=np.float32)[None, :], (n, n)), uphill)
     return np.asarray(
         height * (1 - valley) + (np.minimum(height, base) + tilt * 0.3) * valley, np.float32
@@ -91,7 +91,7 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
 
 
 def _ridges(rng: np.random.Generator, m: int) -> Field:
-    """Sharp crests over broad troughs, about -1..3, on the 80 m grid: warped ridged noise with glacial troughs.
+    """Sharp crests over broad troughs, about -1..3, on the 80 m grid: warped ridged noise, glacial troughs.
 
     Ground below its surroundings is pressed towards a floor, as ice and its debris leave a U-shaped valley.
     """
@@ -112,7 +112,7 @@ def _ridges(rng: np.random.Generator, m: int) -> Field:
 
 
 def read_dem(settings: Settings) -> Field:
-    """Real heights of the padded ground, cubic resampling; holes beyond the square are filled with its edge."""
+    """Real heights of the padded ground, cubic resampling; holes beyond the square take the edge's height."""
     n = settings.size + 2 * PAD
     out = np.full((n, n), np.nan, np.float32)
     target = settings.transform * Affine.translation(-PAD, -PAD)
@@ -133,8 +133,8 @@ def read_dem(settings: Settings) -> Field:
     inside = np.isfinite(out[PAD:-PAD, PAD:-PAD])
     if inside.mean() < 0.98:
         raise SimulatorError(
-            f"{settings.dem} covers {inside.mean():.0%} of the square at {settings.origin} (EPSG:{settings.epsg}): "
-            "choose --origin and --size inside it"
+            f"{settings.dem} covers {inside.mean():.0%} of the square at {settings.origin} in "
+            f"EPSG:{settings.epsg}: choose --origin and --size inside it"
         )
     nearest = distance_transform_edt(~np.isfinite(out), return_distances=False, return_indices=True)
     rough = fractal(settings.stream("rough"), n, 10, 3)

@@ -52,8 +52,9 @@ def write_truth(world: World, plan: Plan, out: Path) -> dict[str, int]:
 def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """A row for each lake and season in the UTM zone of the ground."""
     ice = glaciers.union_all()
+    shaded = _shaded(world, plan)
     zones = {lake.name: _zone(lake, ice) for lake in world.lakes}
-    tags = {lake.name: ",".join(_cases(world, plan, lake)) for lake in world.lakes}
+    tags = {lake.name: ",".join(_cases(world, shaded, lake)) for lake in world.lakes}
     rows = []
     for k, season in enumerate(world.settings.seasons):
         clear = plan.clear(season)
@@ -75,13 +76,13 @@ def _zone(lake: Lake, ice: object) -> str:
 
 
 def _share(outline: object, mask: NDArray[np.bool_], settings: Settings) -> float:
-    patch = cover(outline, settings)  # type: ignore[arg-type]
+    patch = cover(outline, settings)
     if patch is None:
         return 0.0
     return float((patch.share * mask[patch.rows, patch.cols]).sum() / max(patch.share.sum(), 1e-9))
 
 
-def _cases(world: World, plan: Plan, lake: Lake) -> list[str]:
+def _cases(world: World, shaded: NDArray[np.bool_], lake: Lake) -> list[str]:
     """What the lake is cast for, and what its place turned out to be: border and shadow are measured."""
     cases = [c for c in lake.cases if c not in ("border", "shadow")]
     edge = 512 * 10.0
@@ -93,22 +94,16 @@ def _cases(world: World, plan: Plan, lake: Lake) -> list[str]:
             cases.append("border")
             break
     whole = next(o for o in lake.outlines if o is not None)
-    if lake.kind == "lake" and _share(whole, _shaded(world, plan), world.settings) > 0.3:
+    if lake.kind == "lake" and _share(whole, shaded, world.settings) > 0.3:
         cases.append("shadow")
     return cases
 
 
-_CACHE: dict[int, NDArray[np.bool_]] = {}
-
-
 def _shaded(world: World, plan: Plan) -> NDArray[np.bool_]:
     """Ground in terrain shadow on the date with the lowest sun."""
-    if id(world) not in _CACHE:
-        azimuth, elevation = min((p.sun for p in plan.optical), key=lambda sun: sun[1])
-        inner = slice(PAD, PAD + world.settings.size)
-        _CACHE.clear()
-        _CACHE[id(world)] = (horizon_excess(world.height, azimuth, elevation) > 0)[inner, inner]
-    return _CACHE[id(world)]
+    azimuth, elevation = min((p.sun for p in plan.optical), key=lambda sun: sun[1])
+    inner = slice(PAD, PAD + world.settings.size)
+    return (horizon_excess(world.height, azimuth, elevation) > 0)[inner, inner]
 
 
 def glacier_outlines(world: World) -> gpd.GeoDataFrame:
@@ -145,21 +140,25 @@ def _readme(world: World, lakes: gpd.GeoDataFrame, events: pd.DataFrame) -> str:
     s = world.settings
     kinds = ", ".join(f"{k} {n}" for k, n in sorted(events["kind"].value_counts().items())) or "none"
     cases = sorted({c for row in lakes["cases"] for c in row.split(",")})
+    relief = f"from {s.dem.name}" if s.dem else "invented"
     return f"""# Truth of a simulated mountain range
 
 Nothing here is measured: relief, lakes, images and clouds come from a random generator.
 
-seed {s.seed}, {s.size} x {s.size} px of 10 m, seasons {s.seasons[0]}-{s.seasons[-1]}, EPSG:{s.epsg}, upper-left corner
-{s.origin[0]:.0f} E {s.origin[1]:.0f} N, relief {"from " + s.dem.name if s.dem else "invented"}.
+seed {s.seed}, {s.size} x {s.size} px of 10 m, seasons {s.seasons[0]}-{s.seasons[-1]}, EPSG:{s.epsg},
+upper-left corner {s.origin[0]:.0f} E {s.origin[1]:.0f} N, relief {relief}.
 
-- `lakes.parquet`: a row for each lake and season. `state` water, frozen (ice in all dates), drained (gone, dry bed
-  in view) or absent (not yet there, or gone into another lake). `seen_share`: share of its area with a cloud-free
-  view in at least one date; 0 when frozen. `zone` glacier: within 3 km of a glacier. Outlines are finer than pixels.
+- `lakes.parquet`: a row for each lake and season. `state` water, frozen (ice in all dates), drained (gone,
+  dry bed in view) or absent (not yet there, or gone into another lake). `seen_share`: share of its area with
+  a cloud-free view in at least one date; 0 when frozen. `zone` glacier: all of it within 3 km of a glacier.
+  Outlines are finer than pixels.
 - `events.parquet`: drained, new, split and merged, with the lakes before (parents) and after (children).
+  A lake that splits, or is made by a merger, and its parts have names of their own (L012, L012a, L012b).
 
 {lakes["lake"].nunique()} lakes; events: {kinds}; cases: {", ".join(cases)}.
 
-Every ground of at least 512 px and two seasons or more is cast with at least one lake that drains, one new, one that
-splits, one merger and one under cloud in all dates of a season; from 1024 px on also frozen, shrinking and shaded
-ones, a river and a reservoir more than 3 km from any glacier. Below 512 px: whatever finds room.
+Invented relief of 512 px or more over two seasons or more holds at least one lake that drains, one new, one
+that splits, one merger, and one under cloud in all dates of a season; growing, shrinking, frozen and turbid
+ones too. From 1024 px on there are a river and a reservoir, more than 3 km from any glacier. Below 512 px,
+and on real relief: whatever finds room.
 """

@@ -48,7 +48,7 @@ def valley_water(settings: Settings, terrain: Terrain) -> list[Lake]:
 
 
 def _place(settings: Settings, terrain: Terrain, from_edge: float, across: float) -> tuple[float, float]:
-    """Map coordinates of a point given in pixels from the valley's edge and along it (turned as the relief is)."""
+    """Map coordinates of a point given in pixels from the valley's edge and along it."""
     row, col = from_edge, across
     for _ in range(terrain.uphill):
         row, col = settings.size - col, row

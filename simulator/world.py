@@ -1,4 +1,4 @@
-"""The simulated world of one archive: relief with its lakes set in, ground cover, outlines and their coverage."""
+"""The simulated world of one archive: relief with its lakes set in, ground cover, lakes as pixels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from shapely.geometry import MultiPolygon, Polygon
 from shapely.ops import unary_union
 
 from simulator.coverage import cover
@@ -22,7 +23,7 @@ from simulator.valley import valley_water
 
 @dataclass(frozen=True)
 class Water:
-    """Where the lakes of one season are, as lists over the pixels they touch (so that nothing else is visited)."""
+    """Where the lakes of one season are: lists over the pixels they touch, so that no other is visited."""
 
     pixels: NDArray[np.int64]
     """Flat index into the square."""
@@ -121,8 +122,8 @@ def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
     )  # fmt: skip
 
 
-def _left_dry(lakes: list[Lake], lake: Lake, season: int):  # type: ignore[no-untyped-def]
-    """Ground this lake covered in an earlier season and no lake of its family covers now; None when there is none."""
+def _left_dry(lakes: list[Lake], lake: Lake, season: int) -> Polygon | MultiPolygon | None:
+    """Ground this lake covered in an earlier season and no longer does; None where there is none."""
     before = [outline for outline in lake.outlines[:season] if outline is not None]
     if not before or lake.kind == "river":
         return None
