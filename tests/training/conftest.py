@@ -1,0 +1,41 @@
+"""One small simulated archive and its stacks, shared by the room's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.archives import make_archives
+from training.recipe import Recipe
+from training.scenes import Scene, prepare
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated square of 5 km in one season."""
+    folder = tmp_path_factory.mktemp("archives")
+    return make_archives(folder, [901], size=512, seasons="2021-2021", processes=1)[0]
+
+
+@pytest.fixture(scope="session")
+def scenes(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
+    """Its stacks, read by the path's own acquisition."""
+    return prepare(archive, tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Steps this small are slower on two threads, and far slower beside other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """A fit of a few steps on small chips."""
+    return Recipe(steps=10, batch=2, rate=1e-3, warmup=1, chip=96)

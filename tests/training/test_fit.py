@@ -1,0 +1,114 @@
+"""Fitting: the loss falls, a stopped run goes on exactly, and what is unknown teaches nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.chips import ChipSource, statistics
+from training.errors import TrainingError
+from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss
+from training.labels import IGNORED
+from training.recipe import DEMO_SEED, Recipe, parse_seeds
+from training.scenes import Scene
+
+CPU = Machine("cpu")
+
+
+def test_unknown_pixels_have_no_gradient() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 8, 8, requires_grad=True)
+    known = (torch.rand(2, 8, 8) > 0.5).float()
+    water = torch.rand(2, 8, 8)
+    masked_loss(logits, water, known, dice=1.0).backward()
+    assert logits.grad is not None
+    assert (logits.grad[known == 0] == 0).all()
+    assert (logits.grad[known == 1] != 0).all()
+    again = torch.where(known == 0, 100.0, logits.detach())
+    other = torch.where(known == 0, 1 - water, water)
+    assert masked_loss(again, other, known, 1.0) == masked_loss(logits.detach(), water, known, 1.0)
+
+
+def test_nothing_known_is_no_loss_to_learn_from() -> None:
+    logits = torch.randn(1, 4, 4, requires_grad=True)
+    masked_loss(logits, torch.ones(1, 4, 4), torch.zeros(1, 4, 4), 1.0).backward()
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+def test_chips_depend_on_step_and_seed_alone(scenes: list[Scene], recipe: Recipe) -> None:
+    first, second = ChipSource(scenes, recipe), ChipSource(scenes, recipe)
+    second.batch(0)
+    for name in ("optical", "radar", "dem", "water", "known"):
+        one, other = getattr(first.batch(3), name), getattr(second.batch(3), name)
+        assert np.array_equal(one, other, equal_nan=True)
+    assert not np.array_equal(first.batch(3).water, first.batch(4).water)
+
+
+def test_chips_keep_labels_on_their_pixels(scenes: list[Scene], recipe: Recipe) -> None:
+    """Flipped and brightened, water is still where it is darkest in the shortwave infrared."""
+    batch = ChipSource(scenes, replace(recipe, batch=8)).batch(0)
+    water, land = (batch.water == 1), (batch.water == 0) & (batch.known == 1)
+    infrared = batch.optical[:, 10]
+    assert water.any()
+    assert np.median(infrared[water]) < 0.5 * np.median(infrared[land])
+    assert np.isfinite(batch.optical.transpose(0, 2, 3, 1)[batch.known == 1]).all()
+
+
+def test_a_few_steps_lower_the_loss(scenes: list[Scene], recipe: Recipe) -> None:
+    source, trainer = ChipSource(scenes, recipe), Trainer(recipe, statistics(scenes), CPU)
+    batch = source.batch(0)
+    before = trainer.loss(batch).item()
+    for _ in range(recipe.steps):
+        trainer.advance(batch)
+    assert trainer.loss(batch).item() < 0.93 * before
+
+
+def test_a_stopped_run_goes_on_exactly(scenes: list[Scene], recipe: Recipe, tmp_path: Path) -> None:
+    inputs, recipe = statistics(scenes), replace(recipe, steps=4)
+    whole = fit(scenes, recipe, inputs, tmp_path / "whole", CPU)
+    stopped = Trainer(recipe, inputs, CPU)
+    source = ChipSource(scenes, recipe)
+    for step in range(2):
+        stopped.advance(source.batch(step))
+    (tmp_path / "stopped").mkdir()
+    stopped.save(tmp_path / "stopped" / CHECKPOINT)
+    resumed = fit(scenes, recipe, inputs, tmp_path / "stopped", CPU)
+    assert resumed.losses == whole.losses
+    others = resumed.network.state_dict()
+    assert all(torch.equal(value, others[name]) for name, value in whole.network.state_dict().items())
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(
+    scenes: list[Scene], recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer = Trainer(recipe, statistics(scenes), CPU)
+    trainer.save(tmp_path / CHECKPOINT)
+    with pytest.raises(TrainingError, match="another recipe"):
+        fit(scenes, replace(recipe, rate=5e-4), trainer.inputs, tmp_path, CPU)
+
+
+def test_statistics_leave_out_what_is_not_there(scenes: list[Scene]) -> None:
+    scene = scenes[0]
+    bands = np.array(scene.bands)
+    bands[:, :100] = np.nan
+    torn = replace(scene, bands=bands)
+    assert np.isfinite(statistics([torn]).S2L2A.mean).all()
+    assert (np.array(scene.labels) == IGNORED).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("1-x", "neither"), ("9-8", "backwards"), ("1,1", "twice"), (f"5-{DEMO_SEED}", "demo")],
+)
+def test_seeds_that_cannot_be(text: str, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        parse_seeds(text)
+
+
+def test_seeds() -> None:
+    assert parse_seeds("101-103,110") == (101, 102, 103, 110)

@@ -1,0 +1,96 @@
+"""Labels: outlines become shares of pixels, and what nobody can judge is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+from shapely import affinity
+from shapely.geometry import Point, Polygon
+
+from monitor.acquire import Stack
+from monitor.grid import geobox_at
+from training.errors import TrainingError
+from training.labels import FULL, IGNORED, coverage, label, read_lakes
+from training.scenes import Scene
+
+BOX = geobox_at(32643, 528384, 65536, (64, 64))
+LEFT, TOP = BOX.affine.c, BOX.affine.f
+
+
+def lake(radius: float, squeeze: float = 0.6) -> Polygon:
+    """A slanting ellipse in the middle of BOX."""
+    ellipse = affinity.scale(Point(LEFT + 323.0, TOP - 317.0).buffer(radius, 64), 1, squeeze)
+    return affinity.rotate(ellipse, 30)
+
+
+def stack(**changed: np.ndarray) -> Stack:
+    shape = BOX.shape
+    layers = {
+        "optical": np.ones((12, *shape), np.float32),
+        "radar": np.ones((2, *shape), np.float32),
+        "dem": np.ones(shape, np.float32),
+        "day_of_year": np.full(shape, 220, np.int16),
+        "cloud": np.zeros(shape, bool),
+        "snow": np.zeros(shape, bool),
+        "shadow": np.zeros(shape, bool),
+    }
+    return Stack(geobox=BOX, **(layers | changed))
+
+
+def table(state: str, shape: Polygon | None) -> geopandas.GeoDataFrame:
+    return geopandas.GeoDataFrame({"season": [2021], "state": [state]}, geometry=[shape], crs=32643)
+
+
+@pytest.mark.parametrize("radius", [40.0, 75.0, 250.0])
+def test_area_is_kept_within_two_percent(radius: float) -> None:
+    shape = lake(radius)
+    assert coverage([shape], BOX).sum() * 100 == pytest.approx(shape.area, rel=0.02)
+
+
+def test_a_pixel_on_the_shore_is_partly_water() -> None:
+    square = Polygon([(LEFT, TOP), (LEFT + 15, TOP), (LEFT + 15, TOP - 10), (LEFT, TOP - 10)])
+    shares = coverage([square], BOX)
+    assert shares[0, 0] == 1
+    assert shares[0, 1] == pytest.approx(0.5, abs=0.11)
+    assert shares[1:].max() == 0
+
+
+def test_water_is_labelled_and_drained_is_not() -> None:
+    assert label(table("water", lake(100)), 2021, stack())[31, 32] == FULL
+    assert label(table("drained", lake(100)), 2021, stack()).max() == 0
+    assert label(table("absent", None), 2021, stack()).max() == 0
+    assert label(table("water", lake(100)), 2022, stack()).max() == 0
+
+
+def test_frozen_snowy_and_unseen_pixels_are_left_out() -> None:
+    frozen = label(table("frozen", lake(100)), 2021, stack())
+    assert frozen[31, 32] == IGNORED
+    assert frozen[0, 0] == 0
+    snow = np.ones(BOX.shape, bool)
+    snowy = label(table("water", lake(100)), 2021, stack(snow=snow))
+    assert snowy[31, 32] == IGNORED
+    assert snowy[0, 0] == 0, "snow on land is land"
+    for layer, hole in (("optical", (3, 5, 5)), ("radar", (1, 5, 5)), ("dem", (5, 5))):
+        array = getattr(stack(), layer)
+        array[hole] = np.nan
+        assert label(table("water", lake(100)), 2021, stack(**{layer: array}))[5, 5] == IGNORED
+
+
+def test_a_real_scene_holds_the_lakes_of_the_truth(scenes: list[Scene]) -> None:
+    scene = scenes[0]
+    labels = np.array(scene.labels)
+    truth = read_lakes(scene.archive)
+    drawn = truth[(truth["state"] == "water") & (truth["season"] == scene.season)]
+    inside = drawn.geometry.intersection(scene.geobox.footprint(drawn.crs).geom)
+    water = labels[labels != IGNORED].sum() / FULL * 100
+    assert 0.5 * inside.area.sum() < water <= 1.02 * inside.area.sum()
+    assert scene.bands.shape == (14, *labels.shape)
+    assert np.isfinite(scene.bands[:, labels != IGNORED]).all()
+
+
+def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no simulated archive"):
+        read_lakes(tmp_path)

@@ -1,0 +1,107 @@
+"""Packaging, scoring and the command line: what is written is what the segmenter reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from segmenter.manifest import WEIGHTS_FILE, read_manifest
+from segmenter.model import load
+from training.chips import ChipSource, statistics
+from training.cli import app
+from training.errors import TrainingError
+from training.evaluate import calibrate, evaluate, evaluate_real, predict_scene
+from training.fit import Machine, Trainer
+from training.package import LARGEST, Facts, card, package
+from training.rebuild import Archives
+from training.recipe import Recipe
+from training.scenes import Scene
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+
+
+@pytest.fixture(scope="module")
+def model(scenes: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a hardly trained model."""
+    recipe = Recipe(steps=3, batch=2, warmup=1, chip=96)
+    trainer = Trainer(recipe, statistics(scenes), Machine("cpu"))
+    source = ChipSource(scenes, recipe)
+    for step in range(recipe.steps):
+        trainer.advance(source.batch(step))
+    folder = tmp_path_factory.mktemp("model")
+    facts = Facts("hardly-trained", "0", trainer.inputs, training={"steps": 3}, scores={"test": {"iou": 0.1}})
+    package(trainer.fitted().network, facts, folder)
+    return folder
+
+
+def test_a_package_is_read_back(model: Path) -> None:
+    manifest = read_manifest(model)
+    assert (manifest.name, manifest.training["steps"]) == ("hardly-trained", 3)
+    assert (model / WEIGHTS_FILE).stat().st_size < LARGEST
+    assert manifest.inputs.S1.kind == "rtc"
+    text = (model / "README.md").read_text()
+    assert "not for production" in text
+    assert "| iou | 0.1 |" in text
+
+
+def test_changed_weights_are_noticed(model: Path, tmp_path: Path) -> None:
+    for file in model.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = tmp_path / WEIGHTS_FILE
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(bytes(content))
+    with pytest.raises(Exception, match="digest"):
+        read_manifest(tmp_path)
+
+
+def test_half_precision_changes_little(model: Path, scenes: list[Scene]) -> None:
+    loaded = load(model, "cpu")
+    assert all(value.dtype != torch.float16 for value in loaded.network.state_dict().values())
+    probability = predict_scene(loaded, scenes[0])
+    known = np.isfinite(scenes[0].bands).all(axis=0) & np.isfinite(scenes[0].dem)
+    assert probability.shape == scenes[0].labels.shape
+    assert (np.isfinite(probability) == known).all()
+
+
+def test_calibration_needs_an_uncalibrated_model(model: Path, scenes: list[Scene]) -> None:
+    loaded = load(model, "cpu")
+    warmed = replace(loaded, manifest=loaded.manifest.model_copy(update={"temperature": 1.5}))
+    with pytest.raises(TrainingError, match="calibrated already"):
+        calibrate(warmed, scenes)
+
+
+def test_scores_of_a_scene(model: Path, scenes: list[Scene]) -> None:
+    loaded = load(model, "cpu")
+    sure = replace(loaded, manifest=loaded.manifest.model_copy(update={"threshold": 1e-6}))
+    everything = evaluate(sure, scenes[:1])
+    assert everything.missed == 0, "at a threshold of nothing all is water"
+    assert everything.found == everything.lakes > 0
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not beside the repository")
+def test_real_tiles_are_scored_and_the_incomparable_is_not(model: Path) -> None:
+    scores = evaluate_real(load(model, "cpu"), SAMPLES)
+    tiles = scores["terramesh"]["tiles"]
+    assert tiles["637U_59R_1_3"]["water_share_reference"] == 0
+    assert tiles["282D_485L_3_3"]["water_share_reference"] > 0.5
+    assert "not comparable" in scores["sen1floods11"]
+    manifest = read_manifest(model).model_copy(update={"scores": {"real": scores}})
+    assert "282D_485L_3_3" in card(manifest)
+
+
+def test_a_seed_serves_one_purpose() -> None:
+    with pytest.raises(TrainingError, match="two purposes"):
+        Archives((101, 102), (102,), (301,))
+
+
+def test_the_commands_explain_themselves() -> None:
+    for command in ("rebuild", "evaluate"):
+        answer = CliRunner().invoke(app, [command, "--help"])
+        assert answer.exit_code == 0
+        assert "--seeds" in answer.output

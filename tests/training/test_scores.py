@@ -1,0 +1,73 @@
+"""Scores, threshold and temperature are pure functions of arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.labels import FULL, IGNORED
+from training.scores import Score, choose_threshold, fit_temperature, logit, rescale, score
+
+
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """Labels with two lakes of 144 px and one of 36, and their numbers."""
+    labels, lakes = np.zeros((80, 80), np.uint8), np.zeros((80, 80), np.int32)
+    for number, (row, col, edge) in enumerate([(5, 5, 12), (40, 40, 12), (60, 5, 6)], 1):
+        labels[row : row + edge, col : col + edge] = FULL
+        lakes[row : row + edge, col : col + edge] = number
+    return labels, lakes
+
+
+def test_a_perfect_map_has_perfect_scores() -> None:
+    labels, lakes = scene()
+    result = score((labels / FULL).astype(np.float32), labels, lakes, 0.5)
+    assert result.iou == 1
+    assert (result.lakes, result.found) == (2, 2), "the lake below a hectare is not scored alone"
+    assert (result.mapped, result.right) == (2, 2)
+    assert result.area_errors == (0, 0)
+
+
+def test_a_missed_lake_a_false_one_and_a_wrong_area() -> None:
+    labels, lakes = scene()
+    probability = np.zeros(labels.shape, np.float32)
+    probability[5:17, 5:20] = 0.9  # 3 columns too many: a quarter
+    probability[60:72, 60:72] = 0.9  # nothing there
+    result = score(probability, labels, lakes, 0.5)
+    assert (result.lakes, result.found, result.mapped, result.right) == (2, 1, 2, 1)
+    assert result.area_errors == pytest.approx((0.25,))
+    assert result.as_dict()["lake_recall"] == 0.5
+
+
+def test_a_lake_that_was_not_seen_counts_neither_way() -> None:
+    labels, lakes = scene()
+    labels[40:52, 40:52] = IGNORED
+    probability = np.where(labels == IGNORED, np.nan, labels / FULL).astype(np.float32)
+    result = score(probability, labels, lakes, 0.5)
+    assert (result.lakes, result.found, result.missed, result.false) == (1, 1, 0, 0)
+
+
+def test_scores_add_up_and_empty_ones_are_null() -> None:
+    labels, lakes = scene()
+    one = score((labels / FULL).astype(np.float32), labels, lakes, 0.5)
+    assert (one + one).lakes == 2 * one.lakes
+    assert Score().as_dict()["iou"] is None
+
+
+def test_threshold_with_the_best_area_among_nearly_best_iou() -> None:
+    def made(hit: int, error: float) -> Score:
+        return Score(hit=hit, false=1000 - hit, area_errors=(error,))
+
+    table = {0.3: made(900, 0.01), 0.4: made(948, -0.03), 0.5: made(950, 0.06), 0.6: made(949, 0.04)}
+    assert choose_threshold(table) == 0.4
+    table[0.55] = made(948, 0.03)
+    assert choose_threshold(table) == 0.55, "of equal ones the nearest to a half"
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (300, 300))
+    labels = np.where(rng.random((300, 300)) < 1 / (1 + np.exp(-logits)), FULL, 0).astype(np.uint8)
+    boasting = (1 / (1 + np.exp(-3 * logits))).astype(np.float32)
+    temperature = fit_temperature([(boasting, labels)], step=1)
+    assert temperature == pytest.approx(3, rel=0.05)
+    assert logit(rescale(boasting, temperature)) == pytest.approx(logit(boasting) / temperature, abs=1e-3)

@@ -1,0 +1,94 @@
+"""`training`: rebuild the small model from simulated scenes, or score one that is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+_out = Console()
+
+
+@app.callback()
+def _group() -> None:
+    """Rebuild the small model from simulated scenes, or score one that is there."""
+
+
+@app.command()
+def rebuild(
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/terramind-tiny-simulated"),
+    seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-120",
+    validation: Annotated[str, typer.Option(help="Seeds that choose threshold and temperature.")] = "201-203",
+    test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-303",
+    size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
+    seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 2400,
+    batch: Annotated[int, typer.Option(help="Chips a step.")] = 8,
+    work: Annotated[Path, typer.Option(help="Archives, stacks, checkpoint: where a stopped run goes on.")]
+    = Path("workspace/training"),
+    archives: Annotated[Path | None, typer.Option(help="Existing archives, seed-N each.")] = None,
+    samples: Annotated[Path | None, typer.Option(help="Folder of real tiles to score on.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    bf16: Annotated[bool, typer.Option(help="Multiply in bfloat16 (hardware that has it).")] = False,
+    compiled: Annotated[bool, typer.Option(help="Compile the network (needs a C++ compiler).")] = False,
+    processes: Annotated[int, typer.Option(help="Simulators beside one another.")] = 2,
+) -> None:  # fmt: skip
+    """Simulate, read, train, calibrate, score and package. Run again, it goes on where it stopped."""
+    from training import rebuild as steps_of
+    from training.fit import Machine
+    from training.recipe import Recipe, parse_seeds
+
+    chosen = steps_of.Archives(
+        parse_seeds(seeds), parse_seeds(validation), parse_seeds(test), size, seasons, processes
+    )
+    places = steps_of.Places(out, work, archives or work / "archives", samples)
+    manifest = steps_of.rebuild(
+        places, chosen, Recipe(steps=steps, batch=batch), Machine(device, bf16, compiled)
+    )
+    _out.print_json(json.dumps(manifest.scores))
+    _out.print(f"{manifest.name} {manifest.version} is in {out}")
+
+
+@app.command()
+def evaluate(
+    *,
+    model: Annotated[Path, typer.Argument(help="Folder of a model.")],
+    seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-303",
+    size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
+    seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
+    work: Annotated[Path, typer.Option(help="Where archives and stacks are.")] = Path("workspace/training"),
+    samples: Annotated[Path | None, typer.Option(help="Folder of real tiles to score on.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Score a model on simulated seasons, and on real tiles where they are named. Prints JSON."""
+    from segmenter.model import load
+    from training import evaluate as scoring
+    from training.archives import make_archives
+    from training.recipe import parse_seeds
+    from training.scenes import prepare_all
+
+    made = make_archives(work / "archives", parse_seeds(seeds), size=size, seasons=seasons, processes=2)
+    network = load(model, device)
+    scores = {"simulated": scoring.evaluate(network, prepare_all(made, work / "scenes", "scoring")).as_dict()}
+    if samples is not None:
+        scores["real"] = scoring.evaluate_real(network, samples)
+    _out.print_json(json.dumps(scores))
+
+
+def main() -> None:
+    """Entry point: an error a person can mend is one message and exit code 1."""
+    from monitor.errors import MonitorError
+    from segmenter.errors import SegmenterError
+    from training.errors import TrainingError
+
+    try:
+        app()
+    except (TrainingError, MonitorError, SegmenterError) as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
+        sys.exit(1)

@@ -1,0 +1,136 @@
+"""How good a model is: on simulated seasons it never saw, and on the few real tiles at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from rich.progress import track
+
+from monitor.grid import NORTHING_ORIGIN, PIXEL
+from segmenter.dense import halo as halo_of
+from segmenter.protocol import Segmenter
+from training.chips import OPTICAL
+from training.errors import TrainingError
+from training.labels import FULL, outlines, read_lakes
+from training.scenes import Scene
+from training.scores import THRESHOLDS, Score, choose_threshold, fit_temperature, rescale, score
+
+Floats = NDArray[np.float32]
+#: real tile -> what its digital numbers need to become reflectance x 10000
+TERRAMESH = {"282D_485L_3_3": 0.0, "433D_629L_3_1": -1000.0, "637U_59R_1_3": 0.0}
+#: class of TerraMesh's land cover that is water
+LULC_WATER = 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Chosen on validation scenes."""
+
+    threshold: float
+    temperature: float
+    #: threshold -> score there
+    table: dict[float, Score]
+
+
+def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Floats:
+    """Probability (H, W) of arrays without halo whose upper-left is global pixel (row, col)."""
+    margin = halo_of(model.manifest)
+
+    def padded(array: Floats) -> Floats:
+        width = [(0, 0)] * (array.ndim - 2) + [(margin, margin)] * 2
+        return np.pad(array, width, constant_values=np.nan)
+
+    parts = (padded(array) for array in (optical, radar, dem))
+    return model.predict(*parts, row=row - margin, col=col - margin, halo=margin)
+
+
+def predict_scene(model: Segmenter, scene: Scene) -> Floats:
+    """Probability of every pixel of a kept scene."""
+    bands = scene.bands.astype(np.float32)
+    dem = np.array(scene.dem)
+    return predict(model, bands[:OPTICAL], bands[OPTICAL:], dem, row=scene.tile.row, col=scene.tile.col)
+
+
+def lake_numbers(scene: Scene) -> NDArray[np.int32]:
+    """(H, W) number from 1 of the lake at a pixel's centre, 0 elsewhere; rivers and reservoirs have none."""
+    drawn = outlines(read_lakes(scene.archive), scene.season, "water")
+    shapes = list(drawn[drawn["kind"] == "lake"].geometry)
+    if not shapes:
+        return np.zeros(scene.labels.shape, np.int32)
+    numbered = ((shape, number) for number, shape in enumerate(shapes, 1))
+    box = scene.geobox
+    return np.asarray(rasterize(numbered, out_shape=box.shape, transform=box.affine, dtype="int32"))
+
+
+def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
+    """Temperature and threshold for a model whose manifest still has temperature 1.
+
+    Raises:
+        TrainingError: no lake to calibrate on, or the model is calibrated already.
+    """
+    if model.manifest.temperature != 1.0:
+        raise TrainingError(f"{model.manifest.name} is calibrated already; start from temperature 1")
+    maps = [(predict_scene(model, scene), np.array(scene.labels)) for scene in track(scenes, "calibrating")]
+    temperature = fit_temperature(maps)
+    table = dict.fromkeys(THRESHOLDS, Score())
+    for scene, (probability, labels) in zip(scenes, maps, strict=True):
+        numbers, scaled = lake_numbers(scene), rescale(probability, temperature)
+        for threshold in THRESHOLDS:
+            table[threshold] += score(scaled, labels, numbers, threshold)
+    if not any(result.area_errors for result in table.values()):
+        raise TrainingError("no lake of a hectare was found in validation; train longer or add seeds")
+    return Calibration(choose_threshold(table), temperature, table)
+
+
+def evaluate(model: Segmenter, scenes: Sequence[Scene]) -> Score:
+    """Score over whole scenes at the manifest's threshold."""
+    total = Score()
+    for scene in track(scenes, description="scoring"):
+        probability = predict_scene(model, scene)
+        total += score(probability, np.array(scene.labels), lake_numbers(scene), model.manifest.threshold)
+    return total
+
+
+def evaluate_real(model: Segmenter, samples: Path) -> dict[str, Any]:
+    """Scores on the real tiles below `samples`, tile by tile, and why others have none."""
+    if model.manifest.inputs.S1.kind != "rtc":
+        raise TrainingError("the real tiles hold rtc backscatter, the model wants another kind")
+    tiles = {
+        name: _terramesh(model, samples / "terramesh", name, offset) for name, offset in TERRAMESH.items()
+    }
+    return {
+        "terramesh": {
+            "reference": "water class of a yearly land-cover map: weak, another date, not glacial lakes",
+            "tiles": tiles,
+        },
+        "sen1floods11": "not comparable: its optical image is top-of-atmosphere (L1C), its backscatter sigma "
+        "nought of ground range, and it has no elevation; by the manifest none of its pixels is valid",
+    }
+
+
+def _terramesh(model: Segmenter, folder: Path, name: str, offset: float) -> dict[str, Any]:
+    optical, affine = _read(folder / "S2L2A" / f"{name}.tif")
+    radar, dem, cover = (_read(folder / kind / f"{name}.tif")[0] for kind in ("S1RTC", "DEM", "LULC"))
+    nothing = (optical == 0).all(axis=0)
+    reflectance = np.maximum(optical + np.float32(offset), 0)
+    reflectance[:, nothing] = np.nan
+    row, col = round((NORTHING_ORIGIN - affine.f) / PIXEL), round(affine.c / PIXEL)
+    probability = predict(model, reflectance, radar, dem[0], row=row, col=col)
+    labels = np.where(cover[0] == LULC_WATER, FULL, 0).astype(np.uint8)
+    result = score(probability, labels, np.zeros(labels.shape, np.int32), model.manifest.threshold)
+    counted = {key: result.as_dict()[key] for key in ("iou", "pixel_precision", "pixel_recall")}
+    shares = {"water_share_reference": float((labels > 0).mean())}
+    shares["water_share_mapped"] = float((np.nan_to_num(probability) >= model.manifest.threshold).mean())
+    return counted | {key: round(value, 4) for key, value in shares.items()}
+
+
+def _read(path: Path) -> tuple[Floats, Any]:
+    with rasterio.open(path) as file:
+        return file.read().astype(np.float32), file.transform

@@ -1,0 +1,207 @@
+"""Fitting the network: AdamW, warm-up and cosine, masked cross-entropy and Dice, checkpoints on the way."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from segmenter.manifest import Inputs
+from segmenter.network import build_network
+from segmenter.network import logits as logits_of
+from segmenter.normalise import normalise
+from training.chips import Batch, ChipSource
+from training.errors import TrainingError
+from training.recipe import ARCHITECTURE, Recipe
+from training.scenes import Scene
+
+CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_SECONDS = 120.0
+#: steps over which the shown loss is averaged
+SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how the arithmetic is done; it changes digits, not the recipe."""
+
+    device: str = "auto"
+    #: bfloat16 inside the network; worth it on CUDA and on processors that multiply bfloat16
+    bf16: bool = False
+    #: compile the network: two minutes first, a quarter faster after
+    compiled: bool = False
+
+    @property
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained network with its averaged weights, on the CPU, and the loss of every step."""
+
+    network: nn.Module
+    losses: list[float]
+
+
+class Trainer:
+    """Network, optimiser and averaged weights, with the number of steps done."""
+
+    def __init__(self, recipe: Recipe, inputs: Inputs, machine: Machine) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.inputs, self.machine = recipe, inputs, machine
+        self.device = machine.torch_device
+        self.network = build_network(ARCHITECTURE, inputs.S1.kind).to(self.device).train()
+        mean = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.network, multi_avg_fn=mean, use_buffers=True)
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self.network, recipe.weight_decay), lr=recipe.rate
+        )
+        self.losses: list[float] = []
+        if machine.compiled:
+            self.network.compile()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return len(self.losses)
+
+    def advance(self, batch: Batch) -> float:
+        """One step on `batch`; its loss.
+
+        Raises:
+            TrainingError: the loss is no number.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate_at(self.step)
+        value = self.loss(batch)
+        if not torch.isfinite(value):
+            raise TrainingError(f"step {self.step}: the loss is {value.item()}; lower the rate")
+        self.optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.losses.append(value.item())
+        return self.losses[-1]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Loss of `batch` with gradients."""
+        optical, radar, dem = (torch.from_numpy(part) for part in (batch.optical, batch.radar, batch.dem))
+        chips = [part.to(self.device) for part in normalise(optical, radar, dem, self.inputs)]
+        water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.machine.bf16):
+            logits = logits_of(self.network, self.inputs.S1.kind, *chips)
+        return masked_loss(logits.float(), water, known, self.recipe.dice)
+
+    def save(self, path: Path) -> None:
+        """Write all that resuming needs; an old checkpoint stays until the new one is whole."""
+        state = {
+            "recipe": self.recipe.as_dict(),
+            "inputs": self.inputs.model_dump(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "losses": self.losses,
+        }
+        unfinished = path.with_suffix(".unfinished")
+        torch.save(state, unfinished)
+        unfinished.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on where the checkpoint at `path` stopped.
+
+        Raises:
+            TrainingError: it was made by another recipe or from other scenes.
+        """
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        for key, mine in (("recipe", self.recipe.as_dict()), ("inputs", self.inputs.model_dump())):
+            if state[key] != mine:
+                raise TrainingError(
+                    f"{path}: was made with another {key}; delete it, or repeat the arguments of its run"
+                )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.losses = list(state["losses"])
+
+    def fitted(self) -> Fitted:
+        """The network with its averaged weights."""
+        return Fitted(copy.deepcopy(self.average.module).cpu().eval(), list(self.losses))
+
+
+def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weights that decay, and biases and norms that do not."""
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            groups[parameter.ndim < 2].append(parameter)
+    return [{"params": groups[0], "weight_decay": decay}, {"params": groups[1], "weight_decay": 0.0}]
+
+
+def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Tensor:
+    """Binary cross-entropy plus `dice` times soft Dice (Milletari et al. 2016) over the batch.
+
+    Args:
+        logits: (B, H, W).
+        water: (B, H, W) share of water 0..1.
+        known: (B, H, W) 1 where the pixel counts, 0 where neither term may see it.
+    """
+    entropy = functional.binary_cross_entropy_with_logits(logits, water, weight=known, reduction="sum")
+    probability = logits.sigmoid() * known
+    target = water * known
+    overlap = (probability * target).sum()
+    squares = probability.square().sum() + target.square().sum()
+    return entropy / known.sum().clamp(min=1) + dice * (1 - (2 * overlap + 1) / (squares + 1))
+
+
+def fit(scenes: Sequence[Scene], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine) -> Fitted:
+    """Train on `scenes` until `recipe.steps`, from the checkpoint in `folder` where there is one.
+
+    Raises:
+        TrainingError: the checkpoint belongs to another run, or training diverged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / CHECKPOINT
+    source, trainer = ChipSource(scenes, recipe), Trainer(recipe, inputs, machine)
+    if checkpoint.exists():
+        trainer.resume(checkpoint)
+    saved = time.monotonic()
+    with _progress(trainer) as show:
+        while trainer.step < recipe.steps:
+            trainer.advance(source.batch(trainer.step))
+            show()
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                trainer.save(checkpoint)
+                saved = time.monotonic()
+    trainer.save(checkpoint)
+    return trainer.fitted()
+
+
+@contextmanager
+def _progress(trainer: Trainer) -> Iterator[Any]:
+    """A bar with the mean loss of the last steps; yields what to call after each."""
+    columns = (
+        TextColumn("fitting"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
+        TextColumn("loss {task.fields[loss]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns) as progress:
+        task = progress.add_task("fit", total=trainer.recipe.steps, completed=trainer.step, loss="-")
+
+        def show() -> None:
+            last = trainer.losses[-SHOWN:]
+            progress.update(task, completed=trainer.step, loss=f"{sum(last) / len(last):.4f}")
+
+        yield show

@@ -1,0 +1,77 @@
+"""From lake outlines to labels: the share of every pixel that is water, and the pixels nobody can judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
+from shapely.geometry.base import BaseGeometry
+
+from monitor.acquire import Stack
+from segmenter.normalise import valid
+from training.errors import TrainingError
+
+#: a pixel is cut into FINE x FINE to measure how much of it a lake covers
+FINE = 5
+#: label of a pixel that is all water; smaller numbers are its share, 255 a pixel left out of every sum
+FULL, IGNORED = 200, 255
+_COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2"}
+
+
+def read_lakes(archive: Path) -> geopandas.GeoDataFrame:
+    """A row a lake and season (UTM): lake, season, state, zone, kind, area_m2, seen_share, geometry.
+
+    Raises:
+        TrainingError: the file is not there or lacks a column.
+    """
+    path = archive / "truth" / "lakes.parquet"
+    if not path.is_file():
+        raise TrainingError(f"{path} is missing: {archive} is no simulated archive; simulate it again")
+    lakes = geopandas.read_parquet(path)
+    if missing := _COLUMNS - set(lakes.columns):
+        raise TrainingError(f"{path} lacks {', '.join(sorted(missing))}; it was written by another simulator")
+    return lakes
+
+
+def outlines(lakes: geopandas.GeoDataFrame, season: int, *states: str) -> geopandas.GeoDataFrame:
+    """Lakes of `season` in one of `states` that have an outline."""
+    drawn = lakes.geometry.notna() & ~lakes.geometry.is_empty
+    return lakes[(lakes["season"] == season) & lakes["state"].isin(states) & drawn]
+
+
+def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float32]:
+    """Share 0..1 of every pixel of `geobox` (H, W) that `shapes` (in its CRS) cover."""
+    height, width = geobox.shape
+    drawn = [shape for shape in shapes if shape is not None and not shape.is_empty]
+    if not drawn:
+        return np.zeros((height, width), np.float32)
+    fine = rasterize(
+        drawn,
+        out_shape=(height * FINE, width * FINE),
+        transform=geobox.affine * Affine.scale(1 / FINE),
+        dtype="uint8",
+    )
+    parts: NDArray[Any] = fine.reshape(height, FINE, width, FINE)
+    share: NDArray[np.float32] = parts.sum(axis=(1, 3), dtype=np.float32) / np.float32(FINE**2)
+    return share
+
+
+def label(lakes: geopandas.GeoDataFrame, season: int, stack: Stack) -> NDArray[np.uint8]:
+    """Label of every pixel of `stack` (H, W): 0 .. FULL is its share of water, IGNORED where not judged.
+
+    Left out: pixels without a full stack, lakes frozen that season, and lake pixels whose chosen date
+    shows snow or ice.
+    """
+    water = coverage(outlines(lakes, season, "water").geometry, stack.geobox)
+    frozen = coverage(outlines(lakes, season, "frozen").geometry, stack.geobox)
+    known = valid(stack.optical, stack.radar, stack.dem)
+    labels = np.rint(water * FULL).astype(np.uint8)
+    labels[~known | (frozen > 0) | ((water > 0) & stack.snow)] = IGNORED
+    return labels

@@ -1,0 +1,112 @@
+"""From nothing to a packaged model: archives, stacks, fit, calibration, scores, package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segmenter.manifest import Manifest
+from segmenter.model import load
+from training.archives import make_archives
+from training.chips import statistics
+from training.errors import TrainingError
+from training.evaluate import calibrate, evaluate, evaluate_real
+from training.fit import Fitted, Machine, fit
+from training.package import Facts, package
+from training.recipe import Recipe
+from training.scenes import Scene, prepare_all
+
+VERSION = "1.0"
+
+
+@dataclass(frozen=True)
+class Archives:
+    """Which simulated archives are used, and for what."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+    size: int = 1024
+    seasons: str = "2021-2023"
+    #: simulators beside one another
+    processes: int = 2
+
+    def __post_init__(self) -> None:
+        seeds = [*self.train, *self.validation, *self.test]
+        if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+            raise TrainingError(f"seeds: {twice} serve two purposes; scores need unseen seasons")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things lie."""
+
+    #: the model's folder
+    out: Path
+    #: stacks and checkpoint; a rebuild that was stopped goes on from here
+    work: Path
+    #: archives, made where they are missing
+    archives: Path
+    #: real tiles to score on, where there are any
+    samples: Path | None = None
+
+
+def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine) -> Manifest:
+    """Train a model and write it to `places.out`.
+
+    Raises:
+        TrainingError: archives that cannot be made or read, or a run that cannot be resumed.
+    """
+    scenes = {
+        purpose: _scenes(places, archives, seeds, purpose)
+        for purpose, seeds in (
+            ("training", archives.train),
+            ("validation", archives.validation),
+            ("test", archives.test),
+        )
+    }
+    inputs = statistics(scenes["training"])
+    fitted = fit(scenes["training"], recipe, inputs, places.work / "fit", machine)
+    draft = package(fitted.network, Facts(places.out.name, VERSION, inputs), places.work / "draft")
+    chosen = calibrate(load(places.work / "draft", machine.device), scenes["validation"])
+    facts = Facts(
+        draft.name,
+        VERSION,
+        inputs,
+        chosen.threshold,
+        chosen.temperature,
+        _provenance(archives, recipe, fitted),
+    )
+    package(fitted.network, facts, places.work / "draft")
+    model = load(places.work / "draft", machine.device)
+    scores: dict[str, Any] = {
+        "validation": chosen.table[chosen.threshold].as_dict(),
+        "test": evaluate(model, scenes["test"]).as_dict(),
+    }
+    if places.samples is not None:
+        scores["real"] = evaluate_real(model, places.samples)
+    final = Facts(**{**vars(facts), "scores": scores})
+    return package(fitted.network, final, places.out)
+
+
+def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: str) -> list[Scene]:
+    made = make_archives(
+        places.archives, seeds, size=archives.size, seasons=archives.seasons, processes=archives.processes
+    )
+    return prepare_all(made, places.work / "scenes", purpose)
+
+
+def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted) -> dict[str, Any]:
+    """What the manifest says about the model's origin."""
+    return {
+        "data": "simulated scenes only (`python -m simulator`), read by the code that reads a catalogue",
+        "train_seeds": list(archives.train),
+        "validation_seeds": list(archives.validation),
+        "test_seeds": list(archives.test),
+        "size_px": archives.size,
+        "seasons": archives.seasons,
+        "final_loss": round(sum(fitted.losses[-50:]) / len(fitted.losses[-50:]), 4),
+        "recipe": recipe.as_dict(),
+    }

@@ -1,0 +1,126 @@
+"""Whole scenes kept on disk for training: the stack production would see, with its label.
+
+One folder a seed and season, plain arrays that are mapped into memory, so that a chip is read without
+reading its scene.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from monitor.acquire import acquire
+from monitor.catalog import open_catalog, read_profile
+from monitor.grid import NORTHING_ORIGIN, PIXEL, Tile, reproject
+from monitor.scenes import freeze
+from monitor.settings import SeasonWindow
+from training.errors import TrainingError
+from training.labels import label, read_lakes
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from shapely.geometry.base import BaseGeometry
+
+#: simulated archives are laid out like this catalogue
+PROFILE = "planetary-computer"
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One archive in one season, on its own square of the global grid."""
+
+    name: str
+    archive: Path
+    season: int
+    tile: Tile
+    #: (14, H, W) float16: 12 reflectances x 10000, VV and VH in dB; NaN where there is none
+    bands: NDArray[np.float16]
+    #: (H, W) metres, NaN where there is none
+    dem: NDArray[np.float32]
+    #: (H, W) see `training.labels`
+    labels: NDArray[np.uint8]
+
+    @property
+    def geobox(self) -> GeoBox:
+        return self.tile.geobox()
+
+
+def prepare(archive: Path, folder: Path) -> list[Scene]:
+    """The scenes of every season of `archive`, kept below `folder`; those there are not made again."""
+    lakes = read_lakes(archive)
+    scenes = []
+    for season in sorted(int(year) for year in lakes["season"].unique()):
+        target = folder / f"{archive.name}-{season}"
+        if not target.is_dir():
+            _write(archive, season, target)
+        scenes.append(read_scene(target))
+    return scenes
+
+
+def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[Scene]:
+    """The scenes of all `archives`."""
+    return [
+        scene
+        for archive in track(archives, description=f"reading stacks ({purpose})")
+        for scene in prepare(archive, folder)
+    ]
+
+
+def read_scene(folder: Path) -> Scene:
+    """A kept scene; its arrays are mapped, not read."""
+    facts = json.loads((folder / "scene.json").read_text())
+    return Scene(
+        name=folder.name,
+        archive=Path(facts["archive"]),
+        season=facts["season"],
+        tile=Tile(**facts["tile"]),
+        bands=np.load(folder / "bands.npy", mmap_mode="r"),
+        dem=np.load(folder / "dem.npy", mmap_mode="r"),
+        labels=np.load(folder / "labels.npy", mmap_mode="r"),
+    )
+
+
+def _write(archive: Path, season: int, target: Path) -> None:
+    """Acquire and label one season; a scene is complete once its folder bears its name."""
+    lakes = read_lakes(archive)
+    area = _region(archive)
+    profile = read_profile(PROFILE, archive)
+    listed = freeze(open_catalog(profile, archive), profile, area, *SeasonWindow().dates(season))
+    if not listed.optical or not listed.radar:
+        raise TrainingError(f"{archive}: no scenes in {season} ({listed.refused}); simulate it again")
+    tile = _tile(area, int(lakes.crs.to_epsg()))
+    stack = acquire(listed, profile, tile, halo=0)
+    unfinished = target.with_name(f"unfinished-{target.name}")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
+    np.save(unfinished / "bands.npy", np.concatenate([stack.optical, stack.radar]).astype(np.float16))
+    np.save(unfinished / "dem.npy", stack.dem)
+    np.save(unfinished / "labels.npy", label(lakes, season, stack))
+    facts = {"archive": str(archive.resolve()), "season": season, "tile": vars(tile)}
+    (unfinished / "scene.json").write_text(json.dumps(facts))
+    unfinished.rename(target)
+
+
+def _region(archive: Path) -> BaseGeometry:
+    """The archive's square, EPSG:4326."""
+    from shapely.geometry import shape
+
+    content = json.loads((archive / "region.geojson").read_text())
+    return shape(content["features"][0]["geometry"] if "features" in content else content["geometry"])
+
+
+def _tile(area: BaseGeometry, epsg: int) -> Tile:
+    """The square of whole pixels that `area` (EPSG:4326) stands for."""
+    left, bottom, right, top = reproject(area, 4326, epsg).bounds
+    row, col = round((NORTHING_ORIGIN - top) / PIXEL), round(left / PIXEL)
+    size = round(((right - left) + (top - bottom)) / 2 / PIXEL)
+    return Tile(epsg, size, row, col)

@@ -1,0 +1,173 @@
+"""Scores of a probability map against labels and lakes, and the two numbers chosen by them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import minimize_scalar
+
+from training.labels import FULL, IGNORED
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.uint8]
+#: lakes from this area on are scored one by one, in pixels of 10 m: 1 ha
+SMALLEST_PIXELS = 100
+#: share of a lake that must be mapped for it to be found, and of a mapped water that must be water
+HALF = 0.5
+#: share of a lake's pixels that must be judged for the lake to be
+JUDGED = 0.9
+#: pixels around a lake that count to its mapped area
+REACH = 5
+THRESHOLDS = tuple(round(0.2 + 0.05 * i, 2) for i in range(13))
+#: IoU that may be given up for a better area
+IOU_SLACK = 0.005
+_EIGHT = np.ones((3, 3), int)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts that add up over scenes. Pixels are compared with labels of at least half water."""
+
+    hit: int = 0
+    false: int = 0
+    missed: int = 0
+    lakes: int = 0
+    found: int = 0
+    mapped: int = 0
+    right: int = 0
+    #: (mapped - true) / true area of every lake that was found
+    area_errors: tuple[float, ...] = ()
+
+    def __add__(self, other: Score) -> Score:
+        return Score(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    @property
+    def iou(self) -> float:
+        """Global intersection over union of pixels."""
+        return _share(self.hit, self.hit + self.false + self.missed)
+
+    @property
+    def area_error(self) -> float:
+        """Median of the lakes' absolute relative area errors."""
+        return float(np.median(np.abs(self.area_errors))) if self.area_errors else float("nan")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a manifest and a card show; null where nothing could be counted."""
+        bias = float(np.median(self.area_errors)) if self.area_errors else float("nan")
+        shares = {
+            "iou": self.iou,
+            "pixel_precision": _share(self.hit, self.hit + self.false),
+            "pixel_recall": _share(self.hit, self.hit + self.missed),
+            "lake_recall": _share(self.found, self.lakes),
+            "lake_precision": _share(self.right, self.mapped),
+            "median_area_error": self.area_error,
+            "median_area_bias": bias,
+        }
+        rounded = {name: None if np.isnan(value) else round(value, 4) for name, value in shares.items()}
+        return {"lakes": self.lakes, "mapped_waters": self.mapped, **rounded}
+
+
+def score(probability: Floats, labels: Labels, lakes: NDArray[np.int32], threshold: float) -> Score:
+    """Score one map.
+
+    Args:
+        probability: (H, W), NaN where there is no answer; such pixels count as not mapped.
+        labels: (H, W), see `training.labels`.
+        lakes: (H, W) number of the lake at a pixel, from 1, 0 outside those to score one by one.
+        threshold: probability from which a pixel is water.
+    """
+    judged = labels != IGNORED
+    mapped = (np.nan_to_num(probability) >= threshold) & judged
+    water = judged & (labels >= FULL // 2)
+    pixels = Score(int((mapped & water).sum()), int((mapped & ~water).sum()), int((~mapped & water).sum()))
+    return pixels + _score_lakes(mapped, labels, lakes) + _score_waters(mapped, labels)
+
+
+def _score_lakes(mapped: NDArray[np.bool_], labels: Labels, lakes: NDArray[np.int32]) -> Score:
+    """How many lakes were found, and with which area: mapped pixels count to the nearest lake."""
+    count = int(lakes.max())
+    if not count:
+        return Score()
+    judged = labels != IGNORED
+    size, seen, hit = (_per_lake(lakes, mask) for mask in (lakes > 0, judged, mapped))
+    fair = (size >= SMALLEST_PIXELS) & (seen >= JUDGED * size)
+    found = fair & (hit >= HALF * size)
+    distance, (rows, cols) = ndimage.distance_transform_edt(lakes == 0, return_indices=True)
+    nearest = np.where(distance <= REACH, lakes[rows, cols], 0)
+    shares = np.where(judged, labels, 0).astype(np.float64) / FULL
+    true = np.bincount(nearest.ravel(), shares.ravel(), count + 1)[1:]
+    area = np.bincount(nearest[mapped], minlength=count + 1)[1:]
+    errors = (area - true)[found] / true[found]
+    return Score(lakes=int(fair.sum()), found=int(found.sum()), area_errors=tuple(float(e) for e in errors))
+
+
+def _per_lake(lakes: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.bincount(lakes[mask], minlength=int(lakes.max()) + 1)[1:].astype(np.int64)
+
+
+def _score_waters(mapped: NDArray[np.bool_], labels: Labels) -> Score:
+    """How many mapped waters of at least a hectare are water for the greater part."""
+    numbered, count = ndimage.label(mapped, _EIGHT)
+    if not count:
+        return Score()
+    size = np.bincount(numbered.ravel())[1:]
+    real = np.bincount(numbered[mapped & (labels >= FULL // 2)], minlength=count + 1)[1:]
+    large = size >= SMALLEST_PIXELS
+    return Score(mapped=int(large.sum()), right=int((large & (real >= HALF * size)).sum()))
+
+
+def choose_threshold(table: dict[float, Score]) -> float:
+    """The threshold with the smallest median area error among those whose IoU is nearly the best.
+
+    Of equal ones the nearest to one half.
+    """
+    best = max(result.iou for result in table.values())
+    fair = [threshold for threshold, result in table.items() if result.iou >= best - IOU_SLACK]
+
+    def key(threshold: float) -> tuple[float, float]:
+        error = table[threshold].area_error
+        return (np.inf if np.isnan(error) else error, abs(threshold - 0.5))
+
+    return min(fair, key=key)
+
+
+def fit_temperature(maps: Sequence[tuple[Floats, Labels]], step: int = 3) -> float:
+    """The temperature that makes probabilities made at temperature 1 most likely (Guo et al. 2017).
+
+    Args:
+        maps: probability and labels of whole scenes, (H, W) each; every `step`-th pixel of an axis is used.
+    """
+    logits, water = [], []
+    for probability, labels in maps:
+        thin_labels, thin = labels[::step, ::step], probability[::step, ::step]
+        known = (thin_labels != IGNORED) & np.isfinite(thin)
+        logits.append(logit(thin[known]))
+        water.append(thin_labels[known].astype(np.float64) / FULL)
+    x, share = np.concatenate(logits), np.concatenate(water)
+
+    def entropy(log_temperature: float) -> float:
+        scaled = x / np.exp(log_temperature)
+        return float((np.logaddexp(0, scaled) - share * scaled).mean())
+
+    found = minimize_scalar(entropy, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    return round(float(np.exp(found.x)), 3)
+
+
+def logit(probability: Floats) -> NDArray[np.float64]:
+    """Log odds, kept finite at float32's resolution."""
+    clipped = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.log(clipped / (1 - clipped))
+
+
+def rescale(probability: Floats, temperature: float) -> Floats:
+    """A map made at temperature 1 as it is at `temperature`; NaN stays."""
+    return (1 / (1 + np.exp(-logit(probability) / temperature))).astype(np.float32)
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
