@@ -1,0 +1,150 @@
+"""The whole path on a simulated archive with the committed model: real PostGIS, real Dask, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
+
+from storage.codes import Reason
+
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+
+
+@pytest.fixture(scope="module")
+def archive(module_workspace: Path) -> Path:
+    folder = module_workspace / "archive"
+    command = [sys.executable, "-m", "simulator", str(folder), "--size", "512", "--seasons", "2021-2022"]
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(archive: Path, module_workspace: Path) -> Path:
+    """Both seasons done without interruption, tiles of 256 px; not to be changed."""
+    folder = make_workspace(module_workspace / "finished", archive, tile_size=256)
+    reports = run_here(folder, 2021, 2022)
+    assert [report.tiles for report in reports] == [{"done": 4}, {"done": 4}]
+    return folder
+
+
+def test_lakes_are_found_and_have_a_history(finished: Path) -> None:
+    rows = tables(finished)
+    assert len(rows["lake"]) >= 5
+    water = [row for row in rows["lake_observation"] if row[4] == "water"]
+    assert {row[3] for row in water} == {2021, 2022}
+    assert all(0 < row[12] <= 1 and row[7] > 0 for row in water)
+    seen_twice = {row[1] for row in water if row[3] == 2021} & {row[1] for row in water if row[3] == 2022}
+    assert len(seen_twice) >= 3
+
+
+def test_a_second_backfill_does_nothing_and_says_so(finished: Path) -> None:
+    before = tables(finished)
+    again = monitor("backfill", "--years", "2021-2022", "-w", finished)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("nothing to do") == 2
+    assert tables(finished) == before
+
+
+def test_every_pixel_has_a_reason(finished: Path) -> None:
+    kept = layers(finished, 2021)
+    reasons = set(np.unique(kept["reason"]).tolist())
+    assert reasons <= {reason.value for reason in Reason}
+    assert {Reason.WATER, Reason.DRY} <= reasons
+    answered = kept["mask"] != 255
+    assert np.array_equal(answered, np.isfinite(kept["probability"]))
+    inside = kept["reason"] != Reason.OUTSIDE
+    assert np.array_equal(kept["reason"][inside] == Reason.WATER, kept["mask"][inside] == 1)
+    assert (kept["day_of_year"][answered] > 180).all()
+
+
+def test_one_tile_or_four_give_the_same(finished: Path, archive: Path, workspace: Path) -> None:
+    folder = make_workspace(workspace / "one", archive, tile_size=512)
+    run_here(folder, 2021)
+    one, four = layers(folder, 2021), layers(finished, 2021)
+    np.testing.assert_allclose(one["probability"], four["probability"], atol=1e-3, equal_nan=True)
+    for name in ("reason", "day_of_year", "index"):
+        assert np.array_equal(one[name], four[name]), name
+
+    def outlines(place: Path) -> set[bytes]:
+        return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
+
+    assert outlines(folder) == outlines(finished)
+
+
+@pytest.mark.parametrize("after", ["tile", "season"])
+def test_kill_and_run_again(finished: Path, archive: Path, workspace: Path, after: str) -> None:
+    """Killed after the first committed tile, or in the second season: the same tables and the same cube."""
+    folder = make_workspace(workspace / "killed", archive, tile_size=256)
+    command = [sys.executable, "-c", "from monitor.cli import main; main()"]
+    command += ["backfill", "--years", "2021-2022", "-w", str(folder)]
+    with (workspace / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True)
+        _wait_for(folder, process, tiles=1 if after == "tile" else 5)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, (workspace / "log").read_text()
+    assert len(tables(folder)["survey"]) < 2
+    run_here(folder, 2021, 2022)
+    assert tables(folder) == tables(finished)
+    for season in (2021, 2022):
+        killed, whole = layers(folder, season), layers(finished, season)
+        for name, values in whole.items():
+            assert np.array_equal(killed[name], values, equal_nan=values.dtype.kind == "f"), (season, name)
+
+
+def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> None:
+    """Until the cube holds that many tiles."""
+    from storage.cube import Cube
+
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        if (folder / "cube").exists():
+            cube = Cube(folder / "cube", 256)
+            if sum(len(cube.written(32643, season)) for season in (2021, 2022)) >= tiles:
+                return
+        time.sleep(0.2)
+    raise AssertionError("no tile was committed in time")
+
+
+def test_a_late_scene_supersedes(archive: Path, workspace: Path) -> None:
+    """A scene that arrives later makes a new task; the old rows stay, identities go on."""
+    partial = workspace / "archive"
+    shutil.copytree(archive, partial)
+    late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
+    late.rename(workspace / "late")
+    folder = make_workspace(workspace / "late-scene", partial)
+    run_here(folder, 2021)
+    first = tables(folder)
+    (workspace / "late").rename(late)
+    _forget_catalogue()
+    plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
+    assert [entry["action"] for entry in plan] == ["supersedes"]
+    assert late.name in plan[0]["why"]
+    run_here(folder, 2021)
+    second = tables(folder)
+    surveys = {row[0]: row[6] for row in second["survey"]}
+    (old,) = (row[0] for row in first["survey"])
+    assert surveys[old] in surveys and surveys[surveys[old]] is None
+    assert {row[6] for row in second["task"]} == {"done", "superseded"}
+    assert set(first["lake_observation"]) <= set(second["lake_observation"])
+    same = {row[1] for row in first["lake_observation"]} & {
+        row[1] for row in second["lake_observation"] if row[2] != old
+    }
+    assert len(same) >= 0.7 * len(first["lake"])
+
+
+def _forget_catalogue() -> None:
+    from monitor.catalog import _items_below
+
+    _items_below.cache_clear()
