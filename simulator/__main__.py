@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             summary = simulate(settings, given.out, report)
     except SimulatorError as error:
-        err.print(f"[red]refused:[/red] {error}", highlight=False)
+        err.print(f"[red]refused:[/red] {error}", highlight=False, soft_wrap=True)
         return 2
     if given.json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")

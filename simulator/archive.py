@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pystac
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 from scipy.ndimage import map_coordinates
 from shapely.geometry import Polygon, mapping
-from shapely.ops import transform as reproject
 
 from simulator.calendar import OpticalPass, RadarPass, optical_passes, radar_passes
 from simulator.clouds import Sky, season_skies
@@ -145,7 +145,8 @@ def write_dem(world: World, out: Path) -> pystac.Item:
     surface = smooth_surface(world)
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
     to_map = Transformer.from_crs(4326, settings.epsg, always_xy=True)
-    west, south, east, north = reproject(to_degrees.transform, settings.square.buffer(500)).bounds
+    wide = settings.square.buffer(500)
+    west, south, east, north = shapely.transform(wide, to_degrees.transform, interleaved=False).bounds
     second = 1 / 3600
     col0, col1 = int(np.floor(west / second)), int(np.ceil(east / second))
     row0, row1 = int(np.floor(-north / second)), int(np.ceil(-south / second))
@@ -162,7 +163,7 @@ def write_dem(world: World, out: Path) -> pystac.Item:
     grid = Affine(second, 0, col0 * second, 0, -second, -row0 * second)
     path = out / DEM / name / f"{name}.tif"
     fields = write_cog(path, heights, 4326, grid, None)
-    item = _item(DEM, name, datetime(2021, 4, 22, tzinfo=UTC), (settings, settings.square.buffer(500)), {
+    item = _item(DEM, name, datetime(2021, 4, 22, tzinfo=UTC), (settings, wide), {
         "gsd": 30, "platform": "TanDEM-X",
     })  # fmt: skip
     item.properties |= {
@@ -185,7 +186,7 @@ def _item(
     """An item with what all three collections share; `ground` is in the settings' UTM zone."""
     settings, outline_utm = ground
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
-    outline = reproject(to_degrees.transform, outline_utm.segmentize(2000))
+    outline = shapely.transform(outline_utm.segmentize(2000), to_degrees.transform, interleaved=False)
     facts = properties | {"proj:epsg": settings.epsg, "simulated": True}
     item = pystac.Item(name, mapping(outline), list(outline.bounds), when, facts, collection=collection)
     item.stac_extensions = [_PROJ, *(_EXTENSION.format(e) for e in extensions)]

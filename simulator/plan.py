@@ -58,7 +58,9 @@ def cast_roles(settings: Settings) -> list[Role]:
         roles = [tuple(c for c in ("stable", *r[1:])) for r in roles]
     cap = min(95e4, 95e4 * (settings.size / 2048) ** 1.5)
     areas = np.clip(np.exp(rng.normal(np.log(2.2e4), 1.05, count)), 3.2e3, cap * 0.5)
-    ordinary = [i for i, role in enumerate(roles) if role[0] == "stable" and "clouded" not in role]
+    ordinary = [
+        i for i, role in enumerate(roles) if role[0] == "stable" and not {"clouded", "frozen"} & set(role)
+    ]
     for i, size in zip(ordinary[::3], (cap, 3.3e3, cap * 0.6, 3.8e3, cap * 0.4, 4.5e3), strict=False):
         areas[i] = size * rng.uniform(0.97, 1.0) if size > 1e4 else size
     for i, role in enumerate(roles):
@@ -67,6 +69,8 @@ def cast_roles(settings: Settings) -> list[Role]:
         if role[0] in _EVENTS:
             top = max(low * 1.1, min(high, cap * 0.7))
             areas[i] = np.exp(rng.uniform(np.log(low), np.log(top)))
+        elif role[0] == "shrinking":
+            areas[i] = max(areas[i], 9e3)
         elif "clouded" in role or "frozen" in role:
             areas[i] = np.clip(areas[i], 1.3e4, 6e4)
     return [Role(role, float(area)) for role, area in zip(roles, areas, strict=True)]
@@ -143,7 +147,8 @@ class _Sites:
         if not ok.any():
             return None
         at = np.unravel_index(np.argmin(np.where(ok, score, np.inf)), ok.shape)
-        centre = float(self.east[at]), float(self.north[at])
+        jitter = rng.uniform(-18, 18, 2)
+        centre = float(self.east[at] + jitter[0]), float(self.north[at] + jitter[1])
         away = np.hypot(self.east - centre[0], self.north - centre[1])
         self.clear = np.minimum(self.clear, away - radius)
         return centre

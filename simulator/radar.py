@@ -33,7 +33,7 @@ def render_radar(world: World, sight: RadarPass) -> Field:
     layover, hidden, facing = _geometry(world, sight)
     for k in range(2):
         power[k] *= 1 + np.clip(0.55 * facing, -0.45, 0.8)
-        power[k] *= 1 + layover * (2.2 + 0.8 * smooth_noise(rng, n, 3))
+        power[k] *= 1 + layover * np.clip(2.2 + 0.8 * smooth_noise(rng, n, 3), 0.2, None)
         power[k] = power[k] * (1 - hidden) + np.float32(_FLOOR[k])
         power[k] = _shift(gaussian_filter(power[k], 0.6), sight.shift)
         power[k] *= _speckle(rng, n)

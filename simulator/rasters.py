@@ -32,8 +32,8 @@ def write_cog(
     ) as target:  # fmt: skip
         target.write(data, 1)
     rows, cols = data.shape
-    west, north = transform * (0, 0)
-    east, south = transform * (cols, rows)
+    west, north = transform @ (0, 0)
+    east, south = transform @ (cols, rows)
     return {
         "proj:shape": [rows, cols],
         "proj:transform": [float(v) for v in tuple(transform)[:6]],

@@ -115,7 +115,7 @@ def read_dem(settings: Settings) -> Field:
     """Real heights of the padded ground, cubic resampling; holes beyond the square take the edge's height."""
     n = settings.size + 2 * PAD
     out = np.full((n, n), np.nan, np.float32)
-    target = settings.transform * Affine.translation(-PAD, -PAD)
+    target = settings.transform @ Affine.translation(-PAD, -PAD)
     try:
         with rasterio.open(settings.dem) as source:
             if source.crs is None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.features import shapes
 from shapely.geometry import mapping, shape
-from shapely.ops import transform as reproject
 
 from simulator.archive import Plan
 from simulator.coverage import cover
@@ -110,7 +110,7 @@ def glacier_outlines(world: World) -> gpd.GeoDataFrame:
     """Glaciers as smooth polygons with the columns of the Randolph Glacier Inventory that matter here."""
     settings = world.settings
     mask = world.terrain.glacier.astype(np.uint8)
-    move = settings.transform * settings.transform.translation(-PAD, -PAD)
+    move = settings.transform @ settings.transform.translation(-PAD, -PAD)
     found = [shape(g) for g, value in shapes(mask, mask=mask > 0, transform=move) if value]
     smooth = [g.buffer(15).buffer(-15).simplify(6) for g in found if g.area > 2e4]
     lon, lat = Transformer.from_crs(settings.epsg, 4326, always_xy=True).transform(
@@ -131,7 +131,7 @@ def _write_region(settings: Settings, path: Path) -> None:
     feature = {
         "type": "Feature",
         "properties": {"name": "demo"},
-        "geometry": mapping(reproject(to_degrees.transform, inside)),
+        "geometry": mapping(shapely.transform(inside, to_degrees.transform, interleaved=False)),
     }
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
 

@@ -1,4 +1,4 @@
-"""Golden statistics of what the sensors see: wide enough for natural variety, narrow enough to notice a slip."""
+"""Golden statistics of what the sensors see: wide enough for nature, narrow enough for slips."""
 
 from __future__ import annotations
 
