@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,10 @@ def plan_passes(world: World) -> Plan:
 def write_archive(world: World, plan: Plan, out: Path, done: Callable[[str], None], workers: int = 2) -> None:
     """Render and write every scene, `workers` at a time, then the catalogue; `done` hears of each item."""
     jobs: list[Callable[[], pystac.Item]] = [
-        lambda p=p, s=s: write_optical(world, p, s, out)
-        for p, s in zip(plan.optical, plan.skies, strict=True)
+        partial(write_optical, world, p, sky, out) for p, sky in zip(plan.optical, plan.skies, strict=True)
     ]
-    jobs += [lambda p=p: write_radar(world, p, out) for p in plan.radar]
-    jobs.append(lambda: write_dem(world, out))
+    jobs += [partial(write_radar, world, p, out) for p in plan.radar]
+    jobs.append(partial(write_dem, world, out))
 
     def run(job: Callable[[], pystac.Item]) -> pystac.Item:
         item = job()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from simulator.noise import Field
@@ -33,16 +34,16 @@ def sun_position(lat: float, day_of_year: int, local_hour: float) -> tuple[float
     return float(np.degrees(np.arctan2(east, north)) % 360), float(np.degrees(np.arcsin(up)))
 
 
-def gradient(height: Field) -> tuple[Field, Field]:
+def gradient(height: NDArray[np.floating]) -> tuple[Field, Field]:
     """Rise per metre towards east and towards north."""
     down, east = np.gradient(height, np.float32(PIXEL))
     return np.asarray(east, np.float32), np.asarray(-down, np.float32)
 
 
-def slope_degrees(height: Field) -> Field:
+def slope_degrees(height: NDArray[np.floating]) -> Field:
     """Steepness of the ground in degrees."""
     east, north = gradient(height)
-    return np.degrees(np.arctan(np.hypot(east, north)))
+    return np.asarray(np.degrees(np.arctan(np.hypot(east, north))), np.float32)
 
 
 def horizon_excess(height: Field, azimuth: float, elevation: float, reach: int = 256) -> Field:

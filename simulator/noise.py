@@ -56,7 +56,24 @@ def enlarge(field: Field, factor: int) -> Field:
     return np.asarray(out, dtype=np.float32)
 
 
-def smoothstep(x: Field, low: float, high: float) -> Field:
+def shrink(field: NDArray[np.generic], factor: int) -> Field:
+    """Mean of factor x factor pixels, (H, W) to (H / factor, W / factor)."""
+    down = np.zeros((field.shape[0] // factor, field.shape[1]), np.float32)
+    for k in range(factor):
+        down += field[k::factor]
+    out = down[:, ::factor].copy()
+    for k in range(1, factor):
+        out += down[:, k::factor]
+    out *= np.float32(1 / factor**2)
+    return out
+
+
+def smoothstep(x: NDArray[np.floating], low: float, high: float) -> Field:
     """0 below low, 1 above high, smooth between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
+    t = np.asarray(x, np.float32) - np.float32(low)
+    t *= np.float32(1 / (high - low))
+    np.clip(t, 0, 1, out=t)
+    out = np.float32(3) - 2 * t
+    out *= t
+    out *= t
+    return out

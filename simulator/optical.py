@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from simulator.calendar import OpticalPass
 from simulator.clouds import Sky
 from simulator.light import Light, light
-from simulator.noise import Field, smooth_noise, smoothstep
+from simulator.noise import Field, shrink, smooth_noise, smoothstep
 from simulator.scene_classes import classify
 from simulator.settings import PAD
 from simulator.spectra import BANDS, RESOLUTION, SKYLIGHT
@@ -126,15 +126,17 @@ def _sense(seen: Field, metres: int, rng: np.random.Generator, offset: int) -> N
     if short:
         seen = np.pad(seen, ((0, short), (0, short)), mode="edge")
     if factor > 1:
-        m = seen.shape[0] // factor
-        seen = seen.reshape(m, factor, m, factor).mean(axis=(1, 3))
-    sharp = gaussian_filter(seen, 0.42)
-    wide = uniform_filter(seen[:: max(1, 4 // factor), :: max(1, 4 // factor)], 15)
+        seen = shrink(seen, factor)
+    sharp = gaussian_filter(seen, 0.42, truncate=2.4)  # one pixel to each side
     step = max(1, 4 // factor)
+    wide = uniform_filter(seen[::step, ::step], 15) * np.float32(0.045)
     wide = np.repeat(np.repeat(wide, step, 0), step, 1)[: seen.shape[0], : seen.shape[1]]
     sharp *= np.float32(0.955)
-    sharp += np.float32(0.045) * wide
+    sharp += wide
     noise = rng.standard_normal(sharp.shape, dtype=np.float32)
-    noise *= np.float32(0.0011) + np.float32(0.008) * np.clip(sharp, 0, 1)
-    counts = np.rint((sharp + noise) * 10000 + offset)
-    return np.clip(counts, 1, 65535).astype(np.uint16)
+    noise *= np.float32(0.0011) + np.float32(0.008) * sharp
+    sharp += noise
+    sharp *= 10000
+    sharp += np.float32(offset + 0.5)  # truncation below then rounds
+    np.clip(sharp, 1, 65535, out=sharp)
+    return np.asarray(sharp.astype(np.uint16))

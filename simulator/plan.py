@@ -232,9 +232,9 @@ def _factors(part: str, count: int, rng: np.random.Generator) -> NDArray[np.floa
     steps = pace * rng.uniform(1.0, 1.15, count)
     steps[0] = 0
     if part == "growing":
-        return np.cumprod(1 + steps) / (1 + pace)
+        return np.asarray(np.cumprod(1 + steps) / (1 + pace))
     if part == "shrinking":
-        return np.cumprod(1 - np.minimum(steps, 0.36)) * (1 + pace / 2)
+        return np.asarray(np.cumprod(1 - np.minimum(steps, 0.36)) * (1 + pace / 2))
     return 1 + rng.normal(0, 0.004, count)
 
 

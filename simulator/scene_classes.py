@@ -8,16 +8,10 @@ from scipy.ndimage import gaussian_filter
 
 from simulator.calendar import OpticalPass
 from simulator.clouds import Sky
-from simulator.noise import Field
+from simulator.noise import shrink
 from simulator.world import World
 
 DARK, SHADOW, PLANTS, BARE, WATER, UNSURE, CLOUD_MAYBE, CLOUD, CIRRUS, SNOW = 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-
-
-def halve(field: NDArray[np.generic]) -> Field:
-    """Mean of 2 x 2 pixels."""
-    n, m = field.shape
-    return np.asarray(field.reshape(n // 2, 2, m // 2, 2).mean(axis=(1, 3), dtype=np.float32), np.float32)
 
 
 def classify(
@@ -25,7 +19,7 @@ def classify(
 ) -> NDArray[np.uint8]:
     """Classes (H / 2, W / 2) by thresholds like Sen2Cor's (Main-Knorn et al. 2017), true cloud."""
     blue, green, red, near, swir = (
-        (halve(bands[b]) if b in ("B02", "B03", "B04") else bands[b].astype(np.float32)) - date.offset
+        (shrink(bands[b], 2) if b in ("B02", "B03", "B04") else bands[b].astype(np.float32)) - date.offset
         for b in ("B02", "B03", "B04", "B8A", "B11")
     )
     greenness = (near - red) / np.maximum(near + red, 1)
@@ -39,11 +33,11 @@ def classify(
     classes[(wetness > 0.12 + 0.06 * jitter) & (near < 1500) & (swir < 600) & (green > 250)] = WATER
     classes[(whiteness > 0.42) & (green > 1500 + 150 * jitter) & (near > 1100)] = SNOW
     _lake_mistakes(world, date, classes, rng)
-    opacity, shade = halve(sky.opacity), halve(sky.shadow)
+    opacity, shade = shrink(sky.opacity, 2), shrink(sky.shadow, 2)
     classes[(shade > 0.3 + 0.08 * jitter)] = SHADOW
     classes[opacity > 0.10] = CLOUD_MAYBE
     classes[opacity > 0.50 + 0.08 * jitter] = CLOUD
-    classes[halve(sky.thin) > 0.5] = CIRRUS
+    classes[shrink(sky.thin, 2) > 0.5] = CIRRUS
     bright = (classes == BARE) & (blue > 2300) & (jitter > 1.6)
     classes[bright] = CLOUD_MAYBE
     return classes

@@ -125,4 +125,4 @@ def _wet(settings: Settings, lakes: list[Lake], fine: Field, debris: Field, stee
         far = distance_transform_edt(around.share < 0.5).astype(np.float32)
         rim = smoothstep(1.1 * fine[around.rows, around.cols] + 0.6 - far / 9, -0.1, 0.7)
         wet[around.rows, around.cols] = np.maximum(wet[around.rows, around.cols], 0.95 * rim)
-    return wet
+    return np.asarray(wet, np.float32)

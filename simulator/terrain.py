@@ -63,7 +63,7 @@ def _along(settings: Settings, n: int, uphill: int) -> Field:
     """Metres from the valley's side of the square towards the mountains."""
     ramp = (np.arange(n, dtype=np.float32) - PAD) * np.float32(PIXEL)
     bend = smooth_noise(settings.stream("bend"), n, 500) * (90.0 if has_valley(settings) else 400.0)
-    return np.rot90(np.broadcast_to(ramp[:, None], (n, n)) + bend, uphill).astype(np.float32)
+    return np.asarray(np.rot90(np.broadcast_to(ramp[:, None], (n, n)) + bend, uphill), np.float32)
 
 
 def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Field, Field]:
@@ -72,7 +72,7 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
     m = -(-n // _MACRO) + 2
     macro = enlarge(gaussian_filter(_ridges(rng, m), 0.35), _MACRO)[:n, :n]
     relief = np.float32(rng.uniform(330, 400)) * macro
-    base = np.float32(rng.uniform(3250, 3450))
+    base: Field = np.full((n, n), rng.uniform(3250, 3450), np.float32)
     valley = np.zeros((n, n), np.float32)
     mountains = np.ones((n, n), np.float32)
     if has_valley(settings):

@@ -43,7 +43,7 @@ def valley_water(settings: Settings, terrain: Terrain) -> list[Lake]:
     water = ("water",) * count
     return [
         Lake("R001", "river", ("river",), tuple(streams), water, colour=mix | {"water_silt": 0.5}),
-        Lake("W001", "reservoir", ("reservoir", "stable"), tuple(pools), water, colour=mix),
+        Lake("W001", "reservoir", ("reservoir",), tuple(pools), water, colour=mix),
     ]
 
 
