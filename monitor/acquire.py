@@ -1,4 +1,4 @@
-"""From a frozen scene list to a stack on a tile's pixels: one late-summer composite, one radar scene, the DEM.
+"""From a frozen scene list to a stack on a tile's pixels: a late-summer composite, radar and the DEM.
 
 Everything is read onto the global grid in blocks that do not depend on the tile, so that a pixel has the
 same value whichever tile asks for it.
@@ -33,7 +33,7 @@ CLOUDS = (8, 9, 10)
 #: Sen2Cor's cloud edges are a few pixels too tight; its shadows count only this near a cloud
 CLOUD_GROWTH = 4
 SHADOW_REACH = 30
-#: equivalent number of looks of an IW ground-range product (Sentinel-1 product definition), for the Lee filter
+#: equivalent number of looks of an IW ground-range product (Sentinel-1 product definition)
 LOOKS = 4.4
 READ_THREADS = 4
 
@@ -109,11 +109,10 @@ def masked(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Class 3 far from any cloud is kept: Sen2Cor puts dark lakes there.
     """
     clouds = np.isin(classes, CLOUDS)
-    distance = (
-        ndimage.distance_transform_edt(~clouds) if clouds.any() else np.full(classes.shape, np.inf)
-    )
+    distance = ndimage.distance_transform_edt(~clouds) if clouds.any() else np.full(classes.shape, np.inf)
     beside = (classes == CLOUD_SHADOW) & (distance <= SHADOW_REACH)
-    return (distance <= CLOUD_GROWTH) | beside | np.isin(classes, (NO_DATA, SATURATED))
+    hidden: NDArray[np.bool_] = (distance <= CLOUD_GROWTH) | beside
+    return hidden | np.isin(classes, (NO_DATA, SATURATED))
 
 
 def _read_optical(
@@ -139,7 +138,7 @@ def _radar(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> 
     """Backscatter (2, H, W) in dB: each pixel from the first scene that has it, speckle filtered."""
     power = np.full((len(S1_BANDS), *geobox.shape), np.nan, np.float32)
     for scene in scenes:
-        keys = {band: profile.radar.bands[band] for band in S1_BANDS}  # type: ignore[index]
+        keys = {str(band): profile.radar.bands[band] for band in S1_BANDS}
         read = _read(scene, keys, profile, geobox, "bilinear", "float32", profile.radar.nodata)
         values = np.stack([read[band] for band in S1_BANDS])
         if profile.radar.unit == "decibel":
@@ -174,7 +173,9 @@ def _dem(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Fl
     """Elevation (H, W): each pixel from the first DEM tile that has it."""
     dem = np.full(geobox.shape, np.nan, np.float32)
     for scene in scenes:
-        read = _read(scene, {"dem": profile.dem.band}, profile, geobox, "bilinear", "float32", profile.dem.nodata)
+        read = _read(
+            scene, {"dem": profile.dem.band}, profile, geobox, "bilinear", "float32", profile.dem.nodata
+        )
         np.copyto(dem, read["dem"], where=np.isnan(dem))
     dem[np.abs(dem) >= 32000] = np.nan
     return dem
@@ -199,7 +200,12 @@ def _read(
 
 
 def _blame(
-    scene: Scene, keys: dict[str, str], profile: CatalogProfile, geobox: GeoBox, nodata: float | None, cause: Exception
+    scene: Scene,
+    keys: dict[str, str],
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    nodata: float | None,
+    cause: Exception,
 ) -> AssetError:
     """The error that names which of the item's files is at fault: the first that cannot be read alone."""
     import rasterio.errors
@@ -256,7 +262,7 @@ def _blank(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
 
 def _aligned(geobox: GeoBox) -> tuple[GeoBox, tuple[slice, slice]]:
     """The smallest box of whole reading blocks around `geobox`, and where `geobox` lies in it."""
-    epsg = int(geobox.crs.epsg)
+    epsg = int(str(geobox.crs).rpartition(":")[2])
     left, top = geobox.affine.c, geobox.affine.f
     col, row = round(left / 10), round((10_000_000 - top) / 10)
     height, width = geobox.shape

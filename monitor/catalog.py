@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import pystac
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-S1_BANDS = ("VV", "VH")
+S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")
 PROFILES = Path(__file__).parents[1] / "config" / "catalogs"
 BBox = tuple[float, float, float, float]
+State = tuple[tuple[Path, int, int], ...]
 
 
 class _Profile(BaseModel):
@@ -88,7 +89,9 @@ def read_profile(name: str, base: Path) -> CatalogProfile:
         path = base / name
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
-        raise RefusedError(f"catalog.profile: no profile {name!r}; known: {known}, or the path of a YAML file")
+        raise RefusedError(
+            f"catalog.profile: no profile {name!r}; known: {known}, or the path of a YAML file"
+        )
     try:
         return CatalogProfile.model_validate(yaml.safe_load(path.read_text()))
     except (ValidationError, yaml.YAMLError) as error:
@@ -126,7 +129,7 @@ class FolderCatalog:
         west, south, east, north = bbox
         return [
             item
-            for item in _items_below(self.folder)
+            for item in _items_below(self.folder, self._state())
             if item.collection_id == collection
             and item.bbox is not None
             and item.bbox[0] < east
@@ -135,23 +138,35 @@ class FolderCatalog:
             and item.bbox[3] > south
         ]
 
+    def _state(self) -> State:
+        """Its files and when they were written, so that a scene that comes late is seen."""
+        stats = ((path, path.stat()) for path in sorted(self.folder.rglob("*.json")))
+        return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
 
 @lru_cache(maxsize=8)
-def _items_below(folder: Path) -> tuple[pystac.Item, ...]:
+def _items_below(folder: Path, state: State) -> tuple[pystac.Item, ...]:
+    items = (_item(path) for path, _, _ in state)
+    return tuple(item for item in items if item is not None)
+
+
+def _item(path: Path) -> pystac.Item | None:
+    """The STAC item of a JSON file, its addresses made absolute; None where it is something else."""
     import pystac
 
-    items = []
-    for path in sorted(folder.rglob("*.json")):
-        try:
-            content: dict[str, Any] = json.loads(path.read_text())
-        except ValueError as error:
-            raise MonitorError(f"{path} is not JSON: {error}; mend or remove the file") from error
-        if content.get("type") == "Feature" and "stac_version" in content:
-            item = pystac.Item.from_dict(content)
-            item.set_self_href(str(path))
-            item.make_asset_hrefs_absolute()
-            items.append(item)
-    return tuple(items)
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise MonitorError(f"{path} is not JSON: {error}; mend or remove the file") from error
+    if not isinstance(content, dict) or content.get("type") != "Feature" or "stac_version" not in content:
+        return None
+    try:
+        item = pystac.Item.from_dict(content)
+    except (KeyError, TypeError, ValueError, AttributeError, pystac.STACError) as error:
+        raise MonitorError(f"{path} is not a STAC item: {error!r}; mend or remove the file") from error
+    item.set_self_href(str(path))
+    item.make_asset_hrefs_absolute()
+    return item
 
 
 class ApiCatalog:

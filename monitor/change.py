@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,10 +65,11 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) ->
     )
     a = a.mask(appeared & a.isna(), 0.0)
     change = b - a
-    sigma = np.hypot(first.sigma_m2.astype(float).fillna(0), second.sigma_m2.astype(float).fillna(0))
+    sigmas = [frame.sigma_m2.astype(float).fillna(0.0).to_numpy() for frame in (first, second)]
+    sigma = pd.Series(np.hypot(*sigmas), index=lakes)
     limit = Z95 * sigma
     wet = second.outcome == Outcome.WATER
-    cases = [
+    cases: list[tuple[Any, Verdict]] = [
         (split & a.isna() & wet, Verdict.SPLIT),
         (merged & b.isna(), Verdict.MERGED),
         (a.isna() | b.isna(), Verdict.NOT_OBSERVED),
@@ -76,7 +78,9 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) ->
         (change > limit, Verdict.GROWN),
         (change < -limit, Verdict.SHRUNK),
     ]
-    verdict = np.select([case for case, _ in cases], [word for _, word in cases], Verdict.SAME)
+    verdict = np.select(
+        [np.asarray(case) for case, _ in cases], [word.value for _, word in cases], Verdict.SAME.value
+    )
     return pd.DataFrame(
         {
             "area_before_m2": a,
@@ -93,6 +97,6 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) ->
 
 def _area(observations: pd.DataFrame) -> pd.Series:
     """Area that can be compared: of whole lakes, 0 where seen dry, NaN where not (wholly) seen."""
-    whole = (observations.outcome == Outcome.WATER) & (observations.seen_share >= SEEN_WHOLE)
+    whole = (observations.outcome == Outcome.WATER) & (observations.seen_share.astype(float) >= SEEN_WHOLE)
     area = observations.area_m2.astype(float).where(whole)
     return area.mask(observations.outcome == Outcome.DRY, 0.0)

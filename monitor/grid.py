@@ -64,7 +64,7 @@ def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
     west, south, east, north = area.bounds
     for zone in range(int((west + 180) // 6) + 1, int((east + 180) // 6) + 2):
         for hemisphere, low, high in ((600, 0.0, 84.0), (700, -80.0, 0.0)):
-            if north <= low and not (low == 0 and north == 0) or south >= high:
+            if (north <= low and not (low == 0 and north == 0)) or south >= high:
                 continue
             strip = shapely.box(zone * 6 - 186, max(low, south), zone * 6 - 180, min(high, north))
             part = shapely.intersection(area, strip)
@@ -77,6 +77,8 @@ def _tiles_of_zone(area: BaseGeometry, epsg: int, size: int) -> list[Tile]:
     utm = reproject(shapely.segmentize(area, 0.1), WGS84, epsg)
     # a millimetre inwards: an area cut along tile borders must not claim the neighbours it touches
     utm = utm.buffer(-1e-3)
+    if utm.is_empty:
+        return []
     left, bottom, right, top = utm.bounds
     side = size * PIXEL
     rows = range(int((NORTHING_ORIGIN - top) // side), int((NORTHING_ORIGIN - bottom) // side) + 1)

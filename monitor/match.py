@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from uuid import UUID, uuid5
 
 import geopandas
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 
-from storage.codes import LineageKind, Outcome, Reason
+from monitor.grid import WGS84
+from storage.codes import LineageKind, Outcome
 
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
 #: cylindrical equal area (EASE-Grid 2.0), so that overlaps are areas
 EQUAL_AREA = 6933
-#: share of the smaller outline that must be common for two outlines to be the same water
+#: share of the smaller outline that must be common for two outlines to have anything to do with one another
 OVERLAP = 0.2
-#: share of a footprint that must have been seen for "dry" to be an answer
-SEEN_ENOUGH = 0.5
-#: share of a footprint still under water that makes it smaller than mapped rather than dry
-STILL_WET = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,8 @@ class Matching:
     lake_ids: tuple[UUID, ...]
     #: those of them that were minted now
     minted: frozenset[UUID]
+    #: those that no earlier season saw under water: the minted ones, and what a rerun finds again
+    young: frozenset[UUID]
     #: known lakes, not ended, that no outline was found for
     missing: tuple[UUID, ...]
     #: splits and merges
@@ -56,30 +55,46 @@ def references(known: pd.DataFrame, lineage: pd.DataFrame, season: int) -> geopa
     """Each known lake as it was seen nearest in time to `season`.
 
     Args:
-        known: observations of all surveys, superseded ones too, with lake_id, season, outcome, current,
-            geometry (EPSG:4326).
+        known: observations of all surveys, superseded ones too, in any order, with lake_id, survey_id, kind,
+            season, outcome, current, area_m2, geometry (EPSG:4326).
         lineage: lineage rows with season, kind, lake_id.
 
     Returns:
-        GeoDataFrame (EPSG:4326) indexed by lake_id: geometry; ended (bool, merged into another lake before);
-        last_outcome (of the latest current answer before `season`, water or dry, else None).
+        GeoDataFrame (EPSG:4326) indexed by lake_id: geometry, which says who is who; before (its last current
+        outline of an earlier season, or None), which says what happened since; ended (bool, merged into
+        another lake before); last_outcome (of the latest current answer before `season`, water or dry, else
+        None).
     """
-    water = known[known.outcome == Outcome.WATER].copy()
-    # the season itself first (an earlier survey of it), then the nearest, the earlier of two equally near
-    water["distance"] = (water.season - season).abs() * 2 + (water.season > season)
-    water = water.sort_values(["distance", "current"], ascending=[True, False], kind="stable")
-    frame = water.drop_duplicates("lake_id").set_index("lake_id")[["geometry"]]
+    # the season itself first (an earlier survey of it), then the nearest, the earlier of two equally near;
+    # in one season the current survey, the model's own, the larger part where two regions share a lake
+    ranked = known.assign(
+        distance=(known.season - season).abs() * 2 + (known.season > season),
+        dry=known.outcome == Outcome.DRY,
+        area=known.area_m2.astype(float),
+        survey=known.survey_id.astype(str),
+    ).sort_values(
+        ["distance", "dry", "current", "kind", "area", "survey"],
+        ascending=[True, True, False, False, False, True],
+    )
+    water = ranked[ranked.outcome == Outcome.WATER]
+    frame = _first(water)[["geometry"]]
+    earlier = ranked[ranked.current & (ranked.season < season)]
+    seen = _first(earlier[earlier.outcome == Outcome.WATER])
+    answers = _first(earlier[earlier.outcome.isin([Outcome.WATER, Outcome.DRY])])
     merged = lineage[(lineage.kind == LineageKind.MERGED) & (lineage.season < season)]
-    returned = known[(known.outcome == Outcome.WATER) & known.current & (known.season < season)]
-    last_water = returned.groupby("lake_id").season.max()
-    ended = {
-        lake for lake, when in merged.groupby("lake_id").season.max().items() if last_water.get(lake, -1) <= when
-    }
-    frame["ended"] = [lake in ended for lake in frame.index]
-    answers = known[known.current & (known.season < season) & known.outcome.isin([Outcome.WATER, Outcome.DRY])]
-    last = answers.sort_values("season").drop_duplicates("lake_id", keep="last").set_index("lake_id").outcome
-    frame["last_outcome"] = [last.get(lake) for lake in frame.index]
-    return geopandas.GeoDataFrame(frame.sort_index(), geometry="geometry", crs=4326)
+    merged_in = merged.groupby("lake_id").season.max()
+    frame["before"] = [seen.geometry.get(lake) for lake in frame.index]
+    frame["ended"] = [
+        lake in merged_in.index and seen.season.get(lake, -1) <= merged_in[lake] for lake in frame.index
+    ]
+    frame["last_outcome"] = [answers.outcome.get(lake) for lake in frame.index]
+    return geopandas.GeoDataFrame(frame.sort_index(), geometry="geometry", crs=WGS84)
+
+
+def _first(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each lake."""
+    first: pd.DataFrame = rows.drop_duplicates("lake_id").set_index("lake_id")
+    return first
 
 
 def match(
@@ -87,65 +102,107 @@ def match(
 ) -> Matching:
     """Give every found outline (EPSG:4326) an identity.
 
-    The pair with the largest common area is the same lake; what remains of an outline's overlaps is a split
-    (a second outline on a known lake) or a merge (a second known lake under one outline). A lake that had
-    merged into another and stands alone again gets its own identity back.
+    The two outlines that are most alike are the same lake. What happened is then told from earlier seasons: a
+    lake that none of them knew, on the place of one that goes on, has split from it; a lake left without an
+    outline, under one of another identity, has merged into it. A lake that had merged and stands alone again
+    gets its own identity back, as a split of the one it had merged into.
     """
-    pairs = _overlaps(reference, found)
-    ended = reference.ended.to_numpy(bool)
-    lake_of: dict[int, UUID] = {}
-    taken: set[UUID] = set()
-    for alive in (True, False):
-        for pair in pairs[pairs.ended != alive].itertuples():
-            if pair.lake not in taken and pair.found not in lake_of:
-                lake_of[pair.found] = pair.lake
-                taken.add(pair.lake)
-    lineage: list[Lineage] = []
-    minted = {}
+    ended = set(reference.index[reference.ended])
+    lake_of = _identify(_overlaps(reference.geometry, found), ended)
+    taken = set(lake_of.values())
+    used = set(reference.index)
     for position in range(len(found)):
         if position not in lake_of:
-            lake_of[position] = minted[position] = mint(found.iloc[position], region, season)
-        parents = pairs[(pairs.found == position) & ~pairs.ended & (pairs.lake != lake_of[position])]
-        restored = lake_of[position] in reference.index and reference.ended[lake_of[position]]
-        if len(parents) and (position in minted or restored):
-            lineage.append(Lineage(LineageKind.SPLIT, lake_of[position], parents.lake.iloc[0]))
-    for lake in reference.index[~ended]:
-        mine = pairs[pairs.lake == lake]
-        if lake not in taken and len(mine):
-            lineage.append(Lineage(LineageKind.MERGED, lake, lake_of[mine.found.iloc[0]]))
-    over = {entry.lake for entry in lineage if entry.kind == LineageKind.MERGED}
-    missing = [lake for lake in reference.index[~ended] if lake not in taken and lake not in over]
+            lake_of[position] = _unused(found.iloc[position], region, season, used)
+            used.add(lake_of[position])
+    ids = tuple(lake_of[position] for position in range(len(found)))
+    before = reference[reference.before.notna() & ~reference.ended]
+    young = {lake for lake in ids if lake not in ended and lake not in before.index}
+
+    outlines = geopandas.GeoSeries(before.before, index=before.index, crs=WGS84)
+    since = _overlaps(outlines, found).sort_values("common", ascending=False, kind="stable")
+    lineage = []
+    for position, lake in enumerate(ids):
+        parents = since[(since.found == position) & (since.lake != lake) & since.lake.isin(taken)]
+        if len(parents) and (lake in young or lake in ended):
+            lineage.append(Lineage(LineageKind.SPLIT, lake, parents.lake.iloc[0]))
+    for lake in before.index[~before.index.isin(list(taken))]:
+        heirs = since[since.lake == lake]
+        if len(heirs) and before.last_outcome[lake] == Outcome.WATER:
+            lineage.append(Lineage(LineageKind.MERGED, lake, ids[heirs.found.iloc[0]]))
     return Matching(
-        tuple(lake_of[position] for position in range(len(found))),
-        frozenset(minted.values()),
-        tuple(missing),
-        tuple(lineage),
+        ids,
+        minted=frozenset(ids) - taken,
+        young=frozenset(young),
+        missing=_missing(reference, found, taken),
+        lineage=tuple(lineage),
     )
 
 
-def _overlaps(reference: geopandas.GeoDataFrame, found: geopandas.GeoSeries) -> pd.DataFrame:
-    """Pairs that are the same water, largest common area first: lake, found, common, ended."""
-    old = reference.geometry.to_crs(EQUAL_AREA).make_valid().to_numpy()
+def _identify(pairs: pd.DataFrame, ended: set[UUID]) -> dict[int, UUID]:
+    """Position of a found outline to the known lake that it is; most alike first, each lake once."""
+    past = pairs.lake.isin(ended)
+    living = pairs[~past]
+    # a living lake with one outline keeps it, even if only the part of a lake that merged into it is left
+    kept = living.found[~living.lake.duplicated(keep=False)]
+    lake_of: dict[int, UUID] = {}
+    taken: set[UUID] = set()
+    candidates = pairs[~(past & pairs.found.isin(kept))]
+    for lake, position in zip(candidates.lake, candidates.found, strict=True):
+        if lake not in taken and position not in lake_of:
+            lake_of[position] = lake
+            taken.add(lake)
+    return lake_of
+
+
+def _missing(
+    reference: geopandas.GeoDataFrame, found: geopandas.GeoSeries, taken: set[UUID]
+) -> tuple[UUID, ...]:
+    """Lakes that are neither found, nor ended, nor lie under an outline of another identity."""
+    left = reference[~reference.ended & ~reference.index.isin(list(taken))]
+    covered = set(_overlaps(left.geometry, found).lake)
+    before = left[left.before.notna()]
+    covered |= set(_overlaps(geopandas.GeoSeries(before.before, index=before.index, crs=WGS84), found).lake)
+    return tuple(lake for lake in left.index if lake not in covered)
+
+
+def _overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataFrame:
+    """Pairs that are the same water, most alike first.
+
+    Args:
+        known: outlines by lake_id.
+        found: outlines by position.
+
+    Returns:
+        lake, found (position), common (m2), alike (common area over the area of both together).
+    """
+    old = known.to_crs(EQUAL_AREA).make_valid().to_numpy()
     new = found.to_crs(EQUAL_AREA).make_valid().to_numpy()
     a, b = shapely.STRtree(new).query(old, predicate="intersects")
     common = shapely.area(shapely.intersection(old[a], new[b]))
-    smaller = np.minimum(shapely.area(old)[a], shapely.area(new)[b])
-    keep = common >= OVERLAP * smaller
-    frame = pd.DataFrame(
+    first, second = shapely.area(old)[a], shapely.area(new)[b]
+    keep = common >= OVERLAP * np.minimum(first, second)
+    pairs = pd.DataFrame(
         {
-            "lake": reference.index.to_numpy(object)[a[keep]],
+            "lake": known.index.to_numpy(object)[a[keep]],
             "found": b[keep],
             "common": common[keep],
-            "ended": reference.ended.to_numpy(bool)[a[keep]],
+            "alike": (common / (first + second - common))[keep],
         }
     )
-    return frame.sort_values(["common", "found"], ascending=[False, True], kind="stable", ignore_index=True)
+    return pairs.sort_values(["alike", "found"], ascending=[False, True], kind="stable", ignore_index=True)
 
 
-def mint(outline: shapely.Geometry, region: str, season: int) -> UUID:
+def mint(outline: shapely.Geometry, region: str, season: int, turn: int = 0) -> UUID:
     """An identity from where and when a lake was first found, so that a repeated run mints the same."""
     point = outline.representative_point()
-    return uuid5(NAMESPACE, f"{region}|{season}|{point.x:.6f}|{point.y:.6f}")
+    again = f"|{turn}" if turn else ""
+    return uuid5(NAMESPACE, f"{region}|{season}|{point.x:.6f}|{point.y:.6f}{again}")
+
+
+def _unused(outline: shapely.Geometry, region: str, season: int, used: set[UUID]) -> UUID:
+    """A minted identity that is not in `used`, even where inventories draw one lake twice."""
+    return next(lake for turn in count() if (lake := mint(outline, region, season, turn)) not in used)
 
 
 def code_of(outline: shapely.Geometry) -> str:
@@ -153,46 +210,6 @@ def code_of(outline: shapely.Geometry) -> str:
     middle = outline.centroid
     east, north = round(abs(middle.x) * 1000), round(abs(middle.y) * 1000)
     return f"GL{east:06d}{'E' if middle.x >= 0 else 'W'}{north:05d}{'N' if middle.y >= 0 else 'S'}"
-
-
-@dataclass(frozen=True)
-class Absence:
-    """Why a known lake has no outline in a season."""
-
-    outcome: Outcome
-    reason: str
-    seen_share: float
-
-
-#: what a person calls the reason
-WORDS = {
-    Reason.NODATA: "no image",
-    Reason.CLOUD: "cloud",
-    Reason.SNOW: "snow, ice or frozen",
-    Reason.SHADOW: "terrain shadow",
-    Reason.OUTSIDE: "outside the region",
-}
-
-
-def explain_absence(counts: NDArray[np.int64]) -> Absence:
-    """What the pixels of a known lake's footprint, counted by reason (7,), say of its absence."""
-    total = int(counts.sum())
-    seen = int(counts[Reason.WATER] + counts[Reason.DRY])
-    share = seen / total if total else 0.0
-    if share < SEEN_ENOUGH:
-        hidden = counts.copy()
-        hidden[[Reason.WATER, Reason.DRY]] = 0
-        reason = Reason(int(np.argmax(hidden))) if total else Reason.NODATA
-        return Absence(Outcome.NOT_OBSERVED, WORDS[reason], share)
-    if counts[Reason.WATER] >= STILL_WET * total:
-        return Absence(Outcome.NOT_OBSERVED, "smaller than the smallest mapped lake", share)
-    return Absence(Outcome.DRY, "seen dry", share)
-
-
-def seen_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of each footprint (N, 7 counts by reason) that was seen, as water or dry."""
-    seen = counts[:, Reason.WATER] + counts[:, Reason.DRY]
-    return seen / np.maximum(counts.sum(axis=1), 1)
 
 
 def turning_points(
@@ -204,14 +221,14 @@ def turning_points(
         reference: as from `references`.
         matching: as from `match`.
         dry: lakes whose absence was explained as dry.
-        dry_before: minted lakes on whose place the season before saw dry ground.
+        dry_before: young lakes on whose place the season before saw dry ground.
     """
     last = reference.last_outcome
     drained = [Lineage(LineageKind.DRAINED, lake) for lake in dry if last[lake] == Outcome.WATER]
     back = [
         Lineage(LineageKind.REAPPEARED, lake)
         for lake in matching.lake_ids
-        if lake not in matching.minted and last[lake] == Outcome.DRY
+        if lake not in matching.young and last[lake] == Outcome.DRY
     ]
     children = {entry.lake for entry in matching.lineage if entry.kind == LineageKind.SPLIT}
     new = [Lineage(LineageKind.NEW, lake) for lake in dry_before if lake not in children]

@@ -77,6 +77,10 @@ def index_of(
 
 def slope(dem: Floats) -> Floats:
     """Slope in degrees (H, W) of a 10 m DEM, smoothed over 30 m, its native resolution."""
-    filled = np.where(np.isfinite(dem), dem, 0)
-    rise_y, rise_x = np.gradient(ndimage.uniform_filter(filled, 3), PIXEL)
-    return np.degrees(np.arctan(np.hypot(rise_x, rise_y))).astype(np.float32)
+    void = np.isnan(dem)
+    if void.any() and not void.all():  # level ground goes on into a void, or its edge would be a cliff
+        nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
+        dem = dem[tuple(nearest)]
+    rise_y, rise_x = np.gradient(ndimage.uniform_filter(dem, 3), PIXEL)
+    steep: Floats = np.degrees(np.arctan(np.hypot(rise_x, rise_y))).astype(np.float32)
+    return steep

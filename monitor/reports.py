@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Connection
 
-    from storage.database import Database
-
 
 def show_status(folder: Path, region: str | None, *, json: bool) -> None:
     """One row a region and season."""
@@ -145,29 +143,41 @@ def show_changes(
         raise RefusedError(f"--from {start} --to {end}: the first season must be the earlier one")
     workspace = Workspace.open(folder)
     names = [workspace.region(region).name] if region else sorted(workspace.regions())
-    with open_database(workspace) as database:
-        for name in names:
-            _show_changes_of(database, name, start, end, everything=everything, json=json)
+    with open_database(workspace) as database, database.connect() as conn:
+        changes = {name: changes_between(conn, name, start, end) for name in names}
+    shown = {name: _largest_first(frame, everything) for name, frame in changes.items()}
+    if json:
+        print_json(
+            [{"region": name, **row} for name in names for row in records(shown[name].reset_index(names="lake_id"))]
+        )
+        return
+    for name in names:
+        _changes_table(f"{name}: changes {start} → {end}", shown[name], start, end)
+        counts = changes[name].verdict.value_counts()
+        out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
 
 
-def _show_changes_of(
-    database: Database, region: str, start: int, end: int, *, everything: bool, json: bool
-) -> None:
+def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:
     from monitor.change import Verdict
 
-    with database.connect() as conn:
-        changes = changes_between(conn, region, start, end)
-    counts = changes.verdict.value_counts()
     order = changes.change_m2.abs().sort_values(ascending=False, na_position="last").index
     shown = changes.loc[order]
-    if not everything:
-        shown = shown[~shown.verdict.isin([Verdict.SAME, Verdict.NOT_OBSERVED])]
-    if json:
-        print_json(records(shown.reset_index(names="lake_id")))
-        return
+    return shown if everything else shown[~shown.verdict.isin([Verdict.SAME, Verdict.NOT_OBSERVED])]
+
+
+def _changes_table(title: str, changes: pd.DataFrame, start: int, end: int) -> None:
     table(
-        f"{region}: changes {start} → {end}",
-        [("lake", "left"), ("code", "left"), (f"{start} ha", "right"), (f"{end} ha", "right"), ("change ha", "right"), ("detectable ha", "right"), ("change", "right"), ("verdict", "left")],
+        title,
+        [
+            ("lake", "left"),
+            ("code", "left"),
+            (f"{start} ha", "right"),
+            (f"{end} ha", "right"),
+            ("change ha", "right"),
+            ("detectable", "right"),
+            ("%", "right"),
+            ("verdict", "left"),
+        ],
         [
             [
                 str(r.Index)[:8],
@@ -176,13 +186,12 @@ def _show_changes_of(
                 hectares(r.area_after_m2),
                 f"{r.change_m2 / 1e4:+.2f}" if r.change_m2 == r.change_m2 else "-",
                 hectares(r.detection_limit_m2),
-                f"{r.change_percent:+.0f} %" if r.change_percent == r.change_percent else "-",
+                f"{r.change_percent:+.0f}" if r.change_percent == r.change_percent else "-",
                 r.verdict,
             ]
-            for r in shown.itertuples()
+            for r in changes.itertuples()
         ],
     )
-    out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
 
 
 def show_queue(

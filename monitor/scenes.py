@@ -92,16 +92,17 @@ def freeze(
     radar, radar_refused = choose_radar(
         catalog.search(profile.radar.collection, bbox, *window), profile, optical
     )
-    dem = tuple(
-        _scene(item, datetime(1970, 1, 1, tzinfo=UTC)) for item in catalog.always(profile.dem.collection, bbox)
-    )
-    return SceneList(optical, radar, dem, (*refused, *radar_refused))
+    heights = catalog.always(profile.dem.collection, bbox)
+    asset = _asset(profile.dem.band)
+    dem = tuple(_scene(item, datetime(1970, 1, 1, tzinfo=UTC)) for item in heights if asset in item.assets)
+    dem_refused = tuple((item.id, f"lacks the asset {asset}") for item in heights if asset not in item.assets)
+    return SceneList(optical, radar, dem, (*refused, *radar_refused, *dem_refused))
 
 
 def choose_optical(
     items: Iterable[pystac.Item], profile: OpticalProfile
 ) -> tuple[tuple[Scene, ...], tuple[tuple[str, str], ...]]:
-    """Sentinel-2 scenes, clearest first by the item's own cloud cover, then oldest, then by id.
+    """Sentinel-2 scenes, clearest first by the item's own cloud cover (last where unknown), then oldest.
 
     One acquisition that stands there in two baselines is taken in the newest; a scene whose offset cannot
     be decided, or that lacks a band, is refused with its reason.
@@ -121,9 +122,7 @@ def choose_optical(
             dropped = scene
         if dropped is not None:
             refused.append((dropped.id, f"the same acquisition in a newer baseline: {newest[place].id}"))
-    ranked = sorted(
-        newest.items(), key=lambda entry: (entry[1].cloud_cover or 0.0, entry[1].datetime, entry[1].id)
-    )
+    ranked = sorted(newest.items(), key=lambda entry: _rank(entry[1]))
     kept: dict[str, list[Scene]] = {}
     for (place_name, _), scene in ranked:
         dates = kept.setdefault(place_name, [])
@@ -135,10 +134,15 @@ def choose_optical(
     return tuple(scene for _, scene in ranked if scene.id in used), tuple(refused)
 
 
+def _rank(scene: Scene) -> tuple[float, datetime, str]:
+    cloud = 100.0 if scene.cloud_cover is None else scene.cloud_cover
+    return cloud, scene.datetime, scene.id
+
+
 def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
     """The scene with its offset decided, or the reason why it is refused."""
     wanted = [*profile.bands.values(), *([profile.scene_classes] if profile.scene_classes else [])]
-    if missing := sorted({asset for key in wanted if (asset := key.split(".")[0]) not in item.assets}):
+    if missing := sorted({asset for key in wanted if (asset := _asset(key)) not in item.assets}):
         return f"lacks the asset {', '.join(missing)}"
     baseline = str(item.properties.get("s2:processing_baseline", ""))
     offset, scale = 0.0, 1.0
@@ -173,11 +177,14 @@ def _declared_offset(item: pystac.Item, profile: OpticalProfile) -> tuple[float,
 def choose_radar(
     items: Iterable[pystac.Item], profile: CatalogProfile, optical: tuple[Scene, ...]
 ) -> tuple[tuple[Scene, ...], tuple[tuple[str, str], ...]]:
-    """Sentinel-1 scenes of one pass direction, nearest in time to the best optical date first."""
+    """Sentinel-1 scenes of one pass direction, nearest in time to the best optical date first.
+
+    The direction is that of the nearest scene that may be used at all.
+    """
     refused: list[tuple[str, str]] = []
     scenes: list[Scene] = []
     for item in items:
-        if missing := [b for b in S1_BANDS if profile.radar.bands[b].split(".")[0] not in item.assets]:
+        if missing := [b for b in S1_BANDS if _asset(profile.radar.bands[b]) not in item.assets]:
             refused.append((item.id, f"lacks the polarisation {', '.join(missing)}"))
         else:
             scenes.append(_scene(item))
@@ -187,18 +194,22 @@ def choose_radar(
     def distance(scene: Scene) -> tuple[timedelta, str]:
         return abs(scene.datetime - optical[0].datetime), scene.id
 
-    scenes.sort(key=distance)
-    direction = scenes[0].orbit_state
-    kept = []
-    for scene in scenes:
+    kept: list[Scene] = []
+    for scene in sorted(scenes, key=distance):
         nearest = min(abs(scene.datetime - other.datetime) for other in optical)
-        if scene.orbit_state != direction:
-            refused.append((scene.id, f"another pass than {direction or 'the nearest scene'}"))
-        elif nearest > RADAR_WINDOW:
-            refused.append((scene.id, f"{nearest.days} days from the nearest optical date"))
+        if nearest > RADAR_WINDOW:
+            days = nearest / timedelta(days=1)
+            refused.append((scene.id, f"{days:.1f} days from the nearest optical date"))
+        elif kept and scene.orbit_state != kept[0].orbit_state:
+            refused.append((scene.id, f"another pass than {kept[0].orbit_state or 'the nearest scene'}"))
         else:
             kept.append(scene)
     return tuple(kept), tuple(refused)
+
+
+def _asset(key: str) -> str:
+    """The asset of a profile's band key, which may be "asset.N"."""
+    return key.split(".", maxsplit=1)[0]
 
 
 def _scene(item: pystac.Item, moment: datetime | None = None) -> Scene:
@@ -219,5 +230,3 @@ def _place(item: pystac.Item) -> str:
     """MGRS tile where the catalogue names it, else the footprint to about a kilometre."""
     tile = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
     return str(tile) if tile else ",".join(f"{edge:.2f}" for edge in item.bbox or ())
-
-

@@ -6,6 +6,7 @@ catches up when it comes back.
 
 from __future__ import annotations
 
+import threading
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,24 +38,25 @@ def keep_schedule(folder: Path, *, once: bool) -> None:
         return
     with open_database(workspace) as database:
         scheduler = make_scheduler(workspace, database.engine)
+        scheduler.start()
         for job in scheduler.get_jobs():
-            err.print(f"{job.id}: {job.trigger}", highlight=False)
+            err.print(f"{job.id}: next {job.next_run_time:%Y-%m-%d %H:%M %Z}", highlight=False)
         err.print("Waiting; Ctrl-C ends it.")
         try:
-            scheduler.start()
+            threading.Event().wait()
         except (KeyboardInterrupt, SystemExit):
             scheduler.shutdown(wait=False)
 
 
 def make_scheduler(workspace: Workspace, engine: Any) -> Any:
-    """A scheduler whose two jobs stand in the database of `engine`."""
+    """A scheduler, not started, whose two jobs stand in the database of `engine`."""
     from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
-    from apscheduler.schedulers.blocking import BlockingScheduler
+    from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.cron import CronTrigger
 
     settings = workspace.settings.schedule
     month, day = (int(part) for part in settings.final.split("-"))
-    scheduler = BlockingScheduler(
+    scheduler = BackgroundScheduler(
         jobstores={"default": SQLAlchemyJobStore(engine=engine, tablename="schedule_job")},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": int(GRACE.total_seconds())},
     )

@@ -1,4 +1,4 @@
-"""From a stack to what the cube keeps of a tile: probability, mask, a reason and the index for every pixel."""
+"""From a stack to what the cube keeps of a tile: probability, mask, reason and index of every pixel."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class SeasonWindow(_Section):
 
     @model_validator(mode="after")
     def _forwards(self) -> SeasonWindow:
-        start, end = self.dates(2024)
+        start, end = self.dates(2023)  # no leap year: a season that starts on 29 February starts never
         if start > end:
             raise ValueError(f"season starts {self.start} after it ends {self.end}")
         return self
@@ -61,6 +61,10 @@ class RegionSettings(_Section):
     def _one_shape(self) -> RegionSettings:
         if (self.bounds is None) == (self.outline is None):
             raise ValueError("name either bounds or outline")
+        if self.bounds is not None:
+            west, south, east, north = self.bounds
+            if not (-180 <= west < east <= 180 and -80 <= south < north <= 84):
+                raise ValueError(f"bounds {[*self.bounds]} are not west, south, east, north in degrees")
         return self
 
 
@@ -163,7 +167,9 @@ class Workspace:
         """
         regions = self.regions()
         if name not in regions:
-            raise RefusedError(f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}")
+            raise RefusedError(
+                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
+            )
         settings = regions[name]
         if settings.bounds is not None:
             import shapely
@@ -186,7 +192,9 @@ class Region:
         zone: EPSG:4326 part of it where a lake counts as glacial (all of it without glacier outlines).
     """
 
-    def __init__(self, name: str, settings: RegionSettings, outline: BaseGeometry, zone: BaseGeometry) -> None:
+    def __init__(
+        self, name: str, settings: RegionSettings, outline: BaseGeometry, zone: BaseGeometry
+    ) -> None:
         self.name, self.settings, self.outline, self.zone = name, settings, outline, zone
 
     @property
@@ -213,9 +221,9 @@ def parse_years(text: str) -> list[int]:
     Raises:
         RefusedError: not years, backwards, or outside Sentinel-2's life.
     """
-    first, _, last = text.partition("-")
+    first, dash, last = text.partition("-")
     try:
-        start, end = int(first), int(last or first)
+        start, end = int(first), int(last if dash else first)
     except ValueError as error:
         raise RefusedError(f"{text!r} is not a year or a range of years such as 2017-2023") from error
     if start > end:
@@ -245,6 +253,18 @@ def _explain(path: Path, error: ValidationError) -> str:
     lines = [f"{path} cannot be used:"]
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        hint: Any = "no such key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        hint = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            hint = f"no such key; there {_keys(problem['loc'][:-1])}"
         lines.append(f"  {where}: {hint}")
     return "\n".join(lines)
+
+
+def _keys(where: tuple[int | str, ...]) -> str:
+    """The keys of the section at `where`."""
+    model: Any = Settings
+    if where[:1] == ("regions",):
+        model = SeasonWindow if len(where) > 2 else RegionSettings
+    elif where:
+        model = Settings.model_fields[str(where[0])].annotation
+    return "are " + ", ".join(model.model_fields)

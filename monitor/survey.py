@@ -15,18 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from monitor.absence import explain_absence, seen_shares
 from monitor.change import area_sigma, compare
 from monitor.grid import PIXEL, WGS84
-from monitor.match import (
-    Lineage,
-    Matching,
-    code_of,
-    explain_absence,
-    match,
-    references,
-    seen_shares,
-    turning_points,
-)
+from monitor.match import Lineage, Matching, code_of, match, references, turning_points
 from monitor.settings import Region
 from monitor.triage import Flag, disagreements, losses
 from monitor.vectorise import TileMap, reasons_within, vectorise
@@ -87,10 +79,13 @@ def draw(
     events = _lineage_frame((*matching.lineage, *turns))
     flags = disagreements(maps())
     if earlier is not None:
-        past = known[known.current & (known.season == earlier.season) & (known.kind == SurveyKind.MODEL)]
-        changes = compare(past.set_index("lake_id"), _with_area(observations, found), events)
+        changes = compare(_past(known, earlier.season), _with_area(observations, found), events)
         flags += losses(changes, reference.geometry, earlier.season)
-    minted = [outline for lake, outline in zip(matching.lake_ids, found.geometry, strict=True) if lake in matching.minted]
+    minted = [
+        outline
+        for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
+        if lake in matching.minted
+    ]
     ids = [lake for lake in matching.lake_ids if lake in matching.minted]
     return Rows(
         observations=observations,
@@ -141,16 +136,23 @@ def _absence_rows(missing: Sequence[UUID], reference: geopandas.GeoDataFrame, ma
     return pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
 
 
-def _dry_before(
-    found: geopandas.GeoDataFrame, matching: Matching, earlier: Earlier | None
-) -> list[UUID]:
-    """Minted lakes whose place was seen dry in the earlier season."""
-    if earlier is None or not matching.minted:
+def _dry_before(found: geopandas.GeoDataFrame, matching: Matching, earlier: Earlier | None) -> list[UUID]:
+    """Young lakes whose place was seen dry in the earlier season."""
+    if earlier is None or not matching.young:
         return []
-    at = [position for position, lake in enumerate(matching.lake_ids) if lake in matching.minted]
+    at = [position for position, lake in enumerate(matching.lake_ids) if lake in matching.young]
     counts: NDArray[np.int64] = reasons_within(earlier.maps(), found.geometry.iloc[at])
     dry = counts[:, Reason.DRY] >= DRY_BEFORE * np.maximum(counts.sum(axis=1), 1)
     return [matching.lake_ids[position] for position, is_dry in zip(at, dry, strict=True) if is_dry]
+
+
+def _past(known: geopandas.GeoDataFrame, season: int) -> pd.DataFrame:
+    """What the current surveys of `season` say of each lake: an answer before none, the better view first."""
+    past = known[known.current & (known.season == season) & (known.kind == SurveyKind.MODEL)]
+    past = past.assign(blind=past.outcome == Outcome.NOT_OBSERVED, share=past.seen_share.astype(float))
+    past = past.sort_values(["blind", "share", "survey_id"], ascending=[True, False, True])
+    best: pd.DataFrame = past.drop_duplicates("lake_id").set_index("lake_id")
+    return best
 
 
 def _with_area(observations: geopandas.GeoDataFrame, found: geopandas.GeoDataFrame) -> pd.DataFrame:
@@ -166,9 +168,7 @@ def _lineage_frame(events: Iterable[Lineage]) -> pd.DataFrame:
 
 def _flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
     columns = ["kind", "explained", "score", "geometry", "tile", "lake_id", "detail"]
-    rows = [
-        (f.kind, f.explained, f.score, f.footprint, f.tile, f.lake, asdict(f)["detail"]) for f in flags
-    ]
+    rows = [(f.kind, f.explained, f.score, f.footprint, f.tile, f.lake, asdict(f)["detail"]) for f in flags]
     frame = pd.DataFrame(rows, columns=columns)
     return geopandas.GeoDataFrame(frame, geometry="geometry", crs=WGS84)
 

@@ -112,18 +112,19 @@ def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> 
     lost = (changes.verdict == Verdict.DRAINED) | (
         (changes.verdict == Verdict.SHRUNK) & (changes.change_percent <= -100 * OUTBURST_LOSS)
     )
+    worth: pd.DataFrame = changes[lost & (-changes.change_m2 > changes.detection_limit_m2)]
     return [
         Flag(
             kind="drained" if row.verdict == Verdict.DRAINED else "lost water",
             explained=False,
             score=-row.change_m2 / 1e4,
-            footprint=shapely.box(*shapely.buffer(outlines[lake], 0.002).bounds),
-            lake=lake,
+            footprint=shapely.box(*shapely.buffer(outlines[UUID(str(lake))], 0.002).bounds),
+            lake=UUID(str(lake)),
             detail={
                 "since": since,
                 "area_before_ha": round(row.area_before_m2 / 1e4, 2),
                 "area_after_ha": round(row.area_after_m2 / 1e4, 2),
             },
         )
-        for lake, row in changes[lost & (-changes.change_m2 > changes.detection_limit_m2)].iterrows()
+        for lake, row in worth.iterrows()
     ]

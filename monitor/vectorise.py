@@ -45,16 +45,20 @@ def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -
     (EPSG:4326), and is then kept whole.
 
     Returns:
-        GeoDataFrame (EPSG:4326), a row a lake, from west to east: geometry (MultiPolygon), area_m2 (geodesic),
-        perimeter_m (of the pixels' outline), probability (mean over its pixels), first_doy and last_doy
-        (days of the year of its pixels).
+        GeoDataFrame (EPSG:4326), a row a lake, from west to east: geometry (MultiPolygon, the same however
+        the region is tiled), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability (mean over
+        its pixels), first_doy and last_doy (days of the year of its pixels).
     """
     pieces = pd.DataFrame([piece for tile_map in maps for piece in _pieces(tile_map)])
     if pieces.empty:
         return geopandas.GeoDataFrame(columns=COLUMNS, geometry="geometry", crs=WGS84)
     joined = [_join(group, "utm") for _, group in pieces.groupby("epsg")]
     lakes = pd.concat(joined, ignore_index=True)
-    lakes["geometry"] = [reproject(g, WGS84 if e == 0 else e, WGS84) for g, e in zip(lakes.utm, lakes.epsg, strict=True)]
+    # corners left where tiles met would give a lake another first point, and with it another identity
+    lakes["utm"] = [shapely.normalize(shapely.simplify(outline, 0)) for outline in lakes.utm]
+    lakes["geometry"] = [
+        reproject(g, WGS84 if e == 0 else e, WGS84) for g, e in zip(lakes.utm, lakes.epsg, strict=True)
+    ]
     if lakes.epsg.nunique() > 1:
         lakes["border"] = True
         lakes = _join(lakes, "geometry")
@@ -63,7 +67,8 @@ def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -
     lakes["probability"] = lakes.weight / lakes.pixels
     shapely.prepare(zone)
     points = [g.representative_point() for g in lakes.geometry]
-    kept = lakes[(lakes.area_m2 >= smallest_m2) & [zone.covers(point) for point in points]]
+    here = np.array([zone.covers(point) for point in points], bool)
+    kept = lakes[(lakes.area_m2 >= smallest_m2) & here]
     order = kept.geometry.apply(lambda g: g.bounds[:2])
     kept = kept.loc[order.sort_values().index]
     return geopandas.GeoDataFrame(kept[COLUMNS].reset_index(drop=True), geometry="geometry", crs=WGS84)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import geopandas
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
 
 from monitor.errors import RefusedError
 
@@ -34,5 +34,8 @@ def read_polygons(path: Path, what: str) -> geopandas.GeoDataFrame:
         raise RefusedError(f"{what}: {path} holds no polygon")
     frame = frame.to_crs(4326)
     frame["repaired"] = ~frame.is_valid
-    frame.geometry = frame.make_valid(method="structure")
+    frame.geometry = frame.make_valid(method="structure", keep_collapsed=False)
+    frame = frame[~frame.is_empty]  # an outline without any area is a line, not a lake
+    if frame.empty:
+        raise RefusedError(f"{what}: {path} holds no polygon with an area")
     return frame.reset_index(drop=True)
