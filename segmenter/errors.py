@@ -1,6 +1,11 @@
 """What a user of the segmenter can get wrong, under one base."""
 
-from pydantic import ValidationError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a command that only catches these need not wait for pydantic
+    from pydantic import ValidationError
 
 
 class SegmenterError(Exception):
