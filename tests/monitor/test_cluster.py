@@ -1,0 +1,71 @@
+"""Tiles on a Dask scheduler in other processes give what threads of this one give."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """Address of a real scheduler with one worker process of two threads."""
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    loopback = ["--scheduler-file", str(file), "--no-dashboard"]
+    with (tmp_path / "log").open("w") as log:
+        commands = [
+            [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", *loopback],
+            [*dask, "worker", "--nthreads", "2", "--host", "127.0.0.1", *loopback],
+        ]
+        processes = [subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) for command in commands]
+        try:
+            yield _address(file)
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+                process.wait(30)
+
+
+def _address(file: Path) -> str:
+    for _ in range(300):
+        if file.exists() and file.read_text().strip():
+            return str(json.loads(file.read_text())["address"])
+        time.sleep(0.1)
+    raise AssertionError("the scheduler did not start")
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+def test_a_scheduler_elsewhere_gives_the_same(workspace: Path, scheduler: str) -> None:
+    archive = workspace / "archive"
+    command = [sys.executable, "-m", "simulator", str(archive), "--size", "512", "--seasons", "2021"]
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    here = make_workspace(workspace / "threads", archive)
+    there = make_workspace(workspace / "cluster", archive, cluster={"address": scheduler})
+    for folder in (here, there):
+        (report,) = run_here(folder, 2021)
+        assert report.tiles == {"done": 1}, report.reasons
+    assert tables(there) == tables(here)
+    for name, values in layers(here, 2021).items():
+        assert np.array_equal(layers(there, 2021)[name], values, equal_nan=values.dtype.kind == "f"), name
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+def test_no_scheduler_at_the_address(workspace: Path) -> None:
+    (workspace / "archive").mkdir()
+    folder = make_workspace(
+        workspace,
+        workspace / "archive",
+        regions={"demo": {"bounds": [77, 42, 77.01, 42.01]}},
+        cluster={"address": "tcp://127.0.0.1:9"},
+    )
+    answer = monitor("run", "--season", "2021", "-w", folder)
+    assert answer.returncode == 1
+    assert "cluster.address: no Dask scheduler answers at tcp://127.0.0.1:9" in answer.stderr
