@@ -13,6 +13,7 @@ from uuid import UUID
 import geopandas
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.typing import NDArray
 
 from monitor.absence import explain_absence, seen_shares
@@ -106,7 +107,7 @@ def _water_rows(
         outline.union(reference.geometry[lake]) if lake in reference.index else outline
         for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
     ]
-    rims = geopandas.GeoSeries(footprints, crs=WGS84).buffer(RIM)
+    rims = geopandas.GeoSeries(shapely.buffer(footprints, RIM), crs=WGS84)
     return pd.DataFrame(
         {
             "lake_id": list(matching.lake_ids),

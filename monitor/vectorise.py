@@ -170,7 +170,7 @@ def reasons_within(maps: Iterable[TileMap], footprints: geopandas.GeoSeries) -> 
             rows, cols = window
             part = tile_map.reason[rows, cols]
             covered = features.geometry_mask(
-                [outline], part.shape, affine * affine.translation(cols.start, rows.start), invert=True
+                [outline], part.shape, affine @ affine.translation(cols.start, rows.start), invert=True
             )
             counts[position] += np.bincount(part[covered], minlength=len(Reason))
     return counts
@@ -180,8 +180,8 @@ def _window(outline: BaseGeometry, tile: Tile) -> tuple[slice, slice] | None:
     """Rows and columns of the tile that `outline` (in the tile's UTM) may cover."""
     affine = ~tile.geobox().affine
     left, bottom, right, top = outline.bounds
-    col0, row0 = affine * (left, top)
-    col1, row1 = affine * (right, bottom)
+    col0, row0 = affine @ (left, top)
+    col1, row1 = affine @ (right, bottom)
     rows = slice(max(0, int(row0)), min(tile.size, int(row1) + 1))
     cols = slice(max(0, int(col0)), min(tile.size, int(col1) + 1))
     return None if rows.start >= rows.stop or cols.start >= cols.stop else (rows, cols)
