@@ -131,5 +131,5 @@ def _planned(world: World, date: OpticalPass, season: int) -> Field:
 def _sky(opacity: Field, shadow: Field, cirrus: Field, size: int) -> Sky:
     total = np.maximum(opacity, cirrus)
     fine = np.clip(enlarge(total, _COARSE), 0, 1)[:size, :size]
-    thin = (enlarge(cirrus, _COARSE) > 0.03)[:size, :size] & (fine < 0.35)
+    thin = (enlarge(cirrus, _COARSE) > _CLOUD_SEEN)[:size, :size] & (fine < 0.35)
     return Sky(fine, np.clip(enlarge(shadow * 0.92, _COARSE), 0, 1)[:size, :size] * (1 - 0.5 * fine), thin)

@@ -55,7 +55,7 @@ def cast_roles(settings: Settings) -> list[Role]:
         extra = tuple(t for t, p in zip(traits, (0.2, 0.1, 0.06, 0.05), strict=True) if rng.random() < p)
         roles.append(role + extra[:2])
     if len(settings.seasons) == 1:
-        roles = [tuple(c for c in ("stable", *r[1:])) for r in roles]
+        roles = [("stable", *role[1:]) for role in roles]
     cap = min(95e4, 95e4 * (settings.size / 2048) ** 1.5)
     areas = np.clip(np.exp(rng.normal(np.log(2.2e4), 1.05, count)), 3.2e3, cap * 0.5)
     ordinary = [
@@ -70,9 +70,11 @@ def cast_roles(settings: Settings) -> list[Role]:
             top = max(low * 1.1, min(high, cap * 0.7))
             areas[i] = np.exp(rng.uniform(np.log(low), np.log(top)))
         elif role[0] == "shrinking":
-            areas[i] = max(areas[i], 9e3)
+            areas[i] = max(areas[i], 9e3)  # stays above 0.3 ha after two seasons of 36 %
         elif "clouded" in role or "frozen" in role:
             areas[i] = np.clip(areas[i], 1.3e4, 6e4)
+        elif role[0] == "growing":
+            areas[i] = max(areas[i], 4.3e3)
     return [Role(role, float(area)) for role, area in zip(roles, areas, strict=True)]
 
 

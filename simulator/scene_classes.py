@@ -35,7 +35,7 @@ def classify(
     _lake_mistakes(world, date, classes, rng)
     opacity, shade = shrink(sky.opacity, 2), shrink(sky.shadow, 2)
     classes[(shade > 0.3 + 0.08 * jitter)] = SHADOW
-    classes[opacity > 0.10] = CLOUD_MAYBE
+    classes[opacity > 0.12] = CLOUD_MAYBE
     classes[opacity > 0.50 + 0.08 * jitter] = CLOUD
     classes[shrink(sky.thin, 2) > 0.5] = CIRRUS
     bright = (classes == BARE) & (blue > 2300) & (jitter > 1.6)
