@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import geopandas as gpd
 import numpy as np
@@ -19,6 +19,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from storage.errors import StorageError
+
+# PostgreSQL's type numbers.
+_BOOL_OIDS, _INTEGER_OIDS, _FLOAT_OIDS, _TIME_OIDS = {16}, {20, 21, 23}, {700, 701, 1700}, {1184}
 
 __all__ = ["copy_frame", "read_frame", "read_geoframe"]
 
@@ -73,9 +76,27 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_know
 
 
 def read_frame(conn: Connection, query: TextClause, **parameters: object) -> pd.DataFrame:
-    """Rows of `query` as a DataFrame (UUIDs stay `uuid.UUID`)."""
+    """Rows of `query` as a DataFrame whose types follow the columns', not the values that happen to be there.
+
+    NULL is NaN in a column of numbers, NaT in one of times, None in any other; UUIDs stay `uuid.UUID`.
+    """
     result = conn.execute(query, parameters)
-    return pd.DataFrame(result.fetchall(), columns=pd.Index(list(result.keys())))
+    names, types = list(result.keys()), [cast(int, column[1]) for column in result.cursor.description]
+    rows = result.fetchall()
+    columns = (pd.Series(values, dtype=object) for values in zip(*rows, strict=True))
+    empty = (pd.Series([], dtype=object) for _ in names)
+    typed = zip(names, columns if rows else empty, types, strict=True)
+    return pd.DataFrame({name: _typed(values, kind) for name, values, kind in typed}, columns=pd.Index(names))
+
+
+def _typed(values: pd.Series[Any], kind: int) -> pd.Series[Any]:
+    if kind in _TIME_OIDS:
+        return pd.to_datetime(values, utc=True)
+    if kind in _FLOAT_OIDS or (kind in _INTEGER_OIDS and values.isna().any()):
+        return values.astype("float64")
+    if kind in _INTEGER_OIDS:
+        return values.astype("int64")
+    return values.astype("bool") if kind in _BOOL_OIDS and values.notna().all() else values
 
 
 def read_geoframe(conn: Connection, query: TextClause, **parameters: object) -> gpd.GeoDataFrame:

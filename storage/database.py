@@ -111,14 +111,16 @@ class Database:
                 ) from error
             if isinstance(error, OperationalError) and error.connection_invalidated:
                 raise StorageError(
-                    f"The connection to the database {self.shown_url} was lost: {error.orig}. The "
-                    "transaction is "
-                    "undone; run the same command again."
+                    f"The connection to the database {self.shown_url} was lost: {_said(error)}. "
+                    "The transaction is undone; run the same command again."
                 ) from error
             if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
                 raise StorageError(
-                    f"The database {self.shown_url} cannot be reached: {error.orig}. Check "
-                    "database.url, and that the "
-                    "server runs."
+                    f"The database {self.shown_url} cannot be reached: {_said(error)}. "
+                    "Check database.url, and that the server runs."
                 ) from error
             raise
+
+
+def _said(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())

@@ -142,8 +142,9 @@ def observations_of(
     query = text(
         """
         SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region,
-            o.season, s.kind, s.source, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.perimeter_m, o.seen_share,
-            o.first_day, o.last_day, o.probability, o.elevation_m, ST_AsBinary(o.geom) AS geometry
+            o.season, s.kind, s.source, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.perimeter_m,
+            o.seen_share, o.first_day, o.last_day, o.probability, o.elevation_m,
+            ST_AsBinary(o.geom) AS geometry
         FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.season = :season AND s.superseded_by IS NULL
             AND s.kind = coalesce(CAST(:kind AS text), s.kind)

@@ -23,7 +23,6 @@ def postgis_url() -> Iterator[str]:
     """One embedded server for the whole session, in a RAM disk where there is room; its URL."""
     server = EmbeddedPostgis(_roomy_folder(), durable=False)
     with server as url:
-        Database(url).upgrade()
         yield url
     server.wait_stopped()
     shutil.rmtree(server.folder)
@@ -32,7 +31,10 @@ def postgis_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def migrated_template(postgis_url: str) -> str:
     """Name of a migrated, empty database that others are cloned from."""
-    _administer(postgis_url, f"CREATE DATABASE {TEMPLATE} TEMPLATE lake")
+    _administer(postgis_url, f"CREATE DATABASE {TEMPLATE}")
+    template = _database(postgis_url, TEMPLATE)
+    template.upgrade()
+    template.dispose()
     return TEMPLATE
 
 
@@ -41,7 +43,7 @@ def database(postgis_url: str, migrated_template: str) -> Iterator[Database]:
     """A fresh, migrated database of the test's own (about 30 ms)."""
     name = f"test_{uuid4().hex}"
     _administer(postgis_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    fresh = Database(make_url(postgis_url).set(database=name).render_as_string(hide_password=False))
+    fresh = _database(postgis_url, name)
     yield fresh
     fresh.dispose()
     _administer(postgis_url, f"DROP DATABASE {name} WITH (FORCE)")
@@ -50,6 +52,16 @@ def database(postgis_url: str, migrated_template: str) -> Iterator[Database]:
 @pytest.fixture
 def workspace() -> Iterator[Path]:
     """A folder in which an embedded database works, as root too (pytest's tmp_path is closed to others)."""
+    yield from _workspace()
+
+
+@pytest.fixture(scope="module")
+def module_workspace() -> Iterator[Path]:
+    """The same, shared by a module's tests."""
+    yield from _workspace()
+
+
+def _workspace() -> Iterator[Path]:
     folder = _roomy_folder()
     folder.chmod(0o755)
     yield folder
@@ -63,6 +75,10 @@ def _roomy_folder() -> Path:
     ram = Path("/dev/shm")
     roomy = ram.is_dir() and os.access(ram, os.W_OK) and shutil.disk_usage(ram).free > 2 * 1024**3
     return Path(tempfile.mkdtemp(prefix="lakes-", dir=ram if roomy else None))
+
+
+def _database(url: str, name: str) -> Database:
+    return Database(make_url(url).set(database=name).render_as_string(hide_password=False))
 
 
 def _administer(url: str, statement: str) -> None:

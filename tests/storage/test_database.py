@@ -1,0 +1,123 @@
+"""Migrations, the schema's version, and errors a user can cause."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import InternalError
+
+from alembic import command
+from storage import history
+from storage.database import Database
+from storage.errors import StorageError
+from storage.tables import Base
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def alembic_config(conn: Connection) -> Config:
+    config = Config(ROOT / "alembic.ini")
+    config.attributes["connection"] = conn
+    return config
+
+
+def rules(conn: Connection, schema: str) -> set[tuple[str, str, str]]:
+    query = text(
+        "SELECT r.relname, c.conname, replace(pg_get_constraintdef(c.oid), :schema || '.', '') "
+        "FROM pg_constraint c "
+        "JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
+        "WHERE n.nspname = :schema AND r.relname NOT IN ('spatial_ref_sys', 'alembic_version')"
+    )
+    return {tuple(row) for row in conn.execute(query, {"schema": schema})}  # type: ignore[misc]
+
+
+def test_migrations_and_tables_state_the_same_schema(database: Database) -> None:
+    with database.begin() as conn:
+        command.check(alembic_config(conn))
+
+
+def test_migrations_and_tables_state_the_same_rules(database: Database) -> None:
+    """`alembic check` does not compare CHECK constraints; the database's own wording of them does."""
+    with database.begin() as conn:
+        migrated = rules(conn, "public")
+        conn.execute(text("CREATE SCHEMA declared"))
+        conn.execute(text("SET LOCAL search_path = declared, public"))
+        Base.metadata.create_all(conn, checkfirst=False)
+        assert rules(conn, "declared") == migrated
+
+
+def test_down_and_up_again_with_data_in_the_tables(database: Database, world) -> None:
+    with database.begin() as conn:
+        history.record_survey(
+            conn,
+            world.survey(),
+            world.water(1, 2),
+            lakes=world.lakes(1, 2),
+            lineage=world.lineage(("new", 1, None)),
+            flags=world.flags(0.7),
+        )
+    with database.begin() as conn:
+        command.downgrade(alembic_config(conn), "base")
+        left = conn.execute(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")).scalar_one()
+        assert left == 2  # alembic_version and PostGIS's spatial_ref_sys
+    with pytest.raises(StorageError, match="monitor db upgrade"):
+        database.check_current()
+    database.upgrade()
+    database.check_current()
+    database.upgrade()
+
+
+def test_an_older_schema_is_named(database: Database) -> None:
+    with database.begin() as conn:
+        command.downgrade(alembic_config(conn), "0002")
+    with pytest.raises(
+        StorageError, match=r"has schema 0002, this version needs 0003. Run `monitor db upgrade`"
+    ):
+        database.check_current()
+
+
+def test_a_reading_connection_refuses_writes(database: Database) -> None:
+    with pytest.raises(InternalError, match="read-only transaction"), database.connect() as conn:
+        conn.execute(text("INSERT INTO region (name) VALUES ('x')"))
+
+
+def test_urls_that_cannot_work() -> None:
+    with pytest.raises(StorageError, match="only postgresql"):
+        Database("sqlite:///lakes.db")
+    with pytest.raises(StorageError, match="not a URL"):
+        Database("somewhere")
+    with pytest.raises(StorageError, match=r"cannot be reached.*Check database\.url"):
+        Database("postgresql://lake:secret@127.0.0.1:9/lake").check_current()
+
+
+def test_the_password_is_never_shown() -> None:
+    assert "secret" not in Database("postgresql://lake:secret@127.0.0.1:9/lake").shown_url
+
+
+def test_a_session_killed_in_the_middle_is_an_error_with_advice(database: Database) -> None:
+    with pytest.raises(StorageError, match=r"was lost.*run the same command again"), database.begin() as conn:
+        conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def test_light_modules_stay_light() -> None:
+    """`monitor --help` and `status` must not pay for tensors, clusters or cubes."""
+    script = (
+        "import sys, storage.tables, storage.database, storage.history, storage.ledger, storage.status, "
+        "storage.embedded, storage.reviews, storage.registry\n"
+        "heavy = ('torch', 'dask', 'distributed', 'zarr', 'icechunk', 'terratorch')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
