@@ -23,12 +23,12 @@ def _group() -> None:
 def rebuild(
     *,
     out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/terramind-tiny-simulated"),
-    seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-120",
-    validation: Annotated[str, typer.Option(help="Seeds that choose threshold and temperature.")] = "201-203",
-    test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-303",
+    seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-110",
+    validation: Annotated[str, typer.Option(help="Seeds that choose threshold and temperature.")] = "201-202",
+    test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-302",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 2400,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 1000,
     batch: Annotated[int, typer.Option(help="Chips a step.")] = 8,
     work: Annotated[Path, typer.Option(help="Archives, stacks, checkpoint: where a stopped run goes on.")]
     = Path("workspace/training"),
@@ -59,7 +59,7 @@ def rebuild(
 def evaluate(
     *,
     model: Annotated[Path, typer.Argument(help="Folder of a model.")],
-    seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-303",
+    seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-302",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
     work: Annotated[Path, typer.Option(help="Where archives and stacks are.")] = Path("workspace/training"),

@@ -20,6 +20,7 @@ from segmenter.manifest import Inputs
 from segmenter.network import build_network
 from segmenter.network import logits as logits_of
 from segmenter.normalise import normalise
+from training.attention import plain_attention
 from training.chips import Batch, ChipSource
 from training.errors import TrainingError
 from training.recipe import ARCHITECTURE, Recipe
@@ -102,7 +103,10 @@ class Trainer:
         optical, radar, dem = (torch.from_numpy(part) for part in (batch.optical, batch.radar, batch.dem))
         chips = [part.to(self.device) for part in normalise(optical, radar, dem, self.inputs)]
         water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.machine.bf16):
+        with (
+            plain_attention(self.device.type == "cpu"),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.machine.bf16),
+        ):
             logits = logits_of(self.network, self.inputs.S1.kind, *chips)
         return masked_loss(logits.float(), water, known, self.recipe.dice)
 

@@ -59,18 +59,12 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
     Raises:
         TrainingError: archives that cannot be made or read, or a run that cannot be resumed.
     """
-    scenes = {
-        purpose: _scenes(places, archives, seeds, purpose)
-        for purpose, seeds in (
-            ("training", archives.train),
-            ("validation", archives.validation),
-            ("test", archives.test),
-        )
-    }
-    inputs = statistics(scenes["training"])
-    fitted = fit(scenes["training"], recipe, inputs, places.work / "fit", machine)
+    train = _scenes(places, archives, archives.train, "training")
+    inputs = statistics(train)
+    fitted = fit(train, recipe, inputs, places.work / "fit", machine)
     draft = package(fitted.network, Facts(places.out.name, VERSION, inputs), places.work / "draft")
-    chosen = calibrate(load(places.work / "draft", machine.device), scenes["validation"])
+    validation = _scenes(places, archives, archives.validation, "validation")
+    chosen = calibrate(load(places.work / "draft", machine.device), validation)
     facts = Facts(
         draft.name,
         VERSION,
@@ -83,7 +77,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
     model = load(places.work / "draft", machine.device)
     scores: dict[str, Any] = {
         "validation": chosen.table[chosen.threshold].as_dict(),
-        "test": evaluate(model, scenes["test"]).as_dict(),
+        "test": evaluate(model, _scenes(places, archives, archives.test, "test")).as_dict(),
     }
     if places.samples is not None:
         scores["real"] = evaluate_real(model, places.samples)

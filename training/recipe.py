@@ -35,15 +35,15 @@ class Augmentation:
 class Recipe:
     """How the network is fitted."""
 
-    steps: int = 2400
+    steps: int = 1000
     batch: int = 8
     #: peak learning rate of AdamW, after a linear warm-up, falling to nothing along a cosine
     rate: float = 1e-3
-    warmup: int = 100
+    warmup: int = 50
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     #: decay of the exponential mean of the weights that is kept as the model
-    ema: float = 0.995
+    ema: float = 0.99
     #: weight of the soft Dice term beside binary cross-entropy (Milletari et al. 2016)
     dice: float = 1.0
     #: chips drawn around water for each drawn anywhere (CryoSentinel v1.0's sampler)
