@@ -1,6 +1,6 @@
 """A manifest, a made-up stack, and a real TerraMind-tiny with seeded weights, shared by the room's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,15 @@ def make_manifest(**changes: Any) -> Manifest:
         "smallest_lake_m2": 3000,
     }
     return Manifest(**(fields | changes))
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """torch's threads wait for each other: two of them on a busy machine are many times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

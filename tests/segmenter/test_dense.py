@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -57,15 +57,6 @@ def small(manifest_of: Callable[..., Manifest]) -> Callable[..., Manifest]:
         return manifest_of(**{"chip": CHIP, "stride": 20, "sigma": 8, **changes})
 
     return make
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a convolution is slower on two threads, much slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def in_tiles(
