@@ -3,7 +3,8 @@
 One group per UTM zone ("32643") with arrays (season, y, x) over the whole zone on the global 10 m grid. Only
 written chunks take room. A chunk is one tile in one season, written whole by one worker through a `CubeSlot`;
 the coordinator commits. Until then nobody sees it: a crash leaves the last commit. Any tool that reads Zarr
-through Icechunk reads it: `xarray.open_zarr(cube.store(), group="32643", consolidated=False)`.
+through Icechunk reads it, for instance `xarray.open_zarr(cube.store(), group="32643", consolidated=False,
+chunks=None)`; with Dask chunks it works too, but first plans a million chunks of a whole zone.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ from storage.embedded_system import (
     last_words,
     outlast_orphan,
     refuse_foreign,
-    refuse_hidden,
     server_account,
+    within_reach,
 )
 from storage.errors import StorageError, full_disk_is_clear
 
@@ -47,6 +47,7 @@ __all__ = ["EmbeddedPostgis"]
 USER = DATABASE = "lake"
 LONGEST_SOCKET = 107  # bytes in sockaddr_un
 START_SECONDS = 60
+_KEEPERS: list[subprocess.Popen[bytes]] = []  # kept, since they may outlive whoever started them
 
 
 class EmbeddedPostgis:
@@ -115,8 +116,6 @@ class EmbeddedPostgis:
 
     def _make_folders(self) -> None:
         """Folders that the server's account owns and nobody else can enter."""
-        if os.geteuid() == 0:
-            refuse_hidden(self.folder)
         for folder in (self.folder, self.socket_folder):
             try:
                 folder.mkdir(mode=0o700, parents=folder == self.folder, exist_ok=True)
@@ -137,25 +136,26 @@ class EmbeddedPostgis:
         if not self.data.exists():
             self._make_cluster(installation)
         outlast_orphan(self.data, START_SECONDS)
-        with self.log.open("a") as log:
+        inside_temp = self.socket_folder.parent != self.folder
+        with self.log.open("a") as log, within_reach(self.folder) as (folder, handed_on):
+            sockets = self.socket_folder if inside_temp else folder / self.socket_folder.name
+            server = [str(installation.bin / "postgres"), "-D", str(folder / self.data.name)]
+            server += ["-k", str(sockets), "-p", str(PORT)]
+            server += [part for setting in self._settings() for part in ("-c", setting)]
             keeper = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(Path(__file__).with_name("embedded_keeper.py"))),
-                    *(
-                        str(self.folder / "users.lock"),
-                        SERVER_ACCOUNT if os.geteuid() == 0 else "",
-                        str(installation.bin / "postgres"),
-                    ),
-                    *("-D", str(self.data), "-k", str(self.socket_folder), "-p", str(PORT)),
-                    *(part for setting in self._settings() for part in ("-c", setting)),
+                    *(str(self.folder / "users.lock"), SERVER_ACCOUNT if os.geteuid() == 0 else "", *server),
                 ],
                 env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                pass_fds=handed_on,
                 start_new_session=True,  # Ctrl-C is for the command, which then leaves in good order
             )
+        _KEEPERS.append(keeper)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers(installation):
             if keeper.poll() is not None or time.monotonic() > deadline:
@@ -167,32 +167,36 @@ class EmbeddedPostgis:
             time.sleep(0.02)
 
     def _settings(self) -> list[str]:
-        settings = [
-            "listen_addresses=",
-            "max_connections=60",
-            "jit=off",
-            "timezone=UTC",
-            "shared_buffers=256MB",
-        ]
+        settings = ["listen_addresses=", "max_connections=60", "jit=off", "timezone=UTC"]
         # Containers give /dev/shm 64 MB, which one parallel query outgrows.
-        settings += ["max_wal_size=2GB", "dynamic_shared_memory_type=sysv"]
-        return (
-            settings
-            if self.durable
-            else [*settings, "fsync=off", "full_page_writes=off", "synchronous_commit=off"]
-        )
+        settings += ["shared_buffers=256MB", "max_wal_size=2GB", "dynamic_shared_memory_type=sysv"]
+        if not self.durable:
+            settings += ["fsync=off", "full_page_writes=off", "synchronous_commit=off"]
+        return settings
 
     def _make_cluster(self, installation: Installation) -> None:
         """initdb beside the final place, then rename: if killed, nothing looks like a cluster."""
         partial = self.folder / "data.partial"
         if partial.exists():
             shutil.rmtree(partial)
-        made = self._tool(
-            installation,
-            "initdb",
-            *("-D", str(partial), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
-            *(() if self.durable else ("--no-sync",)),
-        )
+        account = server_account() if os.geteuid() == 0 else None
+        with within_reach(self.folder) as (folder, handed_on):
+            made = subprocess.run(
+                [
+                    *(str(installation.bin / "initdb"), "-D", str(folder / partial.name), "-U", USER),
+                    *("-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
+                    *(() if self.durable else ("--no-sync",)),
+                ],
+                user=account and account.pw_uid,
+                group=account and account.pw_gid,
+                extra_groups=[] if account else None,
+                pass_fds=handed_on,
+                cwd="/",
+                env=environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if made.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
             raise StorageError(f"No database could be made in {self.folder}: {made.stderr.strip()}")
@@ -205,43 +209,18 @@ class EmbeddedPostgis:
         self._sql(installation, DATABASE, "CREATE EXTENSION IF NOT EXISTS postgis")
 
     def _answers(self, installation: Installation) -> bool:
-        asked = self._tool(
-            installation, "pg_isready", "-q", "-h", str(self.socket_folder), "-p", str(PORT), "-U", USER
-        )
-        return asked.returncode == 0
+        return self._client(installation, "pg_isready", "-q").returncode == 0
 
     def _sql(self, installation: Installation, database: str, statement: str) -> str:
-        options = (
-            "-X",
-            "-q",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            str(self.socket_folder),
-            "-p",
-            str(PORT),
-            "-U",
-            USER,
-        )
-        done = self._tool(installation, "psql", *options, "-d", database, "-c", statement)
+        options = ("-X", "-q", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement)
+        done = self._client(installation, "psql", *options)
         if done.returncode != 0:
             raise StorageError(f"The database in {self.folder} refused to be set up: {done.stderr.strip()}")
         return done.stdout
 
-    def _tool(
-        self, installation: Installation, name: str, *arguments: str
+    def _client(
+        self, installation: Installation, name: str, *options: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's tools as the account that runs the server."""
-        account = server_account() if os.geteuid() == 0 else None
-        return subprocess.run(
-            [str(installation.bin / name), *arguments],
-            user=account and account.pw_uid,
-            group=account and account.pw_gid,
-            extra_groups=[] if account else None,
-            cwd="/",
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        place = ("-h", str(self.socket_folder), "-p", str(PORT), "-U", USER)
+        command = [str(installation.bin / name), *place, *options]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)

@@ -46,7 +46,7 @@ def _start(account: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
                 os._exit(1)
 
     if not account:
-        return subprocess.Popen(command, cwd="/", preexec_fn=die_with_keeper)  # noqa: PLW1509 - one thread here
+        return subprocess.Popen(command, cwd="/", close_fds=False, preexec_fn=die_with_keeper)  # noqa: PLW1509 - one thread here
     entry = pwd.getpwnam(account)
     return subprocess.Popen(
         command,
@@ -54,6 +54,7 @@ def _start(account: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
         group=entry.pw_gid,
         extra_groups=[],
         cwd="/",
+        close_fds=False,  # the server reaches its folder through the descriptor handed on to it
         preexec_fn=die_with_keeper,  # noqa: PLW1509 - one thread here; runs after the change of user, which resets it
     )
 

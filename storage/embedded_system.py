@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
-import stat
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,8 @@ __all__ = [
     "last_words",
     "outlast_orphan",
     "refuse_foreign",
-    "refuse_hidden",
     "server_account",
+    "within_reach",
 ]
 
 SERVER_ACCOUNT = "postgres"  # the server refuses to run as root; the packages make this account
@@ -109,24 +110,21 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
-def refuse_hidden(folder: Path) -> None:
-    """As root: the server's account must be able to pass through every folder above."""
-    account = server_account()
-    for parent in reversed(folder.parents):
-        if not parent.exists():
-            return  # the rest is made with the usual rights
-        state = parent.stat()
-        bit = stat.S_IXUSR if state.st_uid == account.pw_uid else stat.S_IXOTH
-        if state.st_gid == account.pw_gid and state.st_uid != account.pw_uid:
-            bit = stat.S_IXGRP
-        if not state.st_mode & bit:
-            raise StorageError(
-                f"Run as root, the database server works as the account {SERVER_ACCOUNT}, which "
-                "cannot pass through "
-                f"{parent} to {folder}. Use a workspace elsewhere (/var/lib, /srv), allow passing "
-                "by `chmod o+x "
-                f"{parent}`, run as a plain user, or set database.url."
-            )
+@contextmanager
+def within_reach(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
+    """The folder by a name the server's account can use, and the descriptors to hand on to it.
+
+    A server that root starts runs as another account, which cannot pass through root's home to a workspace there.
+    It inherits the opened folder instead and reaches it without passing through those above.
+    """
+    if os.geteuid() != 0:
+        yield folder, ()
+        return
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}"), (descriptor,)
+    finally:
+        os.close(descriptor)
 
 
 def outlast_orphan(data: Path, seconds: float) -> None:

@@ -51,7 +51,7 @@ def database(postgis_url: str, migrated_template: str) -> Iterator[Database]:
 
 @pytest.fixture
 def workspace() -> Iterator[Path]:
-    """A folder in which an embedded database works, as root too (pytest's tmp_path is closed to others)."""
+    """An empty folder, in a RAM disk where there is room; an embedded database in it is waited for."""
     yield from _workspace()
 
 
@@ -63,7 +63,6 @@ def module_workspace() -> Iterator[Path]:
 
 def _workspace() -> Iterator[Path]:
     folder = _roomy_folder()
-    folder.chmod(0o755)
     yield folder
     cluster = EmbeddedPostgis(folder / "postgis")
     if (cluster.folder / "users.lock").exists():

@@ -115,6 +115,7 @@ def world(database: Database) -> World:
 @pytest.fixture
 def full_disk(workspace: Path) -> Iterator[Path]:
     """A disk of 2 MB, which the database's account may write."""
+    workspace.chmod(0o755)
     disk = workspace / "small"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "lakes", disk]

@@ -180,6 +180,7 @@ def test_works_as_a_plain_user(workspace: Path) -> None:
     if AS_ROOT and subprocess.run([python, "-c", "import enum; enum.StrEnum"], check=False).returncode:
         pytest.skip("no /usr/bin/python3 of 3.11 or later for a plain user to run")
     home = workspace / "home"
+    workspace.chmod(0o755)
     shutil.copytree(ROOT / "storage", home / "code" / "storage")
     if nobody:
         os.chown(home, nobody.pw_uid, nobody.pw_gid)
@@ -206,12 +207,17 @@ def test_works_as_a_plain_user(workspace: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root's server runs as another account")
-def test_as_root_a_folder_the_account_cannot_reach_is_refused_and_left_alone(workspace: Path) -> None:
-    hidden = workspace / "private"
+def test_as_root_it_works_below_a_folder_that_the_servers_account_cannot_enter(workspace: Path) -> None:
+    hidden = workspace / "home"
     hidden.mkdir(mode=0o700)
-    with pytest.raises(StorageError, match=r"cannot pass through .*private.*chmod o\+x"):
-        EmbeddedPostgis(hidden / "postgis").__enter__()
-    assert list(hidden.iterdir()) == []
+    folder = hidden / "postgis"
+    with EmbeddedPostgis(folder, durable=False) as url:
+        assert ask(url, "SELECT postgis_version()").startswith("3.")
+        assert ask(url, "SELECT sum(n) FROM generate_series(1, 1000000) AS n") == "500000500000"
+        pid = server_pid(folder)
+        assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("postgres").pw_uid
+    wait_gone(pid)
+    assert hidden.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_with_other_things_in_it_is_never_taken_over(workspace: Path) -> None:
