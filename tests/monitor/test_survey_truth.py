@@ -13,7 +13,7 @@ from rasterio.features import rasterize
 from scenery import History, cut, region
 from shapely.geometry.base import BaseGeometry
 
-from monitor.grid import NORTHING_ORIGIN, WGS84, geobox_at, reproject
+from monitor.grid import NORTHING_ORIGIN, geobox_at
 from monitor.survey import Earlier, Rows, draw
 from monitor.vectorise import TileMap
 from simulator.archive import plan_passes
@@ -81,7 +81,7 @@ def drawn(lakes: geopandas.GeoDataFrame) -> tuple[History, dict[int, Rows]]:
 def identity(rows: Rows, outline: BaseGeometry, epsg: int) -> UUID:
     """Which lake of a survey covers a true outline best."""
     water = rows.observations[rows.observations.outcome == Outcome.WATER]
-    common = water.geometry.intersection(reproject(outline, epsg, WGS84)).area
+    common = water.geometry.to_crs(epsg).intersection(outline).area
     assert common.max() > 0
     return water.lake_id[common.idxmax()]
 
