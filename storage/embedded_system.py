@@ -114,7 +114,7 @@ def refuse_foreign(folder: Path) -> None:
 def within_reach(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
     """The folder by a name the server's account can use, and the descriptors to hand on to it.
 
-    A server that root starts runs as another account, which cannot pass through root's home to a workspace there.
+    A server that root starts runs as another account, which cannot pass through root's home to a workspace.
     It inherits the opened folder instead and reaches it without passing through those above.
     """
     if os.geteuid() != 0:
