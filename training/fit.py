@@ -190,6 +190,7 @@ def fit(scenes: Sequence[Scene], recipe: Recipe, inputs: Inputs, folder: Path, m
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 trainer.save(checkpoint)
                 saved = time.monotonic()
+                show(note="kept")
     trainer.save(checkpoint)
     return trainer.fitted()
 
@@ -204,8 +205,11 @@ def _progress(trainer: Trainer) -> Iterator[Any]:
     with Progress(*columns) as progress:
         task = progress.add_task("fit", total=trainer.recipe.steps, completed=trainer.step, loss="-")
 
-        def show() -> None:
+        def show(note: str = "") -> None:
             last = trainer.losses[-SHOWN:]
-            progress.update(task, completed=trainer.step, loss=f"{sum(last) / len(last):.4f}")
+            mean = f"{sum(last) / len(last):.4f}"
+            progress.update(task, completed=trainer.step, loss=mean)
+            if note:  # a log file sees no bar
+                progress.console.print(f"{trainer.step} steps, loss {mean}: {note}")
 
         yield show
