@@ -2,10 +2,10 @@
 
     python -m benchmarks.accuracy [--workspace workspace/demo] [--json out.json]
 
-Counted are lakes of at least 1 ha in the glacier zone that the season could see: a truth lake is found when at
-least half of it is mapped; a mapped lake is right when at least half of it is water in truth. The area error
-is that of the mapped lake with the largest overlap. Simulated scenes, so the figures say how the path works,
-not how well a model does on real ground.
+Counted are lakes of at least 1 ha in the glacier zone that the season could see: a truth lake is found
+when at least half of it is mapped; a mapped lake is right when at least half of it is water in truth. The
+area error is that of the mapped lake with the largest overlap. Simulated scenes, so the figures say how the
+path works, not how well a model does on real ground.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ EVENTS = ("drained", "new", "split", "merged")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--workspace", type=Path, default=Path("workspace/demo"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -58,7 +60,9 @@ def measure(folder: Path) -> dict[str, Any]:
     events = pd.read_parquet(folder / "archive/truth/events.parquet")
     workspace = Workspace.open(folder)
     with open_database(workspace) as database, database.connect() as conn:
-        mapped = {int(year): history.observations_of(conn, REGION, int(year)) for year in sorted(set(truth.season))}
+        mapped = {
+            int(year): history.observations_of(conn, REGION, int(year)) for year in sorted(set(truth.season))
+        }
         lineage = history.lineage(conn, REGION)
     seasons = [score_season(truth[truth.season == year], mapped[year], year) for year in mapped]
     return {
@@ -71,11 +75,16 @@ def measure(folder: Path) -> dict[str, Any]:
     }
 
 
-def score_season(truth: geopandas.GeoDataFrame, observed: geopandas.GeoDataFrame, year: int) -> dict[str, Any]:
+def score_season(
+    truth: geopandas.GeoDataFrame, observed: geopandas.GeoDataFrame, year: int
+) -> dict[str, Any]:
     """Counts and area errors of one season."""
     water = truth[truth.state == "water"]
     wanted = water[
-        (water.zone == "glacier") & (water.kind == "lake") & (water.area_m2 >= SMALLEST_M2) & (water.seen_share >= SEEN)
+        (water.zone == "glacier")
+        & (water.kind == "lake")
+        & (water.area_m2 >= SMALLEST_M2)
+        & (water.seen_share >= SEEN)
     ]
     found = observed[observed.outcome == "water"].to_crs(truth.crs)
     every_water = water.geometry.union_all()
@@ -127,9 +136,13 @@ def score_events(
         elif event.kind == "new":
             recorded = bool(after) and after <= set(rows.lake_id)
         elif event.kind == "split":
-            recorded = len(after) >= 2 and bool(set(rows.lake_id) & after) and before <= set(rows.other_lake_id)
+            recorded = (
+                len(after) >= 2 and bool(set(rows.lake_id) & after) and before <= set(rows.other_lake_id)
+            )
         else:
-            recorded = len(after) == 1 and bool(set(rows.lake_id) & before) and after <= set(rows.other_lake_id)
+            recorded = (
+                len(after) == 1 and bool(set(rows.lake_id) & before) and after <= set(rows.other_lake_id)
+            )
         scored.append(
             {
                 "kind": event.kind,
@@ -159,8 +172,19 @@ def identities(
 
 def show(result: dict[str, Any]) -> None:
     console = Console()
-    table = Table(title="Demo against the simulator's truth: lakes >= 1 ha in the glacier zone, seen that season")
-    for heading in ("season", "truth", "found", "recall", "mapped", "right", "precision", "median area error"):
+    table = Table(
+        title="Demo against the simulator's truth: lakes >= 1 ha in the glacier zone, seen that season"
+    )
+    for heading in (
+        "season",
+        "truth",
+        "found",
+        "recall",
+        "mapped",
+        "right",
+        "precision",
+        "median area error",
+    ):
         table.add_column(heading, justify="right")
     for season in result["seasons"]:
         table.add_row(
@@ -176,7 +200,13 @@ def show(result: dict[str, Any]) -> None:
     everything = result["all"]
     error = everything["median_area_error"]
     table.add_row(
-        "all", "", "", f"{everything['recall']:.3f}", "", "", f"{everything['precision']:.3f}",
+        "all",
+        "",
+        "",
+        f"{everything['recall']:.3f}",
+        "",
+        "",
+        f"{everything['precision']:.3f}",
         "-" if error is None else f"{error:.1%}",
     )
     console.print(table)

@@ -1,4 +1,4 @@
-"""`monitor`: the one way in. Commands read settings, call the path and print; heavy libraries load when needed."""
+"""`monitor`: the one way in. Commands read settings, call the path and print; heavy libraries load late."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def demo(workspace: WorkspaceOption = DEMO) -> None:
 
 @app.command()
 def run(
-    season: SeasonOption, region: RegionOption = None, workspace: WorkspaceOption = DEMO, json: JsonOption = False
+    season: SeasonOption,
+    region: RegionOption = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
 ) -> None:
     """Bring one season up to date."""
     from monitor.commands import seasons
@@ -123,7 +126,9 @@ def lakes_changes(
     start: Annotated[int, typer.Option("--from", help="Earlier season.")],
     end: Annotated[int, typer.Option("--to", help="Later season.")],
     region: RegionOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also lakes without a significant change.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also lakes without a significant change.")
+    ] = False,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
@@ -170,7 +175,9 @@ def inventory_import(
     year_column: Annotated[
         str | None, typer.Option(help="Column with the year, for a file that holds several.")
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Name to keep it under; the file's name without it.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Name to keep it under; the file's name without it.")
+    ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
@@ -182,9 +189,7 @@ def inventory_import(
 
 @app.command()
 def schedule(
-    once: Annotated[
-        bool, typer.Option("--once", help="Do what is due today, then end: for cron.")
-    ] = False,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due today, then end: for cron.")] = False,
     workspace: WorkspaceOption = DEMO,
 ) -> None:
     """Run every night of the season, and once more when its last scenes are in."""

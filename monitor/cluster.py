@@ -67,7 +67,10 @@ def workers(settings: ClusterSettings) -> Iterator[Workers]:
         with client:
             yield Workers(client)
         return
-    quiet: dict[str, Any] = {"distributed.worker.memory.terminate": False, "distributed.logging.distributed": "error"}
+    quiet: dict[str, Any] = {
+        "distributed.worker.memory.terminate": False,
+        "distributed.logging.distributed": "error",
+    }
     with (
         dask.config.set(quiet),
         LocalCluster(
@@ -76,5 +79,3 @@ def workers(settings: ClusterSettings) -> Iterator[Workers]:
         Client(cluster) as client,
     ):
         yield Workers(client)
-
-

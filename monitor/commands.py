@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.markup import escape
@@ -24,7 +25,7 @@ def region_names(workspace: Workspace, region: str | None) -> list[str]:
 
 
 def seasons(folder: Path, region: str | None, years: list[int], command: str, *, json: bool = False) -> None:
-    """Bring `years` of one or all regions up to date; exit code 1 when something failed or nothing was seen."""
+    """Bring `years` of one or all regions up to date; exit code 1 when a tile failed or nothing was seen."""
     workspace = Workspace.open(folder)
     names = region_names(workspace, region)
     with open_system(workspace) as system:
@@ -80,7 +81,7 @@ def say_report(report: Report) -> None:
         )
     elif report.blind:
         err.print(
-            f"  [bold red]{report.region} {report.season}[/]: nothing could be seen, so no lake was observed. "
+            f"  [bold red]{report.region} {report.season}[/]: nothing could be seen: no lake was observed. "
             "`monitor plan` shows the scenes; run again when new ones have arrived."
         )
 
@@ -90,7 +91,7 @@ def show_plan(folder: Path, region: str | None, years: list[int], *, json: bool 
     workspace = Workspace.open(folder)
     names = region_names(workspace, region)
     with open_system(workspace) as system:
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "region": name,
                 "season": year,
@@ -108,12 +109,8 @@ def show_plan(folder: Path, region: str | None, years: list[int], *, json: bool 
     if json:
         print_json(rows)
         return
-    columns = [("region", "left"), ("season", "left"), ("tile", "left"), ("action", "left"), ("scenes", "right"), ("why", "left")]
-    cells = [
-        [str(r["region"]), str(r["season"]), str(r["tile"]), str(r["action"]), str(len(r["scenes"])), str(r["why"])]
-        for r in rows
-    ]
-    table("What a run would do", columns, cells)
+    shown = ("region", "season", "tile", "action", "why")
+    table("What a run would do", "|".join(shown), [[str(row[name]) for name in shown] for row in rows])
 
 
 def import_file(

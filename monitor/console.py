@@ -51,13 +51,19 @@ class ProgressWatch:
         if self._progress is not None and self._bar is not None:
             self._progress.advance(self._bar)
         if result.reason:
-            self._console.print(f"  {result.task.tile.name}: {result.state}: {result.reason}", highlight=False)
+            self._console.print(
+                f"  {result.task.tile.name}: {result.state}: {result.reason}", highlight=False
+            )
 
 
 def progress_bar(console: Console = err) -> Progress:
     """The one look of progress bars."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
     )
 
 
@@ -82,11 +88,12 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]]) -> None:
-    """A table on the output stream; `columns` are (heading, justify)."""
+def table(title: str, columns: str, rows: list[list[str]]) -> None:
+    """A table on the output stream; `columns` are headings between bars, `>` before those of numbers."""
     shown = Table(title=title, title_justify="left", header_style="bold")
-    for heading, justify in columns:
-        shown.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=heading in NEVER_WRAPPED)
+    for heading in columns.split("|"):
+        name = heading.removeprefix(">")
+        shown.add_column(name, justify="right" if heading != name else "left", no_wrap=name in NEVER_WRAPPED)
     for row in rows:
         shown.add_row(*row)
     out.print(shown)
@@ -94,4 +101,4 @@ def table(title: str, columns: list[tuple[str, str]], rows: list[list[str]]) -> 
 
 def hectares(area_m2: float | None) -> str:
     """Area as a person reads it; a dash where there is none."""
-    return "-" if area_m2 is None or area_m2 != area_m2 else f"{area_m2 / 1e4:.2f}"
+    return "-" if area_m2 is None else f"{area_m2 / 1e4:.2f}"

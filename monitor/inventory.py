@@ -56,7 +56,9 @@ def import_inventory(
     if where is not None:
         column, value = where
         if column not in polygons.columns:
-            raise RefusedError(f"{path} has no column {column!r}; it has {', '.join(map(str, polygons.columns))}")
+            raise RefusedError(
+                f"{path} has no column {column!r}; it has {', '.join(map(str, polygons.columns))}"
+            )
         polygons = polygons[polygons[column].astype(str) == value]
         if polygons.empty:
             raise RefusedError(f"{path} has no row whose {column} is {value!r}")
@@ -120,9 +122,7 @@ def _observations(lakes: geopandas.GeoDataFrame, ids: tuple[UUID, ...]) -> geopa
     )
 
 
-def _minted(
-    lakes: geopandas.GeoDataFrame, ids: tuple[UUID, ...], minted: frozenset[UUID]
-) -> pd.DataFrame:
+def _minted(lakes: geopandas.GeoDataFrame, ids: tuple[UUID, ...], minted: frozenset[UUID]) -> pd.DataFrame:
     rows = [
         (lake, code_of(outline)) for lake, outline in zip(ids, lakes.geometry, strict=True) if lake in minted
     ]

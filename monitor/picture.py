@@ -34,11 +34,12 @@ CURVES = 6
 
 
 def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -> None:
-    """Write a PNG of region `name`: the last season in colours with lakes, and the largest changes' curves."""
+    """Write a PNG of region `name`: the last season in colours with its lakes, and the largest changes."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+
     from storage.history import history, known_observations
 
     region = workspace.region(name)

@@ -31,8 +31,7 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
         return
     table(
         "Status",
-        [("region", "left"), ("season", "left"), ("tiles", "left"), ("lakes", "right"), ("not observed", "right"),
-         ("last seen", "left"), ("open reviews", "right"), ("source", "left")],
+        "region|season|tiles|>lakes|>not observed|last seen|>open reviews|source",
         [
             [
                 row.region,
@@ -49,7 +48,9 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
     )
     for row in rows:
         for why in row.reasons:
-            out.print(f"{row.region} {row.season}: {why.tasks} tile(s) {why.state}: {why.reason}", highlight=False)
+            out.print(
+                f"{row.region} {row.season}: {why.tasks} tile(s) {why.state}: {why.reason}", highlight=False
+            )
 
 
 def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> None:
@@ -64,10 +65,17 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
         return
     table(
         f"{len(shown)} of {len(frame)} lakes",
-        [("lake", "left"), ("code", "left"), ("region", "left"), ("seasons with water", "right"), ("last", "left"), ("area ha", "right")],
+        "lake|code|region|>seasons with water|last|>area ha",
         [
-            [str(r.lake_id), r.code, r.region, str(r.seasons), str(r.last_season), hectares(r.area_m2)]
-            for r in shown.itertuples()
+            [
+                str(r["lake_id"]),
+                r["code"],
+                r["region"],
+                str(r["seasons"]),
+                str(r["last_season"]),
+                hectares(r["area_m2"]),
+            ]
+            for r in records(shown)
         ],
     )
 
@@ -80,37 +88,44 @@ def show_history(folder: Path, lake: str, *, json: bool) -> None:
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:
         found = lakes(conn, like=lake)
         if found.empty:
-            raise RefusedError(f"no lake's identity or code begins with {lake!r}; `monitor lakes list` shows them")
+            raise RefusedError(
+                f"no lake's identity or code begins with {lake!r}; `monitor lakes list` shows them"
+            )
         if len(found) > 1:
-            some = ", ".join(f"{r.lake_id} ({r.code})" for r in found.head(5).itertuples())
+            some = ", ".join(f"{r['lake_id']} ({r['code']})" for r in records(found.head(5)))
             raise RefusedError(f"{lake!r} fits {len(found)} lakes; write more of one: {some}")
         identity = found.lake_id.iloc[0]
         rows, events = history(conn, identity), lineage_of(conn, identity)
     if json:
         print_json(
-            {"lake_id": identity, "code": found.code.iloc[0], "observations": records(rows), "lineage": records(events)}
+            {
+                "lake_id": identity,
+                "code": found.code.iloc[0],
+                "observations": records(rows),
+                "lineage": records(events),
+            }
         )
         return
     table(
         f"{found.code.iloc[0]}  {identity}",
-        [("season", "left"), ("outcome", "left"), ("area ha", "right"), ("± 95 %", "right"), ("seen", "right"), ("dates", "left"), ("source", "left")],
+        "season|outcome|>area ha|>± 95 %|>seen|dates|source",
         [
             [
-                str(r.season),
-                r.outcome if r.outcome == "water" else f"{r.outcome}: {r.reason}",
-                hectares(r.area_m2),
-                hectares(Z95 * r.sigma_m2) if r.sigma_m2 == r.sigma_m2 and r.sigma_m2 is not None else "-",
-                "-" if r.seen_share is None or r.seen_share != r.seen_share else f"{r.seen_share:.0%}",
-                f"{r.first_day} – {r.last_day}" if r.first_day else "-",
-                r.source,
+                str(r["season"]),
+                r["outcome"] if r["outcome"] == "water" else f"{r['outcome']}: {r['reason']}",
+                hectares(r["area_m2"]),
+                hectares(None if r["sigma_m2"] is None else Z95 * r["sigma_m2"]),
+                "-" if r["seen_share"] is None else f"{r['seen_share']:.0%}",
+                f"{r['first_day']} – {r['last_day']}" if r["first_day"] else "-",
+                r["source"],
             ]
-            for r in rows.itertuples()
+            for r in records(rows)
         ],
     )
-    for event in events.itertuples():
-        other = f", with {event.other_lake_id}" if event.other_lake_id is not None else ""
-        mine = "" if event.lake_id == identity else f" (of {event.lake_id})"
-        out.print(f"{event.season}: {event.kind}{mine}{other}", highlight=False)
+    for event in records(events):
+        other = "" if event["other_lake_id"] is None else f", with {event['other_lake_id']}"
+        mine = "" if event["lake_id"] == identity else f" (of {event['lake_id']})"
+        out.print(f"{event['season']}: {event['kind']}{mine}{other}", highlight=False)
 
 
 def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.DataFrame:
@@ -148,7 +163,11 @@ def show_changes(
     shown = {name: _largest_first(frame, everything) for name, frame in changes.items()}
     if json:
         print_json(
-            [{"region": name, **row} for name in names for row in records(shown[name].reset_index(names="lake_id"))]
+            [
+                {"region": name, **row}
+                for name in names
+                for row in records(shown[name].reset_index(names="lake_id"))
+            ]
         )
         return
     for name in names:
@@ -168,35 +187,24 @@ def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:
 def _changes_table(title: str, changes: pd.DataFrame, start: int, end: int) -> None:
     table(
         title,
-        [
-            ("lake", "left"),
-            ("code", "left"),
-            (f"{start} ha", "right"),
-            (f"{end} ha", "right"),
-            ("change ha", "right"),
-            ("detectable", "right"),
-            ("%", "right"),
-            ("verdict", "left"),
-        ],
+        f"lake|code|>{start} ha|>{end} ha|>change ha|>detectable|>%|verdict",
         [
             [
-                str(r.Index)[:8],
-                r.code,
-                hectares(r.area_before_m2),
-                hectares(r.area_after_m2),
-                f"{r.change_m2 / 1e4:+.2f}" if r.change_m2 == r.change_m2 else "-",
-                hectares(r.detection_limit_m2),
-                f"{r.change_percent:+.0f}" if r.change_percent == r.change_percent else "-",
-                r.verdict,
+                str(r["lake_id"])[:8],
+                r["code"],
+                hectares(r["area_before_m2"]),
+                hectares(r["area_after_m2"]),
+                "-" if r["change_m2"] is None else f"{r['change_m2'] / 1e4:+.2f}",
+                hectares(r["detection_limit_m2"]),
+                "-" if r["change_percent"] is None else f"{r['change_percent']:+.0f}",
+                r["verdict"],
             ]
-            for r in changes.itertuples()
+            for r in records(changes.reset_index(names="lake_id"))
         ],
     )
 
 
-def show_queue(
-    folder: Path, region: str | None, season: int | None, *, explained: bool, json: bool
-) -> None:
+def show_queue(folder: Path, region: str | None, season: int | None, *, explained: bool, json: bool) -> None:
     """Open flags, most doubtful first."""
     from storage.reviews import queue
 
@@ -209,16 +217,16 @@ def show_queue(
         return
     table(
         f"Review queue: {len(shown)} open, {int(frame.explained.sum())} explained",
-        [("flag", "left"), ("season", "left"), ("why", "left"), ("ha", "right"), ("where", "left"), ("detail", "left")],
+        "flag|season|why|>ha|where|detail",
         [
             [
-                str(r.flag_id)[:8],
-                str(r.season),
-                r.kind + (" (explained)" if r.explained else ""),
-                f"{r.score:.2f}",
-                f"{r.geometry.centroid.x:.4f} E {r.geometry.centroid.y:.4f} N",
-                ", ".join(f"{k} {v}" for k, v in (r.detail or {}).items()),
+                str(r["flag_id"])[:8],
+                str(r["season"]),
+                r["kind"] + (" (explained)" if r["explained"] else ""),
+                f"{r['score']:.2f}",
+                f"{r['geometry'].centroid.x:.4f} E {r['geometry'].centroid.y:.4f} N",
+                ", ".join(f"{k} {v}" for k, v in (r["detail"] or {}).items()),
             ]
-            for r in shown.itertuples()
+            for r in records(shown)
         ],
     )

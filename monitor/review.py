@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.acquire import S2_BANDS, Stack, acquire
+from monitor.acquire import Stack, acquire
+from monitor.catalog import S2_BANDS
 from monitor.console import progress_bar
 from monitor.errors import AssetError
 from monitor.grid import PIXEL, WGS84, Tile, reproject
@@ -26,9 +27,7 @@ RGB = [S2_BANDS.index(band) for band in ("B04", "B03", "B02")]
 WHITE = 3500.0
 
 
-def export(
-    system: System, folder: Path, region: str | None, season: int | None, *, explained: bool
-) -> int:
+def export(system: System, folder: Path, region: str | None, season: int | None, *, explained: bool) -> int:
     """Write queue.geojson and a PNG for every open flag; returns how many. Asking again overwrites them.
 
     A chip's imagery is read from the archive anew; where that fails the picture says so.
@@ -108,11 +107,10 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
 
 
 def _colours(stack: Stack) -> NDArray[np.float32]:
-    return np.clip(np.nan_to_num(np.moveaxis(stack.optical[RGB], 0, -1)) / WHITE, 0, 1)
+    colours = np.nan_to_num(np.moveaxis(stack.optical[RGB], 0, -1)) / WHITE
+    return np.asarray(np.clip(colours, 0, 1), np.float32)
 
 
 def _mndwi(stack: Stack) -> NDArray[np.float32]:
     green, swir = stack.optical[B03], stack.optical[B11]
     return np.asarray((green - swir) / np.maximum(green + swir, 1), np.float32)
-
-

@@ -125,7 +125,9 @@ def _remember(system: System, region: Region, planned: Iterable[Planned], run_id
         registry.upsert_tiles(
             conn,
             [
-                registry.TileRow(t.tile.name, t.tile.epsg, t.tile.size, t.tile.row, t.tile.col, t.tile.footprint())
+                registry.TileRow(
+                    t.tile.name, t.tile.epsg, t.tile.size, t.tile.row, t.tile.col, t.tile.footprint()
+                )
                 for t in todo
             ],
         )
@@ -149,9 +151,7 @@ def _planned_row(task: TileTask) -> ledger.PlannedTask:
 def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
     for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
         href = next((link["href"] for link in scene.item.get("links", []) if link.get("rel") == "self"), None)
-        yield ledger.FrozenScene(
-            scene.collection, scene.id, scene.baseline, scene.datetime, href, scene.item
-        )
+        yield ledger.FrozenScene(scene.collection, scene.id, scene.baseline, scene.datetime, href, scene.item)
 
 
 def _predict(
@@ -184,9 +184,7 @@ def _predict(
             yield result
 
 
-def _survey(
-    system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID
-) -> bool:
+def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:
     """Draw and record the season's survey from the cube, in one transaction; False when it stands already."""
     manifest = system.manifest
     with system.database.begin() as conn:

@@ -32,7 +32,9 @@ def keep_schedule(folder: Path, *, once: bool) -> None:
     if once:
         years = due(workspace.settings.schedule, date.today())
         if not years:
-            err.print(f"Nothing is due on {date.today()}: see `schedule` in {workspace.folder / 'monitor.yaml'}.")
+            err.print(
+                f"Nothing is due on {date.today()}: see `schedule` in {workspace.folder / 'monitor.yaml'}."
+            )
             return
         nightly(str(workspace.folder))
         return

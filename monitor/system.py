@@ -72,7 +72,8 @@ def model_folder(workspace: Workspace) -> Path:
     if not folder.is_dir():
         known = ", ".join(sorted(registry.models))
         raise RefusedError(
-            f"{workspace.folder / 'monitor.yaml'}: model: {name!r} is neither a known model ({known}) nor a folder"
+            f"{workspace.folder / 'monitor.yaml'}: model: {name!r} is neither a known model ({known}) "
+            "nor a folder"
         )
     return folder
 

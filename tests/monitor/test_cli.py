@@ -34,7 +34,9 @@ def place(archive: Path, workspace: Path) -> Path:
 
 
 def items(folder: Path, collection: str, year: int) -> list[Path]:
-    return sorted(path for path in (folder / "archive" / collection).rglob("*.json") if f"_{year}" in path.name)
+    return sorted(
+        path for path in (folder / "archive" / collection).rglob("*.json") if f"_{year}" in path.name
+    )
 
 
 def test_help_is_quick() -> None:
@@ -51,7 +53,10 @@ def test_help_is_quick() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--season", "2021", "--region", "atlantis"], "no region 'atlantis'; this workspace has demo"),
+        (
+            ["run", "--season", "2021", "--region", "atlantis"],
+            "no region 'atlantis'; this workspace has demo",
+        ),
         (["backfill", "--years", "2023-2017"], "run backwards; write 2017-2023"),
         (["backfill", "--years", "soon"], "is not a year"),
         (["lakes", "changes", "--from", "2022", "--to", "2021"], "must be the earlier one"),

@@ -29,7 +29,8 @@ def himalaya() -> Region:
 def test_three_epochs_twice(database: Database) -> None:
     region = himalaya()
     imported = [
-        import_inventory(database, HKH, region=region, season=year, where=("year", str(year))) for year in YEARS
+        import_inventory(database, HKH, region=region, season=year, where=("year", str(year)))
+        for year in YEARS
     ]
     assert [result.lakes + result.duplicates for result in imported] == [1486, 1541, 1117]
     assert all(result.changed for result in imported)
@@ -62,7 +63,7 @@ def test_a_known_lake_keeps_its_identity(
 ) -> None:
     """Areas in km2 as the inventory states them, found under one identity in all three epochs."""
     source = geopandas.read_parquet(HKH)
-    place = source[(source.GLIMS_ID == code) & (source.year == 2020)].geometry.iloc[0].buffer(0.05)
+    place = source[(code == source.GLIMS_ID) & (source.year == 2020)].geometry.iloc[0].buffer(0.05)
     near = source[source.intersects(place)]
     region = himalaya()
     ids = []
@@ -72,7 +73,7 @@ def test_a_known_lake_keeps_its_identity(
         import_inventory(database, part, region=region, season=year, source="near")
         with database.connect() as conn:
             found = history.observations_of(conn, "hkh", year)
-        spot = source[(source.GLIMS_ID == code) & (source.year == 2020)].geometry.iloc[0]
+        spot = source[(code == source.GLIMS_ID) & (source.year == 2020)].geometry.iloc[0]
         lake = found.loc[found.geometry.intersection(spot).area.idxmax()]
         assert lake.area_m2 / 1e6 == pytest.approx(areas[YEARS.index(year)], abs=0.01)
         ids.append(lake.lake_id)
@@ -102,6 +103,8 @@ def test_another_crs_lands_in_the_same_place(database: Database, tmp_path: Path)
 
 def test_an_unknown_column_is_refused(database: Database, tmp_path: Path) -> None:
     file = tmp_path / "lakes.gpkg"
-    geopandas.GeoDataFrame({"jahr": [2000]}, geometry=[shapely.box(81, 30, 81.01, 30.01)], crs=4326).to_file(file)
+    geopandas.GeoDataFrame({"jahr": [2000]}, geometry=[shapely.box(81, 30, 81.01, 30.01)], crs=4326).to_file(
+        file
+    )
     with pytest.raises(RefusedError, match="no column 'year'; it has jahr"):
         import_inventory(database, file, region=himalaya(), season=2000, where=("year", "2000"))

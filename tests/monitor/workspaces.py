@@ -61,8 +61,8 @@ def monitor(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProces
 TABLES = {
     "lake": "id, region, code",
     "survey": "id, region, season, kind, source, digest, superseded_by",
-    "lake_observation": "id, lake_id, survey_id, season, outcome, reason, ST_AsBinary(geom), sigma_m2, perimeter_m, "
-    "seen_share, first_day, last_day, probability",
+    "lake_observation": "id, lake_id, survey_id, season, outcome, reason, ST_AsBinary(geom), sigma_m2, "
+    "perimeter_m, seen_share, first_day, last_day, probability",
     "lake_lineage": "survey_id, season, kind, lake_id, other_lake_id",
     "review_flag": "id, survey_id, tile, lake_id, kind, explained, score, ST_AsBinary(geom), detail::text",
     "task": "key, region, tile, season, model_digest, config_digest, state, reason, survey_id, superseded_by",
@@ -75,7 +75,9 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of the lake history, in an order of their own."""
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:
         return {
-            name: sorted((tuple(row) for row in conn.execute(text(f"SELECT {columns} FROM {name}"))), key=repr)
+            name: sorted(
+                (tuple(row) for row in conn.execute(text(f"SELECT {columns} FROM {name}"))), key=repr
+            )
             for name, columns in TABLES.items()
         }
 
