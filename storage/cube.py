@@ -44,7 +44,7 @@ class CubeSlot:
     found: dict[TilePlace, UUID | None] = field(default_factory=dict)
     """For each tile written: the task that had written it before, as this slot saw it."""
 
-    def write(  # noqa: PLR0917 - a tile's place is one thing
+    def write(
         self, epsg: int, season: int, row: int, col: int, layers: Mapping[str, NDArray[Any]], task_key: UUID
     ) -> CubeSlot:
         """Write the whole tile whose upper-left global pixel is (row, col); returns the slot, to send back.
