@@ -55,6 +55,12 @@ def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert len(list((tmp_path / "sentinel-2-l2a").glob("S2*"))) == 3
 
 
+def test_a_folder_with_a_dot_is_a_folder(tmp_path: Path) -> None:
+    simulate(Settings(size=256, seasons=(2021,)), tmp_path / "archive.part")
+    assert (tmp_path / "archive.part/catalog.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.part"]
+
+
 def test_sentinel_2_items_look_like_planetary_computer(archive: Archive) -> None:
     items = archive.of("sentinel-2-l2a")
     for season in archive.settings.seasons:
