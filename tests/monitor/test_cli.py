@@ -18,18 +18,10 @@ from workspaces import MODEL, ROOT, make_workspace, monitor, run_here, tables
 needs_model = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 
 
-@pytest.fixture(scope="module")
-def archive(module_workspace: Path) -> Path:
-    folder = module_workspace / "archive"
-    command = [sys.executable, "-m", "simulator", str(folder), "--size", "512", "--seasons", "2021-2022"]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    return folder
-
-
 @pytest.fixture
-def place(archive: Path, workspace: Path) -> Path:
+def place(small_archive: Path, workspace: Path) -> Path:
     """A workspace with its own copy of the archive, to be spoilt."""
-    shutil.copytree(archive, workspace / "archive")
+    shutil.copytree(small_archive, workspace / "archive")
     return make_workspace(workspace, workspace / "archive", tile_size=256)
 
 
@@ -63,8 +55,10 @@ def test_help_is_quick() -> None:
         (["run", "--season", "2021", "-w", "/nowhere"], "monitor.yaml is missing"),
     ],
 )
-def test_refused_before_starting(workspace: Path, archive: Path, arguments: list[str], said: str) -> None:
-    folder = make_workspace(workspace, archive)
+def test_refused_before_starting(
+    workspace: Path, small_archive: Path, arguments: list[str], said: str
+) -> None:
+    folder = make_workspace(workspace, small_archive)
     place = [] if "-w" in arguments else ["-w", folder]
     answer = monitor(*arguments, *place)
     assert answer.returncode == 2, answer.stderr
@@ -73,8 +67,8 @@ def test_refused_before_starting(workspace: Path, archive: Path, arguments: list
     assert not (folder / "postgis").exists() or "lakes" in arguments
 
 
-def test_unknown_setting_names_file_and_key(workspace: Path, archive: Path) -> None:
-    folder = make_workspace(workspace, archive, cluster={"adress": "tcp://nowhere"})
+def test_unknown_setting_names_file_and_key(workspace: Path, small_archive: Path) -> None:
+    folder = make_workspace(workspace, small_archive, cluster={"adress": "tcp://nowhere"})
     answer = monitor("status", "-w", folder)
     assert answer.returncode == 2
     assert "monitor.yaml" in answer.stderr
@@ -82,21 +76,21 @@ def test_unknown_setting_names_file_and_key(workspace: Path, archive: Path) -> N
 
 
 @needs_model
-def test_model_of_another_kind_is_refused(workspace: Path, archive: Path) -> None:
+def test_model_of_another_kind_is_refused(workspace: Path, small_archive: Path) -> None:
     model = workspace / "model"
     shutil.copytree(MODEL, model)
     manifest = json.loads((model / "manifest.json").read_text())
     manifest["inputs"]["S1"]["kind"] = "grd"
     (model / "manifest.json").write_text(json.dumps(manifest))
-    folder = make_workspace(workspace, archive, model=str(model))
+    folder = make_workspace(workspace, small_archive, model=str(model))
     answer = monitor("run", "--season", "2021", "-w", folder)
     assert answer.returncode == 2, answer.stderr
     assert "inputs.S1.kind" in answer.stderr
 
 
 @needs_model
-def test_a_season_without_scenes(workspace: Path, archive: Path) -> None:
-    folder = make_workspace(workspace, archive)
+def test_a_season_without_scenes(workspace: Path, small_archive: Path) -> None:
+    folder = make_workspace(workspace, small_archive)
     answer = monitor("run", "--season", "2019", "-w", folder)
     assert answer.returncode == 1
     assert "no usable Sentinel-2 scene" in answer.stderr
@@ -158,8 +152,8 @@ def test_a_scene_without_a_band_is_refused_and_the_plan_says_why(place: Path) ->
     assert all(content["id"] not in entry["scenes"] for entry in plan)
 
 
-def test_polygons_without_a_crs_are_refused(workspace: Path, archive: Path) -> None:
-    folder = make_workspace(workspace, archive)
+def test_polygons_without_a_crs_are_refused(workspace: Path, small_archive: Path) -> None:
+    folder = make_workspace(workspace, small_archive)
     file = workspace / "lakes.gpkg"
     geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)]).to_file(file)
     answer = monitor("inventory", "import", file, "--year", "2020", "-w", folder)
@@ -169,8 +163,8 @@ def test_polygons_without_a_crs_are_refused(workspace: Path, archive: Path) -> N
     assert not tables(folder)["survey"]
 
 
-def test_without_postgis_it_says_what_to_install(workspace: Path, archive: Path) -> None:
-    folder = make_workspace(workspace, archive)
+def test_without_postgis_it_says_what_to_install(workspace: Path, small_archive: Path) -> None:
+    folder = make_workspace(workspace, small_archive)
     hide = "import storage.embedded_system as e; e.INSTALLED = ('/nowhere/*',); "
     script = hide + "from monitor.cli import main; main()"
     answer = subprocess.run(

@@ -43,12 +43,9 @@ def _address(file: Path) -> str:
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-def test_a_scheduler_elsewhere_gives_the_same(workspace: Path, scheduler: str) -> None:
-    archive = workspace / "archive"
-    command = [sys.executable, "-m", "simulator", str(archive), "--size", "512", "--seasons", "2021"]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    here = make_workspace(workspace / "threads", archive)
-    there = make_workspace(workspace / "cluster", archive, cluster={"address": scheduler})
+def test_a_scheduler_elsewhere_gives_the_same(workspace: Path, small_archive: Path, scheduler: str) -> None:
+    here = make_workspace(workspace / "threads", small_archive)
+    there = make_workspace(workspace / "cluster", small_archive, cluster={"address": scheduler})
     for folder in (here, there):
         (report,) = run_here(folder, 2021)
         assert report.tiles == {"done": 1}, report.reasons

@@ -21,17 +21,9 @@ pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model 
 
 
 @pytest.fixture(scope="module")
-def archive(module_workspace: Path) -> Path:
-    folder = module_workspace / "archive"
-    command = [sys.executable, "-m", "simulator", str(folder), "--size", "512", "--seasons", "2021-2022"]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(archive: Path, module_workspace: Path) -> Path:
+def finished(small_archive: Path, module_workspace: Path) -> Path:
     """Both seasons done without interruption, tiles of 256 px; not to be changed."""
-    folder = make_workspace(module_workspace / "finished", archive, tile_size=256)
+    folder = make_workspace(module_workspace / "finished", small_archive, tile_size=256)
     reports = run_here(folder, 2021, 2022)
     assert [report.tiles for report in reports] == [{"done": 4}, {"done": 4}]
     return folder
@@ -67,8 +59,8 @@ def test_every_pixel_has_a_reason(finished: Path) -> None:
     assert (kept["day_of_year"][answered] > 180).all()
 
 
-def test_one_tile_or_four_give_the_same(finished: Path, archive: Path, workspace: Path) -> None:
-    folder = make_workspace(workspace / "one", archive, tile_size=512)
+def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, workspace: Path) -> None:
+    folder = make_workspace(workspace / "one", small_archive, tile_size=512)
     run_here(folder, 2021)
     one, four = layers(folder, 2021), layers(finished, 2021)
     np.testing.assert_allclose(one["probability"], four["probability"], atol=1e-3, equal_nan=True)
@@ -82,9 +74,9 @@ def test_one_tile_or_four_give_the_same(finished: Path, archive: Path, workspace
 
 
 @pytest.mark.parametrize("after", ["tile", "season"])
-def test_kill_and_run_again(finished: Path, archive: Path, workspace: Path, after: str) -> None:
+def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path, after: str) -> None:
     """Killed after the first committed tile, or in the second season: the same tables and the same cube."""
-    folder = make_workspace(workspace / "killed", archive, tile_size=256)
+    folder = make_workspace(workspace / "killed", small_archive, tile_size=256)
     command = [sys.executable, "-c", "from monitor.cli import main; main()"]
     command += ["backfill", "--years", "2021-2022", "-w", str(folder)]
     with (workspace / "log").open("w") as log:
@@ -117,10 +109,10 @@ def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> Non
     raise AssertionError("no tile was committed in time")
 
 
-def test_a_late_scene_supersedes(archive: Path, workspace: Path) -> None:
+def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
     """A scene that arrives later makes a new task; the old rows stay, identities go on."""
     partial = workspace / "archive"
-    shutil.copytree(archive, partial)
+    shutil.copytree(small_archive, partial)
     late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
     late.rename(workspace / "late")
     folder = make_workspace(workspace / "late-scene", partial)

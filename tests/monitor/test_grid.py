@@ -1,0 +1,133 @@
+"""The global grid: one address a pixel, every area covered once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.grid import NORTHING_ORIGIN, WGS84, Tile, geobox_at, reproject, tiles_of
+
+#: zones 43 north to 47 north, and one in the south
+zones = st.sampled_from([32643, 32644, 32647, 32719])
+sizes = st.sampled_from([256, 512, 1024])
+
+
+@st.composite
+def tiles(draw: st.DrawFn) -> Tile:
+    epsg, size = draw(zones), draw(sizes)
+    row = draw(st.integers(400_000 // size, 800_000 // size)) * size
+    col = draw(st.integers(40_000 // size, 58_000 // size)) * size
+    return Tile(epsg, size, row, col)
+
+
+def test_name() -> None:
+    assert Tile(32643, 1024, 516 * 1024, 64 * 1024).name == "32643_1024_0516_0064"
+
+
+@given(tiles(), tiles())
+def test_names_are_unique(one: Tile, other: Tile) -> None:
+    assert (one.name == other.name) == (one == other)
+
+
+@given(tiles(), st.sampled_from([0, 7, 112]))
+def test_geobox_lies_on_the_grid(tile: Tile, halo: int) -> None:
+    box = tile.geobox(halo)
+    assert box.shape == (tile.size + 2 * halo,) * 2
+    assert box.affine.c == (tile.col - halo) * 10
+    assert box.affine.f == NORTHING_ORIGIN - (tile.row - halo) * 10
+    assert box.resolution.x == 10 and box.resolution.y == -10
+    assert box.crs.epsg == tile.epsg
+    assert box == geobox_at(tile.epsg, tile.row - halo, tile.col - halo, box.shape)
+
+
+@given(tiles())
+def test_footprint_is_the_square_within_a_pixel(tile: Tile) -> None:
+    square = shapely.box(*tile.geobox().boundingbox.bbox)
+    back = reproject(tile.footprint(), WGS84, tile.epsg)
+    assert shapely.area(shapely.symmetric_difference(back, square)) < 1.0
+    straight = shapely.segmentize(reproject(tile.footprint(), WGS84, tile.epsg), 10)
+    assert shapely.hausdorff_distance(straight, square) < 10
+
+
+@given(st.floats(-60, 60), st.floats(-2.9, 2.9), zones)
+def test_reproject_there_and_back(latitude: float, east: float, epsg: int) -> None:
+    meridian = (epsg % 100) * 6 - 183
+    point = shapely.Point(meridian + east, latitude)
+    assert shapely.distance(reproject(reproject(point, WGS84, epsg), epsg, WGS84), point) < 1e-8
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(72.2, 77.5), st.floats(28, 45), st.floats(0.001, 0.3), st.floats(0.001, 0.3), sizes)
+def test_an_area_within_a_zone_is_covered_once(west, south, width, height, size) -> None:
+    area = shapely.box(west, south, west + width, south + height)
+    found = tiles_of(area, size)
+    assert {tile.epsg for tile in found} == {32643}
+    assert found == sorted(set(found))
+    squares = [shapely.box(*tile.geobox().boundingbox.bbox) for tile in found]
+    utm = reproject(shapely.segmentize(area, 0.1), WGS84, 32643)
+    assert shapely.area(utm - shapely.union_all(squares)) < 1
+    assert sum(shapely.area(s) for s in squares) == pytest.approx(shapely.area(shapely.union_all(squares)))
+    assert all(shapely.intersects(utm, square) for square in squares)
+
+
+@settings(max_examples=30, deadline=None)
+@given(tiles(), st.integers(1, 2), st.integers(1, 2))
+def test_an_area_cut_along_tiles_claims_no_neighbours(tile: Tile, down: int, right: int) -> None:
+    left, top = tile.col * 10, NORTHING_ORIGIN - tile.row * 10
+    side = tile.size * 10
+    square = shapely.segmentize(shapely.box(left, top - down * side, left + right * side, top), side / 16)
+    inner = square.buffer(-30, join_style="mitre")
+    area = reproject(inner, tile.epsg, WGS84)
+    found = tiles_of(area, tile.size)
+    assert len(found) == down * right
+    assert tile in found
+
+
+def test_southern_hemisphere() -> None:
+    found = tiles_of(shapely.box(-69.1, -12.1, -69.0, -12.0), 1024)
+    assert {tile.epsg for tile in found} == {32719}
+    assert all(tile.row > 0 for tile in found)
+    covered = shapely.union_all([tile.footprint() for tile in found])
+    assert covered.contains(shapely.box(-69.1, -12.1, -69.0, -12.0))
+
+
+def test_across_the_equator_both_hemispheres_serve() -> None:
+    found = tiles_of(shapely.box(75.0, -0.01, 75.05, 0.01), 1024)
+    assert {tile.epsg for tile in found} == {32643, 32743}
+
+
+def test_across_two_zones_each_serves_its_own_side() -> None:
+    area = shapely.box(77.9, 42.0, 78.1, 42.1)
+    found = tiles_of(area, 1024)
+    assert {tile.epsg for tile in found} == {32643, 32644}
+    covered = shapely.union_all([tile.footprint() for tile in found])
+    assert shapely.area(area - covered) < 1e-9
+    for epsg, side in ((32643, shapely.box(77.9, 42, 78, 42.1)), (32644, shapely.box(78, 42, 78.1, 42.1))):
+        own = shapely.union_all([tile.footprint() for tile in found if tile.epsg == epsg])
+        assert shapely.area(side - own) < 1e-9
+        assert all(tile.footprint().intersects(side) for tile in found if tile.epsg == epsg)
+
+
+@pytest.mark.parametrize("sliver", [1e-12, 1e-9, 1e-8])
+def test_a_hair_across_a_zone_border_is_nothing(sliver: float) -> None:
+    """Rounding may leave an area a nanodegree beyond its zone."""
+    area = shapely.box(77.9, 42.0, 78.0 + sliver, 42.1)
+    assert {tile.epsg for tile in tiles_of(area, 1024)} == {32643}
+
+
+def test_islands_have_their_own_tiles() -> None:
+    area = shapely.multipolygons([shapely.box(75, 42, 75.01, 42.01), shapely.box(76, 43, 76.01, 43.01)])
+    found = tiles_of(area, 512)
+    assert len(found) < 16
+    assert shapely.union_all([tile.footprint() for tile in found]).contains(area)
+
+
+def test_a_pixel_has_one_address() -> None:
+    """Neighbouring tiles of any size share the grid's lines."""
+    small, large = Tile(32643, 256, 529_152, 50_432), Tile(32643, 1024, 529_408 // 1024 * 1024, 50_176)
+    for tile in (small, large):
+        corner = ~tile.geobox().affine @ (50_500 * 10, NORTHING_ORIGIN - 529_200 * 10)
+        assert np.allclose(corner, (50_500 - tile.col, 529_200 - tile.row))

@@ -1,0 +1,273 @@
+"""Settings: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import geopandas
+import pytest
+import shapely
+import yaml
+
+from monitor.catalog import read_profile
+from monitor.errors import RefusedError
+from monitor.settings import (
+    CONFIG,
+    RegionSettings,
+    SeasonWindow,
+    Settings,
+    Workspace,
+    config_digest,
+    parse_years,
+)
+from monitor.vectors import read_polygons
+
+GOOD = {
+    "catalog": {"profile": "planetary-computer"},
+    "model": "terramind-tiny-simulated",
+    "regions": {"demo": {"bounds": [76.5, 42.7, 78.2, 43.55]}},
+}
+SQUARE = shapely.box(77, 42, 78, 43)
+
+
+def opened(folder: Path, **changes) -> Workspace:
+    (folder / "monitor.yaml").write_text(yaml.safe_dump({**GOOD, **changes}))
+    return Workspace.open(folder)
+
+
+def refusal(folder: Path, **changes) -> str:
+    with pytest.raises(RefusedError) as caught:
+        opened(folder, **changes)
+    assert str(folder / "monitor.yaml") in str(caught.value)
+    return str(caught.value)
+
+
+def polygons(path: Path, *shapes: shapely.Geometry, crs: str | None = "EPSG:4326") -> str:
+    frame = geopandas.GeoDataFrame({"name": range(len(shapes))}, geometry=list(shapes), crs=crs)
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_file(path)
+    return path.name
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings = opened(tmp_path).settings
+    assert (settings.tile_size, settings.database.url, settings.cluster.address) == (1024, None, None)
+
+
+def test_no_workspace(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"monitor\.yaml is missing: .*make demo"):
+        Workspace.open(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["a: [1, 2", "just words", "[1, 2]", ""])
+def test_not_settings(tmp_path: Path, text: str) -> None:
+    (tmp_path / "monitor.yaml").write_text(text)
+    with pytest.raises(RefusedError, match=r"monitor\.yaml"):
+        Workspace.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tiles": 512}, ["tiles: no such key", "tile_size"]),
+        ({"catalog": {"profile": "x", "folder": "y"}}, ["catalog.folder: no such key", "location"]),
+        ({"database": {"uri": "x"}}, ["database.uri: no such key", "url"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "glacier": "x"}}},
+            ["regions.demo.glacier: no such key", "glaciers"],
+        ),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"from": "07-01"}}}},
+            ["regions.demo.season.from: no such key", "start, end"],
+        ),
+        ({"tile_size": 1000}, ["tile_size", "multiple of 256"]),
+        ({"tile_size": 128}, ["tile_size", "256"]),
+        ({"catalog": {}}, ["catalog.profile: Field required"]),
+        ({"regions": {"demo": {}}}, ["regions.demo", "name either bounds or outline"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "outline": "x"}}},
+            ["regions.demo", "name either bounds or outline"],
+        ),
+        ({"regions": {"demo": {"bounds": [78, 42, 77, 43]}}}, ["west, south, east, north"]),
+        ({"regions": {"demo": {"bounds": [42, 76, 43, 95]}}}, ["west, south, east, north"]),
+        ({"regions": {"demo": {"bounds": [76, 42, 77]}}}, ["regions.demo.bounds"]),
+        ({"regions": {"demo": {"bounds": [76, 42, 77, 43], "glacier_zone_km": 0}}}, ["glacier_zone_km"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"start": "10-01"}}}},
+            ["season starts 10-01 after it ends 09-30"],
+        ),
+        ({"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"end": "13-01"}}}}, ["month"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"start": "02-29"}}}},
+            ["day is out of range"],
+        ),
+        ({"cluster": {"threads": 0}}, ["cluster.threads"]),
+        ({"schedule": {"months": "July-October"}}, ["schedule.months"]),
+        ({"model": None}, ["model"]),
+    ],
+)
+def test_refusals_name_the_key_and_what_would_be_valid(
+    tmp_path: Path, changes: dict, says: list[str]
+) -> None:
+    message = refusal(tmp_path, **changes)
+    for words in says:
+        assert words in message
+
+
+def test_all_wrong_keys_at_once(tmp_path: Path) -> None:
+    message = refusal(tmp_path, one=1, two=2)
+    assert "one: no such key" in message and "two: no such key" in message
+
+
+def test_unknown_region_names_the_known(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="there is no region 'dmo'; this workspace has demo"):
+        opened(tmp_path).region("dmo")
+
+
+def test_region_by_bounds(tmp_path: Path) -> None:
+    region = opened(tmp_path).region("demo")
+    assert region.outline.equals(shapely.box(76.5, 42.7, 78.2, 43.55)) and region.zone.equals(region.outline)
+    assert region.season.dates(2021) == (date(2021, 7, 1), date(2021, 9, 30))
+
+
+def test_regions_of_high_mountain_asia_without_own(tmp_path: Path) -> None:
+    workspace = opened(tmp_path, regions={})
+    assert "karakoram" in workspace.regions() and len(workspace.regions()) == 12
+    assert workspace.region("ile_alatau").outline.bounds == (76.5, 42.7, 78.2, 43.55)
+
+
+@pytest.mark.parametrize("name", ["area.gpkg", "area.geojson", "area.parquet"])
+def test_region_by_outline_and_glaciers(tmp_path: Path, name: str) -> None:
+    outline = polygons(tmp_path / name, SQUARE, shapely.box(78, 42, 78.5, 43))
+    ice = polygons(tmp_path / "ice.gpkg", shapely.box(77.5, 42.5, 77.51, 42.51))
+    settings = {"outline": outline, "glaciers": ice, "glacier_zone_km": 5}
+    region = opened(tmp_path, regions={"demo": settings}).region("demo")
+    assert region.outline.equals(shapely.box(77, 42, 78.5, 43))
+    reach = geopandas.GeoSeries([region.zone], crs=4326).to_crs(32643).iloc[0]
+    assert reach.area == pytest.approx((10_000 + 830) * (10_000 + 1110), rel=0.1)
+
+
+def test_glaciers_elsewhere_leave_no_zone(tmp_path: Path) -> None:
+    ice = polygons(tmp_path / "ice.gpkg", shapely.box(10, 45, 10.1, 45.1))
+    region = opened(tmp_path, regions={"demo": {"bounds": [77, 42, 78, 43], "glaciers": ice}}).region("demo")
+    assert region.zone.is_empty
+
+
+@pytest.mark.parametrize("key", ["outline", "glaciers"])
+def test_file_without_crs_is_refused(tmp_path: Path, key: str) -> None:
+    polygons(tmp_path / "bare.shp", SQUARE, crs=None)
+    settings = (
+        {"outline": "bare.shp"} if key == "outline" else {"bounds": [77, 42, 78, 43], "glaciers": "bare.shp"}
+    )
+    with pytest.raises(RefusedError, match=rf"regions\.demo\.{key}: .*bare\.shp has no CRS.*ogr2ogr"):
+        opened(tmp_path, regions={"demo": settings}).region("demo")
+
+
+def test_geoparquet_without_crs_is_refused(tmp_path: Path) -> None:
+    polygons(tmp_path / "bare.parquet", SQUARE, crs=None)
+    with pytest.raises(RefusedError, match="has no CRS"):
+        read_polygons(tmp_path / "bare.parquet", "inventory")
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"inventory: there is no file .*none\.gpkg"):
+        read_polygons(tmp_path / "none.gpkg", "inventory")
+    for name in ("words.gpkg", "words.parquet"):
+        (tmp_path / name).write_text("no polygons at all")
+        with pytest.raises(RefusedError, match="cannot be read as polygons"):
+            read_polygons(tmp_path / name, "inventory")
+    polygons(tmp_path / "points.gpkg", shapely.Point(77, 42))
+    with pytest.raises(RefusedError, match="holds no polygon"):
+        read_polygons(tmp_path / "points.gpkg", "inventory")
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(RefusedError, match=r"table\.csv"):
+        read_polygons(tmp_path / "table.csv", "inventory")
+
+
+def test_polygons_are_projected_and_repaired(tmp_path: Path) -> None:
+    bow = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
+    line = shapely.Polygon([(0, 0), (1, 1), (2, 2)])
+    moved = [shapely.transform(g, lambda xy: xy * 1000 + (500_000, 4_700_000)) for g in (bow, line)]
+    polygons(tmp_path / "bow.gpkg", *moved, crs="EPSG:32643")
+    frame = read_polygons(tmp_path / "bow.gpkg", "inventory")
+    assert list(frame.repaired) == [True] and frame.is_valid.all() and frame.crs.to_epsg() == 4326
+    assert frame.to_crs(32643).area.iloc[0] == pytest.approx(0.5e6, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "years"), [("2021", [2021]), ("2021-2023", [2021, 2022, 2023]), ("2021-2021", [2021])]
+)
+def test_years(text: str, years: list[int]) -> None:
+    assert parse_years(text) == years
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("2023-2017", "run backwards; write 2017-2023"),
+        ("1999", "outside 2015-2100"),
+        ("2014-2016", "outside 2015-2100"),
+        ("2021-22", "run backwards"),
+        ("2021-", "not a year or a range"),
+        ("-2021", "not a year or a range"),
+        ("2021-2022-2023", "not a year or a range"),
+        ("last", "not a year or a range"),
+        ("", "not a year or a range"),
+    ],
+)
+def test_years_that_are_none(text: str, says: str) -> None:
+    with pytest.raises(RefusedError, match=says):
+        parse_years(text)
+
+
+def test_digest_follows_what_decides_a_result(tmp_path: Path) -> None:
+    profile = read_profile("planetary-computer", tmp_path)
+
+    def digest(profile=profile, **region) -> str:
+        settings = {"bounds": [76, 42, 77, 43], **region}
+        return config_digest(opened(tmp_path, regions={"demo": settings}).region("demo"), profile)
+
+    same = digest()
+    assert digest(glacier_zone_km=3) == same, "without glaciers the zone is the region"
+    assert digest(bounds=[76, 42, 77, 43.1]) != same
+    assert digest(season={"end": "10-31"}) != same
+    assert digest(profile.model_copy(update={"signing": "none"})) != same
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONFIG.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIG))
+)
+def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    if path.parent.name == "catalogs":
+        read_profile(path.stem, tmp_path)
+    elif path.name == "models.yaml":
+        from segmenter.registry import read_registry
+
+        assert read_registry(path).models
+    elif path.name == "regions.yaml":
+        assert all(RegionSettings.model_validate(entry).bounds for entry in content.values())
+    elif path.name == "monitor.example.yaml":
+        workspace = opened(tmp_path, **Settings.model_validate(content).model_dump(mode="json"))
+        assert workspace.region("ile_alatau").outline.area > 0 and workspace.profile.url
+    else:
+        pytest.fail(f"{path} is shipped, but no test knows what it is")
+
+
+def test_example_with_every_comment_taken_out(tmp_path: Path) -> None:
+    """The commented keys of the example are valid as they stand."""
+    text = (CONFIG / "monitor.example.yaml").read_text()
+    lines = [
+        line.replace("# ", "", 1) if ":" in line and line.lstrip().startswith("# ") else line
+        for line in text.splitlines()
+    ]
+    settings = Settings.model_validate(
+        yaml.safe_load(
+            "\n".join(line for line in lines if not line.startswith(("Settings", "Paths", "Without")))
+        )
+    )
+    assert settings.database.url and settings.cluster.address and settings.regions["ile_alatau"].glaciers
+
+
+def test_season_window_of_a_year() -> None:
+    assert SeasonWindow(start="07-15", end="10-31").dates(2024) == (date(2024, 7, 15), date(2024, 10, 31))
