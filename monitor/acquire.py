@@ -159,14 +159,24 @@ def lee(power: Floats, size: int = 5, looks: float = LOOKS) -> Floats:
     """
     valid = np.isfinite(power)
     filled = np.where(valid, power, 0).astype(np.float64)
-    share = ndimage.uniform_filter(valid.astype(np.float64), size, mode="constant")
-    share = np.maximum(share, 1e-9)
-    mean = ndimage.uniform_filter(filled, size, mode="constant") / share
-    variance = np.maximum(ndimage.uniform_filter(filled**2, size, mode="constant") / share - mean**2, 0)
+    count = np.maximum(window_sum(valid.astype(np.float64), size), 1)
+    mean = window_sum(filled, size) / count
+    variance = np.maximum(window_sum(filled**2, size) / count - mean**2, 0)
     noise = mean**2 / looks
     gain = np.clip((variance - noise) / np.maximum(variance, 1e-30) / (1 + 1 / looks), 0, 1)
     smooth = mean + gain * (filled - mean)
     return np.where(valid, smooth, np.nan).astype(np.float32)
+
+
+def window_sum(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Sum over the `size` x `size` window around each pixel, zeros beyond the edge.
+
+    Each window is added up by itself: a running sum (`uniform_filter`) rounds differently in another tile.
+    """
+    ones = np.ones(size)
+    rows = ndimage.correlate1d(values, ones, axis=0, mode="constant")
+    total: NDArray[np.float64] = ndimage.correlate1d(rows, ones, axis=1, mode="constant")
+    return total
 
 
 def _dem(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Floats:

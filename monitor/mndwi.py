@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from monitor.acquire import Floats
+from monitor.acquire import Floats, window_sum
 from monitor.grid import PIXEL
 
 B03, B04, B08, B11 = 2, 3, 7, 10
@@ -81,6 +81,8 @@ def slope(dem: Floats) -> Floats:
     if void.any() and not void.all():  # level ground goes on into a void, or its edge would be a cliff
         nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
         dem = dem[tuple(nearest)]
-    rise_y, rise_x = np.gradient(ndimage.uniform_filter(dem, 3), PIXEL)
+    level = np.ones_like(dem, np.float64)
+    smooth = window_sum(dem.astype(np.float64), 3) / window_sum(level, 3)
+    rise_y, rise_x = np.gradient(smooth, PIXEL)
     steep: Floats = np.degrees(np.arctan(np.hypot(rise_x, rise_y))).astype(np.float32)
     return steep

@@ -6,6 +6,7 @@ pixel's composite does not depend on the tile that computed it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pystac
     from shapely.geometry.base import BaseGeometry
 
+#: ESA's own baselines; 99.99 marks products that somebody else processed
+BASELINE = re.compile(r"0\d\.\d\d")
 #: the first processing baseline whose digital numbers carry +1000
 OFFSET_BASELINE = 4.0
 #: best optical dates kept for each MGRS tile (or footprint, where the catalogue names no tile)
@@ -147,10 +150,9 @@ def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
     baseline = str(item.properties.get("s2:processing_baseline", ""))
     offset, scale = 0.0, 1.0
     if profile.offset == "baseline":
-        try:
-            offset = -1000.0 if float(baseline) >= OFFSET_BASELINE else 0.0
-        except ValueError:
+        if not BASELINE.fullmatch(baseline):
             return f"unknown processing baseline {baseline!r}: whether it carries the +1000 offset is unknown"
+        offset = -1000.0 if float(baseline) >= OFFSET_BASELINE else 0.0
     elif profile.offset == "raster:bands":
         declared = _declared_offset(item, profile)
         if isinstance(declared, str):

@@ -24,6 +24,8 @@ def read_polygons(path: Path, what: str) -> geopandas.GeoDataFrame:
         frame = geopandas.read_parquet(path) if path.suffix == ".parquet" else geopandas.read_file(path)
     except (DataSourceError, ValueError, OSError) as error:
         raise RefusedError(f"{what}: {path} cannot be read as polygons: {error}") from error
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise RefusedError(f"{what}: {path} is a table without outlines; give a file of polygons")
     if frame.crs is None:
         raise RefusedError(
             f"{what}: {path} has no CRS, so its coordinates mean nothing; "

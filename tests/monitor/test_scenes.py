@@ -1,4 +1,4 @@
-"""Which scenes are read, in which order, and why the others are not; on recorded items where they are here."""
+"""Which scenes are read, in which order, and why not the others; on recorded items where these are here."""
 
 from __future__ import annotations
 
