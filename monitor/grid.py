@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 from affine import Affine
-from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
 
 PIXEL = 10.0
 NORTHING_ORIGIN = 10_000_000.0
@@ -50,6 +53,8 @@ class Tile:
 
 def geobox_at(epsg: int, row: int, col: int, shape: tuple[int, int]) -> GeoBox:
     """GeoBox of `shape` (rows, columns) whose upper-left pixel is global pixel (`row`, `col`)."""
+    from odc.geo.geobox import GeoBox  # brings Dask with it, which a status does not need
+
     affine = Affine(PIXEL, 0, col * PIXEL, 0, -PIXEL, NORTHING_ORIGIN - row * PIXEL)
     return GeoBox(shape, affine, f"EPSG:{epsg}")
 

@@ -1,0 +1,129 @@
+"""The design's import rule, and that the everyday commands stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from storage.database import Database
+
+ROOT = Path(__file__).parents[1]
+#: room to the rooms it may import
+RULE = {
+    "monitor": {"segmenter", "storage"},
+    "training": {"monitor", "segmenter", "storage"},
+    "segmenter": set(),
+    "storage": set(),
+    "simulator": set(),
+}
+#: what training may know of the path: the steps that give the same stack to both
+SHARED_STEPS = {f"monitor.{step}" for step in ("acquire", "catalog", "errors", "grid", "scenes", "settings")}
+HEAVY = ("torch", "terratorch", "dask", "distributed")
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports anywhere in it, `from room import module` as `room.module`."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names if node.module in RULE else {str(node.module)}
+    return found
+
+
+def top_imports(path: Path) -> set[str]:
+    """Modules imported when the file is, not inside a function nor only for type checkers."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", RULE)
+def test_imports_run_one_way(room: str) -> None:
+    assert files(room), f"{room} has files"
+    for path in files(room):
+        rooms = {name.partition(".")[0] for name in imports(path)} & set(RULE)
+        assert rooms <= RULE[room] | {room}, f"{path.relative_to(ROOT)} imports {sorted(rooms - RULE[room])}"
+
+
+def test_training_knows_only_the_shared_steps() -> None:
+    for path in files("training"):
+        used = {name for name in imports(path) if name.startswith("monitor.")}
+        beyond = {
+            name for name in used if not any(name == s or name.startswith(f"{s}.") for s in SHARED_STEPS)
+        }
+        assert not beyond, f"{path.relative_to(ROOT)} imports {sorted(beyond)}"
+
+
+def test_no_sql_and_no_tensors_in_the_path() -> None:
+    for path in files("monitor"):
+        roots = {name.partition(".")[0] for name in imports(path)}
+        assert not roots & {
+            "torch",
+            "terratorch",
+            "lightning",
+            "psycopg",
+            "geoalchemy2",
+            "zarr",
+            "icechunk",
+        }, path
+
+
+def test_storage_opens_without_heavy_things() -> None:
+    for path in files("storage"):
+        heavy = {name for name in top_imports(path) if name.partition(".")[0] in HEAVY}
+        assert not heavy, f"{path.relative_to(ROOT)} imports {sorted(heavy)} at its top"
+
+
+def loaded_by(*arguments: str) -> tuple[set[str], subprocess.CompletedProcess[str]]:
+    """Libraries that a command of `monitor` has imported by its end."""
+    code = (
+        "import sys\n"
+        "from monitor.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('loaded:', *sorted({name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    return set(result.stdout.rpartition("loaded:")[2].split()), result
+
+
+def test_help_stays_light() -> None:
+    loaded, result = loaded_by("--help")
+    assert result.returncode == 0 and "monitor" in loaded, result.stderr
+    assert not loaded & {*HEAVY, "sqlalchemy", "geopandas"}
+
+
+def test_status_stays_light(tmp_path: Path, database: Database) -> None:
+    settings = {
+        "catalog": {"profile": "planetary-computer"},
+        "model": "terramind-tiny-simulated",
+        "database": {"url": database.url},
+    }
+    (tmp_path / "monitor.yaml").write_text(yaml.safe_dump(settings))
+    loaded, result = loaded_by("status", "--workspace", str(tmp_path))
+    assert result.returncode == 0 and "sqlalchemy" in loaded, result.stderr
+    assert loaded & set(HEAVY) == set()
+
+
+def test_alembic_folder_does_not_shadow_the_library() -> None:
+    assert (ROOT / "alembic").is_dir()
+    assert not (ROOT / "alembic" / "__init__.py").exists()
