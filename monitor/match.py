@@ -108,7 +108,7 @@ def match(
     gets its own identity back, as a split of the one it had merged into.
     """
     ended = set(reference.index[reference.ended])
-    lake_of = _identify(_overlaps(reference.geometry, found), ended)
+    lake_of = _identify(overlaps(reference.geometry, found), ended)
     taken = set(lake_of.values())
     used = set(reference.index)
     for position in range(len(found)):
@@ -120,7 +120,7 @@ def match(
     young = {lake for lake in ids if lake not in ended and lake not in before.index}
 
     outlines = geopandas.GeoSeries(before.before, index=before.index, crs=WGS84)
-    since = _overlaps(outlines, found).sort_values("common", ascending=False, kind="stable")
+    since = overlaps(outlines, found).sort_values("common", ascending=False, kind="stable")
     lineage = []
     for position, lake in enumerate(ids):
         parents = since[(since.found == position) & (since.lake != lake) & since.lake.isin(taken)]
@@ -160,13 +160,13 @@ def _missing(
 ) -> tuple[UUID, ...]:
     """Lakes that are neither found, nor ended, nor lie under an outline of another identity."""
     left = reference[~reference.ended & ~reference.index.isin(list(taken))]
-    covered = set(_overlaps(left.geometry, found).lake)
+    covered = set(overlaps(left.geometry, found).lake)
     before = left[left.before.notna()]
-    covered |= set(_overlaps(geopandas.GeoSeries(before.before, index=before.index, crs=WGS84), found).lake)
+    covered |= set(overlaps(geopandas.GeoSeries(before.before, index=before.index, crs=WGS84), found).lake)
     return tuple(lake for lake in left.index if lake not in covered)
 
 
-def _overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataFrame:
+def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataFrame:
     """Pairs that are the same water, most alike first.
 
     Args:

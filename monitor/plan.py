@@ -136,7 +136,7 @@ def decide(
             planned.append(Planned(task, Action.AGAIN, f"failed before: {row.reason}"))
         elif row is not None and row.state == TaskState.DONE:
             planned.append(Planned(task, Action.AGAIN, "done before, but the cube does not hold it"))
-        elif row is None and earlier is not None:
+        elif (row is None or row.state == TaskState.SUPERSEDED) and earlier is not None:
             planned.append(Planned(task, Action.SUPERSEDES, _difference(task, earlier, old_scenes)))
         else:
             planned.append(Planned(task, Action.NEW, "interrupted before" if row else "never done"))

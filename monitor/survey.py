@@ -20,6 +20,7 @@ from monitor.absence import explain_absence, seen_shares
 from monitor.change import area_sigma, compare
 from monitor.grid import PIXEL, WGS84
 from monitor.match import Lineage, Matching, code_of, match, references, turning_points
+from monitor.parts import join_parts
 from monitor.settings import Region
 from monitor.triage import Flag, disagreements, losses
 from monitor.vectorise import TileMap, reasons_within, vectorise
@@ -67,8 +68,8 @@ def draw(
         known, lineage: what the lake history holds (`storage.history`), any season.
         earlier: the season to compare with.
     """
-    found = vectorise(maps(), region.zone, smallest_m2)
     reference = references(known, lineage, season)
+    found = join_parts(vectorise(maps(), region.zone, smallest_m2), reference, maps)
     matching = match(reference, found.geometry, region.name, season)
     water = _water_rows(found, matching, reference, maps, season)
     absent = _absence_rows(matching.missing, reference, maps)
