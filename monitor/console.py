@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from monitor.tiles import TileResult
+if TYPE_CHECKING:
+    from monitor.tiles import TileResult
 
 #: columns that are read as one word, or copied
 NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season")

@@ -150,8 +150,7 @@ def _planned_row(task: TileTask) -> ledger.PlannedTask:
 
 def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
     for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
-        href = next((link["href"] for link in scene.item.get("links", []) if link.get("rel") == "self"), None)
-        yield ledger.FrozenScene(scene.collection, scene.id, scene.baseline, scene.datetime, href, scene.item)
+        yield ledger.FrozenScene(scene.collection, scene.id, scene.baseline, scene.datetime, item=scene.item)
 
 
 def _predict(

@@ -119,7 +119,6 @@ def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
     run_here(folder, 2021)
     first = tables(folder)
     (workspace / "late").rename(late)
-    _forget_catalogue()
     plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
     assert [entry["action"] for entry in plan] == ["supersedes"]
     assert late.name in plan[0]["why"]
@@ -134,9 +133,3 @@ def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
         row[1] for row in second["lake_observation"] if row[2] != old
     }
     assert len(same) >= 0.7 * len(first["lake"])
-
-
-def _forget_catalogue() -> None:
-    from monitor.catalog import _items_below
-
-    _items_below.cache_clear()
