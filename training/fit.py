@@ -48,6 +48,11 @@ class Machine:
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
 
+    def describe(self) -> str:
+        """The machine in general words, for the model's card."""
+        kind = "one GPU" if self.torch_device.type == "cuda" else f"{torch.get_num_threads()} processor cores"
+        return f"{kind}, {'bfloat16' if self.bf16 else 'float32'}"
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:

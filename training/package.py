@@ -107,8 +107,13 @@ def _bullets(values: dict[str, Any]) -> str:
 
 
 def _score_table(values: dict[str, Any]) -> str:
-    rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in values.items()]
+    rows = [f"| {name.replace('_', ' ')} | {_shown(value)} |" for name, value in values.items()]
     return "\n".join(["| | |", "| --- | --- |", *rows])
+
+
+def _shown(value: Any) -> str:
+    """A score, or a dash where nothing could be counted."""
+    return "-" if value is None else str(value)
 
 
 def _real(scores: dict[str, Any]) -> str:
@@ -118,7 +123,7 @@ def _real(scores: dict[str, Any]) -> str:
     head = ["| TerraMesh tile | " + " | ".join(name.replace("_", " ") for name in names) + " |"]
     head.append("| --- " * (len(names) + 1) + "|")
     rows = [
-        f"| {tile} | " + " | ".join(str(row[name]) for name in names) + " |"
+        f"| {tile} | " + " | ".join(_shown(row[name]) for name in names) + " |"
         for tile, row in mesh["tiles"].items()
     ]
     notes = ["", f"Reference: {mesh['reference']}.", "", f"Sen1Floods11: {scores['sen1floods11']}."]

@@ -71,7 +71,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
         inputs,
         chosen.threshold,
         chosen.temperature,
-        _provenance(archives, recipe, fitted),
+        _provenance(archives, recipe, fitted, machine),
     )
     package(fitted.network, facts, places.work / "draft")
     model = load(places.work / "draft", machine.device)
@@ -92,7 +92,7 @@ def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: s
     return prepare_all(made, places.work / "scenes", purpose)
 
 
-def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted) -> dict[str, Any]:
+def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted, machine: Machine) -> dict[str, Any]:
     """What the manifest says about the model's origin."""
     return {
         "data": "simulated scenes only (`python -m simulator`), read by the code that reads a catalogue",
@@ -101,6 +101,7 @@ def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted) -> dict[str,
         "test_seeds": list(archives.test),
         "size_px": archives.size,
         "seasons": archives.seasons,
+        "machine": machine.describe(),
         "final_loss": round(sum(fitted.losses[-50:]) / len(fitted.losses[-50:]), 4),
         "recipe": recipe.as_dict(),
     }
