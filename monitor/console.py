@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monitor.tiles import TileResult
 
 #: columns that are read as one word, or copied
-NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season")
+NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
 
 out = Console()
 err = Console(stderr=True)
@@ -94,7 +94,11 @@ def table(title: str, columns: str, rows: list[list[str]]) -> None:
     shown = Table(title=title, title_justify="left", header_style="bold")
     for heading in columns.split("|"):
         name = heading.removeprefix(">")
-        shown.add_column(name, justify="right" if heading != name else "left", no_wrap=name in NEVER_WRAPPED)
+        shown.add_column(
+            name,
+            justify="right" if heading != name else "left",
+            no_wrap=name in NEVER_WRAPPED or name.endswith(" ha"),
+        )
     for row in rows:
         shown.add_row(*row)
     out.print(shown)

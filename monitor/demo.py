@@ -44,9 +44,8 @@ def run_demo(folder: Path) -> None:
 
         with err.status("drawing the picture"):
             draw_region(workspace, REGION, YEARS, picture)
-    out.print(
-        f"\nPicture: {picture}   (simulated scenes; next: `monitor lakes list`, `monitor review export DIR`)"
-    )
+    out.print(f"\nPicture: {picture} (simulated scenes)")
+    out.print("Next: .venv/bin/monitor lakes list; .venv/bin/monitor review export review/")
     if any(report.failed or report.blind for report in reports):
         raise typer.Exit(1)
 

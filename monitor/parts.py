@@ -12,7 +12,7 @@ import shapely
 from monitor.absence import seen_shares
 from monitor.change import SEEN_WHOLE
 from monitor.match import overlaps
-from monitor.vectorise import TileMap, reasons_within
+from monitor.vectorise import TileMap, sights_within
 
 
 def join_parts(
@@ -42,7 +42,7 @@ def join_parts(
     lakes = parts.lake.unique()
     if len(lakes) == 0:
         return found
-    shares = seen_shares(reasons_within(maps(), places.loc[lakes]))
+    shares = seen_shares(sights_within(maps(), places.loc[lakes]))
     hidden = parts[parts.lake.isin(lakes[shares < SEEN_WHOLE])]
     first = hidden.groupby("lake").found.transform("min")
     group = np.arange(len(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.console import hectares, out, print_json, records, table
 from monitor.errors import RefusedError
@@ -31,7 +31,7 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
         return
     table(
         "Status",
-        "region|season|tiles|>lakes|>not observed|last seen|>open reviews|source",
+        "region|season|tiles|>lakes|>not observed|last seen|>to review",
         [
             [
                 row.region,
@@ -41,7 +41,6 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
                 str(row.not_observed),
                 str(row.last_seen or "-"),
                 str(row.open_flags),
-                row.source or "-",
             ]
             for row in rows
         ],
@@ -187,15 +186,16 @@ def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:
 def _changes_table(title: str, changes: pd.DataFrame, start: int, end: int) -> None:
     table(
         title,
-        f"lake|code|>{start} ha|>{end} ha|>change ha|>detectable|>%|verdict",
+        f"lake|code|>{start} ha|>{end} ha|>change ha|>%|verdict",
         [
             [
                 str(r["lake_id"])[:8],
                 r["code"],
                 hectares(r["area_before_m2"]),
                 hectares(r["area_after_m2"]),
-                "-" if r["change_m2"] is None else f"{r['change_m2'] / 1e4:+.2f}",
-                hectares(r["detection_limit_m2"]),
+                "-"
+                if r["change_m2"] is None
+                else f"{r['change_m2'] / 1e4:+.2f} ± {hectares(r['detection_limit_m2'])}",
                 "-" if r["change_percent"] is None else f"{r['change_percent']:+.0f}",
                 r["verdict"],
             ]
@@ -216,7 +216,7 @@ def show_queue(folder: Path, region: str | None, season: int | None, *, explaine
         print_json(records(plain))
         return
     table(
-        f"Review queue: {len(shown)} open, {int(frame.explained.sum())} explained",
+        f"Review queue: {len(shown)} to look at, {int(frame.explained.sum())} explained disagreements",
         "flag|season|why|>ha|where|detail",
         [
             [
@@ -224,9 +224,16 @@ def show_queue(folder: Path, region: str | None, season: int | None, *, explaine
                 str(r["season"]),
                 r["kind"] + (" (explained)" if r["explained"] else ""),
                 f"{r['score']:.2f}",
-                f"{r['geometry'].centroid.x:.4f} E {r['geometry'].centroid.y:.4f} N",
-                ", ".join(f"{k} {v}" for k, v in (r["detail"] or {}).items()),
+                f"{r['geometry'].centroid.y:.4f} N {r['geometry'].centroid.x:.4f} E",
+                _detail(r["detail"] or {}),
             ]
             for r in records(shown)
         ],
     )
+
+
+def _detail(detail: dict[str, Any]) -> str:
+    """A flag's detail in a few words."""
+    if "since" in detail:
+        return f"{detail['area_before_ha']} ha in {detail['since']}, now {detail['area_after_ha']}"
+    return f"largest {detail['largest_ha']} ha, {detail['patches']} in all"

@@ -23,7 +23,7 @@ from monitor.match import Lineage, Matching, code_of, match, references, turning
 from monitor.parts import join_parts
 from monitor.settings import Region
 from monitor.triage import Flag, disagreements, losses
-from monitor.vectorise import TileMap, reasons_within, vectorise
+from monitor.vectorise import TileMap, sights_within, vectorise
 from storage.codes import Outcome, Reason, SurveyKind
 
 Maps = Callable[[], Iterable[TileMap]]
@@ -108,6 +108,7 @@ def _water_rows(
         outline.union(reference.geometry[lake]) if lake in reference.index else outline
         for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
     ]
+    places = geopandas.GeoSeries(footprints, crs=WGS84)
     rims = geopandas.GeoSeries(shapely.buffer(footprints, RIM), crs=WGS84)
     return pd.DataFrame(
         {
@@ -117,7 +118,7 @@ def _water_rows(
             "geometry": list(found.geometry),
             "sigma_m2": found.perimeter_m.map(area_sigma).to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),
-            "seen_share": seen_shares(reasons_within(maps(), rims)),
+            "seen_share": seen_shares(sights_within(maps(), places), sights_within(maps(), rims)),
             "first_day": [_day(season, doy) for doy in found.first_doy],
             "last_day": [_day(season, doy) for doy in found.last_doy],
             "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
@@ -127,7 +128,7 @@ def _water_rows(
 
 def _absence_rows(missing: Sequence[UUID], reference: geopandas.GeoDataFrame, maps: Maps) -> pd.DataFrame:
     """Known lakes without an outline: dry where that was seen, else not observed and why."""
-    counts = reasons_within(maps(), reference.geometry.loc[list(missing)])
+    counts = sights_within(maps(), reference.geometry.loc[list(missing)])
     rows = []
     for lake, tally in zip(missing, counts, strict=True):
         elsewhere = tally.sum() == 0 or tally.argmax() == Reason.OUTSIDE
@@ -143,7 +144,7 @@ def _dry_before(found: geopandas.GeoDataFrame, matching: Matching, earlier: Earl
     if earlier is None or not matching.young:
         return []
     at = [position for position, lake in enumerate(matching.lake_ids) if lake in matching.young]
-    counts: NDArray[np.int64] = reasons_within(earlier.maps(), found.geometry.iloc[at])
+    counts: NDArray[np.int64] = sights_within(earlier.maps(), found.geometry.iloc[at])
     dry = counts[:, Reason.DRY] >= DRY_BEFORE * np.maximum(counts.sum(axis=1), 1)
     return [matching.lake_ids[position] for position, is_dry in zip(at, dry, strict=True) if is_dry]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +39,9 @@ _predicting = threading.Lock()
 
 @lru_cache(maxsize=2)
 def _model(folder: Path) -> Segmenter:
+    # Threads that wait by spinning starve the one that reads the next tile; OpenMP asks when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     from segmenter.model import load
 
     return load(folder)

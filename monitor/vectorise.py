@@ -18,7 +18,9 @@ from scipy.sparse.csgraph import connected_components
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from monitor.absence import DISPUTED, SIGHTS
 from monitor.grid import WGS84, Tile, reproject
+from monitor.mndwi import Index
 from storage.codes import Reason
 
 EIGHT = np.ones((3, 3), np.int8)
@@ -145,34 +147,48 @@ def _multi(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.multipolygons(polygons) if polygons else geometry
 
 
-def reasons_within(maps: Iterable[TileMap], footprints: geopandas.GeoSeries) -> NDArray[np.int64]:
-    """How many pixels of each reason lie in each footprint.
+def sights(tile_map: TileMap) -> NDArray[np.uint8]:
+    """What a person may conclude of each pixel: its reason, but "dry" only where the index agrees.
+
+    Where the model says dry and the index sees ice or shadow, that is the reason; where the index sees water,
+    the pixel is `DISPUTED`.
+    """
+    seen = tile_map.reason.copy()
+    dry = seen == Reason.DRY
+    seen[dry & np.isin(tile_map.index, (Index.WATER, Index.RADAR, Index.TURBID))] = DISPUTED
+    seen[dry & (tile_map.index == Index.SNOW)] = Reason.SNOW
+    seen[dry & (tile_map.index == Index.SHADOW)] = Reason.SHADOW
+    return seen
+
+
+def sights_within(maps: Iterable[TileMap], footprints: geopandas.GeoSeries) -> NDArray[np.int64]:
+    """How many pixels of each sight lie in each footprint.
 
     Args:
         maps: tiles of one season.
         footprints: N polygons (EPSG:4326).
 
     Returns:
-        (N, 7) counts, one column a `storage.codes.Reason`.
+        (N, 8) counts, a column for every `storage.codes.Reason` and one for `DISPUTED`.
     """
-    counts = np.zeros((len(footprints), len(Reason)), np.int64)
+    counts = np.zeros((len(footprints), SIGHTS), np.int64)
     if len(footprints) == 0:
         return counts
     tree = shapely.STRtree(footprints.to_numpy())
     for tile_map in maps:
         tile = tile_map.tile
-        affine = tile.geobox().affine
+        affine, seen = tile.geobox().affine, sights(tile_map)
         for position in tree.query(tile.footprint(), predicate="intersects"):
             outline = reproject(footprints.iloc[position], WGS84, tile.epsg)
             window = _window(outline, tile)
             if window is None:
                 continue
             rows, cols = window
-            part = tile_map.reason[rows, cols]
+            part = seen[rows, cols]
             covered = features.geometry_mask(
                 [outline], part.shape, affine @ affine.translation(cols.start, rows.start), invert=True
             )
-            counts[position] += np.bincount(part[covered], minlength=len(Reason))
+            counts[position] += np.bincount(part[covered], minlength=SIGHTS)
     return counts
 
 

@@ -42,6 +42,7 @@ class SeasonStatus:
     last_seen: date | None
     """Last day on which any of its lakes was seen."""
     open_flags: int
+    """Unexplained disagreements and losses that nobody has judged yet."""
 
 
 def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
@@ -95,7 +96,8 @@ _SURVEYS = text(
         FROM lake_observation WHERE survey_id = s.id
     ) AS seen
     CROSS JOIN LATERAL (
-        SELECT count(*) AS open_flags FROM review_queue WHERE survey_id = s.id AND verdict IS NULL
+        SELECT count(*) AS open_flags FROM review_queue
+        WHERE survey_id = s.id AND verdict IS NULL AND NOT explained
     ) AS flags
     WHERE s.superseded_by IS NULL AND s.region = coalesce(CAST(:region AS text), s.region)
     ORDER BY s.region, s.season, s.kind = 'inventory', s.source

@@ -250,7 +250,8 @@ def test_mint_differs_by_place_season_region_and_turn() -> None:
 
 
 def tally(**counts: int) -> np.ndarray:
-    return np.array([counts.get(reason.name.lower(), 0) for reason in Reason])
+    """Counts by sight: every reason, and `disputed`."""
+    return np.array([counts.get(reason.name.lower(), 0) for reason in Reason] + [counts.get("disputed", 0)])
 
 
 @pytest.mark.parametrize(
@@ -262,6 +263,7 @@ def tally(**counts: int) -> np.ndarray:
         (tally(dry=8, water=2), Outcome.NOT_OBSERVED, "smaller than the smallest mapped lake"),
         (tally(snow=9, shadow=1), Outcome.NOT_OBSERVED, "snow, ice or frozen"),
         (tally(shadow=9, dry=1), Outcome.NOT_OBSERVED, "terrain shadow"),
+        (tally(disputed=6, dry=4), Outcome.NOT_OBSERVED, "dry to the model, not to the index"),
         (tally(nodata=9), Outcome.NOT_OBSERVED, "no image"),
         (tally(), Outcome.NOT_OBSERVED, "no image"),
     ],
@@ -275,6 +277,10 @@ def test_absence(counts: np.ndarray, outcome: Outcome, reason: str) -> None:
 def test_seen_shares() -> None:
     counts = np.stack([tally(dry=3, water=3, cloud=6), tally(), tally(snow=5)])
     assert seen_shares(counts).tolist() == [0.5, 0, 0]
+    # outside the region nothing is looked for; ice beside the lake is ground, cloud beside it hides the shore
+    assert seen_shares(tally(water=5, outside=5)[None]).tolist() == [1]
+    core, rim = tally(water=8)[None], tally(water=8, snow=4, cloud=4)[None]
+    assert seen_shares(core, rim).tolist() == [0.75]
 
 
 @st.composite

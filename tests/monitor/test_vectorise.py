@@ -9,10 +9,12 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scenery import COL, EPSG, EVERYWHERE, ROW, area_of, cut, picture, pixels
+from scenery import COL, EPSG, EVERYWHERE, ROW, area_of, cut, picture, pixels, tile_map
 
-from monitor.grid import WGS84, reproject
-from monitor.vectorise import reasons_within, vectorise
+from monitor.absence import DISPUTED, SIGHTS
+from monitor.grid import WGS84, Tile, reproject
+from monitor.mndwi import Index
+from monitor.vectorise import sights, sights_within, vectorise
 from storage.codes import Reason
 
 CORNERS = picture("""
@@ -136,11 +138,21 @@ def test_reasons_are_counted_across_tiles() -> None:
     reason[0] = Reason.OUTSIDE
     maps = cut(np.zeros((6, 6), bool), 3, reason=reason)
     footprints = geopandas.GeoSeries([pixels(0, 2, 4, 3), pixels(40, 40, 2, 2)], crs=WGS84)
-    counts = reasons_within(maps, footprints)
-    assert counts.shape == (2, len(Reason))
+    counts = sights_within(maps, footprints)
+    assert counts.shape == (2, SIGHTS)
     assert counts[0][[Reason.DRY, Reason.CLOUD, Reason.OUTSIDE]].tolist() == [3, 6, 3]
     assert counts[0].sum() == 12 and counts[1].sum() == 0, "outside every tile nothing is counted"
-    assert reasons_within(maps, footprints.iloc[:0]).shape == (0, len(Reason))
+    assert sights_within(maps, footprints.iloc[:0]).shape == (0, SIGHTS)
+
+
+def test_dry_is_dry_only_where_the_index_agrees() -> None:
+    reason = np.full((1, 6), Reason.DRY, np.uint8)
+    index = np.array(
+        [[Index.DRY, Index.WATER, Index.TURBID, Index.RADAR, Index.SNOW, Index.SHADOW]], np.uint8
+    )
+    tile = Tile(EPSG, 6, ROW, COL)
+    found = sights(tile_map(tile, np.zeros((1, 6), bool), reason=reason, index=index))
+    assert found[0].tolist() == [Reason.DRY, DISPUTED, DISPUTED, DISPUTED, Reason.SNOW, Reason.SHADOW]
 
 
 def test_the_place_of_the_scene() -> None:
