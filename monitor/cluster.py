@@ -58,7 +58,7 @@ def workers(settings: ClusterSettings) -> Iterator[Workers]:
 
     if settings.address:
         try:
-            client = Client(settings.address, timeout="20s")
+            client = Client(settings.address, timeout="10s")
         except (OSError, TimeoutError) as error:
             raise MonitorError(
                 f"cluster.address: no Dask scheduler answers at {settings.address}: {error}; "

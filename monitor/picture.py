@@ -59,8 +59,7 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
     left.imshow(background, extent=extent)
     _outlines(left, outlines, changes)
     left.set_title(f"{name}: lakes {years[0]} to {years[-1]} on the season {years[-1]}")
-    left.set_xticks([])
-    left.set_yticks([])
+    left.set(xticks=[], yticks=[], xlabel="", ylabel="")
     _curves(right, curves)
     figure.suptitle("simulated scenes" if _simulated(scenes.optical) else "", fontsize=9, x=0.99, ha="right")
     figure.savefig(path, dpi=90)
@@ -103,10 +102,18 @@ def _outlines(axis: Any, outlines: geopandas.GeoDataFrame, changes: pd.DataFrame
         some = outlines[verdicts == verdict]
         if some.empty:
             continue
-        some.boundary.plot(ax=axis, color=colour, linewidth=1.3)
-        handles.append(Line2D([], [], color=colour, label=f"{verdict} ({len(some)})"))
+        some.boundary.plot(ax=axis, color=colour, linewidth=1.8)
+        handles.append(Line2D([], [], color=colour, linewidth=3, label=f"{verdict} ({len(some)})"))
     axis.axis(extent)
-    axis.legend(handles=handles, loc="lower left", framealpha=0.8, facecolor="#606060", labelcolor="white")
+    axis.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.01),
+        ncols=4,
+        facecolor="#606060",
+        labelcolor="white",
+        fontsize=9,
+    )
 
 
 def _curves(axis: Any, curves: dict[str, pd.DataFrame]) -> None:

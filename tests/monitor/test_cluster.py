@@ -49,9 +49,14 @@ def test_a_scheduler_elsewhere_gives_the_same(workspace: Path, small_archive: Pa
     for folder in (here, there):
         (report,) = run_here(folder, 2021)
         assert report.tiles == {"done": 1}, report.reasons
-    assert tables(there) == tables(here)
+    ours, theirs = tables(here), tables(there)
+    # another number of threads adds floats in another order: mean probabilities may differ in their last bits
+    means = [[row[-1] for row in rows.pop("lake_observation")] for rows in (ours, theirs)]
+    assert means[0] == pytest.approx(means[1], abs=1e-4)
+    assert theirs == ours
+    kept = layers(there, 2021)
     for name, values in layers(here, 2021).items():
-        assert np.array_equal(layers(there, 2021)[name], values, equal_nan=values.dtype.kind == "f"), name
+        np.testing.assert_allclose(kept[name], values, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")

@@ -280,7 +280,7 @@ def test_status_says_where_everything_stands(database: Database, world) -> None:
             1,
             2,
             observations=observations,
-            flags=world.flags(0.7, 0.2),
+            flags=world.flags(0.9, 0.7, 0.2),
             tasks=[world.task("a", 0)],
         )
         flag = reviews.queue(conn)["flag_id"][0]
