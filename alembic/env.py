@@ -12,8 +12,9 @@ from storage.tables import Base
 
 
 def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-    """Tables PostGIS brings along (spatial_ref_sys) are not the schema's business."""
-    return not (kind == "table" and reflected and compare_to is None and name == "spatial_ref_sys")
+    """Tables that PostGIS and the scheduler bring along are not the schema's business."""
+    theirs = name in ("spatial_ref_sys", "schedule_job")
+    return not (kind == "table" and reflected and compare_to is None and theirs)
 
 
 def migrate(conn: Connection) -> None:

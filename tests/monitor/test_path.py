@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
@@ -45,6 +46,26 @@ def test_a_second_backfill_does_nothing_and_says_so(finished: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("nothing to do") == 2
     assert tables(finished) == before
+
+
+def test_the_review_queue_is_exported_with_a_picture_each(finished: Path, workspace: Path) -> None:
+    target = workspace / "review"
+    answer = monitor("review", "export", target, "--all", "-w", finished, "--json")
+    assert answer.returncode == 0, answer.stderr
+    queue = geopandas.read_file(target / "queue.geojson")
+    assert len(queue) == json.loads(answer.stdout)["chips"] == len(tables(finished)["review_flag"]) > 0
+    assert sorted(queue.picture) == sorted(path.name for path in target.glob("*.png"))
+    assert all((target / name).read_bytes()[:4] == b"\x89PNG" for name in queue.picture)
+
+
+def test_history_of_a_lake_as_json(finished: Path) -> None:
+    rows = tables(finished)["lake_observation"]
+    lake = next(row[1] for row in rows if row[4] == "water" and row[3] == 2022)
+    answer = json.loads(monitor("lakes", "history", lake, "-w", finished, "--json").stdout)
+    assert answer["lake_id"] == str(lake)
+    seasons = {row["season"]: row for row in answer["observations"]}
+    assert seasons[2022]["outcome"] == "water"
+    assert seasons[2022]["area_m2"] > 0 < seasons[2022]["sigma_m2"]
 
 
 def test_every_pixel_has_a_reason(finished: Path) -> None:
