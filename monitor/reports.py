@@ -134,10 +134,9 @@ def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.D
         RefusedError: a season without a survey.
     """
     from monitor.change import compare
-    from storage.history import lineage, observations_of, surveys
+    from storage.history import lineage, observations_of
 
-    have = surveys(conn, region)
-    seasons = set(have.season[have.current])
+    seasons = _seasons(conn, region)
     if missing := [season for season in (start, end) if season not in seasons]:
         known = ", ".join(str(season) for season in sorted(seasons)) or "none"
         raise RefusedError(f"{region} has no survey of {', '.join(map(str, missing))}; it has {known}")
@@ -156,23 +155,28 @@ def show_changes(
     if start >= end:
         raise RefusedError(f"--from {start} --to {end}: the first season must be the earlier one")
     workspace = Workspace.open(folder)
-    names = [workspace.region(region).name] if region else sorted(workspace.regions())
+    wanted = [workspace.region(region).name] if region else sorted(workspace.regions())
     with open_database(workspace) as database, database.connect() as conn:
+        # without a region, those that were surveyed in both seasons; at least one must have been
+        names = [name for name in wanted if {start, end} <= _seasons(conn, name)] or wanted[:1]
         changes = {name: changes_between(conn, name, start, end) for name in names}
     shown = {name: _largest_first(frame, everything) for name, frame in changes.items()}
     if json:
-        print_json(
-            [
-                {"region": name, **row}
-                for name in names
-                for row in records(shown[name].reset_index(names="lake_id"))
-            ]
-        )
+        rows = {name: records(frame.reset_index(names="lake_id")) for name, frame in shown.items()}
+        print_json([{"region": name, **row} for name in names for row in rows[name]])
         return
     for name in names:
         _changes_table(f"{name}: changes {start} → {end}", shown[name], start, end)
         counts = changes[name].verdict.value_counts()
         out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
+
+
+def _seasons(conn: Connection, region: str) -> set[int]:
+    """Seasons with a current survey."""
+    from storage.history import surveys
+
+    have = surveys(conn, region)
+    return set(have.season[have.current])
 
 
 def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:

@@ -80,21 +80,34 @@ def model_folder(workspace: Workspace) -> Path:
 
 @contextmanager
 def open_database(workspace: Workspace) -> Iterator[Database]:
-    """The settings' PostGIS, checked to be migrated; else the workspace's own, migrated by itself."""
+    """The settings' PostGIS, checked to be migrated; else the workspace's own, migrated by itself.
+
+    Raises:
+        RefusedError: there is no PostGIS, it does not answer, or its schema is not this version's.
+    """
+    from storage.errors import StorageError
+
+    with ExitStack() as stack:
+        try:
+            database = _connect(workspace, stack)
+        except StorageError as error:
+            raise RefusedError(str(error)) from error
+        yield database
+
+
+def _connect(workspace: Workspace, stack: ExitStack) -> Database:
     from storage.database import Database
     from storage.embedded import EmbeddedPostgis
 
     url = workspace.settings.database.url
-    with ExitStack() as stack:
-        if url is None:
-            url = stack.enter_context(EmbeddedPostgis(workspace.folder / DATABASE_FOLDER))
-            database = Database(url)
-            database.upgrade()
-        else:
-            database = Database(url)
-            database.check_current()
-        stack.callback(database.dispose)
-        yield database
+    if url is None:
+        database = Database(stack.enter_context(EmbeddedPostgis(workspace.folder / DATABASE_FOLDER)))
+        database.upgrade()
+    else:
+        database = Database(url)
+        database.check_current()
+    stack.callback(database.dispose)
+    return database
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import geopandas
 import pytest
 import rasterio
 import shapely
+from sqlalchemy import create_engine, make_url, text
 from workspaces import MODEL, ROOT, make_workspace, monitor, run_here, tables
 
 needs_model = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -164,6 +165,25 @@ def test_polygons_without_a_crs_are_refused(workspace: Path, small_archive: Path
     assert not tables(folder)["survey"]
 
 
+def test_a_database_of_ones_own_is_migrated_on_request_only(
+    workspace: Path, small_archive: Path, postgis_url: str
+) -> None:
+    admin = create_engine(make_url(postgis_url).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as conn:
+        conn.execute(text("CREATE DATABASE own"))
+    url = make_url(postgis_url).set(database="own").render_as_string(hide_password=False)
+    folder = make_workspace(workspace, small_archive, database={"url": url})
+    refused = monitor("status", "-w", folder)
+    assert refused.returncode == 2
+    assert "Run `monitor db upgrade`" in refused.stderr
+    assert monitor("db", "upgrade", "-w", folder).returncode == 0
+    assert monitor("status", "-w", folder).returncode == 0
+    assert not (folder / "postgis").exists()
+    with admin.connect() as conn:
+        conn.execute(text("DROP DATABASE own WITH (FORCE)"))
+    admin.dispose()
+
+
 def test_without_postgis_it_says_what_to_install(workspace: Path, small_archive: Path) -> None:
     folder = make_workspace(workspace, small_archive)
     hide = "import storage.embedded_system as e; e.INSTALLED = ('/nowhere/*',); "
@@ -175,7 +195,7 @@ def test_without_postgis_it_says_what_to_install(workspace: Path, small_archive:
         text=True,
         cwd=ROOT,
     )
-    assert answer.returncode == 1
+    assert answer.returncode == 2
     assert "apt" in answer.stderr
     assert "Traceback" not in answer.stderr
 
