@@ -38,6 +38,8 @@ def run_demo(folder: Path) -> None:
     for start, end in ((YEARS[0], YEARS[1]), (YEARS[1], YEARS[2])):
         show_changes(folder, REGION, start, end, everything=False, json=False)
     show_queue(folder, REGION, None, explained=False, json=False)
+    if any(report.failed or report.blind for report in reports):
+        raise typer.Exit(1)
     picture = folder / "lakes.png"
     if not picture.exists() or not all(report.nothing_new for report in reports):
         from monitor.picture import draw_region
@@ -46,8 +48,6 @@ def run_demo(folder: Path) -> None:
             draw_region(workspace, REGION, YEARS, picture)
     out.print(f"\nPicture: {picture} (simulated scenes)")
     out.print("Next: .venv/bin/monitor lakes list; .venv/bin/monitor review export review/")
-    if any(report.failed or report.blind for report in reports):
-        raise typer.Exit(1)
 
 
 def prepare(folder: Path) -> None:

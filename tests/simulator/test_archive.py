@@ -55,8 +55,13 @@ def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert len(list((tmp_path / "sentinel-2-l2a").glob("S2*"))) == 3
 
 
-def test_a_folder_with_a_dot_is_a_folder(tmp_path: Path) -> None:
-    simulate(Settings(size=256, seasons=(2021,)), tmp_path / "archive.part")
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_folder_with_a_dot_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Path("archive.part") if relative else tmp_path / "archive.part"
+    simulate(Settings(size=256, seasons=(2021,)), place)
     assert (tmp_path / "archive.part/catalog.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["archive.part"]
 
