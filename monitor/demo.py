@@ -52,6 +52,7 @@ def run_demo(folder: Path) -> None:
 
 def prepare(folder: Path) -> None:
     """The demo's settings and simulated archive; an archive that was interrupted is made anew."""
+    folder = folder.resolve()  # the simulator is started elsewhere
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "archive"
     if not archive.exists():

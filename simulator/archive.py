@@ -211,5 +211,5 @@ def write_catalogue(items: list[pystac.Item], settings: Settings, out: Path) -> 
         )
         catalogue.add_child(collection)
         collection.add_items(own)
-    # the slash keeps a folder such as `archive.part` from being taken for a file; a relative one would lose it
+    # the slash keeps a folder such as `archive.part` from being taken for a file; a relative path loses it
     catalogue.normalize_and_save(f"{out.resolve()}/", pystac.CatalogType.SELF_CONTAINED)
