@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,33 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """Runs tile tasks on a Dask client."""
+    """Runs tile tasks on `settings.address`, or on threads of this process; starts when a tile comes."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, settings: ClusterSettings) -> None:
+        self._settings = settings
+        self._open = ExitStack()
+        self._client: Any = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
     def predict(
         self, tasks: Sequence[TileTask], profile: CatalogProfile, model: Path, cube: Cube
     ) -> Iterator[TileResult]:
-        """Results in the order in which tiles finish; a tile that breaks is `failed`, the others go on."""
+        """Results in the order in which tiles finish; a tile that breaks is `failed`, the others go on.
+
+        Raises:
+            MonitorError: no scheduler answers at the address.
+        """
+        if not tasks:
+            return
         from distributed import as_completed
 
+        if self._client is None:
+            self._client = self._connect()
         futures = {
             self._client.submit(
                 work, task, profile, model, cube.slot(), key=f"tile-{task.key}", pure=False
@@ -45,37 +61,21 @@ class Workers:
                 yield TileResult(futures[future], TaskState.FAILED, reason)
             future.release()
 
+    def _connect(self) -> Any:
+        import dask
+        from distributed import Client, LocalCluster
 
-@contextmanager
-def workers(settings: ClusterSettings) -> Iterator[Workers]:
-    """Connect to `settings.address`, or start threads in this process.
-
-    Raises:
-        MonitorError: no scheduler answers at the address.
-    """
-    import dask
-    from distributed import Client, LocalCluster
-
-    if settings.address:
-        try:
-            client = Client(settings.address, timeout="10s")
-        except (OSError, TimeoutError) as error:
-            raise MonitorError(
-                f"cluster.address: no Dask scheduler answers at {settings.address}: {error}; "
-                "start one (`dask scheduler`) or leave the address out to use this machine"
-            ) from error
-        with client:
-            yield Workers(client)
-        return
-    quiet: dict[str, Any] = {
-        "distributed.worker.memory.terminate": False,
-        "distributed.logging.distributed": "error",
-    }
-    with (
-        dask.config.set(quiet),
-        LocalCluster(
-            n_workers=1, threads_per_worker=settings.threads, processes=False, dashboard_address=None
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield Workers(client)
+        address, threads = self._settings.address, self._settings.threads
+        if address:
+            try:
+                return self._open.enter_context(Client(address, timeout="10s"))
+            except (OSError, TimeoutError) as error:
+                raise MonitorError(
+                    f"cluster.address: no Dask scheduler answers at {address}: {error}; "
+                    "start one (`dask scheduler`) or leave the address out to use this machine"
+                ) from error
+        self._open.enter_context(dask.config.set({"distributed.worker.memory.terminate": False}))
+        cluster = LocalCluster(
+            n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
+        )
+        return self._open.enter_context(Client(self._open.enter_context(cluster)))

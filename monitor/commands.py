@@ -41,7 +41,7 @@ def seasons(folder: Path, region: str | None, years: list[int], command: str, *,
 
 def work_seasons(system: System, names: list[str], years: list[int], command: str) -> list[Report]:
     """Run the seasons one after the other, noted in the ledger as one run."""
-    from monitor.cluster import workers
+    from monitor.cluster import Workers
     from storage import ledger
     from storage.codes import RunOutcome
 
@@ -51,7 +51,7 @@ def work_seasons(system: System, names: list[str], years: list[int], command: st
     reports: list[Report] = []
     outcome = RunOutcome.FAILED
     try:
-        with workers(system.workspace.settings.cluster) as pool:
+        with Workers(system.workspace.settings.cluster) as pool:
             for name in names:
                 for year in years:
                     watch = ProgressWatch(f"{name} {year}")

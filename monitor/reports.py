@@ -11,6 +11,8 @@ from monitor.settings import Workspace
 from monitor.system import open_database
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pandas as pd
     from sqlalchemy import Connection
 
@@ -67,7 +69,7 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
         "lake|code|region|>seasons with water|last|>area ha",
         [
             [
-                str(r["lake_id"]),
+                str(r["lake_id"])[:8],
                 r["code"],
                 r["region"],
                 str(r["seasons"]),
@@ -107,15 +109,15 @@ def show_history(folder: Path, lake: str, *, json: bool) -> None:
         return
     table(
         f"{found.code.iloc[0]}  {identity}",
-        "season|outcome|>area ha|>± 95 %|>seen|dates|source",
+        "season|outcome|>area ha|>± 95 %|>seen|days|source",
         [
             [
                 str(r["season"]),
-                r["outcome"] if r["outcome"] == "water" else f"{r['outcome']}: {r['reason']}",
+                f"{r['outcome']}: {r['reason']}" if r["outcome"] == "not observed" else r["outcome"],
                 hectares(r["area_m2"]),
                 hectares(None if r["sigma_m2"] is None else Z95 * r["sigma_m2"]),
                 "-" if r["seen_share"] is None else f"{r['seen_share']:.0%}",
-                f"{r['first_day']} – {r['last_day']}" if r["first_day"] else "-",
+                _days(r["first_day"], r["last_day"]),
                 r["source"],
             ]
             for r in records(rows)
@@ -228,7 +230,7 @@ def show_queue(folder: Path, region: str | None, season: int | None, *, explaine
                 str(r["season"]),
                 r["kind"] + (" (explained)" if r["explained"] else ""),
                 f"{r['score']:.2f}",
-                f"{r['geometry'].centroid.y:.4f} N {r['geometry'].centroid.x:.4f} E",
+                f"{r['geometry'].centroid.y:.3f} N {r['geometry'].centroid.x:.3f} E",
                 _detail(r["detail"] or {}),
             ]
             for r in records(shown)
@@ -239,5 +241,12 @@ def show_queue(folder: Path, region: str | None, season: int | None, *, explaine
 def _detail(detail: dict[str, Any]) -> str:
     """A flag's detail in a few words."""
     if "since" in detail:
-        return f"{detail['area_before_ha']} ha in {detail['since']}, now {detail['area_after_ha']}"
-    return f"largest {detail['largest_ha']} ha, {detail['patches']} in all"
+        return f"{detail['area_before_ha']} to {detail['area_after_ha']}"
+    return f"{detail['patches']} patch" + ("es" if detail["patches"] > 1 else "")
+
+
+def _days(first: date | None, last: date | None) -> str:
+    """First and last day on which a lake's pixels were seen, without the year."""
+    if first is None or last is None:
+        return "-"
+    return f"{first:%m-%d}" if first == last else f"{first:%m-%d} to {last:%m-%d}"
