@@ -192,7 +192,7 @@ def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:
 def _changes_table(title: str, changes: pd.DataFrame, start: int, end: int) -> None:
     table(
         title,
-        f"lake|code|>{start} ha|>{end} ha|>change ha|>%|verdict",
+        f"lake|code|>{start} ha|>{end} ha|>change ha|verdict",
         [
             [
                 str(r["lake_id"])[:8],
@@ -202,7 +202,6 @@ def _changes_table(title: str, changes: pd.DataFrame, start: int, end: int) -> N
                 "-"
                 if r["change_m2"] is None
                 else f"{r['change_m2'] / 1e4:+.2f} ± {hectares(r['detection_limit_m2'])}",
-                "-" if r["change_percent"] is None else f"{r['change_percent']:+.0f}",
                 r["verdict"],
             ]
             for r in records(changes.reset_index(names="lake_id"))
