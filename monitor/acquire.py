@@ -6,7 +6,6 @@ same value whichever tile asks for it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
-from monitor.catalog import S1_BANDS, S2_BANDS, CatalogProfile, sign
-from monitor.errors import AssetError
+from monitor.catalog import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.grid import Tile, geobox_at
+from monitor.reading import Bands, read
 from monitor.scenes import Scene, SceneList
 
 Floats = NDArray[np.float32]
 
-#: reading blocks of the global grid, pixels; GDAL's approximations then cannot differ between tiles
-BLOCK = 256
 #: pixels read around the stack, so that filters see the same neighbours in every tile
 MARGIN = 32
 #: Sen2Cor scene classes (ESA L2A Algorithm Theoretical Basis Document)
@@ -35,7 +32,6 @@ CLOUD_GROWTH = 4
 SHADOW_REACH = 30
 #: equivalent number of looks of an IW ground-range product (Sentinel-1 product definition)
 LOOKS = 4.4
-READ_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -120,8 +116,8 @@ def _read_optical(
 ) -> tuple[Floats, NDArray[np.uint8] | None]:
     """Reflectance x 10000 (12, H, W), NaN where the scene has none, and scene classes (H, W) or None."""
     optical = profile.optical
-    keys = {band: optical.bands[band] for band in S2_BANDS}
-    numbers = _read(scene, keys, profile, geobox, "bilinear", "float32", optical.nodata)
+    bands = Bands({band: optical.bands[band] for band in S2_BANDS}, nodata=optical.nodata)
+    numbers = read(scene, bands, profile, geobox)
     reflectance = np.stack([numbers[band] for band in S2_BANDS])
     reflectance *= np.float32(scene.scale)
     reflectance += np.float32(scene.offset)
@@ -130,17 +126,17 @@ def _read_optical(
     reflectance[:, ~np.isfinite(reflectance).all(axis=0)] = np.nan
     if optical.scene_classes is None:
         return reflectance, None
-    classes = _read(scene, {"SCL": optical.scene_classes}, profile, geobox, "nearest", "uint8", 0)
-    return reflectance, classes["SCL"]
+    classes = Bands({"SCL": optical.scene_classes}, nodata=0, resampling="nearest", dtype="uint8")
+    return reflectance, read(scene, classes, profile, geobox)["SCL"]
 
 
 def _radar(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Floats:
     """Backscatter (2, H, W) in dB: each pixel from the first scene that has it, speckle filtered."""
     power = np.full((len(S1_BANDS), *geobox.shape), np.nan, np.float32)
+    bands = Bands({band: profile.radar.bands[band] for band in S1_BANDS}, nodata=profile.radar.nodata)
     for scene in scenes:
-        keys = {str(band): profile.radar.bands[band] for band in S1_BANDS}
-        read = _read(scene, keys, profile, geobox, "bilinear", "float32", profile.radar.nodata)
-        values = np.stack([read[band] for band in S1_BANDS])
+        found = read(scene, bands, profile, geobox)
+        values = np.stack([found[band] for band in S1_BANDS])
         if profile.radar.unit == "decibel":
             values = np.power(10, values / 10, dtype=np.float32)
         values[:, ~(np.isfinite(values) & (values > 0)).all(axis=0)] = np.nan
@@ -182,102 +178,8 @@ def window_sum(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 def _dem(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Floats:
     """Elevation (H, W): each pixel from the first DEM tile that has it."""
     dem = np.full(geobox.shape, np.nan, np.float32)
+    bands = Bands({"dem": profile.dem.band}, nodata=profile.dem.nodata)
     for scene in scenes:
-        read = _read(
-            scene, {"dem": profile.dem.band}, profile, geobox, "bilinear", "float32", profile.dem.nodata
-        )
-        np.copyto(dem, read["dem"], where=np.isnan(dem))
+        np.copyto(dem, read(scene, bands, profile, geobox)["dem"], where=np.isnan(dem))
     dem[np.abs(dem) >= 32000] = np.nan
     return dem
-
-
-def _read(
-    scene: Scene,
-    keys: dict[str, str],
-    profile: CatalogProfile,
-    geobox: GeoBox,
-    resampling: str,
-    dtype: str,
-    nodata: float | None,
-) -> dict[str, NDArray[Any]]:
-    """Bands of one item on `geobox`: float bands with NaN for no data, integer ones with `nodata`."""
-    import rasterio.errors
-
-    try:
-        return _load(scene, keys, profile, geobox, resampling, dtype, nodata)
-    except (rasterio.errors.RasterioError, OSError) as error:
-        raise _blame(scene, keys, profile, geobox, nodata, error) from error
-
-
-def _blame(
-    scene: Scene,
-    keys: dict[str, str],
-    profile: CatalogProfile,
-    geobox: GeoBox,
-    nodata: float | None,
-    cause: Exception,
-) -> AssetError:
-    """The error that names which of the item's files is at fault: the first that cannot be read alone."""
-    import rasterio.errors
-
-    for band, key in keys.items():
-        try:
-            _load(scene, {band: key}, profile, geobox, "nearest", "float32", nodata)
-        except (rasterio.errors.RasterioError, OSError) as error:
-            asset = key.split(".", maxsplit=1)[0]
-            return AssetError(scene.id, asset, scene.item["assets"][asset]["href"], str(error))
-    return AssetError(scene.id, ", ".join(keys.values()), "(each readable when asked again)", str(cause))
-
-
-def _load(
-    scene: Scene,
-    keys: dict[str, str],
-    profile: CatalogProfile,
-    geobox: GeoBox,
-    resampling: str,
-    dtype: str,
-    nodata: float | None,
-) -> dict[str, NDArray[Any]]:
-    import odc.stac
-    import pystac
-    from rasterio.errors import NotGeoreferencedWarning
-
-    # GDAL's own in-memory target of a block that lies wholly outside the file; nothing is misplaced
-    warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    item = pystac.Item.from_dict(scene.item)
-    aligned, window = _aligned(geobox)
-    band_config: dict[str, Any] = {"data_type": dtype}
-    if nodata is not None:
-        band_config["nodata"] = nodata
-    dataset = odc.stac.load(
-        [item],
-        bands=list(keys.values()),
-        geobox=aligned,
-        chunks={"y": BLOCK, "x": BLOCK},
-        resampling=resampling,
-        dtype=dtype,
-        stac_cfg={scene.collection: {"assets": {"*": band_config}}},
-        patch_url=lambda href: sign(href, profile),
-        fail_on_error=True,
-    ).compute(scheduler="threads", num_workers=READ_THREADS)
-    return {band: _blank(dataset[key].values[0][window], nodata) for band, key in keys.items()}
-
-
-def _blank(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
-    """Floats with NaN in the place of `nodata`; integers as they are."""
-    if nodata is not None and values.dtype.kind == "f":
-        values[values == nodata] = np.nan
-    return values
-
-
-def _aligned(geobox: GeoBox) -> tuple[GeoBox, tuple[slice, slice]]:
-    """The smallest box of whole reading blocks around `geobox`, and where `geobox` lies in it."""
-    epsg = int(str(geobox.crs).rpartition(":")[2])
-    left, top = geobox.affine.c, geobox.affine.f
-    col, row = round(left / 10), round((10_000_000 - top) / 10)
-    height, width = geobox.shape
-    first_row, first_col = row // BLOCK * BLOCK, col // BLOCK * BLOCK
-    rows = -(-(row + height - first_row) // BLOCK) * BLOCK
-    cols = -(-(col + width - first_col) // BLOCK) * BLOCK
-    inside = np.s_[row - first_row : row - first_row + height, col - first_col : col - first_col + width]
-    return geobox_at(epsg, first_row, first_col, (rows, cols)), inside

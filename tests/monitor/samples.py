@@ -13,11 +13,33 @@ import rasterio
 import shapely
 from rasterio.warp import transform_bounds
 
+from monitor.catalog import S2_BANDS
+
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 EXTENSIONS = [
     "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
     "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
 ]
+
+#: the TerraMesh tiles: one file of 12 bands, radar in decibels, no scene classes, the offset in raster:bands
+TERRAMESH_PROFILE = {
+    "optical": {
+        "collection": "s2",
+        "offset": "raster:bands",
+        "scene_classes": None,
+        "bands": {band: f"data.{number}" for number, band in enumerate(S2_BANDS, start=1)},
+        "dtype": "int16",
+        "nodata": 0,
+    },
+    "radar": {
+        "collection": "s1",
+        "kind": "rtc",
+        "unit": "decibel",
+        "bands": {"VV": "data.1", "VH": "data.2"},
+        "nodata": -9999,
+    },
+    "dem": {"collection": "dem", "band": "data"},
+}
 
 
 def sample(name: str) -> Path:

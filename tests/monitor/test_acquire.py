@@ -10,34 +10,15 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from samples import sample, save, wrap
+from samples import TERRAMESH_PROFILE, sample, save, wrap
 
 from monitor.acquire import CLOUDS, acquire, lee, masked
-from monitor.catalog import S2_BANDS, CatalogProfile, FolderCatalog, read_profile
+from monitor.catalog import CatalogProfile, FolderCatalog, read_profile
 from monitor.errors import AssetError
 from monitor.grid import NORTHING_ORIGIN, Tile, tiles_of
 from monitor.scenes import SceneList, freeze
 
-TERRAMESH = CatalogProfile.model_validate(
-    {
-        "optical": {
-            "collection": "s2",
-            "offset": "raster:bands",
-            "scene_classes": None,
-            "bands": {band: f"data.{number}" for number, band in enumerate(S2_BANDS, start=1)},
-            "dtype": "int16",
-            "nodata": 0,
-        },
-        "radar": {
-            "collection": "s1",
-            "kind": "rtc",
-            "unit": "decibel",
-            "bands": {"VV": "data.1", "VH": "data.2"},
-            "nodata": -9999,
-        },
-        "dem": {"collection": "dem", "band": "data"},
-    }
-)
+TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE)
 #: tile: date, declared offset, and the means that its stack has to have: B03, B08, VV, VH, elevation
 REAL = {
     "282D_485L_3_3": (date(2021, 7, 21), 0.0),

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from samples import sample, save, wrap
+from samples import TERRAMESH_PROFILE, sample, save, wrap
 from workspaces import MODEL, tables
 
-from monitor.catalog import S2_BANDS
 from monitor.commands import work_seasons
 from monitor.grid import tiles_of
 from monitor.settings import Workspace
@@ -28,24 +27,6 @@ TILES = {
     "282D_485L": (datetime(2021, 7, 21, tzinfo=UTC), 0, ("07-01", "07-31")),
     "433D_629L": (datetime(2020, 4, 11, tzinfo=UTC), -1000, ("04-01", "04-30")),
     "637U_59R": (datetime(2017, 10, 30, tzinfo=UTC), 0, ("10-01", "10-31")),
-}
-PROFILE = {
-    "optical": {
-        "collection": "s2",
-        "offset": "raster:bands",
-        "scene_classes": None,
-        "bands": {band: f"data.{number}" for number, band in enumerate(S2_BANDS, start=1)},
-        "dtype": "int16",
-        "nodata": 0,
-    },
-    "radar": {
-        "collection": "s1",
-        "kind": "rtc",
-        "unit": "decibel",
-        "bands": {"VV": "data.1", "VH": "data.2"},
-        "nodata": -9999,
-    },
-    "dem": {"collection": "dem", "band": "data"},
 }
 
 
@@ -64,7 +45,7 @@ def place(workspace: Path) -> Path:
             item = wrap(raster, f"{collection}-{name}", collection, day, bands)
             save(item, workspace / "archive")
         regions[name] = {"bounds": item.bbox, "season": {"start": start, "end": end}}
-    (workspace / "tiles.yaml").write_text(yaml.safe_dump(PROFILE))
+    (workspace / "tiles.yaml").write_text(yaml.safe_dump(TERRAMESH_PROFILE))
     settings = {
         "catalog": {"profile": "tiles.yaml", "location": "archive"},
         "model": str(MODEL),
