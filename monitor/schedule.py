@@ -7,9 +7,11 @@ catches up when it comes back.
 from __future__ import annotations
 
 import threading
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from monitor.console import err
 from monitor.settings import ScheduleSettings, Workspace
@@ -36,7 +38,8 @@ def keep_schedule(folder: Path, *, once: bool) -> None:
                 f"Nothing is due on {date.today()}: see `schedule` in {workspace.folder / 'monitor.yaml'}."
             )
             return
-        nightly(str(workspace.folder))
+        if nightly(str(workspace.folder)):
+            raise typer.Exit(1)
         return
     with open_database(workspace) as database:
         scheduler = make_scheduler(workspace, database.engine)
@@ -71,12 +74,14 @@ def make_scheduler(workspace: Workspace, engine: Any) -> Any:
     return scheduler
 
 
-def nightly(folder: str) -> None:
-    """Bring this year's season of every region up to date; failures are in the ledger and on the console."""
+def nightly(folder: str) -> bool:
+    """Bring this year's season of every region up to date; whether a tile failed."""
     from monitor.commands import say_report, work_seasons
 
     workspace = Workspace.open(Path(folder))
     with open_system(workspace) as system:
         names = sorted(workspace.regions())
-        for report in work_seasons(system, names, [datetime.now().year], "schedule"):
-            say_report(report)
+        reports = work_seasons(system, names, [date.today().year], "schedule")
+    for report in reports:
+        say_report(report)
+    return any(report.failed for report in reports)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from workspaces import make_workspace
+from workspaces import MODEL, make_workspace, monitor, tables
 
 from monitor.schedule import due, make_scheduler
 from monitor.settings import ScheduleSettings, Workspace
@@ -26,6 +26,28 @@ from storage.database import Database
 )
 def test_due(today: date, seasons: list[int]) -> None:
     assert due(ScheduleSettings(), today) == seasons
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+def test_once_does_what_is_due_today(workspace: Path, small_archive: Path) -> None:
+    """The simulated archive holds nothing of this year: every tile ends as empty, with the reason."""
+    folder = make_workspace(workspace, small_archive, schedule={"months": "1-12"})
+    answer = monitor("schedule", "--once", "-w", folder)
+    assert answer.returncode == 0, answer.stderr
+    (task,) = tables(folder)["task"]
+    assert task[3] == date.today().year
+    assert task[6] == "empty"
+    assert "no usable Sentinel-2 scene" in task[7]
+
+
+def test_once_out_of_season_does_nothing(workspace: Path, small_archive: Path) -> None:
+    month = date.today().month % 12 + 1
+    settings = {"months": f"{month}-{month}", "final": f"{month:02d}-15"}
+    folder = make_workspace(workspace, small_archive, schedule=settings)
+    answer = monitor("schedule", "--once", "-w", folder)
+    assert answer.returncode == 0
+    assert "Nothing is due" in answer.stderr
+    assert not (folder / "postgis").exists()
 
 
 def test_jobs_stand_in_the_lake_historys_database(database: Database, tmp_path: Path) -> None:
