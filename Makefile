@@ -23,7 +23,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 prove: $(READY)
-	$(BIN)/python -m pytest -m prove
+	$(BIN)/python -m pytest -m prove -s
 
 bench: $(READY)
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done

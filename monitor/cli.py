@@ -36,7 +36,9 @@ RegionOption = Annotated[
     str | None, typer.Option("--region", "-r", help="Region of the settings; all of them without it.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-SeasonOption = Annotated[int, typer.Option("--season", "-s", help="Year of the late summer.")]
+SeasonOption = Annotated[
+    int | None, typer.Option("--season", "-s", help="Year of the late summer; this year without it.")
+]
 
 
 @app.command()
@@ -49,15 +51,18 @@ def demo(workspace: WorkspaceOption = DEMO) -> None:
 
 @app.command()
 def run(
-    season: SeasonOption,
+    season: SeasonOption = None,
     region: RegionOption = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
     """Bring one season up to date."""
+    from datetime import date
+
     from monitor.commands import seasons
 
-    seasons(workspace, region, [season], f"run --season {season}", json=json)
+    year = season or date.today().year
+    seasons(workspace, region, [year], f"run --season {year}", json=json)
 
 
 @app.command()
