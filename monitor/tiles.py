@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.catalog import CatalogProfile
-from monitor.errors import AssetError
+from monitor.errors import AssetError, MonitorError
 from monitor.plan import TileTask
 from storage.codes import TaskState
 from storage.errors import StorageError
@@ -19,6 +19,10 @@ from storage.ledger import Fault
 if TYPE_CHECKING:
     from segmenter.protocol import Segmenter
     from storage.cube import CubeSlot
+
+
+#: what of a `segment.Prediction` the cube keeps
+LAYERS = ("probability", "mask", "reason", "day_of_year", "index")
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,19 @@ _predicting = threading.Lock()
 
 
 @lru_cache(maxsize=2)
-def _model(folder: Path) -> Segmenter:
+def _model(folder: Path, digest: str) -> Segmenter:
     # Threads that wait by spinning starve the one that reads the next tile; OpenMP asks when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     from segmenter.model import load
 
-    return load(folder)
+    model = load(folder)
+    if model.manifest.fingerprint != digest:
+        raise MonitorError(
+            f"the model in {folder} is not the one this run was planned with; "
+            "give every worker the same folder"
+        )
+    return model
 
 
 def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -> TileResult:
@@ -56,7 +66,7 @@ def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -
     if reason := task.impossible:
         return TileResult(task, TaskState.EMPTY, reason)
     with _predicting:
-        segmenter = _model(model)
+        segmenter = _model(model, task.model_digest)
     border = halo(segmenter.manifest)
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
@@ -73,6 +83,3 @@ def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -
     cloud = stack.cloud.any()
     why = "all cloud: no clear look in any date" if cloud else "no data: scenes do not cover the tile"
     return TileResult(task, TaskState.EMPTY, why, slot=slot)
-
-
-LAYERS = ("probability", "mask", "reason", "day_of_year", "index")

@@ -7,11 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
+
+from monitor.errors import MonitorError
+from monitor.run import plan_season
+from monitor.settings import Workspace
+from monitor.system import open_system
+from monitor.tiles import work
 
 
 @pytest.fixture
@@ -57,6 +64,17 @@ def test_a_scheduler_elsewhere_gives_the_same(workspace: Path, small_archive: Pa
     kept = layers(there, 2021)
     for name, values in layers(here, 2021).items():
         np.testing.assert_allclose(kept[name], values, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+def test_a_worker_with_another_model_refuses(workspace: Path, small_archive: Path) -> None:
+    place = Workspace.open(make_workspace(workspace, small_archive))
+    with open_system(place) as system:
+        (planned,) = plan_season(system, place.region("demo"), 2021)
+        slot = system.cube.slot()
+    other = replace(planned.task, model_digest="sha256:other")
+    with pytest.raises(MonitorError, match="not the one this run was planned with"):
+        work(other, place.profile, MODEL, slot)
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
