@@ -8,11 +8,10 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 import geopandas
-import pandas as pd
 
 from monitor.change import area_sigma
 from monitor.errors import RefusedError
-from monitor.match import NAMESPACE, Lineage, code_of, match, references
+from monitor.match import NAMESPACE, lineage_frame, match, minted_frame, references
 from monitor.settings import Region
 from monitor.vectors import read_polygons
 from storage import history, registry
@@ -40,7 +39,6 @@ def import_inventory(
     season: int,
     source: str | None = None,
     where: tuple[str, str] | None = None,
-    run_id: UUID | None = None,
 ) -> Imported:
     """Import the polygons of `path` as what `source` mapped in `season`; twice gives the same as once.
 
@@ -72,7 +70,6 @@ def import_inventory(
         kind=SurveyKind.INVENTORY,
         source=source or path.name,
         digest=digest,
-        run_id=run_id,
     )
     with database.begin() as conn:
         history.lock(conn)
@@ -88,8 +85,8 @@ def import_inventory(
             conn,
             survey,
             _observations(lakes, matching.lake_ids),
-            lakes=_minted(lakes, matching.lake_ids, matching.minted),
-            lineage=_lineage(matching.lineage),
+            lakes=minted_frame(matching, lakes.geometry),
+            lineage=lineage_frame(matching.lineage),
         )
     return Imported(
         lakes=len(lakes),
@@ -120,15 +117,3 @@ def _observations(lakes: geopandas.GeoDataFrame, ids: tuple[UUID, ...]) -> geopa
         geometry=lakes.geometry.to_numpy(),
         crs=lakes.crs,
     )
-
-
-def _minted(lakes: geopandas.GeoDataFrame, ids: tuple[UUID, ...], minted: frozenset[UUID]) -> pd.DataFrame:
-    rows = [
-        (lake, code_of(outline)) for lake, outline in zip(ids, lakes.geometry, strict=True) if lake in minted
-    ]
-    return pd.DataFrame(rows, columns=["id", "code"])
-
-
-def _lineage(events: tuple[Lineage, ...]) -> pd.DataFrame:
-    rows = [(event.kind.value, event.lake, event.other) for event in events]
-    return pd.DataFrame(rows, columns=["kind", "lake_id", "other_lake_id"], dtype=object)

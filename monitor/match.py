@@ -6,7 +6,7 @@ seen, and never changes; splits, merges and disappearances are lineage beside it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from uuid import UUID, uuid5
@@ -203,6 +203,22 @@ def mint(outline: shapely.Geometry, region: str, season: int, turn: int = 0) -> 
 def _unused(outline: shapely.Geometry, region: str, season: int, used: set[UUID]) -> UUID:
     """A minted identity that is not in `used`, even where inventories draw one lake twice."""
     return next(lake for turn in count() if (lake := mint(outline, region, season, turn)) not in used)
+
+
+def minted_frame(matching: Matching, outlines: geopandas.GeoSeries) -> pd.DataFrame:
+    """The lakes minted by a matching, as the lake history takes them: id, code."""
+    rows = [
+        (lake, code_of(outline))
+        for lake, outline in zip(matching.lake_ids, outlines, strict=True)
+        if lake in matching.minted
+    ]
+    return pd.DataFrame(rows, columns=["id", "code"])
+
+
+def lineage_frame(events: Iterable[Lineage]) -> pd.DataFrame:
+    """Lineage as the lake history takes it: kind, lake_id, other_lake_id."""
+    rows = [(event.kind.value, event.lake, event.other) for event in events]
+    return pd.DataFrame(rows, columns=["kind", "lake_id", "other_lake_id"], dtype=object)
 
 
 def code_of(outline: shapely.Geometry) -> str:

@@ -60,11 +60,10 @@ def index_of(
         dem: (H, W) metres.
         snow, shadow: (H, W) flags of the scene classes.
     """
-    green, nir, swir = optical[B03], optical[B08], optical[B11]
-    mndwi = (green - swir) / np.maximum(green + swir, 1)
-    ndwi = (green - nir) / np.maximum(green + nir, 1)
-    wet = mndwi > WATER_ABOVE
-    turbid = ~wet & (mndwi > TURBID_ABOVE) & (ndwi > 0)
+    green, nir = optical[B03], optical[B08]
+    wetness = mndwi(optical)
+    wet = wetness > WATER_ABOVE
+    turbid = ~wet & (wetness > TURBID_ABOVE) & (difference(green, nir) > 0)
     result = np.full(green.shape, Index.DRY, np.uint8)
     result[turbid] = Index.TURBID
     result[wet] = Index.WATER
@@ -72,6 +71,17 @@ def index_of(
     result[wet & (shadow | (slope(dem) > FLAT_BELOW))] = Index.SHADOW
     result[wet & (snow | (nir > NIR_BELOW))] = Index.SNOW
     result[~(np.isfinite(green) & np.isfinite(dem))] = Index.NODATA
+    return result
+
+
+def mndwi(optical: Floats) -> Floats:
+    """MNDWI (H, W) of reflectance x 10000 (12, H, W)."""
+    return difference(optical[B03], optical[B11])
+
+
+def difference(one: Floats, other: Floats) -> Floats:
+    """Normalised difference of two bands, -1 to 1; two dark bands give 0."""
+    result: Floats = (one - other) / np.maximum(one + other, 1)
     return result
 
 

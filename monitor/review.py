@@ -13,7 +13,7 @@ from monitor.catalog import S2_BANDS
 from monitor.console import progress_bar
 from monitor.errors import AssetError
 from monitor.grid import PIXEL, WGS84, Tile, reproject
-from monitor.mndwi import B03, B11
+from monitor.mndwi import mndwi
 from monitor.scenes import SceneList, freeze
 from monitor.system import System
 from storage import reviews
@@ -89,7 +89,7 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
     try:
         stack = acquire(scenes.over(chip.footprint()), system.profile, chip, 0)
         axes[0].imshow(_colours(stack))
-        axes[1].imshow(_mndwi(stack), cmap="RdBu", vmin=-1, vmax=1)
+        axes[1].imshow(mndwi(stack.optical), cmap="RdBu", vmin=-1, vmax=1)
     except AssetError as error:
         axes[0].text(0.02, 0.5, str(error), wrap=True, fontsize=7, transform=axes[0].transAxes)
     axes[2].imshow(np.where(mask == 255, np.nan, mask), cmap="Blues", vmin=0, vmax=1)
@@ -109,8 +109,3 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
 def _colours(stack: Stack) -> NDArray[np.float32]:
     colours = np.nan_to_num(np.moveaxis(stack.optical[RGB], 0, -1)) / WHITE
     return np.asarray(np.clip(colours, 0, 1), np.float32)
-
-
-def _mndwi(stack: Stack) -> NDArray[np.float32]:
-    green, swir = stack.optical[B03], stack.optical[B11]
-    return np.asarray((green - swir) / np.maximum(green + swir, 1), np.float32)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monitor.absence import explain_absence, seen_shares
 from monitor.change import area_sigma, compare
 from monitor.grid import PIXEL, WGS84
-from monitor.match import Lineage, Matching, code_of, match, references, turning_points
+from monitor.match import Matching, lineage_frame, match, minted_frame, references, turning_points
 from monitor.parts import join_parts
 from monitor.settings import Region
 from monitor.triage import Flag, disagreements, losses
@@ -78,20 +78,14 @@ def draw(
     observations = geopandas.GeoDataFrame(
         pd.concat([water, absent], ignore_index=True), geometry="geometry", crs=WGS84
     )
-    events = _lineage_frame((*matching.lineage, *turns))
+    events = lineage_frame((*matching.lineage, *turns))
     flags = disagreements(maps())
     if earlier is not None:
         changes = compare(_past(known, earlier.season), _with_area(observations, found), events)
         flags += losses(changes, reference.geometry, earlier.season)
-    minted = [
-        outline
-        for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
-        if lake in matching.minted
-    ]
-    ids = [lake for lake in matching.lake_ids if lake in matching.minted]
     return Rows(
         observations=observations,
-        lakes=pd.DataFrame({"id": ids, "code": [code_of(outline) for outline in minted]}),
+        lakes=minted_frame(matching, found.geometry),
         lineage=events,
         flags=_flag_frame(flags),
     )
@@ -108,8 +102,10 @@ def _water_rows(
         outline.union(reference.geometry[lake]) if lake in reference.index else outline
         for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
     ]
-    places = geopandas.GeoSeries(footprints, crs=WGS84)
-    rims = geopandas.GeoSeries(shapely.buffer(footprints, RIM), crs=WGS84)
+    # footprints and their rims in one pass over the tiles
+    places = geopandas.GeoSeries([*footprints, *shapely.buffer(footprints, RIM)], crs=WGS84)
+    sights = sights_within(maps(), places)
+    cores, rims = sights[: len(found)], sights[len(found) :]
     return pd.DataFrame(
         {
             "lake_id": list(matching.lake_ids),
@@ -118,7 +114,7 @@ def _water_rows(
             "geometry": list(found.geometry),
             "sigma_m2": found.perimeter_m.map(area_sigma).to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),
-            "seen_share": seen_shares(sights_within(maps(), places), sights_within(maps(), rims)),
+            "seen_share": seen_shares(cores, rims),
             "first_day": [_day(season, doy) for doy in found.first_doy],
             "last_day": [_day(season, doy) for doy in found.last_doy],
             "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
@@ -162,11 +158,6 @@ def _with_area(observations: geopandas.GeoDataFrame, found: geopandas.GeoDataFra
     frame = pd.DataFrame(observations.drop(columns="geometry"))
     frame["area_m2"] = found.area_m2.reindex(frame.index)  # water rows come first, in the order of `found`
     return frame.set_index("lake_id")
-
-
-def _lineage_frame(events: Iterable[Lineage]) -> pd.DataFrame:
-    rows = [(event.kind.value, event.lake, event.other) for event in events]
-    return pd.DataFrame(rows, columns=["kind", "lake_id", "other_lake_id"], dtype=object)
 
 
 def _flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
