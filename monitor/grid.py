@@ -59,6 +59,16 @@ def geobox_at(epsg: int, row: int, col: int, shape: tuple[int, int]) -> GeoBox:
     return GeoBox(shape, affine, f"EPSG:{epsg}")
 
 
+def pixel_at(easting: float, northing: float) -> tuple[int, int]:
+    """Global pixel (row, column) whose upper-left corner is nearest to a place in UTM metres."""
+    return round((NORTHING_ORIGIN - northing) / PIXEL), round(easting / PIXEL)
+
+
+def zone_at(longitude: float, latitude: float) -> int:
+    """EPSG code of the UTM zone of a place, either hemisphere."""
+    return (32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) + 1
+
+
 def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
     """Tiles that touch `area` (EPSG:4326), each UTM zone serving its own six degrees of longitude.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitor.change import Z95, Verdict
+from monitor.grid import zone_at
 from monitor.reports import changes_between
 from monitor.scenes import freeze
 from monitor.settings import Region, Workspace
@@ -76,7 +77,7 @@ def _background(scenes: Any, profile: Any, region: Region) -> tuple[NDArray[np.f
     bands = [profile.optical.bands[band] for band in ("B04", "B03", "B02")]
     items = [pystac.Item.from_dict(scene.item) for scene in scenes[:1]]
     west, south, east, north = region.outline.bounds
-    epsg = f"EPSG:326{int(((west + east) / 2 + 180) // 6) + 1:02d}"
+    epsg = f"EPSG:{zone_at((west + east) / 2, (south + north) / 2)}"
     loaded = odc.stac.load(
         items,
         bands=bands,

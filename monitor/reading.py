@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog import CatalogProfile, sign
 from monitor.errors import AssetError
-from monitor.grid import NORTHING_ORIGIN, PIXEL, geobox_at
+from monitor.grid import geobox_at, pixel_at
 from monitor.scenes import Scene
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ def _blank(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
 def _aligned(geobox: GeoBox) -> tuple[GeoBox, tuple[slice, slice]]:
     """The smallest box of whole reading blocks around `geobox`, and where `geobox` lies in it."""
     epsg = int(str(geobox.crs).rpartition(":")[2])
-    col = round(geobox.affine.c / PIXEL)
-    row = round((NORTHING_ORIGIN - geobox.affine.f) / PIXEL)
+    row, col = pixel_at(geobox.affine.c, geobox.affine.f)
     height, width = geobox.shape
     first_row, first_col = row // BLOCK * BLOCK, col // BLOCK * BLOCK
     rows = -(-(row + height - first_row) // BLOCK) * BLOCK

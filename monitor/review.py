@@ -12,7 +12,7 @@ from monitor.acquire import Stack, acquire
 from monitor.catalog import S2_BANDS
 from monitor.console import progress_bar
 from monitor.errors import AssetError
-from monitor.grid import PIXEL, WGS84, Tile, reproject
+from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.mndwi import mndwi
 from monitor.scenes import SceneList, freeze
 from monitor.system import System
@@ -68,7 +68,7 @@ def _write_geojson(queue: geopandas.GeoDataFrame, pictures: list[str], path: Pat
 def chip_of(footprint: Any, epsg: int, size: int) -> Tile:
     """A square of the global grid, `size` pixels, about the middle of `footprint` (EPSG:4326)."""
     middle = reproject(footprint.centroid, WGS84, epsg)
-    row, col = round((10_000_000 - middle.y) / PIXEL), round(middle.x / PIXEL)
+    row, col = pixel_at(middle.x, middle.y)
     return Tile(epsg, size, row - size // 2, col - size // 2)
 
 
@@ -79,8 +79,7 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    zone = int((flag.geometry.centroid.x + 180) // 6) + 1
-    epsg = (32600 if flag.geometry.centroid.y >= 0 else 32700) + zone
+    epsg = zone_at(flag.geometry.centroid.x, flag.geometry.centroid.y)
     chip = chip_of(flag.geometry, epsg, 256)
     rows, cols = slice(chip.row, chip.row + chip.size), slice(chip.col, chip.col + chip.size)
     mask = system.cube.read(epsg, flag.season, rows, cols, "mask")

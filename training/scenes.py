@@ -19,7 +19,7 @@ from rich.progress import track
 
 from monitor.acquire import acquire
 from monitor.catalog import open_catalog, read_profile
-from monitor.grid import NORTHING_ORIGIN, PIXEL, Tile, reproject
+from monitor.grid import PIXEL, Tile, pixel_at, reproject
 from monitor.scenes import freeze
 from monitor.settings import SeasonWindow
 from training.errors import TrainingError
@@ -121,6 +121,6 @@ def _region(archive: Path) -> BaseGeometry:
 def _tile(area: BaseGeometry, epsg: int) -> Tile:
     """The square of whole pixels that `area` (EPSG:4326) stands for."""
     left, bottom, right, top = reproject(area, 4326, epsg).bounds
-    row, col = round((NORTHING_ORIGIN - top) / PIXEL), round(left / PIXEL)
+    row, col = pixel_at(left, top)
     size = round(((right - left) + (top - bottom)) / 2 / PIXEL)
     return Tile(epsg, size, row, col)

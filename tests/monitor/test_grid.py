@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.grid import NORTHING_ORIGIN, WGS84, Tile, geobox_at, reproject, tiles_of
+from monitor.grid import NORTHING_ORIGIN, WGS84, Tile, geobox_at, pixel_at, reproject, tiles_of, zone_at
 
 #: zones 43 north to 47 north, and one in the south
 zones = st.sampled_from([32643, 32644, 32647, 32719])
@@ -131,3 +131,12 @@ def test_a_pixel_has_one_address() -> None:
     for tile in (small, large):
         corner = ~tile.geobox().affine @ (50_500 * 10, NORTHING_ORIGIN - 529_200 * 10)
         assert np.allclose(corner, (50_500 - tile.col, 529_200 - tile.row))
+
+
+def test_a_tile_begins_at_its_own_pixel() -> None:
+    affine = Tile(32719, 512, 512 * 1200, 512 * 90).geobox().affine
+    assert pixel_at(affine.c, affine.f) == (512 * 1200, 512 * 90)
+
+
+def test_zones_of_both_hemispheres() -> None:
+    assert [zone_at(77, 42.5), zone_at(-69.5, -33), zone_at(78, 0)] == [32643, 32719, 32644]
