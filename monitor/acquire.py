@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
-from monitor.catalog import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.grid import Tile, geobox_at
+from monitor.profiles import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.reading import Bands, read
 from monitor.scenes import Scene, SceneList
 

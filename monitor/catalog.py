@@ -1,8 +1,4 @@
-"""Catalogues: what each one really serves, and how its items are found.
-
-A catalogue's habits (names, units, offsets, signing) are written in one YAML file, its profile; nothing
-else in the system knows them.
-"""
+"""Catalogues: how the items of one are found, in a STAC API or in a folder."""
 
 from __future__ import annotations
 
@@ -10,92 +6,16 @@ import json
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from monitor.errors import MonitorError, RefusedError
+from monitor.profiles import CatalogProfile
 
 if TYPE_CHECKING:
     import pystac
 
-S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")
-PROFILES = Path(__file__).parents[1] / "config" / "catalogs"
 BBox = tuple[float, float, float, float]
 State = tuple[tuple[Path, int, int], ...]
-
-
-class _Profile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class OpticalProfile(_Profile):
-    """Sentinel-2 L2A: `offset` says how its +1000 is recognised."""
-
-    collection: str
-    #: baseline: 04.00 and later carry it; raster:bands: the item's own offset; none: already removed
-    offset: Literal["baseline", "raster:bands", "none"]
-    #: asset of the scene classification; null where the catalogue has none, and cloud stays unknown
-    scene_classes: str | None
-    #: band name to asset key, or "asset.N" for the N-th band of a file
-    bands: dict[str, str]
-    dtype: str
-    nodata: float
-
-    @model_validator(mode="after")
-    def _all_bands(self) -> OpticalProfile:
-        if missing := [band for band in S2_BANDS if band not in self.bands]:
-            raise ValueError(f"bands lacks {', '.join(missing)}")
-        return self
-
-
-class RadarProfile(_Profile):
-    """Sentinel-1: terrain-corrected gamma0 (`rtc`) or ground range (`grd`), linear power or decibel."""
-
-    collection: str
-    kind: Literal["rtc", "grd"]
-    unit: Literal["power", "decibel"]
-    bands: dict[Literal["VV", "VH"], str]
-    nodata: float
-
-
-class DemProfile(_Profile):
-    collection: str
-    band: str
-    nodata: float | None = None
-
-
-class CatalogProfile(_Profile):
-    """What one catalogue serves; read from `config/catalogs/NAME.yaml`."""
-
-    #: address of its STAC API; none where items only ever lie in a folder
-    url: str | None = None
-    signing: Literal["none", "planetary-computer"] = "none"
-    optical: OpticalProfile
-    radar: RadarProfile
-    dem: DemProfile
-
-
-def read_profile(name: str, base: Path) -> CatalogProfile:
-    """The profile called `name` in config/catalogs, or the YAML file of that path (relative to `base`).
-
-    Raises:
-        RefusedError: no such profile, or a key that is wrong.
-    """
-    path = PROFILES / f"{name}.yaml"
-    if not path.exists():
-        path = base / name
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
-        raise RefusedError(
-            f"catalog.profile: no profile {name!r}; known: {known}, or the path of a YAML file"
-        )
-    try:
-        return CatalogProfile.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise RefusedError(f"{path}: {error}") from error
 
 
 class Catalog(Protocol):
@@ -208,15 +128,6 @@ def open_catalog(profile: CatalogProfile, location: Path | None) -> Catalog:
     if not profile.url:
         raise RefusedError("catalog.location: this profile has no url, so a folder of STAC items is needed")
     return ApiCatalog(profile.url)
-
-
-def sign(href: str, profile: CatalogProfile) -> str:
-    """`href` as it can be read now: signed when read, so that no signature outlives its time."""
-    if profile.signing == "planetary-computer":
-        import planetary_computer
-
-        return str(planetary_computer.sign_url(href))
-    return href
 
 
 def taken(item: pystac.Item) -> datetime:

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.catalog import CatalogProfile
 from monitor.errors import MonitorError
 from monitor.plan import TileTask
+from monitor.profiles import CatalogProfile
 from monitor.settings import ClusterSettings
 from monitor.tiles import TileResult, work
 from storage.codes import TaskState

@@ -45,7 +45,7 @@ def work_seasons(system: System, names: list[str], years: list[int], command: st
     from storage import ledger
     from storage.codes import RunOutcome
 
-    system.manifest  # noqa: B018 - a model that does not fit is refused before a run is noted
+    system.profile  # noqa: B018 - a model that does not fit is refused before a run is noted
     with system.database.begin() as conn:
         run_id = ledger.start_run(conn, command, system.workspace.settings.model_dump(mode="json"))
     reports: list[Report] = []

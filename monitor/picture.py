@@ -72,7 +72,7 @@ def _background(scenes: Any, profile: Any, region: Region) -> tuple[NDArray[np.f
     import odc.stac
     import pystac
 
-    from monitor.catalog import sign
+    from monitor.signing import sign
 
     bands = [profile.optical.bands[band] for band in ("B04", "B03", "B02")]
     items = [pystac.Item.from_dict(scene.item) for scene in scenes[:1]]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog import CatalogProfile, sign
 from monitor.errors import AssetError
 from monitor.grid import geobox_at, pixel_at
+from monitor.profiles import CatalogProfile
 from monitor.scenes import Scene
+from monitor.signing import sign
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitor.acquire import Stack, acquire
-from monitor.catalog import S2_BANDS
 from monitor.console import progress_bar
 from monitor.errors import AssetError
 from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.mndwi import mndwi
+from monitor.profiles import S2_BANDS
 from monitor.scenes import SceneList, freeze
 from monitor.system import System
 from storage import reviews

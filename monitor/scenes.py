@@ -6,7 +6,6 @@ pixel's composite does not depend on the tile that computed it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 import shapely
 from shapely.geometry import shape
 
-from monitor.catalog import S1_BANDS, Catalog, CatalogProfile, OpticalProfile, taken
+from monitor.catalog import Catalog, taken
+from monitor.conventions import decide
+from monitor.profiles import S1_BANDS, CatalogProfile, OpticalProfile
 
 if TYPE_CHECKING:
     import pystac
     from shapely.geometry.base import BaseGeometry
 
-#: ESA's own baselines; 99.99 marks products that somebody else processed
-BASELINE = re.compile(r"0\d\.\d\d")
-#: the first processing baseline whose digital numbers carry +1000
-OFFSET_BASELINE = 4.0
 #: best optical dates kept for each MGRS tile (or footprint, where the catalogue names no tile)
 DATES_KEPT = 4
 RADAR_WINDOW = timedelta(days=7)
@@ -147,33 +144,12 @@ def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
     wanted = [*profile.bands.values(), *([profile.scene_classes] if profile.scene_classes else [])]
     if missing := sorted({asset for key in wanted if (asset := _asset(key)) not in item.assets}):
         return f"lacks the asset {', '.join(missing)}"
-    baseline = str(item.properties.get("s2:processing_baseline", ""))
-    offset, scale = 0.0, 1.0
-    if profile.offset == "baseline":
-        if not BASELINE.fullmatch(baseline):
-            return f"unknown processing baseline {baseline!r}: whether it carries the +1000 offset is unknown"
-        offset = -1000.0 if float(baseline) >= OFFSET_BASELINE else 0.0
-    elif profile.offset == "raster:bands":
-        declared = _declared_offset(item, profile)
-        if isinstance(declared, str):
-            return declared
-        offset, scale = declared
-    return replace(_scene(item), baseline=baseline, offset=offset, scale=scale)
-
-
-def _declared_offset(item: pystac.Item, profile: OpticalProfile) -> tuple[float, float] | str:
-    """Offset and scale in reflectance x 10000, as the item's raster:bands declare them for every band."""
-    declared: set[tuple[float, float]] = set()
-    for key in profile.bands.values():
-        asset, _, index = key.partition(".")
-        bands = item.assets[asset].extra_fields.get("raster:bands", [])
-        position = int(index or 1) - 1
-        if position >= len(bands) or not {"scale", "offset"} <= set(bands[position]):
-            return f"asset {asset} declares no scale and offset for band {position + 1} in raster:bands"
-        declared.add((bands[position]["offset"] * 1e4, bands[position]["scale"] * 1e4))
-    if len(declared) > 1:
-        return f"its bands declare different offsets: {sorted(declared)}"
-    return declared.pop()
+    convention = decide(item, profile)
+    if isinstance(convention, str):
+        return convention
+    return replace(
+        _scene(item), baseline=convention.baseline, offset=convention.offset, scale=convention.scale
+    )
 
 
 def choose_radar(

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.catalog import Catalog, CatalogProfile, open_catalog
+from monitor.catalog import Catalog, open_catalog
 from monitor.errors import RefusedError
+from monitor.profiles import CatalogProfile
 from monitor.settings import CONFIG, Workspace
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ class System:
     workspace: Workspace
     database: Database
 
-    @property
+    @cached_property
     def profile(self) -> CatalogProfile:
-        return self.workspace.profile
+        """The catalogue's profile with the kind of radar that the model expects."""
+        return self.workspace.profile.serving(self.manifest.inputs.S1.kind)
 
     @cached_property
     def catalog(self) -> Catalog:
-        return open_catalog(self.profile, self.workspace.location)
+        return open_catalog(self.workspace.profile, self.workspace.location)
 
     @cached_property
     def cube(self) -> Cube:
@@ -48,12 +50,10 @@ class System:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The model's manifest, checked against its weights and the catalogue's kind of backscatter."""
+        """The model's manifest, checked against its weights."""
         from segmenter.manifest import read_manifest
 
-        manifest = read_manifest(self.model_folder)
-        manifest.check_scene(self.profile.radar.kind)
-        return manifest
+        return read_manifest(self.model_folder)
 
 
 def model_folder(workspace: Workspace) -> Path:

@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.catalog import CatalogProfile
 from monitor.errors import AssetError, MonitorError
 from monitor.plan import TileTask
+from monitor.profiles import CatalogProfile
 from storage.codes import TaskState
 from storage.errors import StorageError
 from storage.ledger import Fault

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from monitor.acquire import acquire
-from monitor.catalog import open_catalog, read_profile
+from monitor.catalog import open_catalog
 from monitor.grid import PIXEL, Tile, pixel_at, reproject
+from monitor.profiles import read_profile
 from monitor.scenes import freeze
 from monitor.settings import SeasonWindow
 from training.errors import TrainingError
@@ -92,7 +93,7 @@ def _write(archive: Path, season: int, target: Path) -> None:
     """Acquire and label one season; a scene is complete once its folder bears its name."""
     lakes = read_lakes(archive)
     area = _region(archive)
-    profile = read_profile(PROFILE, archive)
+    profile = read_profile(PROFILE, archive).serving("rtc")
     listed = freeze(open_catalog(profile, archive), profile, area, *SeasonWindow().dates(season))
     if not listed.optical or not listed.radar:
         raise TrainingError(f"{archive}: no scenes in {season} ({listed.refused}); simulate it again")

@@ -13,7 +13,7 @@ import rasterio
 import shapely
 from rasterio.warp import transform_bounds
 
-from monitor.catalog import S2_BANDS
+from monitor.profiles import S2_BANDS
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 EXTENSIONS = [
@@ -25,18 +25,19 @@ EXTENSIONS = [
 TERRAMESH_PROFILE = {
     "optical": {
         "collection": "s2",
-        "offset": "raster:bands",
+        "offset": "declared",
         "scene_classes": None,
         "bands": {band: f"data.{number}" for number, band in enumerate(S2_BANDS, start=1)},
         "dtype": "int16",
         "nodata": 0,
     },
-    "radar": {
-        "collection": "s1",
-        "kind": "rtc",
-        "unit": "decibel",
-        "bands": {"VV": "data.1", "VH": "data.2"},
-        "nodata": -9999,
+    "radars": {
+        "rtc": {
+            "collection": "s1",
+            "unit": "decibel",
+            "bands": {"VV": "data.1", "VH": "data.2"},
+            "nodata": -9999,
+        }
     },
     "dem": {"collection": "dem", "band": "data"},
 }

@@ -13,9 +13,10 @@ import shapely
 from samples import TERRAMESH_PROFILE, sample, save, wrap
 
 from monitor.acquire import CLOUDS, acquire, lee, masked
-from monitor.catalog import CatalogProfile, FolderCatalog, read_profile
+from monitor.catalog import FolderCatalog
 from monitor.errors import AssetError
 from monitor.grid import NORTHING_ORIGIN, Tile, tiles_of
+from monitor.profiles import CatalogProfile, read_profile
 from monitor.scenes import SceneList, freeze
 
 TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE)

@@ -13,17 +13,10 @@ import shapely
 import yaml
 from samples import save
 
-from monitor.catalog import (
-    PROFILES,
-    S2_BANDS,
-    CatalogProfile,
-    FolderCatalog,
-    open_catalog,
-    read_profile,
-    sign,
-    taken,
-)
+from monitor.catalog import FolderCatalog, open_catalog, taken
 from monitor.errors import MonitorError, RefusedError
+from monitor.profiles import PROFILES, S2_BANDS, CatalogProfile, read_profile
+from monitor.signing import sign
 
 HERE = (76.0, 42.0, 77.0, 43.0)
 

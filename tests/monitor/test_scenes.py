@@ -11,7 +11,8 @@ import pytest
 import shapely
 from samples import recorded, save
 
-from monitor.catalog import S2_BANDS, CatalogProfile, FolderCatalog, read_profile
+from monitor.catalog import FolderCatalog
+from monitor.profiles import S2_BANDS, CatalogProfile, read_profile
 from monitor.scenes import DATES_KEPT, Scene, choose_optical, choose_radar, freeze, optical_scene
 
 PROFILE = read_profile("planetary-computer", Path())

@@ -1,0 +1,134 @@
+"""Catalogue profiles: what one catalogue really serves, written in one YAML file and nowhere else.
+
+No profile says where a file lies: `proj:*` of an item is never believed (Sentinel-1 ground range items carry
+invented transforms, reprocessed files stale ones); a file's own georeference is read when it is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from monitor.errors import RefusedError
+
+S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
+S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")
+PROFILES = Path(__file__).parents[1] / "config" / "catalogs"
+RadarKind = Literal["rtc", "grd"]
+
+
+class _Profile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OpticalProfile(_Profile):
+    """Sentinel-2 L2A: `offset` says how its +1000 is recognised."""
+
+    collection: str
+    #: how a scene's +1000 is decided, see `monitor.conventions`
+    offset: Literal["baseline", "flag", "declared", "none"]
+    #: property with ESA's processing baseline
+    baseline: str = "s2:processing_baseline"
+    #: asset of the scene classification; null where the catalogue has none, and cloud stays unknown
+    scene_classes: str | None
+    #: band name to asset key, or "asset.N" for the N-th band of a file
+    bands: dict[str, str]
+    #: type of the digital numbers; a file of another type is refused
+    dtype: str
+    nodata: float
+
+    @model_validator(mode="after")
+    def _all_bands(self) -> OpticalProfile:
+        if missing := [band for band in S2_BANDS if band not in self.bands]:
+            raise ValueError(f"bands lacks {', '.join(missing)}")
+        if unknown := sorted(set(self.bands) - set(S2_BANDS)):
+            raise ValueError(f"bands has {', '.join(unknown)}; valid are {', '.join(S2_BANDS)}")
+        return self
+
+
+class RadarProfile(_Profile):
+    """One kind of Sentinel-1: terrain-corrected gamma0 (`rtc`) or ground range (`grd`)."""
+
+    collection: str
+    unit: Literal["power", "decibel", "counts"]
+    bands: dict[Literal["VV", "VH"], str]
+    nodata: float
+    #: assets of the annotations that ground range needs, with `{}` for the polarisation in small letters
+    annotations: dict[Literal["product", "calibration", "noise"], str] = {}
+
+    @model_validator(mode="after")
+    def _both(self) -> RadarProfile:
+        if missing := [band for band in S1_BANDS if band not in self.bands]:
+            raise ValueError(f"bands lacks {', '.join(missing)}")
+        return self
+
+
+class DemProfile(_Profile):
+    """Elevation in metres above EGM2008."""
+
+    collection: str
+    band: str
+    nodata: float | None = None
+
+
+class CatalogProfile(_Profile):
+    """What one catalogue serves; read from `config/catalogs/NAME.yaml`."""
+
+    #: address of its STAC API; none where the settings name a location
+    url: str | None = None
+    signing: Literal["none", "planetary-computer"] = "none"
+    #: most files that one worker reads from it at a time
+    connections: Annotated[int, Field(ge=1, le=64)] = 8
+    #: GDAL options that reading from it needs, such as AWS_REQUEST_PAYER
+    gdal: dict[str, str] = {}
+    optical: OpticalProfile
+    radars: dict[RadarKind, RadarProfile]
+    dem: DemProfile
+
+    def serving(self, kind: RadarKind) -> CatalogProfile:
+        """This profile with the one kind of radar that a model expects.
+
+        Raises:
+            RefusedError: the catalogue does not serve it.
+        """
+        if kind not in self.radars:
+            served = ", ".join(self.radars) or "none"
+            raise RefusedError(
+                f"catalog.profile: the model expects Sentinel-1 as {kind}, this catalogue serves {served}; "
+                "choose another model or another catalogue"
+            )
+        return self.model_copy(update={"radars": {kind: self.radars[kind]}})
+
+    @property
+    def radar_kind(self) -> RadarKind:
+        """The kind that was chosen with `serving`."""
+        (kind,) = self.radars
+        return kind
+
+    @property
+    def radar(self) -> RadarProfile:
+        """The radar that was chosen with `serving`."""
+        return self.radars[self.radar_kind]
+
+
+def read_profile(name: str, base: Path) -> CatalogProfile:
+    """The profile called `name` in config/catalogs, or the YAML file of that path (relative to `base`).
+
+    Raises:
+        RefusedError: no such profile, or a key that is wrong.
+    """
+    path = PROFILES / f"{name}.yaml"
+    if not path.exists():
+        path = base / name
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
+        raise RefusedError(
+            f"catalog.profile: no profile {name!r}; known: {known}, or the path of a YAML file"
+        )
+    try:
+        return CatalogProfile.model_validate(yaml.safe_load(path.read_text()))
+    except (ValidationError, yaml.YAMLError) as error:
+        raise RefusedError(f"{path}: {error}") from error
