@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from monitor.errors import MonitorError, RefusedError
 from monitor.profiles import CatalogProfile
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
 
 BBox = tuple[float, float, float, float]
 State = tuple[tuple[Path, int, int], ...]
+Answer = TypeVar("Answer")
+
+#: items a page; Earth Search refuses answers of more than a few megabytes
+PAGE = 250
+#: seconds that a catalogue may take to be reached, and to say anything
+TIMEOUT = (10.0, 60.0)
+#: seconds before the first repetition of a request; each further one waits twice as long
+BACKOFF = 1.0
+#: how often a whole search is made when its answers break off
+TRIES = 3
 
 
 class Catalog(Protocol):
@@ -39,29 +51,28 @@ class FolderCatalog:
         self.folder = folder
 
     def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
-        return [
-            item
-            for item in self.always(collection, bbox)
-            if item.datetime is not None and start <= item.datetime.date() <= end
-        ]
+        return [item for item in self.always(collection, bbox) if start <= taken(item).date() <= end]
 
     def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
-        west, south, east, north = bbox
         return [
             item
             for item in _items_below(self.folder, self._state())
-            if item.collection_id == collection
-            and item.bbox is not None
-            and item.bbox[0] < east
-            and item.bbox[2] > west
-            and item.bbox[1] < north
-            and item.bbox[3] > south
+            if item.collection_id == collection and item.bbox is not None and _touch(item.bbox, bbox)
         ]
 
     def _state(self) -> State:
         """Its files and when they were written, so that a scene that comes late is seen."""
         stats = ((path, path.stat()) for path in sorted(self.folder.rglob("*.json")))
         return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+
+
+def _touch(box: list[float], other: BBox) -> bool:
+    """Whether an item's box (2 or 3 dimensions, perhaps across the antimeridian) meets `other`."""
+    half = len(box) // 2
+    (west, south), (east, north) = box[:2], box[half : half + 2]
+    # RFC 7946, 5.2: across the antimeridian a box starts farther east than it ends
+    along = west < other[2] and east > other[0] if west <= east else west < other[2] or east > other[0]
+    return along and south < other[3] and north > other[1]
 
 
 @lru_cache(maxsize=8)
@@ -81,7 +92,7 @@ def _item(path: Path) -> pystac.Item | None:
     if not isinstance(content, dict) or content.get("type") != "Feature" or "stac_version" not in content:
         return None
     try:
-        item = pystac.Item.from_dict(content)
+        item = pystac.Item.from_dict(content, migrate=False, preserve_dict=False)
     except (KeyError, TypeError, ValueError, AttributeError, pystac.STACError) as error:
         raise MonitorError(f"{path} is not a STAC item: {error!r}; mend or remove the file") from error
     item.set_self_href(str(path))
@@ -90,7 +101,12 @@ def _item(path: Path) -> pystac.Item | None:
 
 
 class ApiCatalog:
-    """A STAC API; 429 and 5xx answers are retried with back-off."""
+    """A STAC API: 429 (after the pause it asks for) and 5xx answers, lost connections and answers that break
+    off are asked for again.
+
+    Raises:
+        MonitorError: it does not answer; from every method.
+    """
 
     def __init__(self, url: str) -> None:
         from pystac_client import Client
@@ -98,36 +114,93 @@ class ApiCatalog:
         from urllib3 import Retry
 
         retry = Retry(
-            total=6, backoff_factor=1.0, status_forcelist=[429, 500, 502, 503, 504], allowed_methods=None
+            total=6,
+            connect=2,  # a host that is not there is known soon, and so is one that hangs
+            read=2,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=None,  # a search is a POST, and changes nothing
+            backoff_factor=BACKOFF,
+            backoff_jitter=BACKOFF / 2,
+            retry_after_max=120,
+            raise_on_status=False,  # the last answer says more than "too many retries"
         )
-        try:
-            self._client = Client.open(url, stac_io=StacApiIO(max_retries=retry))
-        except Exception as error:  # the client's errors have no common base
-            raise MonitorError(f"the catalogue {url} does not answer: {error}; try again later") from error
         self.url = url
+        self._client = self._ask(
+            "opening it", lambda: Client.open(url, stac_io=StacApiIO(max_retries=retry, timeout=TIMEOUT))
+        )
 
     def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
-        return self._items(collections=[collection], bbox=bbox, datetime=f"{start}/{end}")
+        return self.items(collections=[collection], bbox=bbox, datetime=f"{start}/{end}")
 
     def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
-        return self._items(collections=[collection], bbox=bbox)
+        return self.items(collections=[collection], bbox=bbox)
 
-    def _items(self, **query: Any) -> list[pystac.Item]:
-        from pystac_client.exceptions import APIError
+    def items(self, **query: Any) -> list[pystac.Item]:
+        """Items that answer a query of the STAC API, by id."""
+        pages = self._ask(
+            f"the search {query}",
+            lambda: list(self._client.search(limit=PAGE, **query).items_as_dicts()),
+        )
+        # an item that comes in while pages are turned moves another one onto the next page
+        found = {str(content.get("id")): content for content in pages}
+        return [_answered(found[name]) for name in sorted(found)]
 
-        try:
-            return sorted(self._client.search(**query).items(), key=lambda item: item.id)
-        except APIError as error:
-            raise MonitorError(f"{self.url}: the search {query} failed: {error}; try again later") from error
+    def _ask(self, what: str, question: Callable[[], Answer]) -> Answer:
+        """The answer; a refusal ends it at once, one that broke off is asked for again."""
+        for left in reversed(range(TRIES)):
+            try:
+                return question()
+            except Exception as error:  # the client's errors have no common base
+                status = _status(error)
+                if left and status is None:
+                    time.sleep(BACKOFF)
+                    continue
+                said = f"HTTP {status} {error}" if status else str(error)
+                raise MonitorError(
+                    f"{self.url}: {what} failed: {said[:400]}; "
+                    "try again later, or name another catalogue in catalog.location"
+                ) from error
+        raise AssertionError("a try is always left")
 
 
-def open_catalog(profile: CatalogProfile, location: Path | None) -> Catalog:
-    """The items at `location` (a folder laid out like the profile's catalogue), else the profile's API."""
-    if location is not None:
+def _status(error: BaseException | None) -> int | None:
+    """HTTP status that an error of the client goes back to; None where no answer came in."""
+    while error is not None:
+        if status := getattr(error, "status_code", None):
+            return int(status)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _answered(content: Mapping[str, Any]) -> pystac.Item:
+    """The item of an API's answer, its addresses made absolute.
+
+    One that cannot be read stands for itself without assets, so that it is refused by its name and the
+    search goes on.
+    """
+    import pystac
+
+    try:
+        # as recorded: bringing it to the newest STAC takes 5 ms an item and changes nothing that is read here
+        item = pystac.Item.from_dict(dict(content), migrate=False)
+        if item.get_self_href():
+            item.make_asset_hrefs_absolute()
+    except Exception:  # what a catalogue can get wrong has no end
+        return pystac.Item(str(content.get("id")), None, None, datetime(1970, 1, 1, tzinfo=UTC), {})
+    return item
+
+
+def open_catalog(profile: CatalogProfile, location: Path | str | None) -> Catalog:
+    """The items at `location` (a folder, or the URL of an API, laid out like the profile's catalogue), else
+    the profile's API.
+    """
+    if isinstance(location, Path):
         return FolderCatalog(location)
-    if not profile.url:
-        raise RefusedError("catalog.location: this profile has no url, so a folder of STAC items is needed")
-    return ApiCatalog(profile.url)
+    if not (location or profile.url):
+        raise RefusedError(
+            "catalog.location: this profile has no url; name a folder of STAC items or the URL of a STAC API"
+        )
+    return ApiCatalog(location or str(profile.url))
 
 
 def taken(item: pystac.Item) -> datetime:
@@ -135,4 +208,4 @@ def taken(item: pystac.Item) -> datetime:
     moment = item.datetime or item.common_metadata.start_datetime
     if moment is None:
         raise MonitorError(f"{item.id} has neither datetime nor start_datetime; the catalogue is at fault")
-    return moment
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -32,6 +32,8 @@ class OpticalProfile(_Profile):
     offset: Literal["baseline", "flag", "declared", "none"]
     #: property with ESA's processing baseline
     baseline: str = "s2:processing_baseline"
+    #: property that is true where the catalogue took the 1000 out; needed by `offset: flag`
+    flag: str | None = None
     #: asset of the scene classification; null where the catalogue has none, and cloud stays unknown
     scene_classes: str | None
     #: band name to asset key, or "asset.N" for the N-th band of a file
@@ -46,6 +48,12 @@ class OpticalProfile(_Profile):
             raise ValueError(f"bands lacks {', '.join(missing)}")
         if unknown := sorted(set(self.bands) - set(S2_BANDS)):
             raise ValueError(f"bands has {', '.join(unknown)}; valid are {', '.join(S2_BANDS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _flag_is_named(self) -> OpticalProfile:
+        if (self.offset == "flag") != (self.flag is not None):
+            raise ValueError("`offset: flag` and the property `flag` belong together")
         return self
 
 
@@ -101,6 +109,10 @@ class CatalogProfile(_Profile):
                 "choose another model or another catalogue"
             )
         return self.model_copy(update={"radars": {kind: self.radars[kind]}})
+
+    def deciding(self) -> str:
+        """What of it decides a result, as JSON: not where or how fast the files are fetched."""
+        return self.model_dump_json(exclude={"url", "signing", "connections", "gdal"})
 
     @property
     def radar_kind(self) -> RadarKind:
