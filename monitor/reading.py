@@ -1,30 +1,68 @@
-"""Reading bands of one item onto the global grid, in blocks that do not depend on the tile that asks.
+"""Reading bands of one item onto a box: each block of a file once, every failure tried again, then named.
 
-A file that cannot be read is named: item, asset and address.
+A file's own georeference is believed, never the item's `proj:*`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from pyproj import Transformer
 
 from monitor.errors import AssetError
-from monitor.grid import geobox_at, pixel_at
 from monitor.profiles import CatalogProfile
+from monitor.resampling import Doubles, Floats, bilinear, nearest, places
 from monitor.scenes import Scene
-from monitor.signing import sign
+from monitor.signing import forget, sign, unsigned
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
+    from rasterio.io import DatasetReader
 
-#: reading blocks of the global grid, pixels; GDAL's approximations then cannot differ between tiles
-BLOCK = 256
-READ_THREADS = 4
+#: tries without any progress before a file is given up, and those of a file that is said not to be there:
+#: object stores say so of files that are
+TRIES, TRIES_ABSENT = 6, 4
+#: seconds before the second try; twice as long before each further one, up to the longest
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+
+#: GDAL while a file is read
+GDAL = {
+    # one read holds little more than its window; a share of the machine's memory for every worker is too much
+    "GDAL_CACHEMAX": 256 * 2**20,
+}
+#: GDAL while a file is read over the network
+GDAL_REMOTE = {
+    # no listing of the folder and no look for sidecars: the file alone
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    # what was answered is forgotten when a file is closed, or a failure would answer for the next try
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
+    # a COG's header with its block offsets, in one request
+    "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
+    # blocks side by side are one range
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    # requests of one host share a connection where it speaks HTTP/2
+    "GDAL_HTTP_VERSION": "2",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+    # a server that says "later" is asked later; other failures are ours to judge
+    "GDAL_HTTP_MAX_RETRY": 3,
+    "GDAL_HTTP_RETRY_DELAY": 0.5,
+    # a stalled line ends: nobody answers in 10 s, or less than 1 kB/s for 20 s
+    "GDAL_HTTP_CONNECTTIMEOUT": 10,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1024,
+    "GDAL_HTTP_LOW_SPEED_TIME": 20,
+}
 
 
 @dataclass(frozen=True)
@@ -33,80 +71,241 @@ class Bands:
 
     #: the name they are given, to asset key, or "asset.N" for the N-th band of a file
     keys: Mapping[str, str]
+    #: None: what the file itself declares
     nodata: float | None
-    resampling: str = "bilinear"
+    resampling: Literal["bilinear", "nearest"] = "bilinear"
     dtype: str = "float32"
+    #: what is done on a file's own pixels (h, w), NaN for no data, before they are resampled
+    native: Callable[[Floats], Floats] | None = None
+    #: how many pixels around one `native` looks at
+    reach: int = 0
+    #: type of the numbers in the file; None: any
+    expects: str | None = None
+
+
+class _WrongFile(Exception):
+    """A file that can be read and is not what the item promises."""
 
 
 def read(scene: Scene, bands: Bands, profile: CatalogProfile, geobox: GeoBox) -> dict[str, NDArray[Any]]:
     """Bands (H, W) on `geobox`: floats with NaN for no data, integers with `bands.nodata`.
 
+    A pixel has the same bits whatever box asks for it. A box coarser than the file is read from its
+    overviews. Files are read side by side, `profile.connections` of them in a process.
+
     Raises:
-        AssetError: a file that cannot be read.
+        AssetError: a file that cannot be read, or is not what the item promises.
     """
-    import rasterio.errors
-
-    try:
-        return _load(scene, bands, profile, geobox)
-    except (rasterio.errors.RasterioError, OSError) as error:
-        raise _blame(scene, bands, profile, geobox, error) from error
-
-
-def _blame(
-    scene: Scene, bands: Bands, profile: CatalogProfile, geobox: GeoBox, cause: Exception
-) -> AssetError:
-    """The error that names which of the item's files is at fault: the first that cannot be read alone."""
-    import rasterio.errors
-
+    files: dict[str, dict[str, int]] = {}
     for band, key in bands.keys.items():
+        asset, _, number = key.partition(".")
+        files.setdefault(asset, {})[band] = int(number or 1)
+    pool = _pool(profile.connections)
+    jobs = [pool.submit(_read_file, scene, asset, of, bands, profile, geobox) for asset, of in files.items()]
+    try:
+        found = {band: values for job in jobs for band, values in job.result().items()}
+    finally:
+        for job in jobs:
+            job.cancel()
+    return {band: found[band] for band in bands.keys}
+
+
+@cache
+def _pool(connections: int) -> ThreadPoolExecutor:
+    """The threads that read, one pool in a process."""
+    return ThreadPoolExecutor(connections, thread_name_prefix="reading")
+
+
+def _read_file(
+    scene: Scene,
+    asset: str,
+    numbers: Mapping[str, int],
+    bands: Bands,
+    profile: CatalogProfile,
+    geobox: GeoBox,
+) -> dict[str, NDArray[Any]]:
+    """The bands of one file, by number: tried until they are there or nothing moves any more."""
+    from rasterio.errors import RasterioError
+
+    href = scene.item["assets"][asset]["href"]
+    pieces: dict[tuple[int, int], NDArray[Any]] = {}
+    idle = 0
+    while True:
+        before, signed = len(pieces), href
         try:
-            _load(scene, replace(bands, keys={band: key}), profile, geobox)
-        except (rasterio.errors.RasterioError, OSError) as error:
-            asset = key.split(".", maxsplit=1)[0]
-            return AssetError(scene.id, asset, scene.item["assets"][asset]["href"], str(error))
-    every = ", ".join(bands.keys.values())
-    return AssetError(scene.id, every, "(each readable when asked again)", str(cause))
+            signed = sign(href, profile)
+            with _opened(signed, profile) as file:
+                _check(file, scene, tuple(numbers.values()), bands)
+                found = _onto(file, tuple(numbers.values()), bands, geobox, pieces)
+                return dict(zip(numbers, found, strict=True))
+        except (RasterioError, OSError, _WrongFile) as error:
+            cause = _words(error)
+        idle = idle + 1 if len(pieces) == before else 1
+        status = _status(cause)
+        if "://" not in href or idle >= (TRIES_ABSENT if status == 404 else TRIES):
+            # not `from error`: its words may hold a signature
+            raise AssetError(scene.id, asset, unsigned(href), cause)
+        if status == 403:
+            forget(signed, profile)
+        time.sleep(min(FIRST_PAUSE * 2 ** (idle - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5))
 
 
-def _load(scene: Scene, bands: Bands, profile: CatalogProfile, geobox: GeoBox) -> dict[str, NDArray[Any]]:
-    import odc.stac
-    import pystac
-    from rasterio.errors import NotGeoreferencedWarning
+@contextmanager
+def _opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
+    import rasterio
 
-    # GDAL's own in-memory target of a block that lies wholly outside the file; nothing is misplaced
-    warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    aligned, window = _aligned(geobox)
-    band_config: dict[str, Any] = {"data_type": bands.dtype}
-    if bands.nodata is not None:
-        band_config["nodata"] = bands.nodata
-    dataset = odc.stac.load(
-        [pystac.Item.from_dict(scene.item)],
-        bands=list(bands.keys.values()),
-        geobox=aligned,
-        chunks={"y": BLOCK, "x": BLOCK},
-        resampling=bands.resampling,
-        dtype=bands.dtype,
-        stac_cfg={scene.collection: {"assets": {"*": band_config}}},
-        patch_url=lambda href: sign(href, profile),
-        fail_on_error=True,
-    ).compute(scheduler="threads", num_workers=READ_THREADS)
-    return {band: _blank(dataset[key].values[0][window], bands.nodata) for band, key in bands.keys.items()}
+    remote = "://" in address
+    path = f"/vsicurl/{address}" if address.startswith(("http://", "https://")) else address
+    with rasterio.Env(**GDAL, **(GDAL_REMOTE if remote else {}) | profile.gdal), rasterio.open(path) as file:
+        yield file
 
 
-def _blank(values: NDArray[Any], nodata: float | None) -> NDArray[Any]:
-    """Floats with NaN in the place of `nodata`; integers as they are."""
-    if nodata is not None and values.dtype.kind == "f":
-        values[values == nodata] = np.nan
-    return values
+def _check(file: DatasetReader, scene: Scene, numbers: Sequence[int], bands: Bands) -> None:
+    """A file in the wrong place or of the wrong kind would become plausible numbers."""
+    if file.crs is None:
+        points = f", only {len(file.gcps[0])} ground control points" if file.gcps[0] else ""
+        raise _WrongFile(f"it has no coordinate reference system{points}")
+    if max(numbers) > file.count:
+        raise _WrongFile(f"band {max(numbers)} is asked for, it has {file.count}")
+    for number in numbers:
+        kind = file.dtypes[number - 1]
+        if bands.expects is not None and kind != bands.expects:
+            raise _WrongFile(f"its numbers are {kind}, {bands.expects} was expected")
+        if np.dtype(bands.dtype).kind != "f" and not np.can_cast(kind, bands.dtype):
+            raise _WrongFile(f"its numbers are {kind}, which {bands.dtype} cannot hold")
+    ground = _ground(file.crs.to_wkt(), tuple(file.bounds))
+    if not shapely.intersects(ground, scene.footprint):
+        edges = ", ".join(f"{edge:.4f}" for edge in ground.bounds)
+        raise _WrongFile(f"it lies at {edges} (west, south, east, north), outside its item's footprint")
 
 
-def _aligned(geobox: GeoBox) -> tuple[GeoBox, tuple[slice, slice]]:
-    """The smallest box of whole reading blocks around `geobox`, and where `geobox` lies in it."""
-    epsg = int(str(geobox.crs).rpartition(":")[2])
-    row, col = pixel_at(geobox.affine.c, geobox.affine.f)
-    height, width = geobox.shape
-    first_row, first_col = row // BLOCK * BLOCK, col // BLOCK * BLOCK
-    rows = -(-(row + height - first_row) // BLOCK) * BLOCK
-    cols = -(-(col + width - first_col) // BLOCK) * BLOCK
-    inside = np.s_[row - first_row : row - first_row + height, col - first_col : col - first_col + width]
-    return geobox_at(epsg, first_row, first_col, (rows, cols)), inside
+@lru_cache(maxsize=256)
+def _ground(crs: str, bounds: tuple[float, float, float, float]) -> shapely.Polygon:
+    """Box around a file, EPSG:4326."""
+    return shapely.box(*Transformer.from_crs(crs, 4326, always_xy=True).transform_bounds(*bounds))
+
+
+def _onto(
+    file: DatasetReader,
+    numbers: Sequence[int],
+    bands: Bands,
+    geobox: GeoBox,
+    pieces: dict[tuple[int, int], NDArray[Any]],
+) -> list[NDArray[Any]]:
+    """Bands of an open file on `geobox`; what was read of it is kept in `pieces`, if the next one fails."""
+    import rasterio
+
+    rows, cols = places(geobox, file.crs.to_wkt(), file.transform)
+    level = _overview(file, rows, cols)
+    if level < 0:
+        return _resampled(file, numbers, bands, (rows, cols), (level, pieces))
+    # while `file` is open its header is in GDAL's cache, and not asked for again
+    with rasterio.open(file.name, overview_level=level) as coarse:
+        down, across = coarse.height / file.height, coarse.width / file.width
+        return _resampled(coarse, numbers, bands, (rows * down, cols * across), (level, pieces))
+
+
+def _overview(file: DatasetReader, rows: Doubles, cols: Doubles) -> int:
+    """The coarsest overview that is not coarser than the box, -1 for the file itself."""
+    steps = [np.abs(np.diff(at, axis=axis)) for axis, at in enumerate((rows, cols)) if at.shape[axis] > 1]
+    scale = min((float(np.median(step)) for step in steps), default=1.0)
+    # a tenth to spare: scale differs a little over a zone, and the choice must not
+    fitting = [level for level, factor in enumerate(file.overviews(1)) if factor <= scale * 1.1]
+    return fitting[-1] if fitting else -1
+
+
+def _resampled(
+    file: DatasetReader,
+    numbers: Sequence[int],
+    bands: Bands,
+    at: tuple[Doubles, Doubles],
+    kept: tuple[int, dict[tuple[int, int], NDArray[Any]]],
+) -> list[NDArray[Any]]:
+    """Bands of `file` at places (rows, columns)."""
+    rows, cols = at
+    floating = np.dtype(bands.dtype).kind == "f"
+    fill = np.nan if floating else bands.nodata or 0
+    span = _span(file.shape, rows, cols, bands)
+    if span is None:
+        return [np.full(np.broadcast_shapes(rows.shape, cols.shape), fill, bands.dtype) for _ in numbers]
+    top, left = span[0].start, span[1].start
+    values = _window(file, numbers, span, *kept)
+    rows, cols = rows - top, cols - left
+    if not floating:
+        return [nearest(band.astype(bands.dtype), rows, cols, fill) for band in values]
+    found = []
+    for number, band in zip(numbers, values, strict=True):
+        nodata = file.nodatavals[number - 1] if bands.nodata is None else bands.nodata
+        numeric = band.astype(np.float32)
+        if nodata is not None:
+            numeric[band == nodata] = np.nan
+        if bands.native is not None:
+            numeric = bands.native(numeric)
+        sampled = bilinear if bands.resampling == "bilinear" else _nearest_float
+        found.append(sampled(numeric, rows, cols).astype(bands.dtype, copy=False))
+    return found
+
+
+def _nearest_float(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
+    return nearest(values, rows, cols, np.nan)
+
+
+def _span(shape: tuple[int, int], rows: Doubles, cols: Doubles, bands: Bands) -> tuple[slice, slice] | None:
+    """The rows and columns of the file that its values at places hang on; None where none lies in it."""
+    inside = (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1])
+    if not inside.any():
+        return None
+    spans = []
+    for at, size in zip((rows, cols), shape, strict=True):
+        some = np.broadcast_to(at, inside.shape)[inside]
+        if bands.resampling == "bilinear":
+            first, last = np.floor(some.min() - 0.5), np.ceil(some.max() - 0.5)
+        else:
+            first, last = np.floor(some.min()), np.floor(some.max())
+        spans.append(slice(max(int(first) - bands.reach, 0), min(int(last) + 1 + bands.reach, size)))
+    return spans[0], spans[1]
+
+
+def _window(
+    file: DatasetReader,
+    numbers: Sequence[int],
+    span: tuple[slice, slice],
+    level: int,
+    pieces: dict[tuple[int, int], NDArray[Any]],
+) -> NDArray[Any]:
+    """Native values (bands, h, w) of a window: a row of blocks after another, as they lie side by side in the
+    file, so that a failure costs that row alone.
+    """
+    from rasterio.windows import Window
+
+    rows, cols = span
+    height, width = file.block_shapes[0]
+    whole = cols.start < width and cols.stop > (file.width - 1) // width * width
+    edges = [rows.start, *range((rows.start // height + 1) * height, rows.stop, height), rows.stop]
+    if whole:
+        edges = [rows.start, rows.stop]
+    found = []
+    for top, bottom in pairwise(edges):
+        if (level, top) not in pieces:
+            window = Window.from_slices((top, bottom), cols)
+            pieces[level, top] = file.read(list(numbers), window=window)
+        found.append(pieces[level, top])
+    return np.concatenate(found, axis=1)
+
+
+def _status(words: str) -> int | None:
+    """The HTTP status in GDAL's words."""
+    found = re.search(r"(?:response[ _]code|HTTP)\D{0,200}?\b([45]\d\d)\b", words)
+    return int(found[1]) if found else None
+
+
+def _words(error: BaseException) -> str:
+    """What was said of an error and its causes, deepest first, without signatures."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        words = unsigned(str(cause)).strip()
+        if words and words not in said:
+            said.insert(0, words)
+        cause = cause.__cause__ or cause.__context__
+    return "; ".join(said)

@@ -1,0 +1,173 @@
+"""Where pixels of a box lie in a file, and a file's values there: the same bits whatever the box.
+
+A warp that adapts its approximations or its arithmetic to the box gives a pixel other values in another
+tile. Here a pixel's place in the file follows from its coordinates alone, and a value from the file's pixels
+around that place alone.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+#: pixels between the points that are projected exactly. Between them places are interpolated: 160 m of a UTM
+#: zone's 10 m pixels bend by less than 1 mm when they are put into a neighbouring zone or into degrees.
+LATTICE = 16
+#: places are rounded to this part of a pixel, so that grids meant to coincide do
+STEPS = 2.0**20
+
+
+def places(geobox: GeoBox, crs: str, transform: Affine) -> tuple[Doubles, Doubles]:
+    """Rows and columns, in pixels from a file's upper-left corner, of the pixel centres of `geobox`.
+
+    Args:
+        geobox: north-up box (H, W).
+        crs: of the file, as WKT.
+        transform: of the file, pixels to coordinates.
+
+    Returns:
+        Rows (H, 1) and columns (1, W) where the grids are parallel, else both (H, W); infinite for what the
+        file's projection does not know.
+    """
+    x, y = _centres(geobox)
+    if CRS.from_wkt(crs) == CRS.from_user_input(str(geobox.crs)) and transform.b == transform.d == 0:
+        eastings, northings = x[np.newaxis, :], y[:, np.newaxis]
+    else:
+        eastings, northings = _projected(x, y, abs(geobox.affine.a), str(geobox.crs), crs)
+    a, b, west, d, e, north = transform[:6]
+    eastings, northings = eastings - west, northings - north
+    if b == d == 0:
+        rows, cols = northings / e, eastings / a
+    else:
+        determinant = a * e - b * d
+        cols = (e * eastings - b * northings) / determinant
+        rows = (a * northings - d * eastings) / determinant
+    return _rounded(rows), _rounded(cols)
+
+
+def _rounded(at: Doubles) -> Doubles:
+    return np.asarray(np.round(at * STEPS) / STEPS, np.float64)
+
+
+def _centres(geobox: GeoBox) -> tuple[Doubles, Doubles]:
+    """Coordinates of the columns (W,) and rows (H,)."""
+    height, width = geobox.shape
+    box = geobox.affine
+    columns, rows = (np.arange(size, dtype=np.float64) + 0.5 for size in (width, height))
+    return np.asarray(box.c + columns * box.a), np.asarray(box.f + rows * box.e)
+
+
+def _projected(x: Doubles, y: Doubles, pixel: float, source: str, target: str) -> tuple[Doubles, Doubles]:
+    """Columns `x` (W,) and rows `y` (H,) of a grid in another projection (H, W), through a lattice.
+
+    The lattice stands on multiples of its step in the projection `source`: it is the same for every box.
+    """
+    step = pixel * LATTICE
+    (first_x, at_x), (first_y, at_y) = _knots(x / step), _knots(y / step)
+    knots_x = (first_x + np.arange(int(at_x.max()) + 2)) * step
+    knots_y = (first_y + np.arange(int(at_y.max()) + 2)) * step
+    moved = _transformer(source, target).transform(*np.meshgrid(knots_x, knots_y))
+    east, north = (_between(_between(np.asarray(knots), at_y, 0), at_x, 1) for knots in moved)
+    return east, north
+
+
+def _knots(positions: Doubles) -> tuple[int, Doubles]:
+    """The first knot before the positions, and the positions counted from it."""
+    first = int(np.floor(positions.min()))
+    return first, positions - first
+
+
+def _between(values: NDArray[Any], at: Doubles, axis: int) -> NDArray[Any]:
+    """Linear interpolation of `values` at the positions `at` along an axis; values[i] stands at i."""
+    lower = np.clip(np.floor(at).astype(np.intp), 0, values.shape[axis] - 1)
+    part = (at - lower).astype(values.dtype)
+    start: NDArray[Any] = np.take(values, lower, axis)
+    if not part.any():
+        return start
+    end: NDArray[Any] = np.take(values, np.minimum(lower + 1, values.shape[axis] - 1), axis)
+    end -= start
+    end *= part[:, np.newaxis] if axis == 0 else part
+    end += start
+    return end
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
+def nearest(values: NDArray[Any], rows: Doubles, cols: Doubles, nodata: float) -> NDArray[Any]:
+    """The pixel of `values` (h, w) that each place lies in; `nodata` outside. Places as of `places`."""
+    inside_rows, inside_cols = _inside(rows, values.shape[0]), _inside(cols, values.shape[1])
+    found = values[_pixel(rows, inside_rows), _pixel(cols, inside_cols)]
+    return np.where(inside_rows & inside_cols, found, values.dtype.type(nodata))
+
+
+def bilinear(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
+    """Bilinear interpolation of `values` (h, w) between pixel centres; NaN outside.
+
+    NaN is no data: a place takes the weighted mean of those of its four neighbours that have data, and is
+    NaN where the pixel it lies in is (as GDAL's warp does it).
+    """
+    valid = np.isfinite(values)
+    whole = bool(valid.all())
+    sample = _along_axes if rows.shape != cols.shape else _scattered
+    found = sample(values if whole else np.where(valid, values, np.float32(0)), rows, cols)
+    if not whole:
+        weight = sample(valid.astype(np.float32), rows, cols)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found /= weight
+        found[~nearest(valid, rows, cols, 0)] = np.nan
+    found[~(_inside(rows, values.shape[0]) & _inside(cols, values.shape[1]))] = np.nan
+    return found
+
+
+def _along_axes(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
+    """Of parallel grids: one axis, then the other."""
+    height, width = values.shape
+    down = _between(values, np.clip(rows[:, 0] - 0.5, 0, height - 1), 0)
+    return _between(down, np.clip(cols[0] - 0.5, 0, width - 1), 1)
+
+
+def _scattered(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
+    """Of any grids: each place by itself."""
+    height, width = values.shape
+    top, down = _split(rows, height)
+    left, right = _split(cols, width)
+    below, beside = (top < height - 1) * width, (left < width - 1).astype(np.intp)
+    corner = top * width + left
+    flat = values.ravel()
+    upper: Floats = flat[corner]
+    lower: Floats = flat[corner + below]
+    upper += right * (flat[corner + beside] - upper)
+    lower += right * (flat[corner + below + beside] - lower)
+    lower -= upper
+    lower *= down
+    lower += upper
+    return lower
+
+
+def _split(at: Doubles, size: int) -> tuple[NDArray[np.intp], Floats]:
+    """The pixel whose centre stands before each place, and how far after it the place lies."""
+    at = np.clip(np.nan_to_num(at) - 0.5, 0, size - 1)
+    lower = np.floor(at).astype(np.intp)
+    return lower, (at - lower).astype(np.float32)
+
+
+def _inside(at: Doubles, size: int) -> NDArray[np.bool_]:
+    return np.asarray((at >= 0) & (at < size))
+
+
+def _pixel(at: Doubles, inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.where(inside, at, 0).astype(np.intp)
