@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from storage.codes import TaskState
 
 if TYPE_CHECKING:
     from storage.cube import Cube
+
+#: tiles given to the scheduler for each of its threads
+TILES_AHEAD = 2
 
 
 class Workers:
@@ -46,20 +50,30 @@ class Workers:
 
         if self._client is None:
             self._client = self._connect()
-        futures = {
-            self._client.submit(
-                work, task, profile, model, cube.slot(), key=f"tile-{task.key}", pure=False
-            ): task
-            for task in tasks
-        }
-        for future in as_completed(futures):
-            error = future.exception()
+        waiting = iter(tasks)
+        running: dict[Any, TileTask] = {}
+
+        def submit(task: TileTask) -> Any:
+            key = f"tile-{task.key}"
+            future = self._client.submit(work, task, profile, model, cube.slot(), key=key, pure=False)
+            running[future] = task
+            return future
+
+        done = as_completed([submit(task) for task in islice(waiting, self._ahead())])
+        for future in done:
+            task, error = running.pop(future), future.exception()
             if error is None:
                 yield future.result()
             else:
-                reason = f"{type(error).__name__}: {error}"
-                yield TileResult(futures[future], TaskState.FAILED, reason)
+                yield TileResult(task, TaskState.FAILED, f"{type(error).__name__}: {error}")
             future.release()
+            if follower := next(waiting, None):
+                done.add(submit(follower))
+
+    def _ahead(self) -> int:
+        """How many tiles are under way: enough that no thread waits, few enough for any size of region."""
+        threads: int = sum(self._client.nthreads().values())
+        return TILES_AHEAD * max(threads, 1)
 
     def _connect(self) -> Any:
         import dask

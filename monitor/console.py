@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ err = Console(stderr=True)
 
 
 class ProgressWatch:
-    """Shows a run's steps and tiles; implements `monitor.run.Watch`."""
+    """Shows a run's steps and tiles; implements `monitor.watch.Watch`."""
 
     def __init__(self, title: str, console: Console = err) -> None:
         self._title = title
@@ -37,6 +37,12 @@ class ProgressWatch:
     def stage(self, name: str) -> Iterator[None]:
         with self._console.status(f"{self._title}: {name}"):
             yield
+
+    @contextmanager
+    def count(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        with progress_bar(self._console) as progress:
+            bar = progress.add_task(f"{self._title}: {name}", total=total)
+            yield lambda: progress.advance(bar)
 
     @contextmanager
     def tiles(self, total: int) -> Iterator[None]:

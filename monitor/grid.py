@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PIXEL = 10.0
 NORTHING_ORIGIN = 10_000_000.0
 WGS84 = 4326
+#: side of a cell in pixels: the ground over which cloud is measured and dates are ranked, whatever the tiles
+CELL = 1024
 
 
 @dataclass(frozen=True, order=True)
@@ -42,13 +44,25 @@ class Tile:
         side = self.size + 2 * halo
         return geobox_at(self.epsg, self.row - halo, self.col - halo, (side, side))
 
-    def footprint(self) -> BaseGeometry:
-        """Outline in EPSG:4326."""
-        left, top = self.col * PIXEL, NORTHING_ORIGIN - self.row * PIXEL
-        side = self.size * PIXEL
+    def footprint(self, margin: int = 0) -> BaseGeometry:
+        """Outline in EPSG:4326, with `margin` more pixels on every side."""
+        left, top = (self.col - margin) * PIXEL, NORTHING_ORIGIN - (self.row - margin) * PIXEL
+        side = (self.size + 2 * margin) * PIXEL
         # a UTM edge is curved in degrees: a vertex every eighth of a side keeps it within a pixel
         square = shapely.segmentize(shapely.box(left, top - side, left + side, top), side / 8)
         return reproject(square, self.epsg, WGS84)
+
+
+def cells_of(area: BaseGeometry) -> list[Tile]:
+    """The cells that touch `area` (EPSG:4326), and their neighbours."""
+    return sorted({near for cell in tiles_of(area, CELL) for near in cells_near(cell, 1)})
+
+
+def cells_near(tile: Tile, margin: int) -> list[Tile]:
+    """The cells that touch `tile` grown by `margin` pixels."""
+    rows = range((tile.row - margin) // CELL, (tile.row + tile.size + margin - 1) // CELL + 1)
+    cols = range((tile.col - margin) // CELL, (tile.col + tile.size + margin - 1) // CELL + 1)
+    return [Tile(tile.epsg, CELL, row * CELL, col * CELL) for row in rows for col in cols]
 
 
 def geobox_at(epsg: int, row: int, col: int, shape: tuple[int, int]) -> GeoBox:

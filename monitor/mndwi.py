@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from monitor.acquire import Floats, window_sum
+from monitor.filters import window_sum
 from monitor.grid import PIXEL
+
+Floats = NDArray[np.float32]
 
 B03, B04, B08, B11 = 2, 3, 7, 10
 VV = 0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from monitor.change import Z95, Verdict
-from monitor.grid import zone_at
+from monitor.freeze import freeze
+from monitor.grid import WGS84, reproject, zone_at
+from monitor.profiles import CatalogProfile
 from monitor.reports import changes_between
-from monitor.scenes import freeze
+from monitor.scenes import SceneList
 from monitor.settings import Region, Workspace
 from monitor.system import open_system
 
@@ -45,13 +48,15 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
 
     region = workspace.region(name)
     with open_system(workspace) as system:
-        scenes = freeze(system.catalog, system.profile, region.outline, *region.season.dates(years[-1]))
+        scenes = freeze(
+            system.catalog, system.profile, region.zone, region.season, years[-1], system.excluded
+        )
         with system.database.connect() as conn:
             changes = changes_between(conn, name, years[0], years[-1])
             known = known_observations(conn, name)
             order = changes.change_m2.abs().sort_values(ascending=False).index[:CURVES]
             curves = {str(changes.code[lake]): history(conn, lake) for lake in order}
-        background, extent, epsg = _background(scenes.optical, system.profile, region)
+        background, extent, epsg = _background(scenes, system.profile, region)
     water = known[known.current & (known.outcome == "water")].sort_values("season")
     outlines = water.drop_duplicates("lake_id", keep="last").set_index("lake_id").to_crs(epsg)
     figure, (left, right) = plt.subplots(
@@ -67,30 +72,29 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
     plt.close(figure)
 
 
-def _background(scenes: Any, profile: Any, region: Region) -> tuple[NDArray[np.float32], list[float], str]:
-    """Colours of the clearest date, coarse, with its extent in UTM."""
-    import odc.stac
-    import pystac
+def _background(
+    scenes: SceneList, profile: CatalogProfile, region: Region
+) -> tuple[NDArray[np.float32], list[float], str]:
+    """Colours of the dates that most cells use first, coarse, with their extent in UTM."""
+    from odc.geo.geobox import GeoBox
 
-    from monitor.signing import sign
+    from monitor.reading import Bands, read
 
-    bands = [profile.optical.bands[band] for band in ("B04", "B03", "B02")]
-    items = [pystac.Item.from_dict(scene.item) for scene in scenes[:1]]
     west, south, east, north = region.outline.bounds
     epsg = f"EPSG:{zone_at((west + east) / 2, (south + north) / 2)}"
-    loaded = odc.stac.load(
-        items,
-        bands=bands,
-        bbox=(west, south, east, north),
-        crs=epsg,
-        resolution=COARSE,
-        patch_url=lambda href: sign(href, profile),
-    )
-    numbers = np.stack([loaded[band].values[0] for band in bands], axis=-1).astype(np.float32)
-    reflectance = numbers * scenes[0].scale + scenes[0].offset
-    box = loaded.odc.geobox.boundingbox
-    colours = np.clip(reflectance / 3000, 0, 1) ** 0.8
-    return colours.astype(np.float32), [box.left, box.right, box.bottom, box.top], epsg
+    outline = reproject(region.outline, WGS84, int(epsg.rpartition(":")[2]))
+    geobox = GeoBox.from_bbox(outline.bounds, crs=epsg, resolution=COARSE)
+    optical = profile.optical
+    bands = Bands({band: optical.bands[band] for band in ("B04", "B03", "B02")}, nodata=optical.nodata)
+    colours = np.full((*geobox.shape, 3), np.nan, np.float32)
+    used = Counter(choice.optical[0] for choice in scenes.choices if choice.optical)
+    by_id = {scene.id: scene for scene in scenes.optical}
+    for scene in (by_id[scene_id] for scene_id, _ in used.most_common()):
+        numbers = np.stack([*read(scene, bands, profile, geobox).values()], axis=-1)
+        np.copyto(colours, numbers * scene.scale + scene.offset, where=np.isnan(colours))
+    box = geobox.boundingbox
+    shown = np.clip(np.nan_to_num(colours, nan=3000) / 3000, 0, 1) ** 0.8
+    return shown.astype(np.float32), [box.left, box.right, box.bottom, box.top], epsg
 
 
 def _outlines(axis: Any, outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> None:

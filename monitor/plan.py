@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from monitor.errors import AssetError
 from monitor.grid import Tile, tiles_of
 from monitor.match import NAMESPACE
 from monitor.scenes import SceneList
@@ -26,7 +27,7 @@ class TileTask:
     season: int
     tile: Tile
     scenes: SceneList
-    #: part of the tile where a lake counts, EPSG:4326; empty where none does
+    #: part of the tile where a lake counts, EPSG:4326
     zone: BaseGeometry
     model_digest: str
     config_digest: str
@@ -34,17 +35,21 @@ class TileTask:
     @property
     def impossible(self) -> str | None:
         """Why nothing can be seen whatever is read, if so."""
-        if self.zone.is_empty:
-            return "outside the glacier zone"
+        mine = self.scenes.within(self.tile)
         for name, scenes in (
-            ("Sentinel-2", self.scenes.optical),
-            ("Sentinel-1", self.scenes.radar),
+            ("Sentinel-2", [scene for choice in mine for scene in choice.optical]),
+            ("Sentinel-1", [scene for choice in mine for scene in choice.radar]),
             ("DEM", self.scenes.dem),
         ):
             if not scenes:
                 why = "; ".join(f"{item}: {reason}" for item, reason in self.scenes.refused[:3])
                 return f"no usable {name} scene" + (f" ({why})" if why else "")
         return None
+
+    @property
+    def fault(self) -> AssetError | None:
+        """The file whose failure left open which scenes the tile needs, if one did."""
+        return next((choice.fault for choice in self.scenes.choices if choice.fault), None)
 
 
 class Action(StrEnum):
@@ -73,7 +78,6 @@ class Planned:
 def plan(
     region: str,
     season: int,
-    outline: BaseGeometry,
     zone: BaseGeometry,
     scenes: SceneList,
     *,
@@ -81,16 +85,15 @@ def plan(
     model_digest: str,
     config_digest: str,
 ) -> list[TileTask]:
-    """The tile tasks of a region and season.
+    """The tile tasks of a region and season: every tile that touches `zone` (EPSG:4326).
 
     A key is the uuid5 of region, tile, season, frozen scenes with their baselines, model and configuration:
     the same key is the same result, so it is never done twice.
     """
     tasks = []
     shapely.prepare(zone)
-    for tile in tiles_of(outline, tile_size):
-        footprint = tile.footprint()
-        mine = scenes.over(footprint)
+    for tile in tiles_of(zone, tile_size):
+        mine = scenes.over(tile)
         parts = (region, tile.name, str(season), *mine.identity, model_digest, config_digest)
         tasks.append(
             TileTask(
@@ -99,7 +102,7 @@ def plan(
                 season=season,
                 tile=tile,
                 scenes=mine,
-                zone=shapely.intersection(zone, footprint),
+                zone=shapely.intersection(zone, tile.footprint()),
                 model_digest=model_digest,
                 config_digest=config_digest,
             )

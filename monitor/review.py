@@ -11,10 +11,11 @@ import numpy as np
 from monitor.acquire import Stack, acquire
 from monitor.console import progress_bar
 from monitor.errors import AssetError
+from monitor.freeze import freeze
 from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.mndwi import mndwi
 from monitor.profiles import S2_BANDS
-from monitor.scenes import SceneList, freeze
+from monitor.scenes import SceneList
 from monitor.system import System
 from storage import reviews
 
@@ -45,7 +46,7 @@ def export(system: System, folder: Path, region: str | None, season: int | None,
             if place not in scenes:
                 area = system.workspace.region(flag.region)
                 scenes[place] = freeze(
-                    system.catalog, system.profile, area.outline, *area.season.dates(flag.season)
+                    system.catalog, system.profile, area.zone, area.season, flag.season, system.excluded
                 )
             name = f"{flag.season}-{re.sub('[^a-z]+', '-', flag.kind)}-{str(flag.flag_id)[:8]}.png"
             _picture(system, flag, scenes[place], folder / name)
@@ -86,7 +87,7 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
     probability = system.cube.read(epsg, flag.season, rows, cols, "probability")
     figure, axes = plt.subplots(1, 4, figsize=(16, 4.6), layout="constrained")
     try:
-        stack = acquire(scenes.over(chip.footprint()), system.profile, chip, 0)
+        stack = acquire(scenes.over(chip), system.profile, chip, 0)
         axes[0].imshow(_colours(stack))
         axes[1].imshow(mndwi(stack.optical), cmap="RdBu", vmin=-1, vmax=1)
     except AssetError as error:

@@ -10,36 +10,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 from uuid import UUID, uuid5
 
 from monitor.cluster import Workers
+from monitor.freeze import freeze
 from monitor.match import NAMESPACE
 from monitor.plan import Action, Planned, TileTask, decide, plan
-from monitor.scenes import SceneList, freeze
+from monitor.scenes import SceneList
 from monitor.settings import Region, config_digest
 from monitor.survey import Earlier, Maps, draw
 from monitor.system import System
 from monitor.tiles import LAYERS, TileResult
 from monitor.vectorise import TileMap
+from monitor.watch import UNWATCHED, Watch
 from storage import history, ledger, registry
 from storage.codes import ModelState, SurveyKind, TaskState
-
-
-class Watch(Protocol):
-    """Who is told how far a run is."""
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        """A step that takes a while."""
-        ...
-
-    def tiles(self, total: int) -> AbstractContextManager[None]:
-        """Tiles are about to be predicted; `tile` follows for each."""
-        ...
-
-    def tile(self, result: TileResult) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -63,8 +49,7 @@ def run_season(
 ) -> Report:
     """Bring one region and season up to date; what was done before is not done again."""
     region = system.workspace.region(region_name)
-    with watch.stage("scenes"):
-        planned = plan_season(system, region, season)
+    planned = plan_season(system, region, season, watch)
     _remember(system, region, planned, run_id)
     results = list(_predict(system, workers, planned, season, watch, run_id))
     with watch.stage("lakes"):
@@ -72,13 +57,14 @@ def run_season(
     return _report(region, season, planned, results, system, recorded)
 
 
-def plan_season(system: System, region: Region, season: int) -> list[Planned]:
+def plan_season(system: System, region: Region, season: int, watch: Watch = UNWATCHED) -> list[Planned]:
     """Every tile task of the season, compared with ledger and cube. Writes nothing."""
-    scenes = freeze(system.catalog, system.profile, region.outline, *region.season.dates(season))
+    scenes = freeze(
+        system.catalog, system.profile, region.zone, region.season, season, system.excluded, watch
+    )
     tasks = plan(
         region.name,
         season,
-        region.outline,
         region.zone,
         scenes,
         tile_size=system.workspace.settings.tile_size,

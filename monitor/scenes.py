@@ -1,35 +1,44 @@
-"""From a catalogue to a frozen list of scenes: what will be read, in which order, and why not the rest.
+"""Scenes: items that may be read, what each one is, and the frozen list of those that will be.
 
-The list is chosen once for a region and a season, so that every tile ranks the same dates alike and a
-pixel's composite does not depend on the tile that computed it.
+Dates are ranked over cells of the global grid, not over tiles, so that a pixel's composite does not depend
+on the tile that computes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import shapely
 from shapely.geometry import shape
 
-from monitor.catalog import Catalog, taken
+from monitor.catalog import taken
 from monitor.conventions import decide
-from monitor.profiles import S1_BANDS, CatalogProfile, OpticalProfile
+from monitor.errors import AssetError
+from monitor.grid import Tile, cells_near
+from monitor.profiles import S1_BANDS, DemProfile, OpticalProfile, RadarProfile
 
 if TYPE_CHECKING:
     import pystac
     from shapely.geometry.base import BaseGeometry
 
-#: best optical dates kept for each MGRS tile (or footprint, where the catalogue names no tile)
-DATES_KEPT = 4
-RADAR_WINDOW = timedelta(days=7)
+#: pixels around a tile that halo and filters may look at; its neighbours' cells are theirs too
+NEAR = 256
+#: pixels around a tile within which terrain may hide it from the sun or the radar (see `monitor.terrain`)
+TERRAIN_NEAR = 1000
+#: what an item without a time is given (a DEM)
+TIMELESS = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: item id and why it is not used
+Refused = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One item that will be read."""
+    """One item that may be read."""
 
     id: str
     collection: str
@@ -40,6 +49,7 @@ class Scene:
     baseline: str = ""
     relative_orbit: int | None = None
     orbit_state: str = ""
+    #: share of the whole item that its catalogue calls cloud; what ranks a scene is measured (`monitor.sky`)
     cloud_cover: float | None = None
     #: added to every digital number to give reflectance x 10000
     offset: float = 0.0
@@ -50,59 +60,82 @@ class Scene:
     def day_of_year(self) -> int:
         return self.datetime.timetuple().tm_yday
 
-    @property
+    @cached_property
     def footprint(self) -> BaseGeometry:
+        """Outline, EPSG:4326."""
         return shape(self.item["geometry"])
+
+    @property
+    def sun(self) -> tuple[float, float] | None:
+        """Azimuth from north and elevation in degrees, the mean of the scene; None where it is not told."""
+        properties = self.item["properties"]
+        azimuth = properties.get("view:sun_azimuth", properties.get("s2:mean_solar_azimuth"))
+        elevation = properties.get("view:sun_elevation")
+        if elevation is None and "s2:mean_solar_zenith" in properties:
+            elevation = 90 - properties["s2:mean_solar_zenith"]
+        return None if azimuth is None or elevation is None else (float(azimuth), float(elevation))
+
+    @property
+    def name(self) -> str:
+        """What it is in a task's key: a reprocessed item is another scene."""
+        return f"{self.collection}/{self.id}/{self.baseline}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one cell of the global grid uses: ids of scenes, best first."""
+
+    cell: Tile
+    optical: tuple[str, ...]
+    radar: tuple[str, ...] = ()
+    #: the file whose failure left the choice open
+    fault: AssetError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class SceneList:
-    """The frozen list: best first; `refused` says why other items were not used."""
+    """The frozen list: every scene that some cell uses, oldest first, and what each cell does with them."""
 
     optical: tuple[Scene, ...]
     radar: tuple[Scene, ...]
     dem: tuple[Scene, ...]
-    refused: tuple[tuple[str, str], ...] = ()
+    choices: tuple[Choice, ...]
+    #: why other items are not used
+    refused: Refused = ()
 
-    def over(self, area: BaseGeometry) -> SceneList:
-        """The scenes that touch `area` (EPSG:4326), in the same order."""
-
-        def touching(scenes: Iterable[Scene]) -> tuple[Scene, ...]:
-            return tuple(scene for scene in scenes if shapely.intersects(scene.footprint, area))
-
+    def over(self, tile: Tile) -> SceneList:
+        """What `tile` and its surroundings need."""
+        near = dict.fromkeys(cells_near(tile, NEAR))
+        choices = tuple(choice for choice in self.choices if choice.cell in near)
+        used = {scene for choice in choices for scene in (*choice.optical, *choice.radar)}
+        ground = tile.footprint(TERRAIN_NEAR)
         return replace(
-            self, optical=touching(self.optical), radar=touching(self.radar), dem=touching(self.dem)
+            self,
+            optical=tuple(scene for scene in self.optical if scene.id in used),
+            radar=tuple(scene for scene in self.radar if scene.id in used),
+            dem=tuple(scene for scene in self.dem if shapely.intersects(scene.footprint, ground)),
+            choices=choices,
         )
+
+    def within(self, tile: Tile) -> tuple[Choice, ...]:
+        """The choices of the cells that `tile` itself covers."""
+        mine = set(cells_near(tile, 0))
+        return tuple(choice for choice in self.choices if choice.cell in mine)
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Ids with baselines, in order: what makes two runs the same run."""
-        return tuple(f"{s.collection}/{s.id}/{s.baseline}" for s in (*self.optical, *self.radar, *self.dem))
+        """Every cell with its scenes in order, and the DEM: what makes two runs the same run."""
+        name = {scene.id: scene.name for scene in (*self.optical, *self.radar)}
+        cells = (
+            f"{choice.cell.name}:{','.join(name[scene] for scene in (*choice.optical, *choice.radar))}"
+            + (f"!{choice.fault.item}" if choice.fault else "")
+            for choice in self.choices
+        )
+        return (*cells, *(scene.name for scene in self.dem))
 
 
-def freeze(
-    catalog: Catalog, profile: CatalogProfile, area: BaseGeometry, start: date, end: date
-) -> SceneList:
-    """Choose the scenes of a region (`area`, EPSG:4326) between `start` and `end`, both included."""
-    bbox = area.bounds
-    optical, refused = choose_optical(
-        catalog.search(profile.optical.collection, bbox, start, end), profile.optical
-    )
-    window = (start - RADAR_WINDOW, end + RADAR_WINDOW)
-    radar, radar_refused = choose_radar(
-        catalog.search(profile.radar.collection, bbox, *window), profile, optical
-    )
-    heights = catalog.always(profile.dem.collection, bbox)
-    asset = _asset(profile.dem.band)
-    dem = tuple(_scene(item, datetime(1970, 1, 1, tzinfo=UTC)) for item in heights if asset in item.assets)
-    dem_refused = tuple((item.id, f"lacks the asset {asset}") for item in heights if asset not in item.assets)
-    return SceneList(optical, radar, dem, (*refused, *radar_refused, *dem_refused))
-
-
-def choose_optical(
-    items: Iterable[pystac.Item], profile: OpticalProfile
-) -> tuple[tuple[Scene, ...], tuple[tuple[str, str], ...]]:
-    """Sentinel-2 scenes, clearest first by the item's own cloud cover (last where unknown), then oldest.
+def usable_optical(items: Iterable[pystac.Item], profile: OpticalProfile) -> tuple[list[Scene], Refused]:
+    """Sentinel-2 scenes whose numbers are understood, oldest first.
 
     One acquisition that stands there in two baselines is taken in the newest; a scene whose offset cannot
     be decided, or that lacks a band, is refused with its reason.
@@ -122,28 +155,14 @@ def choose_optical(
             dropped = scene
         if dropped is not None:
             refused.append((dropped.id, f"the same acquisition in a newer baseline: {newest[place].id}"))
-    ranked = sorted(newest.items(), key=lambda entry: _rank(entry[1]))
-    kept: dict[str, list[Scene]] = {}
-    for (place_name, _), scene in ranked:
-        dates = kept.setdefault(place_name, [])
-        if len(dates) < DATES_KEPT:
-            dates.append(scene)
-        else:
-            refused.append((scene.id, f"{DATES_KEPT} clearer dates of the same place are used"))
-    used = {scene.id for dates in kept.values() for scene in dates}
-    return tuple(scene for _, scene in ranked if scene.id in used), tuple(refused)
-
-
-def _rank(scene: Scene) -> tuple[float, datetime, str]:
-    cloud = 100.0 if scene.cloud_cover is None else scene.cloud_cover
-    return cloud, scene.datetime, scene.id
+    return sorted(newest.values(), key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
 
 
 def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
     """The scene with its offset decided, or the reason why it is refused."""
     wanted = [*profile.bands.values(), *([profile.scene_classes] if profile.scene_classes else [])]
-    if missing := sorted({asset for key in wanted if (asset := _asset(key)) not in item.assets}):
-        return f"lacks the asset {', '.join(missing)}"
+    if reason := _lacking(item, wanted):
+        return reason
     convention = decide(item, profile)
     if isinstance(convention, str):
         return convention
@@ -152,46 +171,47 @@ def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
     )
 
 
-def choose_radar(
-    items: Iterable[pystac.Item], profile: CatalogProfile, optical: tuple[Scene, ...]
-) -> tuple[tuple[Scene, ...], tuple[tuple[str, str], ...]]:
-    """Sentinel-1 scenes of one pass direction, nearest in time to the best optical date first.
-
-    The direction is that of the nearest scene that may be used at all.
-    """
+def usable_radar(items: Iterable[pystac.Item], profile: RadarProfile) -> tuple[list[Scene], Refused]:
+    """Sentinel-1 scenes of the interferometric wide swath, both polarisations and a known pass, oldest first."""
     refused: list[tuple[str, str]] = []
     scenes: list[Scene] = []
+    notes = [key.format(band.lower()) for key in profile.annotations.values() for band in S1_BANDS]
     for item in items:
-        if missing := [b for b in S1_BANDS if _asset(profile.radar.bands[b]) not in item.assets]:
-            refused.append((item.id, f"lacks the polarisation {', '.join(missing)}"))
+        mode = item.properties.get("sar:instrument_mode", "IW")
+        if reason := _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]):
+            refused.append((item.id, reason))
+        elif mode != "IW":
+            refused.append((item.id, f"instrument mode {mode}, not IW"))
+        elif not item.properties.get("sat:orbit_state"):
+            refused.append((item.id, "its pass is unknown (no sat:orbit_state): passes are never mixed"))
         else:
             scenes.append(_scene(item))
-    if not optical or not scenes:
-        return (), tuple(refused)
-
-    def distance(scene: Scene) -> tuple[timedelta, str]:
-        return abs(scene.datetime - optical[0].datetime), scene.id
-
-    kept: list[Scene] = []
-    for scene in sorted(scenes, key=distance):
-        nearest = min(abs(scene.datetime - other.datetime) for other in optical)
-        if nearest > RADAR_WINDOW:
-            days = nearest / timedelta(days=1)
-            refused.append((scene.id, f"{days:.1f} days from the nearest optical date"))
-        elif kept and scene.orbit_state != kept[0].orbit_state:
-            refused.append((scene.id, f"another pass than {kept[0].orbit_state or 'the nearest scene'}"))
-        else:
-            kept.append(scene)
-    return tuple(kept), tuple(refused)
+    return sorted(scenes, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
 
 
-def _asset(key: str) -> str:
+def usable_dem(items: Iterable[pystac.Item], profile: DemProfile) -> tuple[tuple[Scene, ...], Refused]:
+    """Elevation tiles, by name."""
+    checked = [(item, _lacking(item, [profile.band])) for item in sorted(items, key=lambda item: item.id)]
+    return (
+        tuple(_scene(item, TIMELESS) for item, reason in checked if not reason),
+        tuple((item.id, reason) for item, reason in checked if reason),
+    )
+
+
+def _lacking(item: pystac.Item, keys: Iterable[str]) -> str | None:
+    """Why an item without an outline or without one of these assets cannot be read."""
+    if missing := sorted({asset for key in keys if (asset := asset_of(key)) not in item.assets}):
+        return f"lacks the asset {', '.join(missing)}"
+    return None if item.geometry else "has no outline"
+
+
+def asset_of(key: str) -> str:
     """The asset of a profile's band key, which may be "asset.N"."""
     return key.split(".", maxsplit=1)[0]
 
 
 def _scene(item: pystac.Item, moment: datetime | None = None) -> Scene:
-    properties = item.properties
+    properties: Mapping[str, Any] = item.properties
     return Scene(
         id=item.id,
         collection=item.collection_id or "",

@@ -55,7 +55,7 @@ def segment(stack: Stack, segmenter: Segmenter, tile: Tile, halo: int, zone: Bas
     reason = np.full(probability.shape, Reason.NODATA, np.uint8)
     reason[stack.cloud[core]] = Reason.CLOUD
     reason[valid] = Reason.DRY
-    reason[valid & stack.shadow[core]] = Reason.SHADOW
+    reason[valid & (stack.shadow | stack.layover)[core]] = Reason.SHADOW
     reason[valid & stack.snow[core]] = Reason.SNOW
     reason[water] = Reason.WATER
     reason[~inside(zone, tile)] = Reason.OUTSIDE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parents[1] / "config"
 SETTINGS_FILE = "monitor.yaml"
 #: raised when a change of the code changes what a scene gives: tasks done before then count as superseded
-RECIPE = 1
+RECIPE = 2
 FIRST_SEASON, LAST_SEASON = 2015, 2100
 
 
@@ -33,10 +33,16 @@ class SeasonWindow(_Section):
 
     start: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "07-01"
     end: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "09-30"
+    #: last day of the dates that step in where no date up to `end` is clear
+    late: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "10-31"
 
     def dates(self, year: int) -> tuple[date, date]:
         """First and last day in `year`."""
         return date.fromisoformat(f"{year}-{self.start}"), date.fromisoformat(f"{year}-{self.end}")
+
+    def reserve(self, year: int) -> date:
+        """Last day in `year` that may step in; the window's end where that is later."""
+        return max(date.fromisoformat(f"{year}-{self.late}"), self.dates(year)[1])
 
     @model_validator(mode="after")
     def _forwards(self) -> SeasonWindow:
@@ -70,8 +76,10 @@ class RegionSettings(_Section):
 
 class CatalogSettings(_Section):
     profile: str
-    #: a folder of STAC items laid out like the profile's catalogue, read in its place
+    #: a folder of STAC items, or the address of a STAC API, laid out like the profile's and read in its place
     location: str | None = None
+    #: item id to why it must not be used: the remedy for one that is broken for ever
+    exclude: dict[str, str] = {}
 
 
 class DatabaseSettings(_Section):
@@ -140,9 +148,12 @@ class Workspace:
         return read_profile(self.settings.catalog.profile, self.folder)
 
     @property
-    def location(self) -> Path | None:
+    def location(self) -> Path | str | None:
+        """Where the catalogue lies if not at the profile's address: a folder, or the URL of an API."""
         location = self.settings.catalog.location
-        return self.path(location) if location else None
+        if not location or location.startswith(("http://", "https://")):
+            return location
+        return self.path(location)
 
     @property
     def cube_folder(self) -> Path:
@@ -181,6 +192,11 @@ class Workspace:
         if settings.glaciers is not None:
             glaciers = _polygons(self.path(settings.glaciers), f"regions.{name}.glaciers")
             zone = _buffer(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
+            if zone.is_empty:
+                raise RefusedError(
+                    f"regions.{name}.glaciers: {settings.glaciers} has no glacier within "
+                    f"{settings.glacier_zone_km:g} km of the region; without the key the whole region counts"
+                )
         return Region(name, settings, outline, zone if zone is not None else outline)
 
 
@@ -211,7 +227,7 @@ class Region:
 
 def config_digest(region: Region, profile: CatalogProfile) -> str:
     """Digest of every setting that decides what a task gives: recipe, region, season, catalogue profile."""
-    text = f"{RECIPE}|{region.digest()}|{profile.model_dump_json()}"
+    text = f"{RECIPE}|{region.digest()}|{profile.deciding()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 

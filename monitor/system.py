@@ -23,11 +23,10 @@ DATABASE_FOLDER = "postgis"
 
 
 @dataclass
-class System:
-    """What every command needs; the heavy parts open when they are first asked for."""
+class Sources:
+    """What a run reads: catalogue and model; each opens when it is first asked for."""
 
     workspace: Workspace
-    database: Database
 
     @cached_property
     def profile(self) -> CatalogProfile:
@@ -38,11 +37,10 @@ class System:
     def catalog(self) -> Catalog:
         return open_catalog(self.workspace.profile, self.workspace.location)
 
-    @cached_property
-    def cube(self) -> Cube:
-        from storage.cube import Cube
-
-        return Cube(self.workspace.cube_folder, self.workspace.settings.tile_size)
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Items that a person took out of use, and why."""
+        return self.workspace.settings.catalog.exclude
 
     @cached_property
     def model_folder(self) -> Path:
@@ -54,6 +52,19 @@ class System:
         from segmenter.manifest import read_manifest
 
         return read_manifest(self.model_folder)
+
+
+@dataclass
+class System(Sources):
+    """What a run reads, and the database and cube that it writes."""
+
+    database: Database
+
+    @cached_property
+    def cube(self) -> Cube:
+        from storage.cube import Cube
+
+        return Cube(self.workspace.cube_folder, self.workspace.settings.tile_size)
 
 
 def model_folder(workspace: Workspace) -> Path:

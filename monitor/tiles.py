@@ -63,6 +63,8 @@ def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -
     from monitor.segment import segment
     from segmenter.dense import halo
 
+    if fault := task.fault:
+        return TileResult(task, TaskState.FAILED, str(fault), Fault(fault.item, fault.asset, fault.href))
     if reason := task.impossible:
         return TileResult(task, TaskState.EMPTY, reason)
     with _predicting:

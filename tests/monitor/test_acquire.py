@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from listings import PC, region, season, tile_of
 from samples import TERRAMESH_PROFILE, sample, save, wrap
 
-from monitor.acquire import CLOUDS, acquire, lee, masked
+from monitor.acquire import acquire
 from monitor.catalog import FolderCatalog
+from monitor.composite import masked
 from monitor.errors import AssetError
+from monitor.freeze import freeze
 from monitor.grid import NORTHING_ORIGIN, Tile, tiles_of
-from monitor.profiles import CatalogProfile, read_profile
-from monitor.scenes import SceneList, freeze
+from monitor.profiles import CatalogProfile
+from monitor.scenes import SceneList
+from monitor.settings import SeasonWindow
+from monitor.sky import CLOUDS
 
-TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE)
+TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE).serving("rtc")
 #: tile: date, declared offset, and the means that its stack has to have: B03, B08, VV, VH, elevation
 REAL = {
     "282D_485L_3_3": (date(2021, 7, 21), 0.0),
@@ -40,7 +46,8 @@ def real_tile(name: str, folder: Path) -> tuple[SceneList, shapely.Geometry]:
         item = wrap(sample(f"terramesh/{kind}/{name}.tif"), f"{collection}-{name}", collection, when, bands)
         save(item, folder)
     area = shapely.box(*item.bbox)
-    return freeze(FolderCatalog(folder), TERRAMESH, area, day, day), area
+    window = SeasonWindow(start=f"{day:%m-%d}", end=f"{day:%m-%d}")
+    return freeze(FolderCatalog(folder), TERRAMESH, area, window, day.year), area
 
 
 def on_the_files_pixels(name: str) -> Tile:
@@ -96,30 +103,20 @@ def test_real_pixels_do_not_depend_on_the_tile(tmp_path: Path) -> None:
 
 def same_stack(wide, narrow, border: int) -> None:
     inner = np.s_[..., border:-border, border:-border]
-    for name in ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow"):
+    for name in ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow", "layover"):
         assert np.array_equal(getattr(wide, name)[inner], getattr(narrow, name), equal_nan=True), name
 
 
-PC = read_profile("planetary-computer", Path())
-
-
-def season(archive: Path, year: int) -> SceneList:
-    area = region(archive)
-    return freeze(FolderCatalog(archive), PC, area, date(year, 7, 1), date(year, 9, 30))
-
-
-def region(archive: Path) -> shapely.Geometry:
-    import geopandas
-
-    return geopandas.read_file(archive / "region.geojson").geometry.iloc[0]
-
-
-def tile_of(archive: Path, size: int = 512) -> Tile:
-    return tiles_of(region(archive), size)[0]
-
-
 def only(scenes: SceneList, *which: int) -> SceneList:
-    return SceneList(tuple(scenes.optical[i] for i in which), scenes.radar, scenes.dem)
+    """Every cell uses these optical scenes in this order."""
+    ids = tuple(scenes.optical[index].id for index in which)
+    return replace(scenes, choices=tuple(replace(choice, optical=ids) for choice in scenes.choices))
+
+
+def first(scenes: SceneList, tile: Tile) -> list[str]:
+    """The optical scenes of the cell that holds the tile, best first."""
+    (choice,) = scenes.within(tile)
+    return list(choice.optical)
 
 
 def classes_of(scene, tile: Tile) -> np.ndarray:
@@ -138,12 +135,14 @@ def test_the_region_is_one_tile(small_archive: Path) -> None:
 def test_baselines_agree_in_reflectance(small_archive: Path) -> None:
     """Digital numbers of the two conventions lie 1000 apart; the same ground's reflectance does not."""
     tile = tile_of(small_archive)
-    old, new = (
-        next(s for year in (2021, 2022, 2023) for s in season(small_archive, year).optical if accept(s))
+    lists = [season(small_archive, year) for year in (2021, 2022, 2023)]
+    (olds, i), (news, j) = (
+        next((scenes, i) for scenes in lists for i, s in enumerate(scenes.optical) if accept(s))
         for accept in (lambda s: s.baseline < "04.00", lambda s: s.baseline >= "04.00")
     )
+    old, new = olds.optical[i], news.optical[j]
     assert (old.offset, new.offset) == (0, -1000)
-    stacks = [acquire(SceneList((scene,), (), ()), PC, tile, 0) for scene in (old, new)]
+    stacks = [acquire(only(scenes, index), PC, tile, 0) for scenes, index in ((olds, i), (news, j))]
     clear = np.isfinite(stacks[0].optical).all(axis=0) & np.isfinite(stacks[1].optical).all(axis=0)
     for stack in stacks:
         clear &= ~stack.snow & ~stack.shadow
@@ -179,7 +178,8 @@ def test_composite(small_archive: Path, year: int) -> None:
 def test_clearer_date_comes_first(small_archive: Path) -> None:
     scenes = season(small_archive, 2022)
     stack = acquire(scenes, PC, tile_of(small_archive), 0)
-    share = [(stack.day_of_year == scene.day_of_year).mean() for scene in scenes.optical]
+    days = {scene.id: scene.day_of_year for scene in scenes.optical}
+    share = [(stack.day_of_year == days[name]).mean() for name in first(scenes, tile_of(small_archive))]
     assert share[0] == max(share) > 0.3
 
 
@@ -191,13 +191,12 @@ def test_frozen_date_gives_way_to_an_open_one(small_archive: Path) -> None:
     assert alone[frozen].snow.sum() > 500
     rest = [i for i in range(len(alone)) if i != frozen]
     both = acquire(only(scenes, frozen, *rest), PC, tile, 0)
-    open_elsewhere = np.any([(alone[i].day_of_year > 0) & ~alone[i].snow for i in rest], axis=0)
-    thawed = alone[frozen].snow & open_elsewhere
+    fine = [(stack.day_of_year > 0) & ~stack.snow & ~stack.shadow for stack in alone]
+    thawed = alone[frozen].snow & np.any([fine[i] for i in rest], axis=0)
     assert thawed.any()
     assert not both.snow[thawed].any()
     assert (both.day_of_year[thawed] != scenes.optical[frozen].day_of_year).all()
-    unfrozen = (alone[frozen].day_of_year > 0) & ~alone[frozen].snow
-    assert (both.day_of_year[unfrozen] == scenes.optical[frozen].day_of_year).all()
+    assert (both.day_of_year[fine[frozen]] == scenes.optical[frozen].day_of_year).all()
 
 
 def test_simulated_pixels_do_not_depend_on_the_tile(small_archive: Path) -> None:
@@ -209,7 +208,7 @@ def test_simulated_pixels_do_not_depend_on_the_tile(small_archive: Path) -> None
         part = acquire(scenes, PC, quarter, 48)
         top, left = quarter.row - tile.row, quarter.col - tile.col
         rows, cols = slice(top, top + 256 + 96), slice(left, left + 256 + 96)
-        for name in ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow"):
+        for name in ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow", "layover"):
             expected = getattr(whole, name)[..., rows, cols]
             assert np.array_equal(getattr(part, name), expected, equal_nan=True), name
 
@@ -223,7 +222,7 @@ def test_radar_is_decibel_and_dem_is_mountains(small_archive: Path) -> None:
 
 
 def test_no_scenes_is_an_empty_stack(small_archive: Path) -> None:
-    stack = acquire(SceneList((), (), ()), PC, tile_of(small_archive, 256), 0)
+    stack = acquire(SceneList((), (), (), ()), PC, tile_of(small_archive, 256), 0)
     assert np.isnan(stack.optical).all() and np.isnan(stack.radar).all() and np.isnan(stack.dem).all()
     assert not stack.day_of_year.any() and not stack.cloud.any()
 
@@ -233,7 +232,9 @@ def test_no_scenes_is_an_empty_stack(small_archive: Path) -> None:
 )
 def test_truncated_file_is_named(small_archive: Path, tmp_path: Path, asset: str, part: float) -> None:
     scenes = season(small_archive, 2022)
-    group = {"vh": scenes.radar, "data": scenes.dem}.get(asset, scenes.optical)
+    best = first(scenes, tile_of(small_archive))[0]
+    optical = [scene for scene in scenes.optical if scene.id == best]
+    group = {"vh": scenes.radar, "data": scenes.dem}.get(asset, optical)
     href = group[0].item["assets"][asset]["href"]
     broken = tmp_path / Path(href).name
     shutil.copy(href, broken)
@@ -248,7 +249,8 @@ def test_truncated_file_is_named(small_archive: Path, tmp_path: Path, asset: str
 
 def test_absent_file_is_named(small_archive: Path) -> None:
     scenes = season(small_archive, 2022)
-    scenes.optical[0].item["assets"]["B11"]["href"] = "/nowhere/B11.tif"
+    for scene in scenes.optical:
+        scene.item["assets"]["B11"]["href"] = "/nowhere/B11.tif"
     with pytest.raises(AssetError, match=r"asset B11 at /nowhere/B11\.tif cannot be read"):
         acquire(scenes, PC, tile_of(small_archive), 0)
 
@@ -270,23 +272,3 @@ def test_masked_by_hand() -> None:
     assert hidden[50, 50] and hidden[50, 60]
     assert not hidden[50, 70] and not hidden[50, 80], "water and snow are looked at"
     assert not masked(np.full((8, 8), 3, np.uint8)).any()
-
-
-def test_lee_keeps_the_mean_and_calms_speckle() -> None:
-    rng = np.random.default_rng(0)
-    power = (0.05 * rng.gamma(4.4, 1 / 4.4, (200, 200))).astype(np.float32)
-    smooth = lee(power)
-    assert smooth.mean() == pytest.approx(power.mean(), rel=0.01)
-    assert smooth.std() < 0.4 * power.std()
-    assert lee(np.full((9, 9), 0.2, np.float32)) == pytest.approx(np.full((9, 9), 0.2))
-
-
-def test_lee_keeps_edges_and_holes() -> None:
-    power = np.full((20, 20), 0.001, np.float32)
-    power[:, 10:] = 0.5
-    power[3, 3] = np.nan
-    smooth = lee(power)
-    assert np.isnan(smooth[3, 3]) and np.isfinite(smooth).sum() == 399
-    assert smooth[2, 2] == pytest.approx(0.001) and smooth[10, 15] == pytest.approx(0.5)
-    assert smooth[10, 9] < 0.1 and smooth[10, 10] > 0.4
-    assert np.isnan(lee(np.full((6, 6), np.nan, np.float32))).all()

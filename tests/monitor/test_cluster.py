@@ -74,7 +74,7 @@ def test_a_worker_with_another_model_refuses(workspace: Path, small_archive: Pat
         slot = system.cube.slot()
     other = replace(planned.task, model_digest="sha256:other")
     with pytest.raises(MonitorError, match="not the one this run was planned with"):
-        work(other, place.profile, MODEL, slot)
+        work(other, place.profile.serving("rtc"), MODEL, slot)
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")

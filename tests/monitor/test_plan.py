@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 import shapely
 
-from monitor.grid import tiles_of
+from monitor.errors import AssetError
+from monitor.grid import cells_near, cells_of, tiles_of
 from monitor.plan import Action, TileTask, decide, plan
-from monitor.scenes import Scene, SceneList
+from monitor.scenes import NEAR, Choice, Scene, SceneList
 from storage.codes import TaskState
 from storage.ledger import TaskRow
 
@@ -23,12 +24,21 @@ def scene(item_id: str, collection: str = "s2", baseline: str = "05.09", area=AR
     return Scene(item_id, collection, WHEN, {"geometry": shapely.geometry.mapping(area)}, baseline=baseline)
 
 
-SCENES = SceneList((scene("a"), scene("b")), (scene("r", "s1", ""),), (scene("d", "dem", ""),))
+def listed(*optical: Scene, radar: str | None = "r", dem: str | None = "d", **changes) -> SceneList:
+    """Every cell uses all scenes, in this order."""
+    heard = (scene(radar, "s1", ""),) if radar else ()
+    ground = (scene(dem, "dem", ""),) if dem else ()
+    ids = tuple(s.id for s in optical)
+    choices = tuple(Choice(cell, ids, tuple(s.id for s in heard)) for cell in cells_of(AREA))
+    return replace(SceneList(optical, heard, ground, choices), **changes)
+
+
+SCENES = listed(scene("a"), scene("b"))
 
 
 def tasks(scenes: SceneList = SCENES, zone=AREA, **changes) -> list[TileTask]:
     settings = {"tile_size": 512, "model_digest": "m", "config_digest": "c", **changes}
-    return plan("demo", settings.pop("season", 2022), AREA, zone, scenes, **settings)
+    return plan("demo", settings.pop("season", 2022), zone, scenes, **settings)
 
 
 def keys(*args, **kwargs) -> list[UUID]:
@@ -67,50 +77,62 @@ def test_a_task_for_every_tile_with_its_own_key() -> None:
         {"season": 2023},
         {"model_digest": "other"},
         {"config_digest": "other"},
-        {"scenes": replace(SCENES, optical=(scene("a"), scene("b"), scene("late")))},
-        {"scenes": replace(SCENES, optical=(scene("b"), scene("a")))},
-        {"scenes": replace(SCENES, optical=(scene("a"), scene("b", baseline="05.11")))},
-        {"scenes": replace(SCENES, radar=())},
+        {"scenes": listed(scene("a"), scene("b"), scene("late"))},
+        {"scenes": listed(scene("b"), scene("a"))},
+        {"scenes": listed(scene("a"), scene("b", baseline="05.11"))},
+        {"scenes": listed(scene("a"), scene("b"), radar=None)},
+        {"scenes": listed(scene("a"), scene("b"), dem="other")},
     ],
-    ids=["season", "model", "settings", "a late scene", "order", "baseline", "no radar"],
+    ids=["season", "model", "settings", "a late scene", "order", "baseline", "no radar", "another DEM"],
 )
 def test_key_follows_everything_that_decides(changes: dict) -> None:
     assert not set(keys(**changes)) & set(keys())
 
 
-def test_a_scene_elsewhere_changes_no_key() -> None:
-    elsewhere = scene("x", area=shapely.box(80, 40, 80.1, 40.1))
-    assert keys(replace(SCENES, optical=(*SCENES.optical, elsewhere))) == keys()
-    assert keys(replace(SCENES, refused=(("y", "lacks the asset B01"),))) == keys()
+def test_what_no_cell_uses_changes_no_key() -> None:
+    unused = replace(SCENES, optical=(*SCENES.optical, scene("x")), refused=(("y", "lacks the asset B01"),))
+    assert keys(unused) == keys()
 
 
-def test_a_scene_over_one_tile_changes_that_tile() -> None:
-    one = tasks()[0]
-    late = scene("late", area=one.tile.footprint().centroid.buffer(0.001))
-    assert [
-        a == b for a, b in zip(keys(replace(SCENES, optical=(*SCENES.optical, late))), keys(), strict=True)
-    ] == [
-        False,
-        *[True] * (len(tasks()) - 1),
-    ]
+def test_a_scene_in_one_cell_changes_the_tiles_that_look_at_it() -> None:
+    last = max(choice.cell for choice in SCENES.choices)
+    choices = tuple(
+        replace(choice, optical=("late",)) if choice.cell == last else choice for choice in SCENES.choices
+    )
+    late = replace(SCENES, optical=(*SCENES.optical, scene("late")), choices=choices)
+    looking = {task.tile for task in tasks() if last in cells_near(task.tile, NEAR)}
+    changed = {task.tile for task, old in zip(tasks(late), keys(), strict=True) if task.key != old}
+    assert changed == looking
+
+
+def test_only_tiles_that_touch_the_zone() -> None:
+    corner = shapely.box(77.0, 42.5, 77.01, 42.51)
+    assert (
+        {task.tile for task in tasks(zone=corner)} == set(tiles_of(corner, 512)) < {t.tile for t in tasks()}
+    )
+
+
+def test_a_file_that_left_the_choice_open_is_the_tiles_fault() -> None:
+    error = AssetError("s", "SCL", "https://x", "HTTP 503")
+    broken = replace(SCENES, choices=tuple(replace(c, optical=(), fault=error) for c in SCENES.choices))
+    assert {task.fault for task in tasks(broken)} == {error} and {task.fault for task in tasks()} == {None}
+    assert not set(keys(broken)) & set(keys())
 
 
 @pytest.mark.parametrize(
-    ("scenes", "zone", "why"),
+    ("scenes", "why"),
     [
-        (SCENES, AREA, None),
-        (SCENES, shapely.Polygon(), "outside the glacier zone"),
-        (replace(SCENES, optical=()), AREA, "no usable Sentinel-2 scene"),
+        (SCENES, None),
+        (listed(), "no usable Sentinel-2 scene"),
         (
-            replace(SCENES, radar=(), refused=(("r", "another pass"),)),
-            AREA,
+            listed(scene("a"), radar=None, refused=(("r", "another pass"),)),
             "no usable Sentinel-1 scene (r: another pass)",
         ),
-        (replace(SCENES, dem=()), AREA, "no usable DEM scene"),
+        (listed(scene("a"), dem=None), "no usable DEM scene"),
     ],
 )
-def test_what_makes_a_tile_impossible(scenes: SceneList, zone, why: str | None) -> None:
-    assert {task.impossible for task in tasks(scenes, zone)} == {why}
+def test_what_makes_a_tile_impossible(scenes: SceneList, why: str | None) -> None:
+    assert {task.impossible for task in tasks(scenes)} == {why}
 
 
 def decided(

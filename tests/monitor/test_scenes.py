@@ -1,22 +1,28 @@
-"""Which scenes are read, in which order, and why not the others; on recorded items where these are here."""
+"""Which items may be read and why not the others; on recorded items where these are here."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pystac
 import pytest
 import shapely
-from samples import recorded, save
+from listings import DAY, PC, item, optical, radar
+from samples import recorded
 
-from monitor.catalog import FolderCatalog
-from monitor.profiles import S2_BANDS, CatalogProfile, read_profile
-from monitor.scenes import DATES_KEPT, Scene, choose_optical, choose_radar, freeze, optical_scene
+from monitor.grid import CELL, Tile, cells_near, cells_of
+from monitor.profiles import read_profile
+from monitor.scenes import (
+    Choice,
+    Scene,
+    SceneList,
+    optical_scene,
+    usable_dem,
+    usable_optical,
+    usable_radar,
+)
 
-PROFILE = read_profile("planetary-computer", Path())
-DAY = datetime(2022, 8, 15, 5, 30, tzinfo=UTC)
 PC_ITEMS = (
     "pc/pc_sentinel-2-l2a_by-baseline.json",
     "pc/stac-geoparquet_sentinel-2-l2a-pc.json",
@@ -26,37 +32,13 @@ PC_ITEMS = (
 )
 
 
-def item(item_id: str, when: datetime, assets: tuple[str, ...], **properties: Any) -> pystac.Item:
-    box = shapely.box(76.9, 42.4, 77.1, 42.6)
-    made = pystac.Item(item_id, shapely.geometry.mapping(box), list(box.bounds), when, properties)
-    for key in assets:
-        made.add_asset(key, pystac.Asset(f"/data/{item_id}/{key}.tif"))
-    return made
-
-
-def optical(
-    item_id: str, days: int = 0, *, lacks: str = "", tile: str = "43TFH", **properties: Any
-) -> pystac.Item:
-    assets = tuple(band for band in (*S2_BANDS, "SCL") if band != lacks)
-    filled = {"s2:mgrs_tile": tile, "s2:processing_baseline": "05.09", "eo:cloud_cover": 10.0, **properties}
-    made = item(item_id, DAY + timedelta(days=days), assets, **filled)
-    made.collection_id = PROFILE.optical.collection
-    return made
-
-
-def radar(item_id: str, days: float, direction: str = "ascending", assets=("vv", "vh")) -> pystac.Item:
-    made = item(item_id, DAY + timedelta(days=days), assets, **{"sat:orbit_state": direction})
-    made.collection_id = PROFILE.radar.collection
-    return made
-
-
 def chosen(*items: pystac.Item) -> tuple[list[str], dict[str, str]]:
-    scenes, refused = choose_optical(items, PROFILE.optical)
+    scenes, refused = usable_optical(items, PC.optical)
     return [scene.id for scene in scenes], dict(refused)
 
 
-def scenes_of(*items: pystac.Item) -> tuple[Scene, ...]:
-    return choose_optical(items, PROFILE.optical)[0]
+def scenes_of(*items: pystac.Item) -> list[Scene]:
+    return usable_optical(items, PC.optical)[0]
 
 
 @pytest.mark.parametrize("name", PC_ITEMS)
@@ -65,7 +47,7 @@ def test_recorded_items_by_their_baseline(name: str) -> None:
     seen = set()
     for recorded_item in recorded(name):
         baseline = recorded_item.properties["s2:processing_baseline"]
-        scene = optical_scene(recorded_item, PROFILE.optical)
+        scene = optical_scene(recorded_item, PC.optical)
         if isinstance(scene, str):
             assert recorded_item.id.endswith(".SAFE") and scene.startswith("lacks the asset ")
             continue
@@ -98,7 +80,7 @@ def test_missing_band_is_refused_by_name(band: str) -> None:
 
 def test_partial_items_of_a_fields_search_are_refused() -> None:
     for found in recorded("earthsearch/es-v1_sentinel-2-c1-l2a_fields-filtered.json"):
-        assert "lacks the asset" in str(optical_scene(found, PROFILE.optical))
+        assert "lacks the asset" in str(optical_scene(found, PC.optical))
 
 
 def test_one_acquisition_in_two_baselines() -> None:
@@ -121,96 +103,30 @@ def test_recorded_duplicates_of_one_acquisition() -> None:
     assert len(ids) + len(refused) == 11
 
 
-def test_clearest_first_unknown_last() -> None:
-    ids, _ = chosen(
-        optical("b", 1, **{"eo:cloud_cover": 20.0}),
-        optical("unknown", 2, **{"eo:cloud_cover": None}),
-        optical("a", 3, **{"eo:cloud_cover": 0.0}),
-        optical("c", 0, **{"eo:cloud_cover": 20.0}),
-    )
-    assert ids == ["a", "c", "b", "unknown"]
+def test_oldest_first() -> None:
+    assert chosen(optical("b", 1), optical("a", 3), optical("c", 0))[0] == ["c", "b", "a"]
 
 
 def test_order_of_the_catalogue_does_not_matter() -> None:
-    items = [optical(f"s{days}", days, **{"eo:cloud_cover": float(days % 3)}) for days in range(6)]
+    items = [optical(f"s{days}", days % 4, tile=f"43TF{days % 3}") for days in range(6)]
     assert chosen(*items) == chosen(*reversed(items))
 
 
-def test_best_dates_of_each_place_are_kept() -> None:
-    here = [optical(f"here{n}", n, **{"eo:cloud_cover": float(n)}) for n in range(DATES_KEPT + 2)]
-    ids, refused = chosen(*here, optical("there", tile="44TKN", **{"eo:cloud_cover": 90.0}))
-    assert ids == [f"here{n}" for n in range(DATES_KEPT)] + ["there"]
-    assert "clearer dates of the same place are used" in refused[f"here{DATES_KEPT}"]
-
-
-BANDED = PROFILE.optical.model_copy(
-    update={
-        "offset": "raster:bands",
-        "scene_classes": None,
-        "bands": {band: f"data.{number}" for number, band in enumerate(S2_BANDS, start=1)},
-    }
-)
-
-
-def banded(bands: list[dict[str, float]]) -> pystac.Item:
-    made = item("a", DAY, ("data",))
-    made.assets["data"].extra_fields["raster:bands"] = bands
-    return made
-
-
-@pytest.mark.parametrize(("declared", "offset"), [(-0.1, -1000.0), (0, 0.0), (0.0, 0.0)])
-def test_declared_offset(declared: float, offset: float) -> None:
-    scene = optical_scene(banded([{"scale": 1e-4, "offset": declared}] * 12), BANDED)
-    assert isinstance(scene, Scene)
-    assert scene.offset == pytest.approx(offset) and scene.scale == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    ("bands", "reason"),
-    [
-        ([], "declares no scale and offset for band 1"),
-        ([{"scale": 1e-4, "offset": 0}] * 11, "for band 12"),
-        ([{"scale": 1e-4}] * 12, "declares no scale and offset"),
-        ([{"scale": 1e-4, "offset": 0}] * 11 + [{"scale": 1e-4, "offset": -0.1}], "different offsets"),
-    ],
-)
-def test_undeclared_offset_is_refused(bands: list[dict[str, float]], reason: str) -> None:
-    assert reason in str(optical_scene(banded(bands), BANDED))
-
-
-def radars(*items: pystac.Item, optical_days: tuple[int, ...] = (0,)) -> tuple[list[str], dict[str, str]]:
-    dates = scenes_of(*[optical(f"o{days}", days) for days in optical_days])
-    scenes, refused = choose_radar(items, PROFILE, dates)
+def radars(*items: pystac.Item) -> tuple[list[str], dict[str, str]]:
+    scenes, refused = usable_radar(items, PC.radar)
     return [scene.id for scene in scenes], dict(refused)
-
-
-def test_radar_of_one_pass_nearest_first() -> None:
-    ids, refused = radars(
-        radar("far", 5), radar("near", -2), radar("other", 3, "descending"), radar("nearest", 1)
-    )
-    assert ids == ["nearest", "near", "far"]
-    assert refused == {"other": "another pass than ascending"}
-
-
-def test_radar_within_seven_days() -> None:
-    ids, refused = radars(radar("in", 7), radar("out", 7.5), radar("before", -6.9))
-    assert ids == ["before", "in"] and refused == {"out": "7.5 days from the nearest optical date"}
-
-
-def test_a_radar_scene_too_far_does_not_choose_the_pass() -> None:
-    """The nearest to the best date is ten days off; the only one in time is of the other pass."""
-    ids, _ = radars(radar("out", -10, "descending"), radar("in", 24, "ascending"), optical_days=(0, 20))
-    assert ids == ["in"]
 
 
 def test_radar_without_a_polarisation() -> None:
     ids, refused = radars(radar("hh", 0, assets=("hh",)), radar("vv", 0, assets=("vv",)), radar("both", 1))
     assert ids == ["both"]
-    assert refused == {"hh": "lacks the polarisation VV, VH", "vv": "lacks the polarisation VH"}
+    assert refused == {"hh": "lacks the asset vh, vv", "vv": "lacks the asset vh"}
 
 
-def test_radar_without_optical() -> None:
-    assert choose_radar([radar("a", 0)], PROFILE, ()) == ((), ())
+def test_another_mode_is_refused() -> None:
+    wide = radar("wide", 0)
+    wide.properties["sar:instrument_mode"] = "EW"
+    assert radars(wide) == ([], {"wide": "instrument mode EW, not IW"})
 
 
 @pytest.mark.parametrize(
@@ -218,41 +134,79 @@ def test_radar_without_optical() -> None:
 )
 def test_recorded_radar(name: str) -> None:
     items = recorded(name)
-    moment = items[0].datetime - DAY
-    dates = scenes_of(optical("o", moment.days))
-    scenes, refused = choose_radar(items, PROFILE, dates)
+    scenes, refused = usable_radar(items, PC.radar)
     assert len(scenes) == len(items) and not refused
     assert all(scene.orbit_state == "descending" and scene.relative_orbit for scene in scenes)
 
 
-def test_recorded_single_polarisation_is_refused() -> None:
-    dates = scenes_of(optical("o"))
-    scenes, refused = choose_radar(recorded("pc/pc_sentinel-1-grd.json"), PROFILE, dates)
-    assert not scenes and any("lacks the polarisation VV, VH" in reason for _, reason in refused)
+def test_ground_range_needs_its_annotations() -> None:
+    grd = read_profile("planetary-computer", Path()).serving("grd").radar
+    found = recorded("pc/pc_sentinel-1-grd.json")
+    scenes, refused = usable_radar(found, grd)
+    assert [scene.id[:6] for scene in scenes] == ["S1A_IW"]
+    assert all("lacks the asset" in reason and "vv" in reason for _, reason in refused) and refused
+    bare = found[[item.id for item in found].index(scenes[0].id)]
+    del bare.assets["schema-noise-vh"]
+    assert dict(usable_radar([bare], grd)[1]) == {bare.id: "lacks the asset schema-noise-vh"}
 
 
-def test_freeze(tmp_path: Path) -> None:
-    dem = item("dem", datetime(2021, 4, 22, tzinfo=UTC), ("data",))
-    bare = item("bare", datetime(2021, 4, 22, tzinfo=UTC), ())
-    dem.collection_id = bare.collection_id = PROFILE.dem.collection
-    for made in (optical("a"), optical("late", 60), radar("r", 2), radar("gone", 20), dem, bare):
-        save(made, tmp_path)
-    area = shapely.box(77.0, 42.5, 77.2, 42.7)
-    frozen = freeze(FolderCatalog(tmp_path), PROFILE, area, date(2022, 7, 1), date(2022, 9, 30))
-    assert [s.id for s in (*frozen.optical, *frozen.radar, *frozen.dem)] == ["a", "r", "dem"]
-    assert dict(frozen.refused) == {
-        "gone": "20.0 days from the nearest optical date",
-        "bare": "lacks the asset data",
-    }
-    assert frozen.identity == (
-        "sentinel-2-l2a/a/05.09",
-        "sentinel-1-rtc/r/",
-        "cop-dem-glo-30/dem/",
+def test_elevation_by_name() -> None:
+    when = datetime(2021, 4, 22, tzinfo=UTC)
+    scenes, refused = usable_dem(
+        [item("b", when, ("data",)), item("a", when, ("data",)), item("bare", when, ())], PC.dem
     )
-    assert frozen.over(shapely.box(77.05, 42.5, 77.06, 42.51)).identity == frozen.identity
-    assert frozen.over(shapely.box(78, 42, 79, 43)).identity == ()
-    assert frozen.optical[0].day_of_year == 227
+    assert [scene.id for scene in scenes] == ["a", "b"] and refused == (("bare", "lacks the asset data"),)
 
 
-def test_profile_is_the_planetary_computers() -> None:
-    assert isinstance(PROFILE, CatalogProfile) and PROFILE.optical.offset == "baseline"
+@pytest.mark.parametrize(
+    ("properties", "sun"),
+    [
+        ({"view:sun_azimuth": 150.0, "view:sun_elevation": 52.0}, (150.0, 52.0)),
+        ({"s2:mean_solar_azimuth": 150.0, "s2:mean_solar_zenith": 38.0}, (150.0, 52.0)),
+        ({"view:sun_azimuth": 150.0}, None),
+        ({}, None),
+    ],
+)
+def test_sun(properties: dict[str, float], sun: tuple[float, float] | None) -> None:
+    (scene,) = scenes_of(optical("a", **properties))
+    assert scene.sun == sun
+
+
+AREA = shapely.box(76.95, 42.45, 77.05, 42.55)
+
+
+def listed() -> SceneList:
+    """Every cell of AREA uses one scene; the one farthest east another."""
+    here, east = scenes_of(optical("here"), optical("east", 1))
+    (near,), _ = usable_radar([radar("r", 0)], PC.radar)
+    (dem,), _ = usable_dem([item("dem", DAY, ("data",))], PC.dem)
+    cells = cells_of(AREA)
+    last = max(cells, key=lambda cell: cell.col)
+    choices = tuple(Choice(cell, ("east" if cell.col == last.col else "here",), ("r",)) for cell in cells)
+    return SceneList((here, east), (near,), (dem,), choices)
+
+
+def test_a_tile_gets_what_it_and_its_surroundings_need() -> None:
+    scenes = listed()
+    west = min((choice.cell for choice in scenes.choices), key=lambda cell: (cell.col, cell.row))
+    mine = scenes.over(Tile(west.epsg, 256, west.row + 384, west.col + 384))
+    assert [choice.cell for choice in mine.choices] == [west], "a small tile amid a cell needs that cell"
+    assert [scene.id for scene in (*mine.optical, *mine.radar, *mine.dem)] == ["here", "r", "dem"]
+    whole = scenes.over(Tile(west.epsg, 8 * CELL, west.row, west.col))
+    assert len(whole.choices) > 3 and {scene.id for scene in whole.optical} == {"here", "east"}
+    far = scenes.over(Tile(32645, 256, 256 * 1000, 256 * 200))
+    assert far.choices == () and far.optical == () and far.dem == ()
+
+
+def test_the_identity_names_cells_scenes_and_baselines() -> None:
+    scenes = listed()
+    assert scenes.identity == listed().identity
+    cell = scenes.choices[0].cell.name
+    assert scenes.identity[0] == f"{cell}:sentinel-2-l2a/here/05.09,sentinel-1-rtc/r/"
+    assert scenes.identity[-1].endswith("/dem/")
+
+
+def test_cells_do_not_depend_on_tiles() -> None:
+    cells = cells_of(AREA)
+    assert all(cell.size == CELL and cell.row % CELL == cell.col % CELL == 0 for cell in cells)
+    assert len(cells_near(cells[0], 0)) == 1 and len(cells_near(cells[0], 1)) == 9

@@ -36,7 +36,7 @@ class Told:
 def predicted(zone: shapely.Geometry = AROUND, halo: int = HALO, **flags: Any) -> Prediction:
     """Left half water; flags are (top, left, height, width) in pixels of the tile."""
     side = SIDE + 2 * halo
-    layers = {name: np.zeros((side, side), bool) for name in ("cloud", "snow", "shadow", "void")}
+    layers = {name: np.zeros((side, side), bool) for name in ("cloud", "snow", "shadow", "layover", "void")}
     for name, (top, left, height, width) in flags.items():
         layers[name][halo + top : halo + top + height, halo + left : halo + left + width] = True
     optical = np.full((12, side, side), 2000, np.float32)
@@ -45,9 +45,8 @@ def predicted(zone: shapely.Geometry = AROUND, halo: int = HALO, **flags: Any) -
     optical[:, layers["cloud"] | layers["void"]] = np.nan
     day = np.where(layers["cloud"] | layers["void"], 0, 230).astype(np.int16)
     radar, dem = np.full((2, side, side), -18, np.float32), np.full((side, side), 3500, np.float32)
-    stack = Stack(
-        TILE.geobox(halo), optical, radar, dem, day, layers["cloud"], layers["snow"], layers["shadow"]
-    )
+    flags_of = [layers[name] for name in ("cloud", "snow", "shadow", "layover")]
+    stack = Stack(TILE.geobox(halo), optical, radar, dem, day, *flags_of)
     return segment(stack, Told(), TILE, halo, zone)
 
 
@@ -106,7 +105,7 @@ def test_segmenter_is_asked_at_the_global_pixel_of_the_halo() -> None:
         np.zeros((2, side, side), np.float32),
         empty.astype(np.float32),
         empty.astype(np.int16),
-        *(empty.astype(bool) for _ in range(3)),
+        *(empty.astype(bool) for _ in range(4)),
     )
     segment(stack, told, TILE, HALO, AROUND)
     assert told.asked == (ROW - HALO, COL - HALO, HALO)

@@ -36,6 +36,7 @@ def stack(**changed: np.ndarray) -> Stack:
         "cloud": np.zeros(shape, bool),
         "snow": np.zeros(shape, bool),
         "shadow": np.zeros(shape, bool),
+        "layover": np.zeros(shape, bool),
     }
     return Stack(geobox=BOX, **(layers | changed))
 

@@ -1,0 +1,61 @@
+"""Backscatter of every pixel, from the radar scenes that its cell chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.filters import SPECKLE_WINDOW, lee
+from monitor.profiles import S1_BANDS, CatalogProfile
+from monitor.reading import Bands, read
+from monitor.relief import Relief
+from monitor.scenes import Scene, SceneList
+from monitor.turns import Plot, bounds, turns
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+
+def backscatter(
+    scenes: SceneList, plots: Sequence[Plot], profile: CatalogProfile, relief: Relief
+) -> dict[str, NDArray[Any]]:
+    """Backscatter (2, H, W) in dB, each pixel from the first scene of its cell that has it."""
+    shape = relief.geobox.shape
+    power = np.full((len(S1_BANDS), *shape), np.nan, np.float32)
+    layover = np.zeros(shape, bool)
+    for scene, mine in turns(scenes.radar, plots, shape[0], "radar"):
+        wanted = mine & np.isnan(power[0])
+        if not wanted.any():
+            continue
+        window = bounds(wanted)
+        found = _power(scene, profile, relief.geobox[window])
+        here = wanted[window] & np.isfinite(found).all(axis=0)
+        if not here.any():
+            continue
+        np.copyto(power[:, *window], found, where=here)
+        layover[window][here] = relief.hidden(scene)[window][here]
+    return {"radar": 10 * np.log10(power), "layover": layover}
+
+
+def _power(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArray[np.float32]:
+    """Backscatter (2, H, W) in linear power: speckle filtered on its own grid, then resampled."""
+    radar = profile.radar
+    clean = partial(_despeckled, decibel=radar.unit == "decibel")
+    bands = Bands(
+        {band: radar.bands[band] for band in S1_BANDS},
+        nodata=radar.nodata,
+        native=clean,
+        reach=SPECKLE_WINDOW // 2,
+    )
+    found = read(scene, bands, profile, geobox)
+    return np.stack([found[band] for band in S1_BANDS])
+
+
+def _despeckled(values: NDArray[np.float32], *, decibel: bool) -> NDArray[np.float32]:
+    """Linear power (H, W) of a file's numbers, speckle filtered; NaN where there is no echo."""
+    power = np.power(10, values / 10, dtype=np.float32) if decibel else values
+    return lee(np.where(power > 0, power, np.nan).astype(np.float32), SPECKLE_WINDOW)

@@ -1,0 +1,191 @@
+"""Which scenes each cell uses, best first. Pure: from what is usable and how clear it is, to choices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import shapely
+
+from monitor.errors import AssetError
+from monitor.grid import Tile
+from monitor.scenes import Choice, Refused, Scene
+from monitor.sky import Skies, Sky
+
+#: a date with less cloud than this over a cell is good; the others only fill its gaps
+CLOUD_BELOW = 0.3
+#: best optical dates kept for a cell
+DATES_KEPT = 4
+#: radar scenes kept for a cell, nearest in time first
+RADAR_KEPT = 4
+RADAR_WINDOW = timedelta(days=7)
+#: Satellites whose terrain-corrected products lie on one another. Those of Sentinel-1C are shifted by some
+#: pixels against 1A's, and 1D's agree now with the one and now with the other
+#: (microsoft/PlanetaryComputer#492), so a season's radar is of one family.
+FAMILIES = {"a": "Sentinel-1A/B", "b": "Sentinel-1A/B", "c": "Sentinel-1C", "d": "Sentinel-1D"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One date of one satellite over one cell: one scene, or neighbouring ones of the same pass."""
+
+    #: the one that shows most first
+    scenes: tuple[Scene, ...]
+    seen: float
+    cloud: float | None
+
+    @property
+    def good(self) -> bool:
+        return self.cloud is not None and self.cloud < CLOUD_BELOW
+
+    @property
+    def clear(self) -> float:
+        return 0.0 if self.cloud is None else self.seen * (1 - self.cloud)
+
+    @property
+    def taken(self) -> datetime:
+        return self.scenes[0].datetime
+
+
+def choose_optical(scenes: Sequence[Scene], skies: Skies, cells: Sequence[Tile], end: date) -> list[Choice]:
+    """The optical scenes of every cell.
+
+    Good dates up to `end` come first, the clearest before the others; where there is none, good ones after
+    it (October); then whatever has more cloud, to fill gaps. A cell over which a scene's classes cannot be
+    read stays undecided, for the best date might be that one.
+    """
+    return [
+        _choose([scene for scene in scenes if (scene.id, cell) in skies], skies, cell, end) for cell in cells
+    ]
+
+
+def _choose(scenes: Sequence[Scene], skies: Skies, cell: Tile, end: date) -> Choice:
+    known: dict[str, Sky] = {}
+    for scene in scenes:
+        sky = skies[scene.id, cell]
+        if isinstance(sky, AssetError):
+            return Choice(cell, (), fault=sky)
+        known[scene.id] = sky
+    looks = _looks([scene for scene in scenes if known[scene.id].seen > 0], known)
+    enough = any(look.good for look in looks if look.taken.date() <= end)
+
+    def rank(look: Look) -> tuple[int, float, datetime]:
+        late = look.taken.date() > end
+        order = (0 if not late else 1) if look.good else (2 if not late else 3)
+        return order, -round(look.clear, 2), look.taken
+
+    best = sorted((look for look in looks if not (enough and look.taken.date() > end)), key=rank)
+    return Choice(cell, tuple(scene.id for look in best[:DATES_KEPT] for scene in look.scenes))
+
+
+def _looks(scenes: Sequence[Scene], skies: Mapping[str, Sky]) -> list[Look]:
+    passes: dict[tuple[str, date], list[Scene]] = defaultdict(list)
+    for scene in scenes:
+        passes[scene.platform, scene.datetime.date()].append(scene)
+    looks = []
+    for together in passes.values():
+        together.sort(key=lambda scene: (-skies[scene.id].seen, scene.id))
+        seen = sum(skies[scene.id].seen for scene in together)
+        clouds = [(skies[scene.id].seen, skies[scene.id].cloud) for scene in together]
+        cloud = None
+        if all(share is not None for _, share in clouds):
+            cloud = sum(weight * (share or 0.0) for weight, share in clouds) / seen
+        looks.append(Look(tuple(together), min(seen, 1.0), cloud))
+    return looks
+
+
+def choose_radar(
+    scenes: Sequence[Scene], choices: Sequence[Choice], dates: Mapping[Tile, Sequence[datetime]]
+) -> list[Choice]:
+    """The radar scenes of every cell: near one of its optical dates (`dates`), the best one's nearest first.
+
+    All cells use one pass direction and one family of satellites: those that serve most of them.
+    """
+    near: dict[tuple[str, str], dict[Tile, list[Scene]]] = defaultdict(dict)
+    for choice in choices:
+        ground = choice.cell.footprint()
+        for scene in scenes:
+            gap = _wait(scene, dates.get(choice.cell, ()))
+            if gap is not None and gap <= RADAR_WINDOW and shapely.intersects(scene.footprint, ground):
+                near[kind_of(scene)].setdefault(choice.cell, []).append(scene)
+    if not near:
+        return list(choices)
+
+    def wait(cell: Tile, scene: Scene) -> tuple[timedelta, str]:
+        return abs(scene.datetime - dates[cell][0]), scene.id
+
+    def rank(kind: tuple[str, str]) -> tuple[int, timedelta, tuple[str, str]]:
+        waits = [min(wait(cell, scene)[0] for scene in found) for cell, found in near[kind].items()]
+        return -len(waits), sum(waits, timedelta()) / len(waits), kind
+
+    kind = min(near, key=rank)
+    return [
+        replace(
+            choice,
+            radar=tuple(
+                scene.id
+                for scene in sorted(near[kind].get(choice.cell, []), key=lambda s: wait(choice.cell, s))
+            )[:RADAR_KEPT],
+        )
+        for choice in choices
+    ]
+
+
+def kind_of(scene: Scene) -> tuple[str, str]:
+    """Pass direction and family of satellites: what is never mixed in a season."""
+    return scene.orbit_state or "unknown pass", FAMILIES.get(scene.platform.lower()[-1:], scene.platform)
+
+
+def unused_optical(scenes: Sequence[Scene], skies: Skies, choices: Sequence[Choice]) -> Refused:
+    """Why usable optical scenes are in no cell's choice."""
+    used = {scene for choice in choices for scene in choice.optical}
+    shown: dict[str, list[Sky]] = defaultdict(list)
+    for (scene_id, _), sky in skies.items():
+        if isinstance(sky, Sky) and sky.seen > 0:
+            shown[scene_id].append(sky)
+    faults = {scene_id: sky for (scene_id, _), sky in skies.items() if isinstance(sky, AssetError)}
+    reasons = []
+    for scene in scenes:
+        if scene.id in used:
+            continue
+        if scene.id in faults:
+            reason = str(faults[scene.id])
+        elif not shown[scene.id]:
+            reason = "shows nothing of the region"
+        else:
+            mean = sum(sky.cloud or 0.0 for sky in shown[scene.id]) / len(shown[scene.id])
+            reason = f"clearer dates are used wherever it looks ({mean:.0%} cloud over the region's cells)"
+        reasons.append((scene.id, reason))
+    return tuple(reasons)
+
+
+def _wait(scene: Scene, dates: Iterable[datetime]) -> timedelta | None:
+    """Time between a scene and the nearest of some dates; None where there are none."""
+    return min((abs(scene.datetime - moment) for moment in dates), default=None)
+
+
+def unused_radar(
+    scenes: Sequence[Scene], choices: Sequence[Choice], dates: Mapping[Tile, Sequence[datetime]]
+) -> Refused:
+    """Why usable radar scenes are in no cell's choice."""
+    used = {scene for choice in choices for scene in choice.radar}
+    kinds = {kind_of(scene) for scene in scenes if scene.id in used}
+    every = {moment for moments in dates.values() for moment in moments}
+    reasons = []
+    for scene in scenes:
+        if scene.id in used:
+            continue
+        days = _wait(scene, every)
+        if days is None:
+            reason = "there is no optical date to go with it"
+        elif days > RADAR_WINDOW:
+            reason = f"{days / timedelta(days=1):.1f} days from the nearest optical date"
+        elif kinds and kind_of(scene) not in kinds:
+            (chosen,) = kinds
+            reason = f"{' '.join(kind_of(scene))}, the region's radar is {' '.join(chosen)}"
+        else:
+            reason = "nearer scenes are used wherever it looks"
+        reasons.append((scene.id, reason))
+    return tuple(reasons)

@@ -1,0 +1,115 @@
+"""The best clear look at every pixel, from the optical scenes that its cell chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from monitor.profiles import S2_BANDS, CatalogProfile
+from monitor.reading import Bands, read
+from monitor.relief import Relief
+from monitor.scenes import Scene, SceneList
+from monitor.sky import CLOUD_SHADOW, CLOUDS, DARK, NO_DATA, SATURATED, SNOW
+from monitor.turns import Plot, bounds, turns
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+Flags = NDArray[np.bool_]
+
+#: Sen2Cor's cloud edges are a few pixels too tight; its shadows count only this near a cloud
+CLOUD_GROWTH = 4
+SHADOW_REACH = 30
+
+
+def composite(
+    scenes: SceneList, plots: Sequence[Plot], profile: CatalogProfile, relief: Relief
+) -> dict[str, NDArray[Any]]:
+    """The best clear look at every pixel: a lit, unfrozen date before others, a better ranked date first."""
+    shape = relief.geobox.shape
+    optical = np.full((len(S2_BANDS), *shape), np.nan, np.float32)
+    day = np.zeros(shape, np.int16)
+    cloud, snow, shadow = (np.zeros(shape, bool) for _ in range(3))
+    views: dict[str, View] = {}
+    for scene, mine in turns(scenes.optical, plots, shape[0], "optical"):
+        wanted = mine & ((day == 0) | snow | shadow)
+        if not wanted.any():
+            continue
+        if scene.id not in views:
+            views[scene.id] = _view(scene, profile, relief)
+        view = views[scene.id]
+        cloud |= mine & view.cloud
+        worse = view.snow | view.shadow
+        better = wanted & view.usable & ((day == 0) | ~worse)
+        if not better.any():
+            continue
+        window = bounds(better)
+        found = _reflectance(scene, profile, relief.geobox[window])
+        better[window] &= np.isfinite(found[0])
+        here = better[window]
+        np.copyto(optical[:, *window], found, where=here)
+        day[window][here] = scene.day_of_year
+        for flags, values in ((snow, view.snow), (shadow, view.shadow)):
+            np.copyto(flags, values, where=better)
+    cloud &= day == 0
+    return {"optical": optical, "day_of_year": day, "cloud": cloud, "snow": snow, "shadow": shadow}
+
+
+@dataclass(frozen=True)
+class View:
+    """What one optical scene's classes and the sun say of the box; each (H, W)."""
+
+    #: has data and is not hidden by cloud
+    usable: Flags
+    cloud: Flags
+    snow: Flags
+    shadow: Flags
+
+
+def _view(scene: Scene, profile: CatalogProfile, relief: Relief) -> View:
+    shape = relief.geobox.shape
+    shadow = relief.shadow(scene)
+    key = profile.optical.scene_classes
+    if key is None:
+        lit = np.zeros(shape, bool) if shadow is None else shadow
+        return View(np.ones(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool), lit)
+    bands = Bands({"SCL": key}, nodata=NO_DATA, resampling="nearest", dtype="uint8")
+    classes = read(scene, bands, profile, relief.geobox)["SCL"]
+    hidden = masked(classes)
+    return View(
+        usable=~hidden,
+        cloud=hidden & (classes != NO_DATA),
+        snow=classes == SNOW,
+        shadow=classes == DARK if shadow is None else shadow,
+    )
+
+
+def masked(classes: NDArray[np.uint8]) -> Flags:
+    """Pixels that scene classes (H, W) say not to use: cloud and its edge, shadow beside cloud, no data.
+
+    Class 3 far from any cloud is kept: Sen2Cor puts dark lakes there.
+    """
+    clouds = np.isin(classes, CLOUDS)
+    distance = ndimage.distance_transform_edt(~clouds) if clouds.any() else np.full(classes.shape, np.inf)
+    beside = (classes == CLOUD_SHADOW) & (distance <= SHADOW_REACH)
+    hidden: Flags = (distance <= CLOUD_GROWTH) | beside
+    return hidden | np.isin(classes, (NO_DATA, SATURATED))
+
+
+def _reflectance(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArray[np.float32]:
+    """Reflectance x 10000 (12, H, W), NaN where the scene has not all bands."""
+    optical = profile.optical
+    keys = {band: optical.bands[band] for band in S2_BANDS}
+    numbers = read(scene, Bands(keys, nodata=optical.nodata, expects=optical.dtype), profile, geobox)
+    reflectance = np.stack([numbers[band] for band in S2_BANDS])
+    reflectance *= np.float32(scene.scale)
+    reflectance += np.float32(scene.offset)
+    # a dark pixel may fall below zero once the offset is gone; the sensor's floor is zero
+    np.maximum(reflectance, 0, out=reflectance)
+    reflectance[:, ~np.isfinite(reflectance).all(axis=0)] = np.nan
+    return reflectance

@@ -1,0 +1,131 @@
+"""From a catalogue to the frozen list of a region and a season: searched, refused, measured, chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from monitor.catalog import Catalog
+from monitor.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
+from monitor.grid import Tile, cells_of
+from monitor.profiles import CatalogProfile
+from monitor.scenes import (
+    TERRAIN_NEAR,
+    Choice,
+    Refused,
+    Scene,
+    SceneList,
+    usable_dem,
+    usable_optical,
+    usable_radar,
+)
+from monitor.sky import Skies, measure
+from monitor.watch import UNWATCHED, Watch
+
+if TYPE_CHECKING:
+    import pystac
+
+    from monitor.settings import SeasonWindow
+
+
+@dataclass(frozen=True)
+class Considered:
+    """All that could be used over a region in a season, and what is."""
+
+    chosen: SceneList
+    #: scenes that may be read, used or not, oldest first
+    optical: tuple[Scene, ...]
+    radar: tuple[Scene, ...]
+    #: what each optical scene shows of each cell
+    skies: Skies
+
+
+def freeze(
+    catalog: Catalog,
+    profile: CatalogProfile,
+    zone: BaseGeometry,
+    season: SeasonWindow,
+    year: int,
+    excluded: Mapping[str, str] | None = None,
+    watch: Watch = UNWATCHED,
+) -> SceneList:
+    """The scenes of every cell that touches `zone` (EPSG:4326) in the season of `year`.
+
+    Raises:
+        MonitorError: the catalogue does not answer.
+    """
+    return consider(catalog, profile, zone, season, year, excluded, watch).chosen
+
+
+def consider(
+    catalog: Catalog,
+    profile: CatalogProfile,
+    zone: BaseGeometry,
+    season: SeasonWindow,
+    year: int,
+    excluded: Mapping[str, str] | None = None,
+    watch: Watch = UNWATCHED,
+) -> Considered:
+    """As `freeze`, with everything that was weighed.
+
+    Args:
+        excluded: item id to why a person took it out of use.
+    """
+    cells = cells_of(zone)
+    ground = shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]).bounds
+    start, end = season.dates(year)
+    with watch.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
+        seen, kept_out = _admitted(
+            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded
+        )
+        optical, refused = usable_optical(seen, profile.optical)
+        window = (start - RADAR_WINDOW, season.reserve(year) + RADAR_WINDOW)
+        heard, radar_kept_out = _admitted(catalog.search(profile.radar.collection, ground, *window), excluded)
+        radar, radar_refused = usable_radar(heard, profile.radar)
+        heights, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
+        dem, dem_refused = usable_dem(heights, profile.dem)
+    with watch.count("cloud", len(optical)) as done:
+        skies = measure(optical, profile, cells, done)
+    choices = choose_optical(optical, skies, cells, end)
+    dates = _dates(choices, optical)
+    choices = choose_radar(radar, choices, dates)
+    used = {scene for choice in choices for scene in (*choice.optical, *choice.radar)}
+    chosen = SceneList(
+        optical=tuple(scene for scene in optical if scene.id in used),
+        radar=tuple(scene for scene in radar if scene.id in used),
+        dem=dem,
+        choices=tuple(choices),
+        refused=(
+            *kept_out,
+            *radar_kept_out,
+            *dem_kept_out,
+            *refused,
+            *radar_refused,
+            *dem_refused,
+            *unused_optical(optical, skies, choices),
+            *unused_radar(radar, choices, dates),
+        ),
+    )
+    return Considered(chosen, tuple(optical), tuple(radar), skies)
+
+
+def _admitted(
+    items: Iterable[pystac.Item], excluded: Mapping[str, str] | None
+) -> tuple[list[pystac.Item], Refused]:
+    out = excluded or {}
+    found = list(items)
+    return (
+        [item for item in found if item.id not in out],
+        tuple((item.id, f"excluded by the settings: {out[item.id]}") for item in found if item.id in out),
+    )
+
+
+def _dates(choices: Iterable[Choice], optical: Iterable[Scene]) -> dict[Tile, list[datetime]]:
+    """When each cell is seen, its best date first; cells that are not seen are left out."""
+    times = {scene.id: scene.datetime for scene in optical}
+    return {choice.cell: [times[name] for name in choice.optical] for choice in choices if choice.optical}

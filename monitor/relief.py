@@ -1,0 +1,65 @@
+"""The ground of a tile, and what of it hides from the sun or from the radar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.grid import pixel_at
+from monitor.profiles import CatalogProfile
+from monitor.reading import Bands, read
+from monitor.scenes import Scene
+from monitor.sight import radar_geometry
+from monitor.terrain import RELIEF_STEP, radar_hidden, relief_geobox, terrain_shadow
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+#: metres; what some DEMs write where they know nothing
+NO_HEIGHT = 32000
+
+
+@dataclass(frozen=True)
+class Relief:
+    """The ground of a box and of what may hide it from sun and radar."""
+
+    #: the box, 10 m
+    geobox: GeoBox
+    #: (H, W) metres on it
+    dem: NDArray[np.float32]
+    #: the wider box, 30 m
+    wide: GeoBox
+    #: (h, w) metres on that
+    heights: NDArray[np.float32]
+
+    def shadow(self, scene: Scene) -> NDArray[np.bool_] | None:
+        """Where the sun of an optical scene does not reach the ground; None where its angles are unknown."""
+        if scene.sun is None:
+            return None
+        return terrain_shadow(self.heights, self.wide, self.geobox, *scene.sun)
+
+    def hidden(self, scene: Scene) -> NDArray[np.bool_]:
+        """Where a radar scene sees the ground in layover or not at all."""
+        return radar_hidden(self.heights, self.wide, self.geobox, radar_geometry(scene.item))
+
+
+def read_relief(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Relief:
+    """Elevation of the box and its surroundings: each pixel from the first DEM tile that has it."""
+    wide = relief_geobox(geobox)
+    fine = wide.zoom_out(1 / RELIEF_STEP)
+    dem = np.full(fine.shape, np.nan, np.float32)
+    bands = Bands({"dem": profile.dem.band}, nodata=profile.dem.nodata)
+    for scene in scenes:
+        np.copyto(dem, read(scene, bands, profile, fine)["dem"], where=np.isnan(dem))
+    dem[np.abs(dem) >= NO_HEIGHT] = np.nan
+    rows, cols = wide.shape
+    heights = dem.reshape(rows, RELIEF_STEP, cols, RELIEF_STEP).mean(axis=(1, 3))
+    row, col = pixel_at(geobox.affine.c, geobox.affine.f)
+    top, left = pixel_at(fine.affine.c, fine.affine.f)
+    height, width = geobox.shape
+    here = np.s_[row - top : row - top + height, col - left : col - left + width]
+    return Relief(geobox, dem[here], wide, heights)

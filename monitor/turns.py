@@ -1,0 +1,58 @@
+"""Whose turn it is: the cells of a tile, each with its own order of scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from monitor.grid import Tile
+from monitor.scenes import Choice, Scene
+
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The part of the box that one cell decides."""
+
+    choice: Choice
+    window: Window
+
+
+def plots_of(choices: Iterable[Choice], box: Tile) -> list[Plot]:
+    """The cells that `box` touches, and where they lie in it."""
+    plots = []
+    for choice in choices:
+        cell = choice.cell
+        top, left = cell.row - box.row, cell.col - box.col
+        rows = slice(max(top, 0), min(top + cell.size, box.size))
+        cols = slice(max(left, 0), min(left + cell.size, box.size))
+        if rows.start < rows.stop and cols.start < cols.stop:
+            plots.append(Plot(choice, (rows, cols)))
+    return plots
+
+
+def turns(
+    scenes: Iterable[Scene], plots: Sequence[Plot], side: int, kind: Literal["optical", "radar"]
+) -> Iterator[tuple[Scene, NDArray[np.bool_]]]:
+    """Every cell's first scene, then every cell's second, …, with the pixels (H, W) whose turn it is."""
+    by_id = {scene.id: scene for scene in scenes}
+    orders = [getattr(plot.choice, kind) for plot in plots]
+    for rank in range(max(map(len, orders), default=0)):
+        now: dict[str, NDArray[np.bool_]] = {}
+        for plot, order in zip(plots, orders, strict=True):
+            if rank < len(order):
+                now.setdefault(order[rank], np.zeros((side, side), bool))[plot.window] = True
+        for scene_id, mine in now.items():
+            yield by_id[scene_id], mine
+
+
+def bounds(flags: NDArray[np.bool_]) -> Window:
+    """The smallest window that holds every pixel (H, W) that is set; at least one is."""
+    rows, cols = ndimage.find_objects(flags.astype(np.uint8))[0]
+    return rows, cols

@@ -1,0 +1,199 @@
+"""Which scenes a cell uses, in which order, and what is said of the others."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.choice import (
+    DATES_KEPT,
+    choose_optical,
+    choose_radar,
+    kind_of,
+    unused_optical,
+    unused_radar,
+)
+from monitor.errors import AssetError
+from monitor.grid import CELL, Tile
+from monitor.scenes import Choice, Scene
+from monitor.sky import Sky, sky_of
+
+HERE = Tile(32643, CELL, 516 * CELL, 64 * CELL)
+EAST = Tile(32643, CELL, 516 * CELL, 65 * CELL)
+END = date(2022, 9, 30)
+DAY = datetime(2022, 8, 15, 5, 30, tzinfo=UTC)
+BOTH = shapely.union(HERE.footprint(), EAST.footprint())
+
+
+def scene(name: str, days: float = 0, area: Any = BOTH, **facts: Any) -> Scene:
+    item = {"geometry": shapely.geometry.mapping(area)}
+    return Scene(name, "s", DAY + timedelta(days=days), item, **{"platform": "Sentinel-2A", **facts})
+
+
+def order(*looks: tuple[Scene, Sky]) -> tuple[str, ...]:
+    (choice,) = choose_optical([s for s, _ in looks], {(s.id, HERE): sky for s, sky in looks}, [HERE], END)
+    return choice.optical
+
+
+def test_clearest_first_then_oldest() -> None:
+    ids = order(
+        (scene("dull", 3), Sky(1, 0.2)),
+        (scene("younger", 2), Sky(1, 0.05)),
+        (scene("older", 1), Sky(1, 0.05)),
+    )
+    assert ids == ("older", "younger", "dull")
+
+
+def test_a_date_that_shows_half_comes_after_one_that_shows_all() -> None:
+    assert order((scene("half", 0), Sky(0.5, 0.0)), (scene("all", 1), Sky(1, 0.2))) == ("all", "half")
+
+
+def test_cloudy_dates_only_fill_gaps() -> None:
+    """However much more of the cell they show clear."""
+    assert order((scene("cloudy", 0), Sky(1, 0.4)), (scene("good", 1), Sky(0.4, 0.1))) == ("good", "cloudy")
+
+
+def test_october_steps_in_only_where_nothing_is_good() -> None:
+    october, cloudy = (scene("october", 60), Sky(1, 0.0)), (scene("cloudy", 0), Sky(1, 0.6))
+    assert order(october, cloudy) == ("october", "cloudy")
+    assert order(october, (scene("good", 1), Sky(1, 0.29)), cloudy) == ("good", "cloudy")
+    worse = (scene("worse", 61), Sky(1, 0.9))
+    assert order(worse, cloudy) == ("cloudy", "worse"), "nothing is good: October comes last"
+
+
+def test_unknown_cloud_comes_last() -> None:
+    assert order((scene("unknown", 0), Sky(1, None)), (scene("cloudy", 1), Sky(1, 0.9))) == (
+        "cloudy",
+        "unknown",
+    )
+
+
+def test_best_dates_are_kept_and_neighbours_of_one_pass_are_one_date() -> None:
+    many = [(scene(f"d{n}", n), Sky(1, n / 100)) for n in range(DATES_KEPT + 2)]
+    assert order(*many) == tuple(f"d{n}" for n in range(DATES_KEPT))
+    left, right = (scene("left", 0), Sky(0.3, 0.0)), (scene("right", 0.0001), Sky(0.7, 0.0))
+    ids = order(*many[1:], left, right)
+    assert ids[:2] == ("right", "left") and len(ids) == DATES_KEPT + 1
+
+
+def test_nothing_seen_is_not_used() -> None:
+    assert order((scene("beside", 0), Sky(0.0, 0.0))) == ()
+
+
+def test_each_cell_has_its_own_best_date() -> None:
+    one, two = scene("one", 0), scene("two", 1)
+    skies = {
+        ("one", HERE): Sky(1, 0.0),
+        ("two", HERE): Sky(1, 0.8),
+        ("one", EAST): Sky(1, 0.8),
+        ("two", EAST): Sky(1, 0.0),
+    }
+    here, east = choose_optical([one, two], skies, [HERE, EAST], END)
+    assert here.optical == ("one", "two") and east.optical == ("two", "one")
+
+
+def test_a_scene_that_cannot_be_measured_leaves_its_cells_open() -> None:
+    error = AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")
+    skies = {("bad", HERE): error, ("good", HERE): Sky(1, 0.0), ("good", EAST): Sky(1, 0.0)}
+    here, east = choose_optical([scene("bad"), scene("good", 1)], skies, [HERE, EAST], END)
+    assert here.optical == () and here.fault is error
+    assert east.optical == ("good",) and east.fault is None
+    assert dict(unused_optical([scene("bad")], skies, [here, east]))["bad"] == str(error)
+
+
+skies_strategy = st.lists(
+    st.tuples(st.integers(0, 119), st.floats(0, 1), st.floats(0, 1)),
+    min_size=1,
+    max_size=12,
+    unique_by=lambda t: t[0],
+)
+
+
+@given(skies_strategy, st.randoms())
+def test_the_order_of_the_catalogue_does_not_matter(
+    found: list[tuple[int, float, float]], chance: Any
+) -> None:
+    looks = [(scene(f"d{day}", day - 45), Sky(seen, cloud)) for day, seen, cloud in found]
+    expected = order(*looks)
+    chance.shuffle(looks)
+    assert order(*looks) == expected
+    assert len(expected) <= DATES_KEPT and len(set(expected)) == len(expected)
+    good = {s.id for s, sky in looks if sky.seen > 0 and sky.cloud < 0.3 and s.datetime.date() <= END}
+    assert not good or expected[0] in good
+
+
+def radar(
+    name: str, days: float, direction: str = "ascending", platform: str = "SENTINEL-1A", **facts
+) -> Scene:
+    return scene(name, days, orbit_state=direction, platform=platform, **facts)
+
+
+def chosen(
+    *scenes: Scene, best: dict[Tile, list[datetime]] | None = None
+) -> tuple[dict[Tile, Any], dict[str, str]]:
+    best = best or {HERE: [DAY]}
+    open_choices = [Choice(cell, ("o",)) for cell in (HERE, EAST)]
+    choices = choose_radar(scenes, open_choices, best)
+    return {c.cell: c.radar for c in choices}, dict(unused_radar(scenes, choices, best))
+
+
+def test_radar_of_one_pass_nearest_first() -> None:
+    used, refused = chosen(
+        radar("far", 5), radar("near", -2), radar("other", 3, "descending"), radar("nearest", 1)
+    )
+    assert used == {HERE: ("nearest", "near", "far"), EAST: ()}
+    assert refused == {"other": "descending Sentinel-1A/B, the region's radar is ascending Sentinel-1A/B"}
+
+
+def test_radar_within_seven_days_of_the_cells_own_dates() -> None:
+    used, refused = chosen(radar("in", 7), radar("out", 7.5), radar("before", -6.9))
+    assert used[HERE] == ("before", "in") and refused == {"out": "7.5 days from the nearest optical date"}
+    used, refused = chosen(
+        radar("in", 0), radar("late", 20), best={HERE: [DAY], EAST: [DAY + timedelta(days=20)]}
+    )
+    assert used == {HERE: ("in",), EAST: ("late",)} and not refused
+
+
+def test_radar_near_a_second_date_steps_in() -> None:
+    dates = [DAY, DAY + timedelta(days=20)]
+    used, _ = chosen(radar("second", 19), best={HERE: dates})
+    assert used[HERE] == ("second",)
+    used, _ = chosen(radar("second", 19), radar("best", -5), best={HERE: dates})
+    assert used[HERE] == ("best", "second")
+
+
+def test_the_pass_is_the_one_that_serves_most_cells() -> None:
+    half = radar("half", 0, "descending", area=HERE.footprint().buffer(-0.01))
+    used, refused = chosen(half, radar("both", 3), best={HERE: [DAY], EAST: [DAY]})
+    assert used == {HERE: ("both",), EAST: ("both",)} and "descending" in refused["half"]
+
+
+def test_satellites_that_lie_elsewhere_are_kept_apart() -> None:
+    used, refused = chosen(
+        radar("c", 0, platform="SENTINEL-1C"), radar("a", 1), radar("b", 2, platform="sentinel-1b")
+    )
+    assert used[HERE] == ("c",) and "the region's radar is ascending Sentinel-1C" in refused["a"]
+    used, _ = chosen(
+        radar("c", 5, platform="SENTINEL-1C"), radar("a", 1), radar("b", 2, platform="sentinel-1b")
+    )
+    assert used[HERE] == ("a", "b")
+    assert kind_of(radar("x", 0, platform="SENTINEL-1D")) == ("ascending", "Sentinel-1D")
+
+
+def test_radar_without_optical() -> None:
+    choices = choose_radar([radar("a", 0)], [Choice(HERE, ())], {})
+    assert choices == [Choice(HERE, ())]
+    assert dict(unused_radar([radar("a", 0)], choices, {})) == {"a": "there is no optical date to go with it"}
+
+
+def test_sky_by_hand() -> None:
+    classes = np.array([[0, 0, 4, 5], [8, 9, 10, 3]], np.uint8)
+    assert sky_of(classes) == Sky(seen=0.75, cloud=0.5)
+    assert sky_of(np.zeros((4, 4), np.uint8)) == Sky(0.0, 0.0)
+    assert Sky(0.5, 0.5).clear == pytest.approx(0.25) and Sky(1, None).clear == 0
