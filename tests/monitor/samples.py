@@ -56,7 +56,7 @@ def recorded(name: str) -> list[pystac.Item]:
     content = json.loads(sample(f"stac/items/{name}").read_text())
     if isinstance(content, dict):
         content = content.get("features", [content])
-    return [pystac.Item.from_dict(feature) for feature in content]
+    return [pystac.Item.from_dict(feature, migrate=False) for feature in content]
 
 
 def wrap(
@@ -65,7 +65,8 @@ def wrap(
     """An item over one multi-band raster, its bands described by raster:bands."""
     with rasterio.open(path) as raster:
         bounds = transform_bounds(raster.crs, 4326, *raster.bounds)
-        properties = {"proj:epsg": raster.crs.to_epsg()}
+        # the samples do not tell the pass of their radar; it has to be known, and any does for their pixels
+        properties = {"proj:epsg": raster.crs.to_epsg(), "sat:orbit_state": "descending"}
     geometry = shapely.geometry.mapping(shapely.box(*bounds))
     item = pystac.Item(item_id, geometry, list(bounds), when, properties, stac_extensions=EXTENSIONS)
     item.collection_id = collection
