@@ -22,7 +22,9 @@ RULE = {
     "simulator": set(),
 }
 #: what training may know of the path: the steps that give the same stack to both
-SHARED_STEPS = {f"monitor.{step}" for step in ("acquire", "catalog", "errors", "grid", "scenes", "settings")}
+SHARED_STEPS = {
+    f"monitor.{step}" for step in ("acquire", "catalog", "errors", "freeze", "grid", "profiles", "settings")
+}
 HEAVY = ("torch", "terratorch", "dask", "distributed")
 
 

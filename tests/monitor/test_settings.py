@@ -149,10 +149,11 @@ def test_region_by_outline_and_glaciers(tmp_path: Path, name: str) -> None:
     assert reach.area == pytest.approx((10_000 + 820) * (10_000 + 1110) - (4 - np.pi) * 5_000**2, rel=0.01)
 
 
-def test_glaciers_elsewhere_leave_no_zone(tmp_path: Path) -> None:
+def test_glaciers_elsewhere_are_refused(tmp_path: Path) -> None:
     ice = polygons(tmp_path / "ice.gpkg", shapely.box(10, 45, 10.1, 45.1))
-    region = opened(tmp_path, regions={"demo": {"bounds": [77, 42, 78, 43], "glaciers": ice}}).region("demo")
-    assert region.zone.is_empty
+    workspace = opened(tmp_path, regions={"demo": {"bounds": [77, 42, 78, 43], "glaciers": ice}})
+    with pytest.raises(RefusedError, match=r"regions\.demo\.glaciers: .* no glacier within 10 km"):
+        workspace.region("demo")
 
 
 @pytest.mark.parametrize("key", ["outline", "glaciers"])
@@ -241,7 +242,11 @@ def test_digest_follows_what_decides_a_result(tmp_path: Path) -> None:
     assert digest(glacier_zone_km=3) == same, "without glaciers the zone is the region"
     assert digest(bounds=[76, 42, 77, 43.1]) != same
     assert digest(season={"end": "10-31"}) != same
-    assert digest(profile.model_copy(update={"signing": "none"})) != same
+    assert digest(profile.serving("grd")) != digest(profile.serving("rtc"))
+    unclassed = profile.optical.model_copy(update={"scene_classes": None})
+    assert digest(profile.model_copy(update={"optical": unclassed})) != same
+    reached = {"signing": "none", "url": "https://elsewhere", "connections": 2, "gdal": {"A": "b"}}
+    assert digest(profile.model_copy(update=reached)) == same, "how a file is reached changes no pixel"
 
 
 @pytest.mark.parametrize(
