@@ -131,12 +131,25 @@ def _planned_row(task: TileTask) -> ledger.PlannedTask:
         model_digest=task.model_digest,
         config_digest=task.config_digest,
         scenes=tuple(_frozen(task.scenes)),
+        choices={
+            choice.cell.name: {"optical": choice.optical, "radar": choice.radar}
+            for choice in task.scenes.choices
+        },
     )
 
 
 def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
     for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
-        yield ledger.FrozenScene(scene.collection, scene.id, scene.baseline, scene.datetime, item=scene.item)
+        yield ledger.FrozenScene(
+            scene.collection,
+            scene.id,
+            scene.baseline,
+            scene.datetime,
+            scene.platform or None,
+            scene.relative_orbit,
+            scene.orbit_state or None,
+            item=scene.item,
+        )
 
 
 def _predict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,6 +41,9 @@ class FrozenScene:
     item_id: str
     baseline: str = ""
     taken_at: datetime | None = None
+    platform: str | None = None
+    relative_orbit: int | None = None
+    orbit_state: str | None = None
     href: str | None = None
     item: Mapping[str, Any] = field(default_factory=dict)
     """The STAC item, when the task must be repeatable without its catalogue."""
@@ -57,6 +60,8 @@ class PlannedTask:
     model_digest: str
     config_digest: str
     scenes: tuple[FrozenScene, ...] = ()
+    choices: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """For each cell of the global grid the ids of the scenes it uses, best first, by kind."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,7 @@ def plan_tasks(conn: Connection, planned: Sequence[PlannedTask], run_id: UUID | 
                 "season": task.season,
                 "model_digest": task.model_digest,
                 "config_digest": task.config_digest,
+                "choices": task.choices,
                 "run_id": run_id,
             }
             for task in planned
@@ -235,7 +241,7 @@ def tasks(
 def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
     """The frozen scene list of a task, by time."""
     query = (
-        select(Scene.collection, Scene.item_id, Scene.baseline, Scene.taken_at, Scene.href, Scene.item)
+        select(*(getattr(Scene, column.name) for column in fields(FrozenScene)))
         .join(TaskScene, TaskScene.scene_id == Scene.id)
         .where(TaskScene.task_key == key)
         .order_by(Scene.taken_at, Scene.collection, Scene.item_id)
@@ -252,7 +258,7 @@ def _know_scenes(
 ) -> dict[tuple[str, str, str], int]:
     if not scenes:
         return {}
-    columns = ("collection", "item_id", "baseline", "taken_at", "href")
+    columns = [column.name for column in fields(FrozenScene) if column.name != "item"]
     rows = [{c: getattr(scene, c) for c in columns} | {"item": dict(scene.item)} for scene in scenes.values()]
     conn.execute(insert(Scene).on_conflict_do_nothing(), rows)
     query = text(

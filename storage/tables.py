@@ -121,6 +121,9 @@ class Scene(Base):
     item_id: Mapped[str]
     baseline: Mapped[str] = mapped_column(server_default="")
     taken_at: Mapped[datetime | None]
+    platform: Mapped[str | None]
+    relative_orbit: Mapped[int | None]
+    orbit_state: Mapped[str | None]
     href: Mapped[str | None]
     item: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     __table_args__ = (UniqueConstraint("collection", "item_id", "baseline"), Index(None, "taken_at"))
@@ -174,7 +177,10 @@ class Survey(Base):
 
 
 class Task(Base):
-    """A tile in a season with its frozen scene list, model and configuration; `key` is the uuid5 of these."""
+    """A tile in a season with its frozen scene list, model and configuration; `key` is the uuid5 of these.
+
+    `choices` holds, for each cell of the global grid, the item ids of the scenes it uses, best first.
+    """
 
     __tablename__ = "task"
     key: Mapped[UUID] = mapped_column(primary_key=True)
@@ -183,6 +189,7 @@ class Task(Base):
     season: Mapped[int]
     model_digest: Mapped[str] = mapped_column(ForeignKey("model.digest"))
     config_digest: Mapped[str]
+    choices: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     state: Mapped[str] = mapped_column(server_default="planned")
     reason: Mapped[str | None]
     failed_item: Mapped[str | None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -55,6 +56,20 @@ def test_planning_twice_changes_nothing_and_keeps_the_frozen_scenes(database: Da
         )
         assert ledger.scenes_of(conn, keys[0]) == list(planned[0].scenes)
         assert conn.execute(text("SELECT count(*) FROM scene")).scalar_one() == 1
+
+
+def test_what_a_scene_is_and_the_order_of_scenes_are_kept(database: Database, world) -> None:
+    facts = {"platform": "sentinel-1a", "relative_orbit": 107, "orbit_state": "descending"}
+    scene = ledger.FrozenScene("sentinel-1-rtc", "S1A_x", **facts)
+    choices = {"32643_1024_0516_0064": {"optical": ["b", "a"], "radar": ["S1A_x"]}}
+    planned = replace(world.task("a"), scenes=(scene,), choices=choices)
+    with database.begin() as conn:
+        ledger.plan_tasks(conn, [planned])
+        assert ledger.scenes_of(conn, planned.key) == [scene]
+        kept = conn.execute(text("SELECT choices FROM task")).scalar_one()
+    assert kept == choices
+    with pytest.raises(IntegrityError, match="keeps what it was told"), database.begin() as conn:
+        conn.execute(text("UPDATE task SET choices = '{}'"))
 
 
 def test_tasks_by_region_season_and_state(database: Database, world) -> None:
