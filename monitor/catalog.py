@@ -142,7 +142,7 @@ class ApiCatalog:
             lambda: list(self._client.search(limit=PAGE, **query).items_as_dicts()),
         )
         # an item that comes in while pages are turned moves another one onto the next page
-        found = {str(content.get("id")): content for content in pages}
+        found = {(str(content.get("id")), str(content.get("collection"))): content for content in pages}
         return [_answered(found[name]) for name in sorted(found)]
 
     def _ask(self, what: str, question: Callable[[], Answer]) -> Answer:
