@@ -15,7 +15,7 @@ import pystac
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
+from pyproj import Geod, Proj, Transformer
 from scipy.ndimage import map_coordinates
 from shapely.geometry import Polygon, mapping
 
@@ -30,6 +30,7 @@ from simulator.world import World, smooth_surface
 
 _PROJ = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 _EXTENSION = "https://stac-extensions.github.io/{}/v1.0.0/schema.json"
+_EARTH, _ORBIT = 6_371_000.0, 7_071_000.0  # mean radii of the Earth and of Sentinel-1's orbit, metres
 S2, S1, DEM = "sentinel-2-l2a", "sentinel-1-rtc", "cop-dem-glo-30"
 _TITLES = {
     S2: "Simulated Sentinel-2 Level-2A", S1: "Simulated Sentinel-1 radiometrically terrain corrected",
@@ -125,7 +126,8 @@ def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
         "sar:polarizations": ["VV", "VH"], "sar:looks_equivalent_number": 4.4,
         "sar:observation_direction": "right", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
         "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": number,
-    }, "sar", "sat", "raster")  # fmt: skip
+        **_view(settings, sight),
+    }, "sar", "sat", "raster", "view")  # fmt: skip
     for k, polarisation in enumerate(("vv", "vh")):
         path = out / S1 / name / f"iw-{polarisation}.rtc.tif"
         fields = write_cog(path, power[k], settings.epsg, grid, NODATA)
@@ -137,6 +139,20 @@ def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
         title = f"{polarisation.upper()}: gamma naught, terrain corrected"
         item.add_asset(polarisation, pystac.Asset(f"./{path.name}", title, None, COG_TYPE, ["data"], fact))
     return item
+
+
+def _view(settings: Settings, sight: RadarPass) -> dict[str, float]:
+    """The STAC view extension's angles: the square is no whole swath, whose edges would tell them.
+
+    `view:azimuth` is measured at the point below the satellite towards the scene, clockwise from true north;
+    `sight.look` at the scene, from grid north.
+    """
+    lon, lat = settings.centre
+    grid_north = Proj(f"EPSG:{settings.epsg}").get_factors(lon, lat).meridian_convergence
+    theta = np.radians(sight.incidence)
+    distance = _EARTH * (theta - np.arcsin(_EARTH / _ORBIT * np.sin(theta)))
+    _, _, azimuth = Geod(ellps="WGS84").fwd(lon, lat, sight.look + grid_north + 180, distance)
+    return {"view:incidence_angle": round(sight.incidence, 6), "view:azimuth": round(azimuth % 360, 6)}
 
 
 def write_dem(world: World, out: Path) -> pystac.Item:

@@ -1,0 +1,186 @@
+"""From where a Sentinel-1 scene was seen: azimuth and incidence of the beam, told by the item's metadata.
+
+Catalogues give the direction of the pass and an outline, no angles. The orbit's inclination tells where the
+beam points, the edges of a whole swath tell how steeply it falls. Where the outline is no whole swath (a
+scene cut to a map square), `view:azimuth` and `view:incidence_angle` are used, and without them the swath's
+middle, which the result calls approximate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import shapely
+from pyproj import Geod, Proj, Transformer
+
+from monitor.errors import RefusedError
+from monitor.grid import WGS84
+
+#: mean radius of the Earth and of Sentinel-1's orbit (ESA Sentinel-1 Product Definition: semi-major axis
+#: 7071 km, 693 km above the equator and 700 km above the mean sphere, which is its height near 35 degrees)
+EARTH, ORBIT = 6_371_000.0, 7_071_000.0
+_INCLINATION = math.radians(98.18)
+_SPEED = math.sqrt(3.986_004_418e14 / ORBIT)  # metres a second, circular orbit
+_SPIN = 7.292_115_9e-5  # the Earth's rotation, radians a second
+#: incidence at the near and the far edge of an interferometric wide swath, degrees
+_IW = (30.9, 46.0)
+#: how far a footprint's width may be from a whole swath's, metres: 252 to 267 km occur
+_SLACK = 20_000.0
+_GLOBE = Geod(ellps="WGS84")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a right-looking radar saw the ground around one point.
+
+    Measured against annotations of S1A and S1C, angles from a whole swath's outline are within 0.8 degrees:
+    the satellite rolls with its height (roll steering), which no item tells.
+    """
+
+    longitude: float
+    latitude: float
+    #: where the beam points at that place, degrees clockwise from true north
+    azimuth: float
+    #: angle between the beam and the vertical there, on flat ground, degrees
+    incidence: float
+    #: the item tells no incidence: it is the swath's middle, wrong by up to 7.6 degrees
+    approximate: bool = False
+
+    @property
+    def ground_range(self) -> float:
+        """Metres along the ground from the satellite's nadir to the place."""
+        return ground_range(self.incidence)
+
+    def incidence_at(self, longitude: float, latitude: float) -> float:
+        """Incidence on flat ground at another place of the scene, degrees."""
+        forward, _, distance = _GLOBE.inv(self.longitude, self.latitude, longitude, latitude)
+        along = distance * math.cos(math.radians(forward - self.azimuth))
+        angle = (self.ground_range + along) / EARTH
+        look = math.atan2(EARTH * math.sin(angle), ORBIT - EARTH * math.cos(angle))
+        return math.degrees(angle + look)
+
+    def on_grid(self, epsg: int) -> tuple[float, float, float]:
+        """The azimuth (degrees from grid north) and the place (easting, northing) in a UTM zone.
+
+        A range line is a great circle, nearly straight in UTM, so one azimuth serves the swath's width; along
+        a scene of 200 km the heading turns by 0.3 degrees.
+        """
+        easting, northing = _to_utm(epsg).transform(self.longitude, self.latitude)
+        turn = convergence(epsg, self.longitude, self.latitude)
+        return self.azimuth - turn, float(easting), float(northing)
+
+
+def radar_geometry(item: dict[str, Any]) -> Sight:
+    """The sight of a Sentinel-1 item (STAC, as a dict).
+
+    Raises:
+        RefusedError: the item tells no direction, or was not taken in interferometric wide swath.
+    """
+    facts, name = item["properties"], item["id"]
+    if (mode := facts.get("sar:instrument_mode", "IW")) != "IW":
+        raise RefusedError(f"{name}: instrument mode {mode}; its angles are known for IW only: leave it out")
+    outline = _outline(item)
+    longitude, latitude = outline.centroid.x, outline.centroid.y
+    azimuth = _azimuth(facts, name, latitude)
+
+    across = _across(outline, longitude, latitude, azimuth)
+    near, far = (ground_range(angle) for angle in _IW)
+    if abs(float(np.ptp(across)) - (far - near)) <= _SLACK:
+        middle = (float(across.min()) + float(across.max())) / 2
+        longitude, latitude, back = _GLOBE.fwd(longitude, latitude, azimuth, middle)
+        return Sight(longitude, latitude, (back + 180) % 360, _middle())
+    told = facts.get("view:incidence_angle")
+    if told is None:
+        return Sight(longitude, latitude, azimuth, _middle(), approximate=True)
+    if (told_azimuth := facts.get("view:azimuth")) is not None:
+        azimuth = _arrival(latitude, ground_range(told), lambda _: math.radians(told_azimuth))
+    return Sight(longitude, latitude, azimuth, float(told))
+
+
+def ground_range(incidence: float) -> float:
+    """Metres along a spherical Earth from nadir to where the beam meets it at `incidence` degrees."""
+    theta = math.radians(incidence)
+    return EARTH * (theta - math.asin(EARTH / ORBIT * math.sin(theta)))
+
+
+@lru_cache(maxsize=1024)
+def convergence(epsg: int, longitude: float, latitude: float) -> float:
+    """Degrees by which grid north of a UTM zone lies clockwise of true north."""
+    return float(Proj(f"EPSG:{epsg}").get_factors(longitude, latitude).meridian_convergence)
+
+
+@lru_cache(maxsize=64)
+def _to_utm(epsg: int) -> Transformer:
+    return Transformer.from_crs(WGS84, epsg, always_xy=True)
+
+
+def _outline(item: dict[str, Any]) -> shapely.Geometry:
+    """The footprint in degrees; recorded items hold empty parts, which no geometry library reads."""
+    geometry = item["geometry"]
+    parts = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    return shapely.unary_union([shapely.Polygon(part[0], part[1:]) for part in parts if part])
+
+
+def _across(outline: shapely.Geometry, longitude: float, latitude: float, azimuth: float) -> np.ndarray:
+    """Metres of every vertex from a place, along the beam's direction there."""
+    points = shapely.get_coordinates(outline)
+    here = np.broadcast_to((longitude, latitude), points.shape)
+    forward, _, distance = _GLOBE.inv(here[:, 0], here[:, 1], points[:, 0], points[:, 1])
+    return np.asarray(distance * np.cos(np.radians(np.asarray(forward) - azimuth)))
+
+
+def _middle() -> float:
+    """Incidence half-way across the swath on the ground, degrees."""
+    near, far = (ground_range(angle) for angle in _IW)
+    angle = (near + far) / 2 / EARTH
+    return math.degrees(angle + math.atan2(EARTH * math.sin(angle), ORBIT - EARTH * math.cos(angle)))
+
+
+def _azimuth(facts: dict[str, Any], name: str, latitude: float) -> float:
+    """Azimuth of the beam at a place by the item's facts: its pass, or else what it says outright."""
+    state = str(facts.get("sat:orbit_state", "")).lower()
+    if state in ("ascending", "descending"):
+        return _arrival(latitude, ground_range(_middle()), lambda below: _bearing(below, state))
+    if (told := facts.get("view:azimuth")) is not None:
+        distance = ground_range(facts.get("view:incidence_angle", _middle()))
+        return _arrival(latitude, distance, lambda _: math.radians(told))
+    raise RefusedError(
+        f"{name}: neither sat:orbit_state nor view:azimuth, so where it looked is unknown: leave it out"
+    )
+
+
+def _bearing(latitude: float, state: str) -> float:
+    """Bearing of the beam at the satellite's nadir, radians: a right angle to its track over the Earth.
+
+    Inertial heading by spherical trigonometry, sin(heading) = cos(inclination) / cos(latitude), less the
+    Earth's rotation, which turns it by 3 degrees (Capderou 2014, Handbook of Satellite Orbits); Sentinel-1's
+    yaw steering keeps the beam across the relative velocity.
+    """
+    east = math.cos(_INCLINATION) / math.cos(latitude)
+    north = math.sqrt(1 - east**2) * (1 if state == "ascending" else -1)
+    eastward = _SPEED * east - _SPIN * ORBIT * math.cos(latitude)
+    return math.atan2(eastward, _SPEED * north) + math.pi / 2
+
+
+def _arrival(latitude: float, distance: float, bearing: Callable[[float], float]) -> float:
+    """Azimuth (degrees) at a place of the great circle that leaves nadir at `bearing` of nadir's latitude.
+
+    Meridians converge by up to 5 degrees over the 500 km between nadir and scene.
+    """
+    place, arc = math.radians(latitude), distance / EARTH
+    below = place
+    for _ in range(10):  # each round shrinks the error about tenfold
+        start = bearing(below)
+        reached = math.asin(
+            math.sin(below) * math.cos(arc) + math.cos(below) * math.sin(arc) * math.cos(start)
+        )
+        below += place - reached
+    start = bearing(below)
+    east = math.cos(below) * math.sin(start)
+    north = math.cos(below) * math.cos(arc) * math.cos(start) - math.sin(below) * math.sin(arc)
+    return math.degrees(math.atan2(east, north)) % 360
