@@ -33,6 +33,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--dem", type=Path, default=None, help="raster of real heights in place of the invented relief"
     )
+    parser.add_argument(
+        "--grd", action="store_true", help="add every radar pass in ground range, as it comes from the radar"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser.parse_args(arguments)
 
@@ -80,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
                     bars[step] = progress.add_task(step, total=total)
                 progress.update(bars[step], completed=done, total=total)  # type: ignore[arg-type]
 
-            summary = simulate(settings, given.out, report)
+            summary = simulate(settings, given.out, report, ground_range=given.grd)
     except SimulatorError as error:
         err.print(f"[red]refused:[/red] {error}", highlight=False, soft_wrap=True)
         return 2

@@ -29,21 +29,21 @@ def render_radar(world: World, sight: RadarPass) -> Field:
     settings = world.settings
     n = settings.size
     rng = settings.stream("radar", sight.season, sight.direction)
-    power = _mean_power(world, sight, rng)
-    layover, hidden, facing = _geometry(world, sight)
+    power = mean_power(world, sight, rng)
+    layover, hidden, facing = slopes(world, sight)
     for k in range(2):
         power[k] *= 1 + np.clip(0.55 * facing, -0.45, 0.8)
         power[k] *= 1 + layover * np.clip(2.2 + 0.8 * smooth_noise(rng, n, 3), 0.2, None)
         power[k] = power[k] * (1 - hidden) + np.float32(_FLOOR[k])
         power[k] = _shift(gaussian_filter(power[k], 0.6), sight.shift)
-        power[k] *= _speckle(rng, n)
+        power[k] *= speckle(rng, n)
     lost = _shift(hidden, sight.shift) > 0.97
     lost &= _shift(np.clip(smooth_noise(rng, n, 4), 0, 1), sight.shift) > 0.9
     power[:, lost] = NODATA
     return power
 
 
-def _mean_power(world: World, sight: RadarPass, rng: np.random.Generator) -> Field:
+def mean_power(world: World, sight: RadarPass, rng: np.random.Generator) -> Field:
     """Speckle-free gamma0 (2, H, W): ground, old snow above the line, lake beds, lakes calm or roughened."""
     settings, colours = world.settings, world.colours.radar
     water = world.water[sight.season]
@@ -70,7 +70,7 @@ def _mean_power(world: World, sight: RadarPass, rng: np.random.Generator) -> Fie
     return power
 
 
-def _geometry(world: World, sight: RadarPass) -> tuple[Field, Field, Field]:
+def slopes(world: World, sight: RadarPass) -> tuple[Field, Field, Field]:
     """Layover and shadow (0..1) and the tangent of the slope towards the sensor, each (H, W)."""
     inner = slice(PAD, PAD + world.settings.size)
     smooth = gaussian_filter(world.height, 1.0)
@@ -97,7 +97,7 @@ _QUANTILES = np.linspace(-4.5, 4.5, 721)
 _SPECKLE = gamma.ppf(ndtr(_QUANTILES), LOOKS, scale=1 / LOOKS).astype(np.float32)
 
 
-def _speckle(rng: np.random.Generator, n: int) -> Field:
+def speckle(rng: np.random.Generator, n: int) -> Field:
     """Unit-mean gamma speckle (n, n) of LOOKS looks; neighbours correlate (20 m resolution on 10 m)."""
     normal = gaussian_filter(rng.standard_normal((n, n), dtype=np.float32), 0.55)
     normal /= normal[::4, ::4].std()

@@ -10,16 +10,22 @@ from typing import Any
 
 from simulator.archive import DEM, S1, S2, plan_passes, write_archive
 from simulator.errors import SimulatorError
+from simulator.safe import GRD, add_ground_range
 from simulator.settings import Settings
 from simulator.truth import write_truth
 from simulator.world import build_world
 
 
 def simulate(
-    settings: Settings, out: Path, report: Callable[[str, int, int], None] | None = None
+    settings: Settings,
+    out: Path,
+    report: Callable[[str, int, int], None] | None = None,
+    *,
+    ground_range: bool = False,
 ) -> dict[str, Any]:
     """Write a whole archive with its truth into a folder; returns a summary.
 
+    With `ground_range`, every radar pass is there as a GRD product in the radar's geometry too.
     `report(step, done, total)` hears of the progress. SimulatorError when the folder holds something else.
     """
     if out.exists() and any(out.iterdir()) and not (out / "truth" / "README.md").exists():
@@ -42,6 +48,9 @@ def simulate(
     write_archive(world, plan, out, done)
     counts = write_truth(world, plan, out)
     tell("truth", 1, 1)
+    if ground_range:
+        finished += add_ground_range(world, plan, out)
+        tell("ground range", 1, 1)
     return {
         "folder": str(out), "catalog": str(out / "catalog.json"),
         "seed": settings.seed, "size": settings.size,
@@ -53,5 +62,5 @@ def simulate(
 def _clear(out: Path) -> None:
     """Make the folder, without what an earlier archive left there."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in (S2, S1, DEM, "truth"):
+    for name in (S2, S1, GRD, DEM, "truth"):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from simulator.calendar import optical_passes, radar_passes
 from simulator.coverage import cover
 from simulator.light import horizon_excess, light, sun_position
-from simulator.radar import LOOKS, _speckle
+from simulator.radar import LOOKS, speckle
 from simulator.settings import Settings
 from simulator.spectra import BACKSCATTER, BANDS, REFLECTANCE, palette
 from tests.simulator.conftest import Archive, read, reflectance
@@ -99,7 +99,7 @@ def test_backscatter_of_land_and_water(archive: Archive) -> None:
 
 
 def test_speckle_has_the_looks_of_the_product() -> None:
-    drawn = _speckle(np.random.default_rng(0), 600)
+    drawn = speckle(np.random.default_rng(0), 600)
     assert drawn.mean() == pytest.approx(1.0, abs=0.01)
     assert 1 / drawn.var() == pytest.approx(LOOKS, rel=0.05)
     neighbours = np.corrcoef(drawn[:, :-1].ravel(), drawn[:, 1:].ravel())[0, 1]
