@@ -1,15 +1,18 @@
-"""A real PostGIS for every test that wants one, and folders that fit it."""
+"""A real PostGIS for every test that wants one, folders that fit it, and a simulated archive, also online."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from servers import online
 from sqlalchemy import create_engine, make_url, text
 
 from storage.database import Database
@@ -59,6 +62,28 @@ def workspace() -> Iterator[Path]:
 def module_workspace() -> Iterator[Path]:
     """The same, shared by a module's tests."""
     yield from _workspace()
+
+
+@pytest.fixture(scope="session")
+def small_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """5 x 5 km, three seasons, as the simulator's own command writes it."""
+    folder = tmp_path_factory.mktemp("small") / "archive"
+    command = [sys.executable, "-m", "simulator", str(folder), "--size", "512"]
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _archive_online(small_archive: Path, postgis_url: str) -> Iterator[online.OnlineArchive]:
+    with online.archive_online(small_archive, postgis_url) as archive:
+        yield archive
+
+
+@pytest.fixture
+def archive_online(_archive_online: online.OnlineArchive) -> online.OnlineArchive:
+    """The small archive behind a STAC API and signed addresses, on a clean network; see `servers`."""
+    _archive_online.begin()
+    return _archive_online
 
 
 def _workspace() -> Iterator[Path]:

@@ -1,0 +1,164 @@
+"""A forward proxy as the only way to the servers: it knows where a host lives, is as slow as told, and fails.
+
+Clients find it through `http_proxy`, which requests and GDAL (libcurl) honour by themselves. Hosts are served
+under any name without DNS; an unknown host is refused and noted, and so is https, so nothing reaches the real
+internet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Never
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from .faults import Fault, Faults, Rule
+from .tokens import REFUSAL
+
+RETRY_AFTER_S = 1
+#: how long a slow answer takes
+SLOW_S = 1.0
+#: how long a stalled answer is held open for a client without a time limit
+STALL_S = 120.0
+_PART = 64 * 1024
+_DRIBS = 8
+_ANSWERS: dict[Fault, dict[str, Any]] = {
+    Fault.FORBIDDEN: {"status": 403, "text": REFUSAL, "content_type": "application/xml"},
+    Fault.MISSING: {"status": 404, "text": "The specified blob does not exist."},
+    Fault.THROTTLED: {"status": 429, "headers": {"Retry-After": str(RETRY_AFTER_S)}},
+    Fault.UNAVAILABLE: {"status": 503, "text": "The server is busy."},
+}
+#: of one connection, not of the message (RFC 9110, 7.6.1)
+_HOP_BY_HOP = {
+    *("connection", "proxy-connection", "keep-alive", "upgrade", "http2-settings"),
+    *("proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"),
+}
+
+
+class Link:
+    """One line that all answers share: seconds before each, bytes per second of all together."""
+
+    def __init__(self, latency_s: float = 0.0, bytes_per_second: float = math.inf) -> None:
+        self.latency_s, self.bytes_per_second = latency_s, bytes_per_second
+        self._free_at = 0.0
+
+    async def carry(self, size: int) -> None:
+        """Take as long as the line needs for `size` bytes behind those of others."""
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(now, self._free_at) + size / self.bytes_per_second
+        if self._free_at > now:
+            await asyncio.sleep(self._free_at - now)
+
+
+class Proxy:
+    """Relays requests for the hosts of `routes` (host name to `address:port`), some of them into a fault."""
+
+    def __init__(self, routes: Mapping[str, str]) -> None:
+        self.routes = routes
+        self.begin()
+
+    def begin(
+        self,
+        rules: Sequence[Rule] = (),
+        seed: int = 0,
+        latency_s: float = 0.0,
+        bytes_per_second: float = math.inf,
+    ) -> None:
+        """Every request is asked for the first time; without arguments the network is clean and fast."""
+        self.faults = Faults(rules, seed)
+        self.link = Link(latency_s, bytes_per_second)
+        #: requests by host, those of unknown hosts as well
+        self.asked: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve on a free port; gives its `127.0.0.1:PORT`."""
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as self._session:
+            server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+            runner = web.ServerRunner(server, shutdown_timeout=1.0)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, "127.0.0.1", 0).start()
+                host, port = runner.addresses[0][:2]
+                yield f"{host}:{port}"
+            finally:
+                await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        url = urlsplit(request.raw_path)
+        host = url.hostname or request.host.partition(":")[0]
+        self.asked[host] += 1
+        if url.scheme != "http" or host not in self.routes:
+            return web.Response(status=502, text=f"this proxy knows no way to {host}")
+        body = await request.read()
+        fault = self.faults.decide(request.method, url.geturl(), request.headers.get("Range"), body)
+        await asyncio.sleep(self.link.latency_s)
+        if fault in _ANSWERS:
+            return web.Response(**_ANSWERS[fault])
+        if fault is Fault.RESET:
+            await _hang_up(request, reset=True)
+        target = URL(url._replace(netloc=self.routes[host]).geturl(), encoded=True)
+        async with self._session.request(
+            request.method,
+            target,
+            headers=_end_to_end(request.headers),
+            data=body or None,
+            allow_redirects=False,
+        ) as answer:
+            content = await answer.read()
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        response.headers.extend(_end_to_end(answer.headers))
+        if request.method != "HEAD":
+            response.content_length = len(content)
+        await self._send(request, response, content, fault)
+        return response
+
+    async def _send(
+        self, request: web.BaseRequest, response: web.StreamResponse, content: bytes, fault: Fault | None
+    ) -> None:
+        cut = fault in (Fault.TRUNCATED, Fault.STALLED)
+        if cut and not content:
+            await _hang_up(request, reset=True)  # there is nothing to hold back
+        size, pause = _PART, 0.0
+        if fault is Fault.SLOW:
+            size, pause = math.ceil(len(content) / _DRIBS) or 1, SLOW_S / _DRIBS
+        await response.prepare(request)
+        sent = content[: len(content) // 2] if cut else content
+        for start in range(0, len(sent), size):
+            part = sent[start : start + size]
+            await self.link.carry(len(part))
+            await asyncio.sleep(pause)
+            await response.write(part)
+        if cut:
+            await asyncio.sleep(STALL_S if fault is Fault.STALLED else 0)
+            await _hang_up(request)
+
+
+def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """Headers that concern the message, for the next connection."""
+    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in _HOP_BY_HOP | named)
+
+
+async def _hang_up(request: web.BaseRequest, reset: bool = False) -> Never:
+    """Close the client's connection after what was written, or reset it at once; ends in cancellation."""
+    assert request.transport is not None
+    if reset:
+        linger = struct.pack("ii", 1, 0)  # of zero seconds: the kernel sends RST instead of FIN
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        request.transport.abort()
+    else:
+        request.transport.close()
+    await asyncio.sleep(STALL_S)  # the lost connection cancels this task
+    raise AssertionError("a closed connection was not noticed")
