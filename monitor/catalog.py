@@ -57,7 +57,7 @@ class FolderCatalog:
         return [
             item
             for item in _items_below(self.folder, self._state())
-            if item.collection_id == collection and item.bbox is not None and _touch(item.bbox, bbox)
+            if item.collection_id in (collection, None) and item.bbox is not None and _touch(item.bbox, bbox)
         ]
 
     def _state(self) -> State:

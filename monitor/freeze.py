@@ -101,9 +101,7 @@ def consider(
         dem=dem,
         choices=tuple(choices),
         refused=(
-            *kept_out,
-            *radar_kept_out,
-            *dem_kept_out,
+            *dict.fromkeys((*kept_out, *radar_kept_out, *dem_kept_out)),
             *refused,
             *radar_refused,
             *dem_refused,
@@ -117,12 +115,17 @@ def consider(
 def _admitted(
     items: Iterable[pystac.Item], excluded: Mapping[str, str] | None
 ) -> tuple[list[pystac.Item], Refused]:
-    out = excluded or {}
-    found = list(items)
-    return (
-        [item for item in found if item.id not in out],
-        tuple((item.id, f"excluded by the settings: {out[item.id]}") for item in found if item.id in out),
-    )
+    """Items that may be looked at, and why the others may not."""
+    admitted: list[pystac.Item] = []
+    refused: list[tuple[str, str]] = []
+    for item in items:
+        if excluded and item.id in excluded:
+            refused.append((item.id, f"excluded by the settings: {excluded[item.id]}"))
+        elif item.collection_id is None:
+            refused.append((item.id, "names no collection, so what it is is unknown"))
+        else:
+            admitted.append(item)
+    return admitted, tuple(refused)
 
 
 def _dates(choices: Iterable[Choice], optical: Iterable[Scene]) -> dict[Tile, list[datetime]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 NEAR = 256
 #: pixels around a tile within which terrain may hide it from the sun or the radar (see `monitor.terrain`)
 TERRAIN_NEAR = 1000
+#: copies of one acquisition differ by a millisecond; two data strips of one pass lie seconds apart
+SAME_TIME = timedelta(seconds=1)
 #: what an item without a time is given (a DEM)
 TIMELESS = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -141,21 +143,24 @@ def usable_optical(items: Iterable[pystac.Item], profile: OpticalProfile) -> tup
     be decided, or that lacks a band, is refused with its reason.
     """
     refused: list[tuple[str, str]] = []
-    newest: dict[tuple[str, datetime], Scene] = {}
-    for item in items:
+    copies: dict[tuple[str, str], list[list[Scene]]] = {}
+    for item in sorted(items, key=lambda item: item.id):
         scene = optical_scene(item, profile)
         if isinstance(scene, str):
             refused.append((item.id, scene))
             continue
-        place = (_place(item), scene.datetime)
-        other = newest.get(place)
-        if other is None or (scene.baseline, scene.id) > (other.baseline, other.id):
-            newest[place], dropped = scene, other
+        here = copies.setdefault((_place(item), scene.platform.lower()), [])
+        same = next((group for group in here if abs(group[0].datetime - scene.datetime) <= SAME_TIME), None)
+        if same is None:
+            here.append([scene])
         else:
-            dropped = scene
-        if dropped is not None:
-            refused.append((dropped.id, f"the same acquisition in a newer baseline: {newest[place].id}"))
-    return sorted(newest.values(), key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
+            same.append(scene)
+    newest: list[Scene] = []
+    for group in (group for here in copies.values() for group in here):
+        *older, best = sorted(group, key=lambda scene: (scene.baseline, scene.id))
+        newest.append(best)
+        refused += [(scene.id, f"the same acquisition in a newer baseline: {best.id}") for scene in older]
+    return sorted(newest, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
 
 
 def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
@@ -178,7 +183,10 @@ def usable_radar(items: Iterable[pystac.Item], profile: RadarProfile) -> tuple[l
     notes = [key.format(band.lower()) for key in profile.annotations.values() for band in S1_BANDS]
     for item in items:
         mode = item.properties.get("sar:instrument_mode", "IW")
-        if reason := _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]):
+        silent = [band for band in S1_BANDS if asset_of(profile.bands[band]) not in item.assets]
+        if item.assets and silent:
+            refused.append((item.id, f"lacks the polarisation {', '.join(silent)}"))
+        elif reason := _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]):
             refused.append((item.id, reason))
         elif mode != "IW":
             refused.append((item.id, f"instrument mode {mode}, not IW"))
@@ -200,6 +208,8 @@ def usable_dem(items: Iterable[pystac.Item], profile: DemProfile) -> tuple[tuple
 
 def _lacking(item: pystac.Item, keys: Iterable[str]) -> str | None:
     """Why an item without an outline or without one of these assets cannot be read."""
+    if not item.assets:
+        return "comes without assets"
     if missing := sorted({asset for key in keys if (asset := asset_of(key)) not in item.assets}):
         return f"lacks the asset {', '.join(missing)}"
     return None if item.geometry else "has no outline"

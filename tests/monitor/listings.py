@@ -23,6 +23,7 @@ DAY = datetime(2022, 8, 15, 5, 30, tzinfo=UTC)
 def item(item_id: str, when: datetime, assets: tuple[str, ...], **properties: Any) -> pystac.Item:
     box = shapely.box(76.9, 42.4, 77.1, 42.6)
     made = pystac.Item(item_id, shapely.geometry.mapping(box), list(box.bounds), when, properties)
+    made.collection_id = PC.dem.collection
     for key in assets:
         made.add_asset(key, pystac.Asset(f"/data/{item_id}/{key}.tif"))
     return made

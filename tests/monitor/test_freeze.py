@@ -50,10 +50,18 @@ def test_what_is_used_and_why_not_the_rest(tmp_path: Path) -> None:
     assert [scene.id for scene in (*chosen.optical, *chosen.radar, *chosen.dem)] == ["a", "r", "dem"]
     reasons = dict(chosen.refused)
     assert set(reasons) == {"odd", "bare", "october", "gone"}
-    assert "unknown processing baseline" in reasons["odd"] and reasons["bare"] == "lacks the asset data"
+    assert "unknown processing baseline" in reasons["odd"] and reasons["bare"] == "comes without assets"
     assert reasons["october"].startswith("clearer dates are used wherever it looks")
     assert reasons["gone"] == "20.0 days from the nearest optical date"
     assert {scene.id for scene in result.optical} == {"a", "october"}
+
+
+def test_an_item_of_no_collection_is_said(tmp_path: Path) -> None:
+    stray = optical("stray")
+    stray.collection_id = None
+    result = frozen(tmp_path, stray, optical("a", 1), radar("r", 2))
+    assert [scene.id for scene in result.chosen.optical] == ["a"]
+    assert result.chosen.refused == (("stray", "names no collection, so what it is is unknown"),)
 
 
 def test_a_person_takes_an_item_out_of_use(tmp_path: Path) -> None:
@@ -67,7 +75,7 @@ def test_october_when_the_summer_is_cloudy(tmp_path: Path) -> None:
     result = frozen(tmp_path, *cloudy, optical("october", 60), radar("far", 2), radar("near", 61))
     (orders,) = {choice.optical for choice in result.chosen.choices if choice.optical}
     assert orders == ("october", "c0", "c1", "c2")
-    assert {choice.radar for choice in result.chosen.choices if choice.radar} == {("near",)}
+    assert {choice.radar for choice in result.chosen.choices if choice.radar} == {("near", "far")}
 
 
 @pytest.mark.parametrize("year", [2021, 2022, 2023])

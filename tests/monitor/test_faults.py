@@ -1,0 +1,169 @@
+"""Runs over HTTP through a network that fails: what is finished is what a clean run gives, bit by bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from servers.faults import Fault, Rule
+from servers.online import OnlineArchive, archive_online
+from sqlalchemy import text
+from workspaces import MODEL, layers, make_workspace, monitor, tables
+
+from monitor.settings import Workspace
+from monitor.system import open_database
+
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+
+#: share of requests that fail
+RATE = 0.05
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def online(small_archive: Path, postgis_url: str) -> Iterator[OnlineArchive]:
+    """The small archive as Planetary Computer serves it: an API, and files whose addresses must be signed."""
+    with archive_online(small_archive, postgis_url) as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def _clean(online: OnlineArchive) -> None:
+    online.reset()
+
+
+def make_remote(folder: Path, archive: Path, online: OnlineArchive, **settings) -> Path:
+    return make_workspace(
+        folder,
+        archive,
+        catalog={"profile": "planetary-computer", "location": online.catalog_url},
+        **settings,
+    )
+
+
+def same_layers(one: Path, other: Path, *years: int) -> None:
+    for year in years:
+        expected = layers(one, year)
+        for name, values in layers(other, year).items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{name} {year}")
+
+
+def same_history(one: Path, other: Path) -> None:
+    ours, theirs = tables(one), tables(other)
+    for name, rows in ours.items():
+        assert rows == theirs[name], name
+
+
+@pytest.fixture(scope="module")
+def quick(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
+    """One tile of a season over an undisturbed network."""
+    online.reset()
+    folder = make_remote(module_workspace / "quick", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
+    assert answer.returncode == 0, answer.stderr
+    assert online.tokens.requests == 1, "one worker asks for one token"
+    assert not online.strangers, "nobody but the catalogue was asked"
+    return folder
+
+
+def test_over_http_as_from_a_folder(workspace: Path, small_archive: Path, quick: Path) -> None:
+    here = make_workspace(workspace / "folder", small_archive)
+    assert monitor("run", "--season", "2021", "-w", here).returncode == 0
+    same_layers(here, quick, 2021)
+
+
+def test_faults_change_nothing(
+    workspace: Path, small_archive: Path, online: OnlineArchive, quick: Path
+) -> None:
+    """Every kind of fault but the slow ones, at thrice the rate of the long proof."""
+    fast = [fault for fault in Fault if fault not in (Fault.SLOW, Fault.STALLED)]
+    online.faults.start(Rule(rate=0.15, kinds=fast), seed=SEED)
+    folder = make_remote(workspace / "faulty", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 0, answer.stderr
+    assert set(online.faults.by_kind()) == set(fast), online.faults.by_kind()
+    assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 1}]
+    same_layers(quick, folder, 2021)
+    same_history(quick, folder)
+
+
+def test_a_catalogue_that_is_down_is_said(
+    workspace: Path, small_archive: Path, online: OnlineArchive
+) -> None:
+    online.faults.start(Rule("catalog.test", kinds=(Fault.MISSING,)))
+    folder = make_remote(workspace / "down", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
+    assert answer.returncode == 1 and "http://catalog.test/" in answer.stderr
+
+
+@pytest.fixture(scope="module")
+def clean(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
+    """Two seasons of four tiles over an undisturbed network."""
+    online.reset()
+    folder = make_remote(module_workspace / "clean", small_archive, online, tile_size=256)
+    answer = monitor("backfill", "--years", "2021-2022", "-w", folder, env=online.environment)
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("seed", range(5))
+def test_fault_storms(
+    workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path, seed: int
+) -> None:
+    """Expired signatures, 404, 429, 503, resets, truncated, slow and stalled answers: all tiles finish."""
+    online.faults.start(Rule(rate=RATE), seed=seed)
+    folder = make_remote(workspace / "storm", small_archive, online, tile_size=256)
+    answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 0, answer.stderr
+    injected = online.faults.by_kind()
+    print(f"seed {seed}: {dict(injected)} in {online.proxy.asked.total()} requests")
+    assert set(injected) == set(Fault)
+    assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 4}] * 2
+    same_layers(clean, folder, 2021, 2022)
+    same_history(clean, folder)
+
+
+@pytest.mark.prove
+def test_a_file_that_is_never_there(
+    workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path
+) -> None:
+    """One asset fails for ever: its season fails by name, the other is complete; once it is back, all is."""
+    (best,) = _first_choices(clean, 2022)
+    online.faults.start(Rule(f"{best}.*B03", kinds=(Fault.MISSING,)))
+    folder = make_remote(workspace / "broken", small_archive, online, tile_size=256)
+    answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 1
+    whole, broken = json.loads(answer.stdout)
+    assert whole["tiles"] == {"done": 4} and broken["tiles"] == {"failed": 4}
+    for reason in broken["reasons"]:
+        assert best in reason and "asset B03 at http" in reason and "404" in reason and "sig=" not in reason
+    same_layers(clean, folder, 2021)
+    online.faults.start()
+    again = monitor("run", "--season", "2022", "-w", folder, env=online.environment)
+    assert again.returncode == 0, again.stderr
+    same_layers(clean, folder, 2021, 2022)
+    same_history(clean, folder)
+
+
+def _first_choices(folder: Path, season: int) -> set[str]:
+    """The best optical scenes of the cells in the ledger."""
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        rows = conn.execute(text("SELECT choices FROM task WHERE season = :season"), {"season": season})
+        return {cell["optical"][0] for row in rows for cell in row.choices.values() if cell["optical"]}
+
+
+@pytest.mark.prove
+def test_scene_classes_that_cannot_be_read(
+    workspace: Path, small_archive: Path, online: OnlineArchive
+) -> None:
+    """Which date is best stays open, so the tile fails by name instead of settling for another date."""
+    online.faults.start(Rule("SCL", kinds=(Fault.UNAVAILABLE,)))
+    folder = make_remote(workspace / "blind", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 1
+    (report,) = json.loads(answer.stdout)
+    assert report["tiles"] == {"failed": 1} and all("asset SCL at" in reason for reason in report["reasons"])
