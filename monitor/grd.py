@@ -70,9 +70,10 @@ def read_grd(
 
     sigma0 = (DN^2 - noise) / A^2, A of the calibration vectors (ESA, Sentinel-1 radiometric calibration),
     taken bilinearly in linear power at each pixel's place in the image. Noise is subtracted before any
-    averaging and what falls below -40 dB raised to it after, so that means stay unbiased. There is none
-    where the DEM has no height, where the place lies outside the image, and at DN 0, the swath's edge. The
-    ground is normalised by the ellipsoid, not by its slope; layover and shadow hold what the radar saw.
+    averaging and what falls below -40 dB raised to it after, so that means stay unbiased. The ground is
+    normalised by the ellipsoid, not by its slope; layover and shadow hold what the radar saw. There is none
+    where the DEM has no height, where the place lies outside the image, and at DN 0, the swath's edge;
+    products older than March 2018 (IPF 2.90) have faint noise there instead, which is not cut.
 
     Args:
         scene: a ground range item.

@@ -126,7 +126,7 @@ def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
         "sar:polarizations": ["VV", "VH"], "sar:looks_equivalent_number": 4.4,
         "sar:observation_direction": "right", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
         "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": number,
-        **_view(settings, sight),
+        **view_angles(settings, sight),
     }, "sar", "sat", "raster", "view")  # fmt: skip
     for k, polarisation in enumerate(("vv", "vh")):
         path = out / S1 / name / f"iw-{polarisation}.rtc.tif"
@@ -141,7 +141,7 @@ def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
     return item
 
 
-def _view(settings: Settings, sight: RadarPass) -> dict[str, float]:
+def view_angles(settings: Settings, sight: RadarPass) -> dict[str, float]:
     """The STAC view extension's angles: the square is no whole swath, whose edges would tell them.
 
     `view:azimuth` is measured at the point below the satellite towards the scene, clockwise from true north;

@@ -20,7 +20,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry import MultiPoint, mapping
 
-from simulator.archive import Plan
+from simulator.archive import Plan, view_angles
 from simulator.calendar import RadarPass
 from simulator.ground_range import GroundRange, amplitude_of_one, azimuth_noise, observe, range_noise
 from simulator.rasters import COG_TYPE
@@ -33,7 +33,10 @@ _STEP = 40  # pixels or lines between the values of a radiometric table
 
 def add_ground_range(world: World, plan: Plan, out: Path) -> list[str]:
     """Add a ground range scene for every radar pass to an archive; the ids of the items."""
-    items = [write_ground_range(observe(world, sight), out) for sight in plan.radar]
+    items = [
+        write_ground_range(observe(world, sight), view_angles(world.settings, sight), out)
+        for sight in plan.radar
+    ]
     boxes = np.array([item.bbox for item in items])
     extent = pystac.Extent(
         pystac.SpatialExtent([[*map(float, boxes[:, :2].min(0)), *map(float, boxes[:, 2:].max(0))]]),
@@ -50,8 +53,8 @@ def add_ground_range(world: World, plan: Plan, out: Path) -> list[str]:
     return [item.id for item in items]
 
 
-def write_ground_range(seen: GroundRange, out: Path) -> pystac.Item:
-    """The files of one acquisition and its item; where its reflectors stand goes to `truth/`."""
+def write_ground_range(seen: GroundRange, view: dict[str, float], out: Path) -> pystac.Item:
+    """The files of one acquisition and its item, with the angles of its `view`; reflectors go to `truth/`."""
     sight, swath = seen.sight, seen.swath
     start = _utc(sight, swath.first_second)
     stop = _utc(sight, swath.first_second + (swath.shape[0] - 1) * swath.line_seconds)
@@ -72,10 +75,10 @@ def write_ground_range(seen: GroundRange, out: Path) -> pystac.Item:
         "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": orbit,
         "s1:shape": [pixels, lines], "proj:epsg": 4326, "proj:shape": [pixels, lines],
         "proj:transform": [(east - west) / pixels, 0, west, 0, (south - north) / lines, north],
-        "simulated": True,
+        "simulated": True, **view,
     }, collection=GRD)  # fmt: skip
     item.stac_extensions = [
-        f"https://stac-extensions.github.io/{name}/v1.0.0/schema.json" for name in ("sar", "sat")
+        f"https://stac-extensions.github.io/{name}/v1.0.0/schema.json" for name in ("sar", "sat", "view")
     ]
     folder = out / GRD / name
     for band, polarisation in enumerate(BANDS):
