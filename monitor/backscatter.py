@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,7 @@ from monitor.profiles import S1_BANDS, CatalogProfile
 from monitor.reading import Bands, read
 from monitor.relief import Relief
 from monitor.scenes import Scene, SceneList
-from monitor.turns import Plot, bounds, turns
-
-if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
+from monitor.turns import Plot, Window, bounds, turns
 
 
 def backscatter(
@@ -32,7 +29,7 @@ def backscatter(
         if not wanted.any():
             continue
         window = bounds(wanted)
-        found = _power(scene, profile, relief.geobox[window])
+        found = _power(scene, profile, relief, window)
         here = wanted[window] & np.isfinite(found).all(axis=0)
         if not here.any():
             continue
@@ -41,15 +38,20 @@ def backscatter(
     return {"radar": 10 * np.log10(power), "layover": layover}
 
 
-def _power(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArray[np.float32]:
+def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window) -> NDArray[np.float32]:
     """Backscatter (2, H, W) in linear power: speckle filtered on its own grid, then resampled."""
-    radar = profile.radar
+    radar, reach = profile.radar, SPECKLE_WINDOW // 2
+    geobox = relief.geobox[window]
+    if profile.radar_kind == "grd":
+        from monitor.grd import read_grd
+
+        return read_grd(scene, profile, geobox, relief.dem[window], native=lee, reach=reach)
     clean = partial(_despeckled, decibel=radar.unit == "decibel")
     bands = Bands(
         {band: radar.bands[band] for band in S1_BANDS},
         nodata=radar.nodata,
         native=clean,
-        reach=SPECKLE_WINDOW // 2,
+        reach=reach,
     )
     found = read(scene, bands, profile, geobox)
     return np.stack([found[band] for band in S1_BANDS])

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.catalog import Catalog
 from monitor.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
-from monitor.grid import Tile, cells_of
+from monitor.grid import Tile, cells_of, tile_named
 from monitor.profiles import CatalogProfile
 from monitor.scenes import (
     TERRAIN_NEAR,
@@ -26,6 +26,7 @@ from monitor.scenes import (
 )
 from monitor.sky import Skies, measure
 from monitor.watch import UNWATCHED, Watch
+from storage.ledger import Choices, FrozenScene
 
 if TYPE_CHECKING:
     import pystac
@@ -110,6 +111,38 @@ def consider(
         ),
     )
     return Considered(chosen, tuple(optical), tuple(radar), skies)
+
+
+def recall(profile: CatalogProfile, kept: Iterable[FrozenScene], choices: Choices) -> SceneList:
+    """The list that a season's tasks froze, from what the ledger kept of it: the catalogue is not asked."""
+    items = [_recalled(scene) for scene in kept]
+
+    def of(collection: str) -> list[pystac.Item]:
+        return [item for item in items if item.collection_id == collection]
+
+    optical, _ = usable_optical(of(profile.optical.collection), profile.optical)
+    radar, _ = usable_radar(of(profile.radar.collection), profile.radar)
+    dem, _ = usable_dem(of(profile.dem.collection), profile.dem)
+    known = {scene.id for scene in (*optical, *radar)}
+    return SceneList(
+        tuple(optical),
+        tuple(radar),
+        dem,
+        tuple(
+            Choice(
+                tile_named(name),
+                tuple(scene for scene in orders.get("optical", ()) if scene in known),
+                tuple(scene for scene in orders.get("radar", ()) if scene in known),
+            )
+            for name, orders in sorted(choices.items())
+        ),
+    )
+
+
+def _recalled(scene: FrozenScene) -> pystac.Item:
+    import pystac
+
+    return pystac.Item.from_dict(dict(scene.item), migrate=False)
 
 
 def _admitted(

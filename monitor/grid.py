@@ -53,6 +53,12 @@ class Tile:
         return reproject(square, self.epsg, WGS84)
 
 
+def tile_named(name: str) -> Tile:
+    """The tile that bears a name (see `Tile.name`)."""
+    epsg, size, row, col = (int(part) for part in name.split("_"))
+    return Tile(epsg, size, row * size, col * size)
+
+
 def cells_of(area: BaseGeometry) -> list[Tile]:
     """The cells that touch `area` (EPSG:4326), and their neighbours."""
     return sorted({near for cell in tiles_of(area, CELL) for near in cells_near(cell, 1)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitor.change import Z95, Verdict
-from monitor.freeze import freeze
+from monitor.freeze import recall
 from monitor.grid import WGS84, reproject, zone_at
 from monitor.profiles import CatalogProfile
 from monitor.reports import changes_between
@@ -44,14 +44,13 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    from storage import ledger
     from storage.history import history, known_observations
 
     region = workspace.region(name)
     with open_system(workspace) as system:
-        scenes = freeze(
-            system.catalog, system.profile, region.zone, region.season, years[-1], system.excluded
-        )
         with system.database.connect() as conn:
+            scenes = recall(system.profile, *ledger.frozen(conn, name, years[-1]))
             changes = changes_between(conn, name, years[0], years[-1])
             known = known_observations(conn, name)
             order = changes.change_m2.abs().sort_values(ascending=False).index[:CURVES]

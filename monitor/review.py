@@ -11,13 +11,13 @@ import numpy as np
 from monitor.acquire import Stack, acquire
 from monitor.console import progress_bar
 from monitor.errors import AssetError
-from monitor.freeze import freeze
+from monitor.freeze import recall
 from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.mndwi import mndwi
 from monitor.profiles import S2_BANDS
 from monitor.scenes import SceneList
 from monitor.system import System
-from storage import reviews
+from storage import ledger, reviews
 
 if TYPE_CHECKING:
     import geopandas
@@ -44,10 +44,8 @@ def export(system: System, folder: Path, region: str | None, season: int | None,
         for flag in progress.track(list(queue.itertuples()), description="review chips"):
             place = (flag.region, flag.season)
             if place not in scenes:
-                area = system.workspace.region(flag.region)
-                scenes[place] = freeze(
-                    system.catalog, system.profile, area.zone, area.season, flag.season, system.excluded
-                )
+                with system.database.connect() as conn:
+                    scenes[place] = recall(system.profile, *ledger.frozen(conn, *place))
             name = f"{flag.season}-{re.sub('[^a-z]+', '-', flag.kind)}-{str(flag.flag_id)[:8]}.png"
             _picture(system, flag, scenes[place], folder / name)
             pictures.append(name)

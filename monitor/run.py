@@ -117,12 +117,13 @@ def _remember(system: System, region: Region, planned: Iterable[Planned], run_id
                 for t in todo
             ],
         )
-        ledger.plan_tasks(conn, [_planned_row(task) for task in todo], run_id)
+        ledger.plan_tasks(conn, [planned_row(task) for task in todo], run_id)
         again = [entry.task.key for entry in planned if entry.action == Action.AGAIN]
         ledger.reopen(conn, again)
 
 
-def _planned_row(task: TileTask) -> ledger.PlannedTask:
+def planned_row(task: TileTask) -> ledger.PlannedTask:
+    """A task as the ledger keeps it."""
     return ledger.PlannedTask(
         key=task.key,
         region=task.region,

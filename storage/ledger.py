@@ -22,6 +22,7 @@ __all__ = [
     "TaskRow",
     "complete",
     "finish_run",
+    "frozen",
     "plan_tasks",
     "reopen",
     "scenes_of",
@@ -31,6 +32,10 @@ __all__ = [
     "task_states",
     "tasks",
 ]
+
+
+Choices = Mapping[str, Mapping[str, Sequence[str]]]
+"""For each cell of the global grid the ids of the scenes it uses, best first, by kind (optical, radar)."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,7 @@ class PlannedTask:
     model_digest: str
     config_digest: str
     scenes: tuple[FrozenScene, ...] = ()
-    choices: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
-    """For each cell of the global grid the ids of the scenes it uses, best first, by kind."""
+    choices: Choices = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -247,6 +251,25 @@ def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
         .order_by(Scene.taken_at, Scene.collection, Scene.item_id)
     )
     return [FrozenScene(*row) for row in conn.execute(query)]
+
+
+def frozen(conn: Connection, region: str, season: int) -> tuple[list[FrozenScene], Choices]:
+    """Every scene that the current tasks of a region and season froze, and what each cell does with them."""
+    standing = (Task.region == region, Task.season == season, Task.state != TaskState.SUPERSEDED.value)
+    columns = (getattr(Scene, column.name) for column in fields(FrozenScene))
+    scenes = (
+        select(*columns)
+        .where(
+            Scene.id.in_(
+                select(TaskScene.scene_id).join(Task, Task.key == TaskScene.task_key).where(*standing)
+            )
+        )
+        .order_by(Scene.taken_at, Scene.collection, Scene.item_id)
+    )
+    choices: dict[str, Mapping[str, Sequence[str]]] = {}
+    for row in conn.execute(select(Task.choices).where(*standing).order_by(Task.updated_at, Task.key)):
+        choices |= row.choices
+    return [FrozenScene(*row) for row in conn.execute(scenes)], choices
 
 
 def _scene_key(scene: FrozenScene) -> tuple[str, str, str]:

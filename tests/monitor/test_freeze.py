@@ -15,10 +15,15 @@ from samples import save
 
 from monitor.catalog import FolderCatalog
 from monitor.errors import AssetError
-from monitor.freeze import Considered, consider
-from monitor.grid import CELL, Tile, cells_near
+from monitor.freeze import Considered, consider, recall
+from monitor.grid import CELL, Tile, cells_near, tile_named
+from monitor.plan import plan
+from monitor.run import planned_row
 from monitor.settings import SeasonWindow
 from monitor.sky import CLOUDS, measure
+from storage import ledger, registry
+from storage.codes import ModelState
+from storage.database import Database
 
 AREA = shapely.box(77.0, 42.5, 77.1, 42.55)
 UNCLASSED = PC.model_copy(update={"optical": PC.optical.model_copy(update={"scene_classes": None})})
@@ -114,3 +119,21 @@ def test_the_day_of_the_clock() -> None:
     assert DAY + timedelta(days=60) < datetime(2022, 10, 31, tzinfo=UTC)
     assert SeasonWindow().reserve(2022) == datetime(2022, 10, 31).date()
     assert SeasonWindow(start="10-01", end="11-20").reserve(2022) == datetime(2022, 11, 20).date()
+
+
+def test_the_ledger_gives_the_frozen_list_back(small_archive: Path, database: Database) -> None:
+    """What the tasks of a season used, without asking the catalogue again."""
+    area = region(small_archive)
+    chosen = consider(FolderCatalog(small_archive), PC, area, SeasonWindow(), 2022).chosen
+    (task,) = plan("demo", 2022, area, chosen, tile_size=512, model_digest="m", config_digest="c")
+    with database.begin() as conn:
+        registry.upsert_region(conn, "demo", area)
+        registry.register_model(conn, "m", "tiny", "1", {}, state=ModelState.ACTIVE)
+        tile = task.tile
+        row = registry.TileRow(tile.name, tile.epsg, tile.size, tile.row, tile.col, tile.footprint())
+        registry.upsert_tiles(conn, [row])
+        ledger.plan_tasks(conn, [planned_row(task)])
+        kept = recall(PC, *ledger.frozen(conn, "demo", 2022))
+    assert (kept.optical, kept.radar, kept.dem) == (task.scenes.optical, task.scenes.radar, task.scenes.dem)
+    assert kept.choices == task.scenes.choices and kept.identity == task.scenes.identity
+    assert {tile_named(tile.name) for tile in cells_near(tile, 300)} == set(cells_near(tile, 300))

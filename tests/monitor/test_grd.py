@@ -24,21 +24,25 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.features import rasterize
 from rasterio.transform import GCPTransformer
+from samples import recorded, sample
 from scipy.ndimage import gaussian_filter, shift
 
 from monitor import attempts
+from monitor.acquire import acquire
 from monitor.annotation import ImageGeometry, read_calibration, read_geometry, read_noise
 from monitor.attempts import fetch, tried
+from monitor.catalog import FolderCatalog
 from monitor.errors import AssetError
 from monitor.filters import lee
+from monitor.freeze import freeze
 from monitor.geoid import undulation
 from monitor.grd import check_measurement, image_positions, missing_assets, product_href, read_grd
-from monitor.grid import geobox_at, pixel_at
+from monitor.grid import geobox_at, pixel_at, tiles_of
 from monitor.profiles import CatalogProfile, read_profile
 from monitor.reading import Bands, read
 from monitor.scenes import Scene
+from monitor.settings import SeasonWindow
 from simulator.ground_range import amplitude_of_one, azimuth_noise, range_noise
-from tests.monitor.samples import recorded, sample
 
 REAL_ANNOTATION = Path(__file__).parent / "data" / "s1b_iw_grdh_20210401_vv.xml"
 PASSES = ("ascending", "descending")
@@ -162,6 +166,24 @@ def test_shores_lie_where_the_water_ends(ground: Ground, direction: str) -> None
     row, col = np.unravel_index(fit.argmax(), fit.shape)
     assert fit.max() > 0.5
     assert max(abs(row - 3), abs(col - 3)) <= 1, fit.round(2)
+
+
+def test_a_stack_of_ground_range(ground: Ground) -> None:
+    """From the catalogue to decibels, like its terrain-corrected twin."""
+    area = gpd.read_file(ground.folder / "region.geojson").geometry.iloc[0]
+    (tile,) = tiles_of(area, 512)
+    stacks = {}
+    for kind in ("grd", "rtc"):
+        profile = read_profile("planetary-computer", Path()).serving(kind)
+        listed = freeze(FolderCatalog(ground.folder), profile, area, SeasonWindow(), 2022)
+        assert {scene.collection for scene in listed.radar} == {f"sentinel-1-{kind}"}
+        stacks[kind] = acquire(listed, profile, tile, 0)
+    grd, rtc = stacks["grd"], stacks["rtc"]
+    both = np.isfinite(grd.radar).all(axis=0) & np.isfinite(rtc.radar).all(axis=0) & ~rtc.layover
+    assert both.mean() > 0.5
+    # cos(incidence) makes one to two decibel between sigma and gamma nought
+    assert np.median(grd.radar[:, both] - rtc.radar[:, both], axis=1) == pytest.approx([-1.5] * 2, abs=1.2)
+    assert np.array_equal(grd.optical, rtc.optical, equal_nan=True)
 
 
 def test_level_is_that_of_the_terrain_corrected_twin(ground: Ground) -> None:
