@@ -5,6 +5,7 @@ A file's own georeference is believed, never the item's `proj:*`.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import time
@@ -13,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ from monitor.errors import AssetError
 from monitor.profiles import CatalogProfile
 from monitor.resampling import Doubles, Floats, bilinear, nearest, places
 from monitor.scenes import Scene
-from monitor.signing import forget, sign, unsigned
+from monitor.signing import unsigned
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -42,25 +42,25 @@ GDAL = {
     # one read holds little more than its window; a share of the machine's memory for every worker is too much
     "GDAL_CACHEMAX": 256 * 2**20,
 }
-#: GDAL while a file is read over the network
+#: GDAL while a file is read over the network, over HTTP by `monitor.ranges` and from buckets by GDAL itself
 GDAL_REMOTE = {
     # no listing of the folder and no look for sidecars: the file alone
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     # what was answered is forgotten when a file is closed, or a failure would answer for the next try
-    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",
-    # a COG's header with its block offsets, in one request
+    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsigs/:/vsiaz/",
+    # the header of a COG with its block offsets in one request
     "GDAL_INGESTED_BYTES_AT_OPEN": 32768,
     # blocks side by side are one range
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    # requests of one host share a connection where it speaks HTTP/2
+    # ranges of one file share a connection where its server speaks HTTP/2
     "GDAL_HTTP_VERSION": "2",
     "GDAL_HTTP_MULTIPLEX": "YES",
     # a server that says "later" is asked later; other failures are ours to judge
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
-    # a stalled line ends: nobody answers in 10 s, or less than 1 kB/s for 20 s
+    # a stalled line ends: nobody answers in 10 s, or less than 4 kB/s for 20 s
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
-    "GDAL_HTTP_LOW_SPEED_LIMIT": 1024,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 4096,
     "GDAL_HTTP_LOW_SPEED_TIME": 20,
 }
 
@@ -81,6 +81,10 @@ class Bands:
     reach: int = 0
     #: type of the numbers in the file; None: any
     expects: str | None = None
+
+
+class GivenUp(OSError):
+    """A request that was tried often enough."""
 
 
 class _WrongFile(Exception):
@@ -124,40 +128,62 @@ def _read_file(
     profile: CatalogProfile,
     geobox: GeoBox,
 ) -> dict[str, NDArray[Any]]:
-    """The bands of one file, by number: tried until they are there or nothing moves any more."""
+    """The bands of one file, by number."""
     from rasterio.errors import RasterioError
 
     href = scene.item["assets"][asset]["href"]
-    pieces: dict[tuple[int, int], NDArray[Any]] = {}
-    idle = 0
-    while True:
-        before, signed = len(pieces), href
+    for tried in itertools.count(1):
         try:
-            signed = sign(href, profile)
-            with _opened(signed, profile) as file:
+            with _opened(href, profile) as file:
                 _check(file, scene, tuple(numbers.values()), bands)
-                found = _onto(file, tuple(numbers.values()), bands, geobox, pieces)
-                return dict(zip(numbers, found, strict=True))
+                found = _onto(file, tuple(numbers.values()), bands, geobox)
+            return dict(zip(numbers, found, strict=True))
         except (RasterioError, OSError, _WrongFile) as error:
             cause = _words(error)
-        idle = idle + 1 if len(pieces) == before else 1
-        status = _status(cause)
-        if "://" not in href or idle >= (TRIES_ABSENT if status == 404 else TRIES):
-            # not `from error`: its words may hold a signature
-            raise AssetError(scene.id, asset, unsigned(href), cause)
-        if status == 403:
-            forget(signed, profile)
-        time.sleep(min(FIRST_PAUSE * 2 ** (idle - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5))
+            if isinstance(error, GivenUp) or tried >= _tries(href, cause):
+                # not `from error`: its words may hold a signature
+                raise AssetError(scene.id, asset, unsigned(href), cause) from None
+        pause(tried)
+    raise AssertionError("unreachable")
+
+
+def _tries(href: str, cause: str) -> int:
+    """How often a file is opened; requests over HTTP are tried one by one, so only its content once more."""
+    if "://" not in href:
+        return 1
+    if href.startswith(("http://", "https://")):
+        return 2
+    return TRIES_ABSENT if _status(cause) == 404 else TRIES
+
+
+def pause(tried: int, least: float = 0.0) -> None:
+    """Wait before another try: longer each time, out of step with others, at least `least` seconds."""
+    time.sleep(max(least, min(FIRST_PAUSE * 2 ** (tried - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5)))
 
 
 @contextmanager
-def _opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
+def _opened(href: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
+    """The file at an address or path.
+
+    Raises:
+        OSError: it cannot be read, or what was read of it inside the block is not what its server holds.
+    """
     import rasterio
 
-    remote = "://" in address
-    path = f"/vsicurl/{address}" if address.startswith(("http://", "https://")) else address
-    with rasterio.Env(**GDAL, **(GDAL_REMOTE if remote else {}) | profile.gdal), rasterio.open(path) as file:
-        yield file
+    if not href.startswith(("http://", "https://")):
+        options = (GDAL_REMOTE if "://" in href else {}) | profile.gdal
+        with rasterio.Env(**GDAL, **options), rasterio.open(href) as file:
+            yield file
+        return
+    from monitor.ranges import HttpFile
+
+    served = HttpFile(href, profile)
+    try:
+        with rasterio.Env(**GDAL, **GDAL_REMOTE), rasterio.open(served.name, opener=served) as file:
+            yield file
+    finally:
+        if served.fault is not None:
+            raise served.fault from None
 
 
 def _check(file: DatasetReader, scene: Scene, numbers: Sequence[int], bands: Bands) -> None:
@@ -190,19 +216,18 @@ def _onto(
     numbers: Sequence[int],
     bands: Bands,
     geobox: GeoBox,
-    pieces: dict[tuple[int, int], NDArray[Any]],
 ) -> list[NDArray[Any]]:
-    """Bands of an open file on `geobox`; what was read of it is kept in `pieces`, if the next one fails."""
+    """Bands of an open file on `geobox`."""
     import rasterio
 
     rows, cols = places(geobox, file.crs.to_wkt(), file.transform)
     level = _overview(file, rows, cols)
     if level < 0:
-        return _resampled(file, numbers, bands, (rows, cols), (level, pieces))
-    # while `file` is open its header is in GDAL's cache, and not asked for again
+        return _resampled(file, numbers, bands, rows, cols)
+    # while `file` is open its header is known, and not asked for again
     with rasterio.open(file.name, overview_level=level) as coarse:
         down, across = coarse.height / file.height, coarse.width / file.width
-        return _resampled(coarse, numbers, bands, (rows * down, cols * across), (level, pieces))
+        return _resampled(coarse, numbers, bands, rows * down, cols * across)
 
 
 def _overview(file: DatasetReader, rows: Doubles, cols: Doubles) -> int:
@@ -218,18 +243,17 @@ def _resampled(
     file: DatasetReader,
     numbers: Sequence[int],
     bands: Bands,
-    at: tuple[Doubles, Doubles],
-    kept: tuple[int, dict[tuple[int, int], NDArray[Any]]],
+    rows: Doubles,
+    cols: Doubles,
 ) -> list[NDArray[Any]]:
-    """Bands of `file` at places (rows, columns)."""
-    rows, cols = at
+    """Bands of `file` at places."""
     floating = np.dtype(bands.dtype).kind == "f"
     fill = np.nan if floating else bands.nodata or 0
     span = _span(file.shape, rows, cols, bands)
     if span is None:
         return [np.full(np.broadcast_shapes(rows.shape, cols.shape), fill, bands.dtype) for _ in numbers]
     top, left = span[0].start, span[1].start
-    values = _window(file, numbers, span, *kept)
+    values = _window(file, numbers, span)
     rows, cols = rows - top, cols - left
     if not floating:
         return [nearest(band.astype(bands.dtype), rows, cols, fill) for band in values]
@@ -267,30 +291,12 @@ def _span(shape: tuple[int, int], rows: Doubles, cols: Doubles, bands: Bands) ->
 
 
 def _window(
-    file: DatasetReader,
-    numbers: Sequence[int],
-    span: tuple[slice, slice],
-    level: int,
-    pieces: dict[tuple[int, int], NDArray[Any]],
+    file: DatasetReader, numbers: Sequence[int], span: tuple[slice, slice], *_: object
 ) -> NDArray[Any]:
-    """Native values (bands, h, w) of a window: a row of blocks after another, as they lie side by side in the
-    file, so that a failure costs that row alone.
-    """
+    """Native values (bands, h, w) of rows and columns of the file, in one read: each block once."""
     from rasterio.windows import Window
 
-    rows, cols = span
-    height, width = file.block_shapes[0]
-    whole = cols.start < width and cols.stop > (file.width - 1) // width * width
-    edges = [rows.start, *range((rows.start // height + 1) * height, rows.stop, height), rows.stop]
-    if whole:
-        edges = [rows.start, rows.stop]
-    found = []
-    for top, bottom in pairwise(edges):
-        if (level, top) not in pieces:
-            window = Window.from_slices((top, bottom), cols)
-            pieces[level, top] = file.read(list(numbers), window=window)
-        found.append(pieces[level, top])
-    return np.concatenate(found, axis=1)
+    return np.asarray(file.read(list(numbers), window=Window.from_slices(*span)))
 
 
 def _status(words: str) -> int | None:

@@ -4,40 +4,70 @@ from __future__ import annotations
 
 import re
 from threading import Lock
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
 
 from monitor.profiles import CatalogProfile
 
-#: planetary_computer keeps its tokens in a plain dict: one thread asks, the others take what it was given
+if TYPE_CHECKING:
+    from planetary_computer.sas import SASToken
+
+#: seconds before a token's end at which another is asked for
+EARLY = 60.0
+#: seconds for a connection to the token service, and without an answer
+TIMEOUT = (10.0, 20.0)
+
+#: tokens of this process by account and container; one thread asks, the others wait for its answer
+#: (planetary_computer's own cache has no lock, and its requests have no time limit)
+_tokens: dict[tuple[str, str], SASToken] = {}
 _asking = Lock()
 #: what follows the path of an address; signatures stand there
-_QUERY = re.compile(r"(?<=://)([^\s?'\"]+)\?[^\s'\"]*")
+_QUERY = re.compile(r"(/[^\s?'\"]*)\?[^\s'\"]+")
 
 
 def sign(href: str, profile: CatalogProfile) -> str:
-    """`href` as it can be read now.
+    """`href` as it can be read now; a signature that it has already is replaced, it may be of yesterday.
 
     A token is asked for once in a process, for all files of its container, and again before it expires.
 
     Raises:
         requests.RequestException: no token is given.
     """
-    if profile.signing == "planetary-computer":
-        import planetary_computer
+    if profile.signing != "planetary-computer":
+        return href
+    from planetary_computer.sas import BLOB_STORAGE_DOMAIN
+    from planetary_computer.utils import parse_blob_url
 
-        with _asking:
-            return str(planetary_computer.sign_url(href))
-    return href
+    address = urlparse(href)
+    if not address.netloc.endswith(BLOB_STORAGE_DOMAIN):
+        return href
+    place = parse_blob_url(address)
+    with _asking:
+        token = _tokens.get(place)
+        if token is None or token.ttl() < EARLY:
+            token = _tokens[place] = _ask(*place)
+    return str(token.sign(unsigned(href)).href)
+
+
+def _ask(account: str, container: str) -> SASToken:
+    import requests
+    from planetary_computer.sas import SASToken
+    from planetary_computer.settings import Settings
+
+    settings = Settings.get()
+    key = settings.subscription_key
+    headers = {"Ocp-Apim-Subscription-Key": key} if key else {}
+    answer = requests.get(f"{settings.sas_url}/{account}/{container}", headers=headers, timeout=TIMEOUT)
+    answer.raise_for_status()
+    return SASToken(**answer.json())
 
 
 def forget(signed: str, profile: CatalogProfile) -> None:
     """Ask for another token next time: the one that signed this address was refused."""
     if profile.signing == "planetary-computer":
-        from planetary_computer.sas import TOKEN_CACHE
-
-        query = signed.partition("?")[2]
         with _asking:
-            for address in [key for key, token in TOKEN_CACHE.items() if query and token.token in query]:
-                del TOKEN_CACHE[address]
+            for place in [place for place, token in _tokens.items() if token.token in signed]:
+                del _tokens[place]
 
 
 def unsigned(text: str) -> str:
