@@ -77,4 +77,5 @@ def stac_api(database: URL) -> FastAPI:
         yield
         await close_db_connection(app)
 
-    return instantiate_api(lifespan=lifespan).app
+    app: FastAPI = instantiate_api(lifespan=lifespan).app
+    return app

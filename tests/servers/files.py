@@ -50,16 +50,16 @@ class Files:
 
         async def counted(message: Message) -> None:
             nonlocal status, size
-            await send(message)
             status = message.get("status", status)
             size += len(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                # before the last bytes leave, so that whoever has them finds the read counted
+                asked = request.headers.get("range")
+                self.reads.append(Read(request.method, request.url.path, asked, status, size))
+            await send(message)
 
-        try:
-            app = self._app if self._allows(request) else Response(REFUSAL, 403, media_type="application/xml")
-            await app(scope, receive, counted)
-        finally:
-            asked = request.headers.get("range")
-            self.reads.append(Read(request.method, request.url.path, asked, status, size))
+        app = self._app if self._allows(request) else Response(REFUSAL, 403, media_type="application/xml")
+        await app(scope, receive, counted)
 
     def _allows(self, request: Request) -> bool:
         host = request.url.hostname or ""

@@ -44,7 +44,12 @@ class OnlineArchive:
     ) -> None:
         """Begin a run under these conditions, counts at zero; without arguments a clean and fast one.
 
-        The first rule that matches a URL decides about it; `seed` changes which requests fail.
+        Args:
+            rules: what fails; the first whose pattern is in a request's URL decides about it.
+            seed: changes which requests fail.
+            latency_s: seconds before each answer.
+            bytes_per_second: of all answers together.
+            token_lifetime_s: seconds that a token issued from now on is valid.
         """
         self._servers.send(Conditions(rules, seed, latency_s, bytes_per_second, token_lifetime_s))
         self._servers.recv()

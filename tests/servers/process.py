@@ -6,7 +6,6 @@ reading process could never answer it.
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 from collections import Counter
@@ -18,9 +17,9 @@ from pathlib import Path
 
 from anyio.from_thread import start_blocking_portal
 
-from .faults import Fault, Injection, Rule
+from .faults import Fault, Faults, Injection, Rule
 from .files import Files, Read
-from .proxy import Proxy
+from .proxy import Link, Proxy
 from .tokens import SasTokens
 
 CONTAINER = "archive"
@@ -36,15 +35,13 @@ _LANDING_PAGE = {
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the network and the tokens are like in a run; as it stands, clean and fast."""
+    """What the network and the tokens are like in a run."""
 
-    rules: tuple[Rule, ...] = ()
-    seed: int = 0
-    #: before each answer
-    latency_s: float = 0.0
-    #: of all answers together
-    bytes_per_second: float = math.inf
-    token_lifetime_s: float = 3600.0
+    rules: tuple[Rule, ...]
+    seed: int
+    latency_s: float
+    bytes_per_second: float
+    token_lifetime_s: float
 
 
 @dataclass(frozen=True)
@@ -75,22 +72,21 @@ class Servers:
 
     def begin(self, conditions: Conditions) -> None:
         """Every count at zero, every request asked for the first time."""
-        self._proxy.begin(
-            conditions.rules, conditions.seed, conditions.latency_s, conditions.bytes_per_second
-        )
+        link = Link(conditions.latency_s, conditions.bytes_per_second)
+        self._proxy.begin(Faults(conditions.rules, conditions.seed), link)
         self._tokens.begin(conditions.token_lifetime_s)
         self._files.reads.clear()
 
     def seen(self) -> Seen:
         """What happened since `begin`."""
-        asked = self._proxy.asked
+        asked = self._proxy.asked.copy()
         return Seen(
             asked=asked,
             strangers=Counter(
                 {host: count for host, count in asked.items() if host not in self._proxy.routes}
             ),
-            injected=self._proxy.faults.injected,
-            reads=self._files.reads,
+            injected=list(self._proxy.faults.injected),
+            reads=list(self._files.reads),
             token_requests=self._tokens.requests,
         )
 
@@ -98,7 +94,7 @@ class Servers:
 def run(connection: Connection, folder: Path, postgis_url: str, href: Callable[[str], str]) -> None:
     """Serve until the other end of `connection` is closed, by a test that ended or one that was killed.
 
-    Says the proxy's address first; then None is answered with what was seen, conditions begin a run.
+    Says the proxy's address first; then every message is answered with what was seen, conditions begin a run.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started us closes the connection
     with _servers(folder, postgis_url, href) as (address, servers):
@@ -108,7 +104,9 @@ def run(connection: Connection, folder: Path, postgis_url: str, href: Callable[[
                 conditions: Conditions | None = connection.recv()
             except EOFError:
                 return
-            connection.send(servers.seen() if conditions is None else servers.begin(conditions))
+            if conditions is not None:
+                servers.begin(conditions)
+            connection.send(servers.seen())
 
 
 @contextmanager

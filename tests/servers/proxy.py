@@ -12,7 +12,7 @@ import math
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Never
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from .faults import Fault, Faults, Rule
+from .faults import Fault, Faults
 from .tokens import REFUSAL
 
 RETRY_AFTER_S = 1
@@ -65,18 +65,11 @@ class Proxy:
 
     def __init__(self, routes: Mapping[str, str]) -> None:
         self.routes = routes
-        self.begin()
+        self.begin(Faults(), Link())
 
-    def begin(
-        self,
-        rules: Sequence[Rule] = (),
-        seed: int = 0,
-        latency_s: float = 0.0,
-        bytes_per_second: float = math.inf,
-    ) -> None:
-        """Every request is asked for the first time; without arguments the network is clean and fast."""
-        self.faults = Faults(rules, seed)
-        self.link = Link(latency_s, bytes_per_second)
+    def begin(self, faults: Faults, link: Link) -> None:
+        """From now on, these faults and this line, and no requests so far."""
+        self.faults, self.link = faults, link
         #: requests by host, those of unknown hosts as well
         self.asked: Counter[str] = Counter()
 
