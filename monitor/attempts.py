@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from monitor.errors import AssetError
 from monitor.profiles import CatalogProfile
-from monitor.reading import FIRST_PAUSE, LONGEST_PAUSE, TRIES, TRIES_ABSENT, _status, _words
+from monitor.reading import FIRST_PAUSE, LONGEST_PAUSE, TRIES, TRIES_ABSENT, GivenUp, _status, _words
 from monitor.scenes import Scene
 from monitor.signing import forget, sign, unsigned
 
@@ -40,6 +40,8 @@ def tried(
         try:
             signed = sign(href, profile)
             return job(signed)
+        except GivenUp as error:
+            raise AssetError(scene.id, asset, unsigned(href), _words(error)) from None
         except (RasterioError, OSError) as error:
             cause = _words(error)
         except (ValueError, TypeError, LookupError, SyntaxError) as error:
