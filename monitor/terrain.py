@@ -1,9 +1,9 @@
 """What relief hides in a scene: from the sun, and from a radar that looks sideways.
 
 Heights are read every 30 m on the grid of the whole zone and laid out as rays, lines that run straight to
-the sun or away from the radar. The rays hang on the zone's origin and nothing beyond REACH is looked at, so
-a pixel gets the same answer, to the bit, from every box that asks. A void in the heights hides nothing and is
-not hidden.
+the sun or away from the radar, in steps of a pixel. The rays hang on the zone's origin and nothing beyond
+REACH is looked at, so a pixel gets the same answer, to the bit, from every box that asks. A void in the
+heights hides nothing and is not hidden.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 #: pixels of the 10 m grid a sample of relief: the DEM's own 30 m
 RELIEF_STEP = 3
 _METRES = RELIEF_STEP * PIXEL
-#: samples of a ray that are looked at from a place; odd, so that a centred filter can be shifted by halves
-_STEPS = 201
+#: steps of a ray that are looked at from a place; odd, so that a centred filter can be shifted by halves.
+#: A step is a pixel: with steps of 30 m a tenth of all shadow is lost, the strip right behind a crest.
+_STEPS = 601
 #: metres of a ray that are looked at: relief of 3.3 km under the lowest sun of a season (29 degrees, 45 N in
 #: late October) or 3.6 km in layover at the steepest beam (31 degrees), more than stands above any lake.
 #: The Earth bends by 3 m over that, less than the DEM's error: for the sun it is flat.
-REACH = _STEPS * _METRES
-#: samples around a box that its own rays touch beyond REACH: corners of turned cells, twice interpolated
-_MARGIN = 3
+REACH = _STEPS * PIXEL
+#: samples of relief beyond REACH that bound the last step of the outermost ray
+_MARGIN = 1
 #: pixels of a square with one direction of the sun on the grid: it turns by 0.3 degrees across its 41 km,
 #: less than the sun's own azimuth turns across the scene that has one figure for it
 _BLOCK = 4096
@@ -48,7 +49,7 @@ def relief_geobox(geobox: GeoBox) -> GeoBox:
 
     row, col = pixel_at(geobox.affine.c, geobox.affine.f)
     high, wide = geobox.shape
-    reach = _STEPS + _MARGIN
+    reach = math.ceil(REACH / _METRES) + _MARGIN
     top, left = row // RELIEF_STEP - reach, col // RELIEF_STEP - reach
     bottom, right = -(-(row + high) // RELIEF_STEP) + reach, -(-(col + wide) // RELIEF_STEP) + reach
     affine = Affine(_METRES, 0, left * _METRES, 0, -_METRES, NORTHING_ORIGIN - top * _METRES)
@@ -64,7 +65,7 @@ def terrain_shadow(
     step of that ray is the slope itself: it rises above the ray just where the cosine of illumination is zero
     or less, so self shadow needs no test of its own. There is no threshold above zero: grazing light is weak
     but measured, and the reason says hidden, not dim. The sun's penumbra (0.5 degrees) is narrower than a
-    sample within 2 km of the ridge.
+    sample of relief within 2 km of the ridge.
 
     Args:
         heights: metres on `relief`, NaN where unknown.
@@ -79,7 +80,7 @@ def terrain_shadow(
     _check(heights, relief, geobox)
     row, col = pixel_at(geobox.affine.c, geobox.affine.f)
     epsg = _zone(geobox)
-    rise = math.tan(math.radians(sun_elevation)) * _METRES
+    rise = math.tan(math.radians(sun_elevation)) * PIXEL
     dark = np.zeros(geobox.shape, bool)
     for block_row, rows in _blocks(row, geobox.shape[0]):
         for block_col, cols in _blocks(col, geobox.shape[1]):
@@ -114,7 +115,7 @@ def radar_hidden(heights: Heights, relief: GeoBox, geobox: GeoBox, sight: Sight)
     rays = _Rays(_samples(row, slice(0, geobox.shape[0])), _samples(col, slice(0, geobox.shape[1])), azimuth)
     along, ground = rays.lay(heights, relief, behind=_STEPS, ahead=_STEPS)
     known = rays.along((NORTHING_ORIGIN - northing) / _METRES - 0.5, easting / _METRES - 0.5)
-    arc = (sight.ground_range + (along - known) * _METRES) / EARTH
+    arc = (sight.ground_range + (along - known) * PIXEL) / EARTH
     up = EARTH + ground
     slant = np.sqrt(up**2 + ORBIT**2 - 2 * ORBIT * up * np.cos(arc))
     look = up * np.sin(arc) / (ORBIT - up * np.cos(arc)) * (ORBIT - EARTH)  # tangent, as metres on the ground
@@ -127,43 +128,43 @@ def radar_hidden(heights: Heights, relief: GeoBox, geobox: GeoBox, sight: Sight)
 
 
 class _Rays:
-    """Straight lines over the ground towards an azimuth, a sample every 30 m along and across.
+    """Straight lines over the ground towards an azimuth, 30 m apart, with a step every 10 m.
 
-    Places are counted in samples from the zone's origin, so a sample lies at the same spot for every box.
-    Whole numbers are taken off only after that, which float64 does without rounding.
+    Lines and steps are counted from the zone's origin, so a step lies at the same spot for every box. Whole
+    numbers are taken off only after that, which float64 does without rounding.
     """
 
     def __init__(self, rows: NDArray[np.float64], cols: NDArray[np.float64], azimuth: float) -> None:
         """Rays over the places `rows` x `cols` (samples of the zone); `azimuth` in degrees of the grid."""
         self._down, self._right = -math.cos(math.radians(azimuth)), math.sin(math.radians(azimuth))
-        along = rows[:, None] * self._down + cols * self._right
+        along = (rows[:, None] * self._down + cols * self._right) * RELIEF_STEP
         across = cols * self._down - rows[:, None] * self._right
         self._first, self._line = math.floor(along.min()), math.floor(across.min())
         self._shape = math.floor(across.max()) + 2 - self._line, math.floor(along.max()) + 2 - self._first
         self._places = np.stack([across - self._line, along - self._first])
 
     def along(self, row: float, col: float) -> float:
-        """Samples along a ray at which a place lies."""
-        return row * self._down + col * self._right
+        """Steps along a ray at which a place lies."""
+        return (row * self._down + col * self._right) * RELIEF_STEP
 
     def lay(
         self, heights: Heights, relief: GeoBox, behind: int, ahead: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where the samples lie along their rays (N,), and heights (lines, N), with more behind and ahead."""
-        lines, samples = self._shape
-        along = np.arange(self._first - behind, self._first + samples + ahead, dtype=np.float64)
+        """Steps along the rays (N,) and the heights there (lines, N), with more behind and ahead."""
+        lines, steps = self._shape
+        along = np.arange(self._first - behind, self._first + steps + ahead, dtype=np.float64)
         across = np.arange(self._line, self._line + lines, dtype=np.float64)[:, None]
         top, left = round((NORTHING_ORIGIN - relief.affine.f) / _METRES), round(relief.affine.c / _METRES)
         places = np.stack(
             [
-                along * self._down - across * self._right - top,
-                along * self._right + across * self._down - left,
+                along / RELIEF_STEP * self._down - across * self._right - top,
+                along / RELIEF_STEP * self._right + across * self._down - left,
             ]
         )
         return along, map_coordinates(heights, places, np.float64, order=1, cval=np.nan)
 
     def read(self, field: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A field of the rays (lines, samples) at the places."""
+        """A field of the rays (lines, steps) at the places."""
         return map_coordinates(field, self._places, np.float64, order=1, cval=np.nan)
 
 
