@@ -94,6 +94,43 @@ def plan(
 
 
 @app.command()
+def scenes(
+    region: RegionOption = None,
+    season: SeasonOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every id and every cell.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--map", help="Also draw each cell's best date and its cloud: a PNG.")
+    ] = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Say which scenes a season would be made of, why not the others, and what is missing."""
+    from monitor.scene_tables import show_scenes
+
+    show_scenes(workspace, region, season, everything=everything, picture=picture, json=json)
+
+
+@app.command()
+def doctor(
+    region: RegionOption = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Profile of another catalogue whose reflectance must be the same: earth-search."),
+    ] = None,
+    compare_location: Annotated[
+        str | None, typer.Option(help="Folder or URL of that catalogue, if not at its profile's address.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")] = 120,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Say whether this workspace is fit to run: settings, model, catalogue, offsets, database, machine."""
+    from monitor.doctor import show_doctor
+
+    show_doctor(workspace, region, compare, compare_location, timeout, json=json)
+
+
+@app.command()
 def status(region: RegionOption = None, workspace: WorkspaceOption = DEMO, json: JsonOption = False) -> None:
     """Where every region and season stands: tiles, failures, lakes, last look, open reviews."""
     from monitor.reports import show_status

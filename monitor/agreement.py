@@ -1,0 +1,123 @@
+"""The same acquisition in two catalogues: do they agree on its reflectance, each harmonised by its own rule?
+
+Of everything that can silently go wrong with Sentinel-2, an offset applied twice or never is the worst: every
+index shifts and nothing looks broken. Two catalogues serve the same pixels, so they check each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from monitor.conventions import ADDED
+from monitor.profiles import S2_BANDS, CatalogProfile
+from monitor.reading import Bands, read
+from monitor.scenes import Scene
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
+
+#: Catalogues date an acquisition by its start or by the tile (21 minutes apart in recorded items); the
+#: same satellite does not see the same square again before an orbit of 100 minutes.
+SAME_PASS = timedelta(minutes=45)
+#: reflectance by which medians may differ: one digital number
+TOLERANCE = 1e-4
+#: pixels that both must show
+ENOUGH = 1000
+#: reflectance x 10000 per unit of reflectance
+UNIT = 10_000.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Reflectance of one catalogue minus the other's, as medians over the pixels that both show."""
+
+    bands: dict[str, float]
+    #: 1st percentile over the same pixels in the darkest band of each, reflectance
+    floors: tuple[float, float]
+    pixels: int
+
+    @property
+    def band(self) -> str:
+        """The band that differs most."""
+        return max(self.bands, key=lambda band: abs(self.bands[band]))
+
+    @property
+    def largest(self) -> float:
+        return self.bands[self.band]
+
+    @property
+    def agrees(self) -> bool:
+        return abs(self.largest) < TOLERANCE
+
+    @property
+    def is_offset(self) -> bool:
+        """Every band differs by the +1000: it was taken out once too often or once too rarely."""
+        step = ADDED / UNIT
+        return all(abs(abs(value) - step) < step / 20 for value in self.bands.values())
+
+
+def pairs(scenes: Iterable[Scene], others: Iterable[Scene]) -> Iterator[tuple[Scene, Scene]]:
+    """The same acquisitions of two catalogues, in the same processing baseline; newest first."""
+    there = list(others)
+    for scene in sorted(scenes, key=lambda scene: scene.datetime, reverse=True):
+        for other in there:
+            if (
+                abs(scene.datetime - other.datetime) < SAME_PASS
+                and _satellite(scene) == _satellite(other)
+                and scene.baseline == other.baseline
+                and mgrs_square(scene) == mgrs_square(other) != ""
+            ):
+                yield scene, other
+
+
+def _satellite(scene: Scene) -> str:
+    """ "2A" of "Sentinel-2A", "sentinel-2a" and the like."""
+    return scene.platform[-2:].upper()
+
+
+def mgrs_square(scene: Scene) -> str:
+    """The 100 km square of the MGRS grid, such as 43TFH; empty where the catalogue does not name it."""
+    properties = scene.item["properties"]
+    if square := properties.get("s2:mgrs_tile") or properties.get("grid:code"):
+        return str(square).removeprefix("MGRS-")
+    parts = (properties.get(f"mgrs:{part}") for part in ("utm_zone", "latitude_band", "grid_square"))
+    zone, band, square = parts
+    return f"{int(zone):02d}{band}{square}" if zone and band and square else ""
+
+
+def difference(
+    scene: Scene, profile: CatalogProfile, other: Scene, other_profile: CatalogProfile, geobox: GeoBox
+) -> Difference | None:
+    """Medians of `scene` minus `other` on `geobox`; None where they have too little in common.
+
+    Raises:
+        AssetError: a file that cannot be read.
+    """
+    ours, theirs = reflectance(scene, profile, geobox), reflectance(other, other_profile, geobox)
+    common = np.isfinite(np.stack([*ours.values(), *theirs.values()])).all(axis=0)
+    if common.sum() < ENOUGH:
+        return None
+    bands = {band: float(np.median(ours[band][common] - theirs[band][common])) for band in S2_BANDS}
+    floors = tuple(
+        min(float(np.percentile(values[common], 1)) for values in side.values()) for side in (ours, theirs)
+    )
+    return Difference(bands, (floors[0], floors[1]), int(common.sum()))
+
+
+def reflectance(
+    scene: Scene, profile: CatalogProfile, geobox: GeoBox, names: Iterable[str] = S2_BANDS
+) -> dict[str, NDArray[np.float32]]:
+    """Harmonised reflectance (H, W) by band, as it comes: nothing is cut off at zero; NaN for no data."""
+    optical = profile.optical
+    keys = {band: optical.bands[band] for band in names}
+    numbers = read(scene, Bands(keys, nodata=optical.nodata, expects=optical.dtype), profile, geobox)
+    return {
+        band: ((values * scene.scale + scene.offset) / UNIT).astype(np.float32)
+        for band, values in numbers.items()
+    }

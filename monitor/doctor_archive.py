@@ -1,0 +1,255 @@
+"""The doctor's checks of a catalogue: it answers, has what its profile says, and its files can be read.
+
+They look at one place in the middle of the region, in the newest season that has scenes there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import shapely
+
+from monitor.catalog import BBox, Catalog, FolderCatalog, open_catalog
+from monitor.choice import RADAR_WINDOW
+from monitor.doctor import Finding, State
+from monitor.errors import MonitorError
+from monitor.grid import WGS84, geobox_at, pixel_at, reproject, zone_at
+from monitor.profiles import S1_BANDS, CatalogProfile, RadarKind
+from monitor.reading import Bands, read
+from monitor.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
+from monitor.settings import FIRST_SEASON, Workspace
+from monitor.signing import sign
+from monitor.sky import NO_DATA
+from monitor.system import Sources
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+    from shapely.geometry.base import BaseGeometry
+
+#: pixels of a block that shows that a file can be read
+BLOCK = 256
+#: seconds for one answer of a catalogue's own pages
+TIMEOUT = (10.0, 20.0)
+
+
+@dataclass
+class ArchiveChecks:
+    """The catalogue of a workspace, looked at over the middle of one region."""
+
+    workspace: Workspace
+    region: str
+    #: None until it has answered
+    open: Catalog | None = field(default=None, init=False)
+
+    @cached_property
+    def profile(self) -> CatalogProfile:
+        return self.workspace.profile
+
+    @cached_property
+    def point(self) -> shapely.Point:
+        """A place inside the region, EPSG:4326."""
+        return self.workspace.region(self.region).zone.representative_point()
+
+    def box(self, side: int) -> GeoBox:
+        """`side` pixels around the place."""
+        epsg = zone_at(self.point.x, self.point.y)
+        middle = reproject(self.point, WGS84, epsg)
+        row, col = pixel_at(middle.x, middle.y)
+        return geobox_at(epsg, row - side // 2, col - side // 2, (side, side))
+
+    @property
+    def bounds(self) -> BBox:
+        """West, south, east, north of a small box around the place."""
+        west, south, east, north = self.point.buffer(0.01).bounds
+        return west, south, east, north
+
+    def catalogue(self) -> Finding:
+        """It answers, and has the profile's collections."""
+        wanted = [self.profile.optical.collection, *(r.collection for r in self.profile.radars.values())]
+        wanted.append(self.profile.dem.collection)
+        location = self.workspace.location
+        if isinstance(location, Path):
+            folder = FolderCatalog(location)
+            counts = {name: len(folder.always(name, (-180, -90, 180, 90))) for name in dict.fromkeys(wanted)}
+            found = ", ".join(f"{count} items of {name}" for name, count in counts.items())
+            missing = [name for name, count in counts.items() if not count]
+            self.open = folder
+            return self._collections(f"{location}: {found}", missing)
+        from pystac_client import Client
+        from pystac_client.exceptions import APIError
+
+        url = str(location or self.profile.url or "")
+        start = time.perf_counter()
+        client = Client.open(url, timeout=TIMEOUT)
+        took = time.perf_counter() - start
+        missing = []
+        for name in dict.fromkeys(wanted):
+            try:
+                client.get_collection(name)
+            except APIError:
+                missing.append(name)
+        self.open = open_catalog(self.profile, location)
+        return self._collections(f"{url} answers in {took:.1f} s", missing)
+
+    def _collections(self, found: str, missing: list[str]) -> Finding:
+        radars = {radar.collection: kind for kind, radar in self.profile.radars.items()}
+        # a kind of radar that the model does not ask for may be absent
+        needed = [name for name in missing if name not in radars or radars[name] == self.radar_kind]
+        if not needed:
+            return Finding("catalogue", State.OK, found)
+        return Finding(
+            "catalogue",
+            State.PROBLEM,
+            f"{found}; lacks {', '.join(needed)}",
+            "name the profile that describes it in catalog.profile, or write one: config/catalogs",
+        )
+
+    @cached_property
+    def radar_kind(self) -> RadarKind | None:
+        """The kind that the model expects; None where there is no model to ask."""
+        try:
+            return Sources(self.workspace).manifest.inputs.S1.kind
+        except Exception:  # the check of the model says what is wrong with it
+            return None
+
+    @cached_property
+    def season(self) -> tuple[list[Scene], tuple[date, date], str]:
+        """Usable Sentinel-2 scenes over the place in the newest season that has some, clearest first; its
+        days; why others are refused.
+        """
+        assert self.open is not None
+        window = self.workspace.region(self.region).season
+        why = ""
+        for year in range(date.today().year, FIRST_SEASON - 1, -1):
+            days = window.dates(year)[0], window.reserve(year)
+            items = self.open.search(self.profile.optical.collection, self.bounds, *days)
+            scenes, refused = usable_optical(items, self.profile.optical)
+            why = why or "; ".join(f"{item}: {reason}" for item, reason in refused[:2])
+            here = [scene for scene in scenes if shapely.contains(scene.footprint, self.point)]
+            if here:
+                here.sort(key=lambda scene: (scene.cloud_cover is None, scene.cloud_cover, scene.id))
+                return here, days, why
+        return [], (date.min, date.max), why
+
+    @property
+    def scene(self) -> Scene | None:
+        """The scene that is looked at; None where the catalogue does not answer or has none."""
+        if self.open is None:
+            return None
+        scenes, _, _ = self.season
+        return scenes[0] if scenes else None
+
+    def signing(self) -> Finding | None:
+        """A token is given for its files."""
+        if self.profile.signing == "none" or self.scene is None:
+            return None
+        asset = asset_of(self.profile.optical.bands["B03"])
+        signed = sign(self.scene.item["assets"][asset]["href"], self.profile)
+        if (expiry := parse_qs(urlsplit(signed).query).get("se")) is None:
+            return Finding("signing", State.OK, "these addresses need no signature")
+        return Finding("signing", State.OK, f"a token was given, valid until {expiry[0]}")
+
+    def optical(self) -> Finding | None:
+        """One block of a band and of the scene classes can be read."""
+        if self.open is None:
+            return None
+        if self.scene is None:
+            _, _, why = self.season
+            return Finding(
+                "Sentinel-2 files",
+                State.PROBLEM,
+                f"no usable scene over {place(self.point)} since {FIRST_SEASON}"
+                + (f" ({why})" if why else ""),
+                "see `monitor scenes`; another catalogue or another profile may serve the region",
+            )
+        optical = self.profile.optical
+        start = time.perf_counter()
+        names = {"B03": optical.bands["B03"]}
+        read(self.scene, Bands(names, optical.nodata, expects=optical.dtype), self.profile, self.box(BLOCK))
+        if optical.scene_classes is not None:
+            classes = Bands({"SCL": optical.scene_classes}, NO_DATA, resampling="nearest", dtype="uint8")
+            read(self.scene, classes, self.profile, self.box(BLOCK))
+        return _read_in("Sentinel-2 files", self.scene, start)
+
+    def radar(self) -> Finding | None:
+        """One block of the newest radar scene can be read as the model wants it."""
+        if self.scene is None or self.open is None or self.radar_kind not in self.profile.radars:
+            return None
+        profile = self.profile.serving(self.radar_kind)
+        _, (start_day, end_day), _ = self.season
+        items = self.open.search(
+            profile.radar.collection, self.bounds, start_day - RADAR_WINDOW, end_day + RADAR_WINDOW
+        )
+        scenes, refused = usable_radar(items, profile.radar)
+        here = self._covering(scenes)
+        if here is None:
+            return _nothing("Sentinel-1 files", self.point, start_day.year, refused)
+        start = time.perf_counter()
+        if profile.radar_kind == "grd":
+            from monitor.grd import read_grd
+
+            read_grd(here, profile, self.box(BLOCK), self._heights())
+        else:
+            bands = Bands({band: profile.radar.bands[band] for band in S1_BANDS}, profile.radar.nodata)
+            read(here, bands, profile, self.box(BLOCK))
+        return _read_in("Sentinel-1 files", here, start)
+
+    def _heights(self) -> np.ndarray:
+        assert self.open is not None
+        dem, _ = usable_dem(self.open.always(self.profile.dem.collection, self.bounds), self.profile.dem)
+        here = self._covering(dem)
+        if here is None:
+            raise MonitorError("there is no DEM to place ground range on")
+        return read(here, self._dem_bands, self.profile, self.box(BLOCK))["dem"]
+
+    @property
+    def _dem_bands(self) -> Bands:
+        return Bands({"dem": self.profile.dem.band}, self.profile.dem.nodata)
+
+    def dem(self) -> Finding | None:
+        """One block of elevation can be read."""
+        if self.open is None:
+            return None
+        dem, refused = usable_dem(
+            self.open.always(self.profile.dem.collection, self.bounds), self.profile.dem
+        )
+        here = self._covering(dem)
+        if here is None:
+            return _nothing("DEM files", self.point, None, refused)
+        start = time.perf_counter()
+        read(here, self._dem_bands, self.profile, self.box(BLOCK))
+        return _read_in("DEM files", here, start)
+
+    def _covering(self, scenes: Iterable[Scene]) -> Scene | None:
+        """The newest of the scenes over the place."""
+        here = [scene for scene in scenes if shapely.contains(scene.footprint, self.point)]
+        return max(here, key=lambda scene: scene.datetime, default=None)
+
+
+def _read_in(check: str, scene: Scene, start: float) -> Finding:
+    return Finding(check, State.OK, f"a block of {scene.id} read in {time.perf_counter() - start:.1f} s")
+
+
+def _nothing(
+    check: str, point: BaseGeometry, year: int | None, refused: tuple[tuple[str, str], ...]
+) -> Finding:
+    when = f" in the season of {year}" if year else ""
+    why = f" ({refused[0][0]}: {refused[0][1]})" if refused else ""
+    return Finding(
+        check,
+        State.PROBLEM,
+        f"none over {place(point)}{when}{why}",
+        "see `monitor scenes`; another catalogue may serve the region",
+    )
+
+
+def place(point: BaseGeometry) -> str:
+    return f"{point.y:.3f} N {point.x:.3f} E"

@@ -1,0 +1,261 @@
+"""The doctor's checks of the workspace and the machine, and all of them in their order."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.doctor import Check, Finding, State
+from monitor.doctor_archive import ArchiveChecks
+from monitor.doctor_offsets import agreement, offset
+from monitor.errors import RefusedError
+from monitor.settings import CONFIG, Region, Workspace
+from monitor.system import DATABASE_FOLDER, Sources
+
+if TYPE_CHECKING:
+    from storage.database import Database
+
+#: Bytes of a process that predicts, and of each pixel of each further tile that it reads meanwhile: measured with
+#: the small network at 1024 px, 2.8 GB with one thread and 3.4 GB with two. Larger networks take more.
+PROCESS_BYTES, TILE_BYTES = 2.2e9, 600
+#: bytes below which a run can only fail
+LEAST_DISK = 0.5e9
+_DEVICES = """
+import json, torch
+cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+print(json.dumps({"torch": torch.__version__, "cards": [[card.name, card.total_memory] for card in cards]}))
+"""
+
+
+def checks_of(
+    folder: Path, region: str | None, compare: str | None, compare_location: str | None
+) -> list[list[Check]]:
+    """Every check of the workspace in `folder`; groups may run side by side.
+
+    Raises:
+        RefusedError: there is no region of that name.
+    """
+    try:
+        workspace = Workspace.open(folder)
+    except RefusedError as error:
+        said = str(error)  # nothing else can be looked at
+        return [[Check("settings", lambda: Finding("settings", State.PROBLEM, said), "")]]
+    names = [region] if region else sorted(workspace.regions())
+    if region and region not in workspace.regions():
+        workspace.region(region)
+    own = WorkspaceChecks(workspace, names)
+    archive = ArchiveChecks(workspace, names[0])
+    again = "look at the machine and the network, then run the doctor again"
+    return [
+        [
+            Check("settings", own.settings, again),
+            Check("model", own.model, "see that the folder of the model can be read"),
+        ],
+        [
+            Check("catalogue", archive.catalogue, "see that its address can be reached from here"),
+            Check(
+                "signing", archive.signing, "see that the catalogue's token service can be reached from here"
+            ),
+            Check("Sentinel-2 files", archive.optical, "see that its files can be reached from here"),
+            Check("Sentinel-1 files", archive.radar, "see that its files can be reached from here"),
+            Check("DEM files", archive.dem, "see that its files can be reached from here"),
+            Check("offset", lambda: offset(archive), "see that its files can be reached from here"),
+            Check(
+                "agreement",
+                lambda: agreement(archive, compare, compare_location),
+                "see that both catalogues can be reached from here",
+            ),
+        ],
+        [Check("database", own.database, "see that the server of database.url runs and can be reached")],
+        [Check("disk", own.disk, again), Check("memory", own.memory, again), Check("GDAL", own.gdal, again)],
+        [Check("device", own.device, again)],
+        [Check("cluster", own.cluster, "start the Dask scheduler, or leave cluster.address out")],
+    ]
+
+
+@dataclass
+class WorkspaceChecks:
+    """Settings, model, database and machine."""
+
+    workspace: Workspace
+    names: list[str]
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        return [self.workspace.region(name) for name in self.names]
+
+    def settings(self) -> Finding:
+        chosen = self.workspace.settings
+        names = ", ".join(region.name for region in self.regions)
+        self.workspace.profile  # noqa: B018 - a wrong one is refused
+        return Finding(
+            "settings",
+            State.OK,
+            f"{self.workspace.folder}: catalogue {chosen.catalog.profile}, model {chosen.model}, "
+            f"tiles of {chosen.tile_size} px, {names}",
+        )
+
+    def model(self) -> Finding:
+        from segmenter.registry import read_registry
+
+        sources = Sources(self.workspace)
+        manifest = sources.manifest
+        kind = sources.profile.radar_kind
+        found = f"{manifest.name} {manifest.version}, weights as the manifest says, Sentinel-1 as {kind}"
+        entry = read_registry(CONFIG / "models.yaml").models.get(self.workspace.settings.model)
+        # a catalogue of one's own may be simulated too
+        if entry is not None and entry.use == "trying" and self.workspace.location is None:
+            return Finding(
+                "model",
+                State.WARNING,
+                f"{found}; trained on simulated scenes only",
+                "take a model for production, or train one",
+            )
+        return Finding("model", State.OK, found)
+
+    def database(self) -> Finding:
+        from storage.database import Database
+        from storage.embedded import EmbeddedPostgis
+        from storage.embedded_system import installed
+        from storage.errors import StorageError
+
+        url = self.workspace.settings.database.url
+        if url is not None:
+            database = Database(url)
+            found = f"{database.shown_url}: {_postgis(database)}"
+            database.check_current()
+            return Finding("database", State.OK, f"{found}, schema as this version needs it")
+        folder = self.workspace.folder / DATABASE_FOLDER
+        binaries = installed(folder / "data")
+        found = f"the workspace's own, PostgreSQL {binaries.major} in {binaries.bin}"
+        if not (folder / "data" / "PG_VERSION").exists():
+            return Finding("database", State.OK, f"{found}; made by the first command that needs it")
+        with EmbeddedPostgis(folder) as own:
+            database = Database(own)
+            found = f"{found}: {_postgis(database)}"
+            try:
+                database.check_current()
+            except StorageError:
+                return Finding("database", State.OK, f"{found}, brought up to date by the next command")
+            finally:
+                database.dispose()
+        return Finding("database", State.OK, f"{found}, schema as this version needs it")
+
+    def disk(self) -> Finding:
+        import numpy as np
+
+        from monitor.grid import tiles_of
+        from storage.cube_layout import LAYERS
+
+        size = self.workspace.settings.tile_size
+        tiles = sum(len(tiles_of(region.zone, size)) for region in self.regions)
+        season = tiles * size**2 * sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
+        free = shutil.disk_usage(self.workspace.folder).free
+        found = f"{_bytes(free)} free; a season of {tiles} tiles takes at most {_bytes(season)}"
+        if not os.access(self.workspace.folder, os.W_OK):
+            return Finding(
+                "disk",
+                State.PROBLEM,
+                f"{self.workspace.folder} cannot be written to",
+                "change its owner or mode",
+            )
+        more = "free some space, or move the workspace"
+        if free < LEAST_DISK:
+            return Finding("disk", State.PROBLEM, found, more)
+        return Finding("disk", State.WARNING if free < season else State.OK, found, more)
+
+    def memory(self) -> Finding:
+        from distributed.system import MEMORY_LIMIT
+
+        threads, size = self.workspace.settings.cluster.threads, self.workspace.settings.tile_size
+        need = PROCESS_BYTES + threads * size**2 * TILE_BYTES
+        found = f"{_bytes(MEMORY_LIMIT)}; {threads} tiles of {size} px at a time take about {_bytes(need)}"
+        fewer = "lower cluster.threads or tile_size"
+        return Finding("memory", State.WARNING if need > MEMORY_LIMIT else State.OK, found, fewer)
+
+    def gdal(self) -> Finding:
+        import rasterio
+        from pyproj import Transformer
+        from rasterio.warp import transform
+
+        place = 77.0, 42.5
+        (easting,), (northing,) = transform("EPSG:4326", "EPSG:32643", [place[0]], [place[1]])
+        wanted = Transformer.from_crs(4326, 32643, always_xy=True).transform(*place)
+        versions = f"GDAL {rasterio.__gdal_version__}"
+        if max(abs(easting - wanted[0]), abs(northing - wanted[1])) > 1e-3:
+            return Finding(
+                "GDAL",
+                State.PROBLEM,
+                f"{versions} puts {place} elsewhere than PROJ does",
+                "unset PROJ_LIB, PROJ_DATA and GDAL_DATA, which lead it to another installation's files",
+            )
+        with rasterio.Env() as env:
+            drivers = {"GTiff": "GeoTIFF", "JP2OpenJPEG": "JPEG 2000"}
+            able = [name for driver, name in drivers.items() if driver in env.drivers()]
+        swayed = sorted(name for name in os.environ if name.startswith(("GDAL_", "CPL_", "VSI_", "PROJ_")))
+        found = f"{versions}, reads {' and '.join(able)}"
+        if swayed:
+            found += f"; the environment sets {', '.join(swayed)}"
+        lacking = len(able) < len(drivers)
+        return Finding("GDAL", State.WARNING if lacking else State.OK, found, "install rasterio's own wheel")
+
+    def device(self) -> Finding:
+        """Asked in a process of its own: the rest of the command does without the network's library."""
+        from dask.system import CPU_COUNT
+
+        asked = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            said = asked.stderr.strip().splitlines()[-1:]
+            return Finding(
+                "device", State.PROBLEM, f"torch cannot be loaded: {' '.join(said)}", "install torch"
+            )
+        answer = json.loads(asked.stdout.splitlines()[-1])
+        cards = ", ".join(f"{name}, {_bytes(memory)}" for name, memory in answer["cards"])
+        where = cards or f"none: predictions run on {CPU_COUNT} cores"
+        return Finding("device", State.OK, f"{where} (torch {answer['torch']})")
+
+    def cluster(self) -> Finding:
+        settings = self.workspace.settings.cluster
+        if settings.address is None:
+            return Finding("cluster", State.OK, f"{settings.threads} threads of this machine")
+        import distributed
+
+        connect: Any = distributed.Client  # carries no types
+        try:
+            with connect(settings.address, timeout="10s") as client:
+                workers = client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError) as error:
+            return Finding(
+                "cluster",
+                State.PROBLEM,
+                f"no Dask scheduler answers at {settings.address}: {error}",
+                "start one (`dask scheduler`), or leave cluster.address out to use this machine",
+            )
+        threads = sum(worker["nthreads"] for worker in workers.values())
+        found = f"{settings.address}: {len(workers)} workers, {threads} threads"
+        return Finding(
+            "cluster", State.OK if workers else State.WARNING, found, "start workers (`dask worker`)"
+        )
+
+
+def _postgis(database: Database) -> str:
+    from sqlalchemy import func, select
+
+    with database.connect() as conn:
+        return f"PostGIS {conn.scalar(select(func.postgis_lib_version()))}"
+
+
+def _bytes(number: float) -> str:
+    """A size as a person reads it, decimal."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"

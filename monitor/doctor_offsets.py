@@ -1,0 +1,139 @@
+"""The doctor's checks of the Sentinel-2 offset: against what must be dark, and against another catalogue."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+
+from monitor.agreement import Difference, difference, pairs, reflectance
+from monitor.catalog import open_catalog
+from monitor.doctor import Finding, State
+from monitor.doctor_archive import BLOCK, ArchiveChecks, place
+from monitor.errors import AssetError, MonitorError
+from monitor.profiles import read_profile
+from monitor.reading import Bands, read
+from monitor.scenes import Scene, optical_scene
+from monitor.sky import DARK, NO_DATA
+
+#: Sen2Cor's class of water
+WATER = 6
+#: pixels of the ground that is looked at, and how many of them must be dark
+GROUND, ENOUGH_DARK = 1024, 50
+#: Reflectance of water and terrain shadow at 2.2 um: a few per cent at most. One that had ESA's +1000 taken
+#: out twice is near -0.1, one that still has it near 0.1.
+DARKEST, BRIGHTEST = -0.03, 0.08
+#: acquisitions tried before two catalogues are said to have nothing in common
+PAIRS = 5
+#: which catalogue checks which, where both are at their own addresses
+COUNTERPARTS = {
+    "planetary-computer": "earth-search",
+    "earth-search": "planetary-computer",
+    "earth-search-c1": "planetary-computer",
+}
+
+
+def offset(archive: ArchiveChecks) -> Finding | None:
+    """Water and shadow are as dark as they must be once a scene is harmonised."""
+    scene = archive.scene
+    if scene is None:
+        return None
+    classes, box = archive.profile.optical.scene_classes, archive.box(GROUND)
+    values = reflectance(scene, archive.profile, box, ["B12"])["B12"]
+    dark = np.isfinite(values)
+    if classes is not None:
+        bands = Bands({"SCL": classes}, NO_DATA, resampling="nearest", dtype="uint8")
+        dark &= np.isin(read(scene, bands, archive.profile, box)["SCL"], (DARK, WATER))
+    applied = f"{scene.id}, baseline {scene.baseline or 'unknown'}: offset {scene.offset / 1e4:+g}"
+    pixels = int(dark.sum())
+    if pixels < ENOUGH_DARK:
+        found = f"{applied}; neither water nor shadow near {place(archive.point)}: not checked against pixels"
+        return Finding("offset", State.WARNING, found, "compare with another catalogue: --compare")
+    if classes is not None:
+        level, what = float(np.median(values[dark])), f"{pixels} pixels of water and shadow reflect"
+    else:
+        level, what = float(np.percentile(values[dark], 1)), "the darkest hundredth of the ground reflects"
+    found = f"{applied}; {what} {level:.3f} in B12"
+    if DARKEST <= level <= BRIGHTEST:
+        return Finding("offset", State.OK, found)
+    # without classes bright ground cannot be told from ground that is too bright
+    sure = classes is not None or level < DARKEST
+    return Finding(
+        "offset",
+        State.PROBLEM if sure else State.WARNING,
+        f"{found}: ESA's +1000 is {'taken out twice' if level < DARKEST else 'still in'}",
+        "compare with another catalogue (--compare), then let the profile's `offset` say what the files hold",
+    )
+
+
+def agreement(archive: ArchiveChecks, compare: str | None, location: str | None) -> Finding | None:
+    """Another catalogue has the same reflectance of the same acquisition.
+
+    Args:
+        compare: its profile; None: its counterpart, where both are at their own addresses.
+        location: where its items lie, if not at its own address.
+    """
+    workspace = archive.workspace
+    own = workspace.settings.catalog.profile
+    other = compare or (COUNTERPARTS.get(own) if workspace.location is None else None)
+    if other is None or archive.scene is None:
+        return None
+    try:
+        return _compared(archive, other, location)
+    except AssetError:
+        raise
+    except MonitorError as error:
+        if compare is not None:
+            raise
+        # nobody asked for it: that the other one is away is no fault of this workspace
+        return Finding("agreement", State.WARNING, f"not compared with {other}: {error}")
+
+
+def _compared(archive: ArchiveChecks, other: str, location: str | None) -> Finding:
+    workspace = archive.workspace
+    profile = read_profile(other, workspace.folder)
+    there = workspace.path(location) if location and "://" not in location else location
+    scenes, days, _ = archive.season
+    items = open_catalog(profile, there).search(profile.optical.collection, archive.bounds, *days)
+    decided = {item.id: optical_scene(item, profile.optical) for item in items}
+    theirs = [scene for scene in decided.values() if isinstance(scene, Scene)]
+    for scene, twin in islice(pairs(scenes, theirs), PAIRS):
+        found = difference(scene, archive.profile, twin, profile, archive.box(BLOCK))
+        if found is not None:
+            return _judged(scene, twin, other, found)
+    refused = [f"{name}: {why}" for name, why in decided.items() if isinstance(why, str)]
+    return Finding(
+        "agreement",
+        State.WARNING,
+        f"not compared: {len(scenes)} scenes here, {len(theirs)} usable in {other}, none of them the same "
+        f"acquisition in the same baseline over {place(archive.point)}, {days[0].year}"
+        + (f" ({refused[0]})" if refused else ""),
+        "compare over another region",
+    )
+
+
+def _judged(scene: Scene, twin: Scene, other: str, found: Difference) -> Finding:
+    same = (
+        f"{scene.id} here (offset {scene.offset / 1e4:+g}) and {twin.id} in {other} ({twin.offset / 1e4:+g})"
+    )
+    if found.agrees:
+        text = f"{same}: medians of 12 bands within {abs(found.largest):.5f} over {found.pixels} pixels"
+        return Finding("agreement", State.OK, text)
+    text = f"{same} differ by {found.largest:+.4f} in {found.band}"
+    if not found.is_offset:
+        return Finding(
+            "agreement",
+            State.PROBLEM,
+            text,
+            "compare the asset keys of both profiles; one band in another's place looks like this",
+        )
+    low, high = ("here", other) if found.largest < 0 else (other, "here")
+    lowest = min(found.floors)
+    # reflectance below zero does not exist, so a catalogue that shows it has lost 1000 too much
+    guilty = f"taken out twice: {low}" if lowest < DARKEST else f"still in: {high}"
+    return Finding(
+        "agreement",
+        State.PROBLEM,
+        f"{text} and by as much in every band: ESA's +1000 is {guilty} (darkest pixels {lowest:.3f})",
+        "use the other catalogue, or set `offset` in the profile at fault to what its files hold",
+    )
