@@ -108,7 +108,6 @@ def ground_range(incidence: float) -> float:
     return EARTH * (theta - math.asin(EARTH / ORBIT * math.sin(theta)))
 
 
-@lru_cache(maxsize=1024)
 def convergence(epsg: int, longitude: float, latitude: float) -> float:
     """Degrees by which grid north of a UTM zone lies clockwise of true north."""
     return float(Proj(f"EPSG:{epsg}").get_factors(longitude, latitude).meridian_convergence)

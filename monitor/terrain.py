@@ -9,6 +9,7 @@ heights hides nothing and is not hidden.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,9 +30,9 @@ _METRES = RELIEF_STEP * PIXEL
 #: steps of a ray that are looked at from a place; odd, so that a centred filter can be shifted by halves.
 #: A step is a pixel: with steps of 30 m a tenth of all shadow is lost, the strip right behind a crest.
 _STEPS = 601
-#: metres of a ray that are looked at: relief of 3.3 km under the lowest sun of a season (29 degrees, 45 N in
-#: late October) or 3.6 km in layover at the steepest beam (31 degrees), more than stands above any lake.
-#: The Earth bends by 3 m over that, less than the DEM's error: for the sun it is flat.
+#: metres of a ray that are looked at: enough for what stands 3.3 km above a place under the lowest sun of a
+#: season (29 degrees, 45 N in late October), or 3.6 km in layover at the steepest beam (31 degrees). For the
+#: sun the Earth is flat: it bends by 3 m over that, less than the error of the DEM.
 REACH = _STEPS * PIXEL
 #: samples of relief beyond REACH that bound the last step of the outermost ray
 _MARGIN = 1
@@ -197,6 +198,7 @@ def _blocks(first: int, count: int) -> list[tuple[int, slice]]:
     ]
 
 
+@lru_cache(maxsize=1024)
 def _block_convergence(epsg: int, row: int, col: int) -> float:
     """Grid north from true north in the middle of a block, degrees."""
     side = _BLOCK * PIXEL

@@ -377,7 +377,7 @@ def _along(
     azimuth: float,
 ) -> tuple[Field, Field]:
     """Metres along a line through each place, 6 km both ways, and the ground there."""
-    steps = np.arange(-600, 601) * 10.0
+    steps = np.arange(-6000, 6001, 10, dtype=np.float64)
     east, north = centres(box)
     x = east[rows, cols][:, None] + steps * math.sin(math.radians(azimuth))
     y = north[rows, cols][:, None] + steps * math.cos(math.radians(azimuth))
