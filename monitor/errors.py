@@ -22,5 +22,9 @@ class AssetError(MonitorError):
         super().__init__(f"{item}: asset {asset} at {href} cannot be read: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, href, cause
 
+    def alone(self) -> "AssetError":
+        """The same without what led to it: a value that other processes can take."""
+        return AssetError(self.item, self.asset, self.href, self.cause)
+
     def __reduce__(self) -> tuple[type["AssetError"], tuple[str, str, str, str]]:
         return AssetError, (self.item, self.asset, self.href, self.cause)

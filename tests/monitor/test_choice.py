@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,3 +200,16 @@ def test_sky_by_hand() -> None:
     assert sky_of(classes) == Sky(seen=0.75, cloud=0.5)
     assert sky_of(np.zeros((4, 4), np.uint8)) == Sky(0.0, 0.0)
     assert Sky(0.5, 0.5).clear == pytest.approx(0.25) and Sky(1, None).clear == 0
+
+
+def test_a_fault_is_a_value_that_other_processes_can_take(tmp_path: Path) -> None:
+    """GDAL's own errors cannot be pickled, and hung on the fault that named them."""
+    try:
+        try:
+            rasterio.open(tmp_path / "nothing.tif")
+        except rasterio.errors.RasterioIOError:
+            raise AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")  # noqa: B904 - the context is the point
+    except AssetError as error:
+        fault = error.alone()
+    kept = pickle.loads(pickle.dumps(Choice(HERE, (), fault=fault)))
+    assert str(kept.fault) == str(fault) and kept.fault.__context__ is None is kept.fault.__cause__

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from servers.faults import Fault, Rule
-from servers.online import OnlineArchive, archive_online
+from servers.online import OnlineArchive
 from sqlalchemy import text
 from workspaces import MODEL, layers, make_workspace, monitor, tables
 
@@ -23,16 +22,9 @@ RATE = 0.05
 SEED = 11
 
 
-@pytest.fixture(scope="module")
-def online(small_archive: Path, postgis_url: str) -> Iterator[OnlineArchive]:
-    """The small archive as Planetary Computer serves it: an API, and files whose addresses must be signed."""
-    with archive_online(small_archive, postgis_url) as served:
-        yield served
-
-
-@pytest.fixture(autouse=True)
-def _clean(online: OnlineArchive) -> None:
-    online.reset()
+@pytest.fixture
+def online(archive_online: OnlineArchive) -> OnlineArchive:
+    return archive_online
 
 
 def make_remote(folder: Path, archive: Path, online: OnlineArchive, **settings) -> Path:
@@ -57,15 +49,17 @@ def same_history(one: Path, other: Path) -> None:
         assert rows == theirs[name], name
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def quick(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
-    """One tile of a season over an undisturbed network."""
-    online.reset()
-    folder = make_remote(module_workspace / "quick", small_archive, online)
-    answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
-    assert answer.returncode == 0, answer.stderr
-    assert online.tokens.requests == 1, "one worker asks for one token"
-    assert not online.strangers, "nobody but the catalogue was asked"
+    """One tile of a season over an undisturbed network; done once for all tests."""
+    folder = module_workspace / "quick"
+    if not folder.exists():
+        make_remote(folder, small_archive, online)
+        answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
+        assert answer.returncode == 0, answer.stderr
+        seen = online.seen()
+        assert seen.token_requests == 1, "one worker asks for one token"
+        assert not seen.strangers, "nobody but the catalogue was asked"
     return folder
 
 
@@ -80,11 +74,11 @@ def test_faults_change_nothing(
 ) -> None:
     """Every kind of fault but the slow ones, at thrice the rate of the long proof."""
     fast = [fault for fault in Fault if fault not in (Fault.SLOW, Fault.STALLED)]
-    online.faults.start(Rule(rate=0.15, kinds=fast), seed=SEED)
+    online.begin(Rule(rate=0.15, kinds=fast), seed=SEED)
     folder = make_remote(workspace / "faulty", small_archive, online)
     answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
     assert answer.returncode == 0, answer.stderr
-    assert set(online.faults.by_kind()) == set(fast), online.faults.by_kind()
+    assert set(online.seen().faults) == set(fast), online.seen().faults
     assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 1}]
     same_layers(quick, folder, 2021)
     same_history(quick, folder)
@@ -93,19 +87,20 @@ def test_faults_change_nothing(
 def test_a_catalogue_that_is_down_is_said(
     workspace: Path, small_archive: Path, online: OnlineArchive
 ) -> None:
-    online.faults.start(Rule("catalog.test", kinds=(Fault.MISSING,)))
+    online.begin(Rule("catalog.test", kinds=(Fault.MISSING,)))
     folder = make_remote(workspace / "down", small_archive, online)
     answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
     assert answer.returncode == 1 and "http://catalog.test/" in answer.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def clean(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
-    """Two seasons of four tiles over an undisturbed network."""
-    online.reset()
-    folder = make_remote(module_workspace / "clean", small_archive, online, tile_size=256)
-    answer = monitor("backfill", "--years", "2021-2022", "-w", folder, env=online.environment)
-    assert answer.returncode == 0, answer.stderr
+    """Two seasons of four tiles over an undisturbed network; done once for all tests."""
+    folder = module_workspace / "clean"
+    if not folder.exists():
+        make_remote(folder, small_archive, online, tile_size=256)
+        answer = monitor("backfill", "--years", "2021-2022", "-w", folder, env=online.environment)
+        assert answer.returncode == 0, answer.stderr
     return folder
 
 
@@ -115,12 +110,12 @@ def test_fault_storms(
     workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path, seed: int
 ) -> None:
     """Expired signatures, 404, 429, 503, resets, truncated, slow and stalled answers: all tiles finish."""
-    online.faults.start(Rule(rate=RATE), seed=seed)
+    online.begin(Rule(rate=RATE), seed=seed)
     folder = make_remote(workspace / "storm", small_archive, online, tile_size=256)
     answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
     assert answer.returncode == 0, answer.stderr
-    injected = online.faults.by_kind()
-    print(f"seed {seed}: {dict(injected)} in {online.proxy.asked.total()} requests")
+    injected, asked = online.seen().faults, online.seen().asked
+    print(f"seed {seed}: {dict(injected)} in {asked.total()} requests")
     assert set(injected) == set(Fault)
     assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 4}] * 2
     same_layers(clean, folder, 2021, 2022)
@@ -133,7 +128,7 @@ def test_a_file_that_is_never_there(
 ) -> None:
     """One asset fails for ever: its season fails by name, the other is complete; once it is back, all is."""
     (best,) = _first_choices(clean, 2022)
-    online.faults.start(Rule(f"{best}.*B03", kinds=(Fault.MISSING,)))
+    online.begin(Rule(f"{best}.*B03", kinds=(Fault.MISSING,)))
     folder = make_remote(workspace / "broken", small_archive, online, tile_size=256)
     answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
     assert answer.returncode == 1
@@ -142,7 +137,7 @@ def test_a_file_that_is_never_there(
     for reason in broken["reasons"]:
         assert best in reason and "asset B03 at http" in reason and "404" in reason and "sig=" not in reason
     same_layers(clean, folder, 2021)
-    online.faults.start()
+    online.begin()
     again = monitor("run", "--season", "2022", "-w", folder, env=online.environment)
     assert again.returncode == 0, again.stderr
     same_layers(clean, folder, 2021, 2022)
@@ -161,7 +156,7 @@ def test_scene_classes_that_cannot_be_read(
     workspace: Path, small_archive: Path, online: OnlineArchive
 ) -> None:
     """Which date is best stays open, so the tile fails by name instead of settling for another date."""
-    online.faults.start(Rule("SCL", kinds=(Fault.UNAVAILABLE,)))
+    online.begin(Rule("SCL", kinds=(Fault.UNAVAILABLE,)))
     folder = make_remote(workspace / "blind", small_archive, online)
     answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
     assert answer.returncode == 1
