@@ -313,5 +313,5 @@ def _words(error: BaseException) -> str:
         words = unsigned(str(cause)).strip()
         if words and words not in said:
             said.insert(0, words)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return "; ".join(said)
