@@ -263,6 +263,7 @@ def _resampled(
         numeric = band.astype(np.float32)
         if nodata is not None:
             numeric[band == nodata] = np.nan
+        numeric[np.isinf(numeric)] = np.nan
         if bands.native is not None:
             numeric = bands.native(numeric)
         sampled = bilinear if bands.resampling == "bilinear" else _nearest_float

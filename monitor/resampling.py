@@ -24,6 +24,8 @@ Floats = NDArray[np.float32]
 #: pixels between the points that are projected exactly. Between them places are interpolated: 160 m of a UTM
 #: zone's 10 m pixels bend by less than 1 mm when they are put into a neighbouring zone or into degrees.
 LATTICE = 16
+#: rows of a box that are worked on at a time
+STRIP = 64
 #: places are rounded to this part of a pixel, so that grids meant to coincide do
 STEPS = 2.0**20
 
@@ -40,24 +42,23 @@ def places(geobox: GeoBox, crs: str, transform: Affine) -> tuple[Doubles, Double
         Rows (H, 1) and columns (1, W) where the grids are parallel, else both (H, W); infinite for what the
         file's projection does not know.
     """
+    source = CRS.from_user_input(str(geobox.crs))
     x, y = _centres(geobox)
-    if CRS.from_wkt(crs) == CRS.from_user_input(str(geobox.crs)) and transform.b == transform.d == 0:
-        eastings, northings = x[np.newaxis, :], y[:, np.newaxis]
-    else:
-        eastings, northings = _projected(x, y, abs(geobox.affine.a), str(geobox.crs), crs)
-    a, b, west, d, e, north = transform[:6]
-    eastings, northings = eastings - west, northings - north
-    if b == d == 0:
-        rows, cols = northings / e, eastings / a
-    else:
-        determinant = a * e - b * d
-        cols = (e * eastings - b * northings) / determinant
-        rows = (a * northings - d * eastings) / determinant
-    return _rounded(rows), _rounded(cols)
-
-
-def _rounded(at: Doubles) -> Doubles:
-    return np.asarray(np.round(at * STEPS) / STEPS, np.float64)
+    parallel = transform.b == transform.d == 0
+    if parallel and CRS.from_wkt(crs).equals(source, ignore_axis_order=True):
+        rows, cols = _in_file(x[np.newaxis, :], y[:, np.newaxis], transform)
+        return _rounded(rows), _rounded(cols)
+    step = abs(geobox.affine.a) * LATTICE
+    (first_x, at_x), (first_y, at_y) = _knots(x / step), _knots(y / step)
+    knots_x = (first_x + np.arange(int(at_x.max()) + 2)) * step
+    knots_y = (first_y + np.arange(int(at_y.max()) + 2)) * step
+    east, north = _transformer(source.to_wkt(), crs).transform(*np.meshgrid(knots_x, knots_y))
+    rows, cols = np.empty(geobox.shape), np.empty(geobox.shape)
+    with np.errstate(invalid="ignore"):
+        for knots, out in zip(_in_file(east, north, transform), (rows, cols), strict=True):
+            for strip in _strips(len(y)):
+                out[strip] = _rounded(_between(_between(knots, at_y[strip], 0), at_x, 1))
+    return rows, cols
 
 
 def _centres(geobox: GeoBox) -> tuple[Doubles, Doubles]:
@@ -68,18 +69,23 @@ def _centres(geobox: GeoBox) -> tuple[Doubles, Doubles]:
     return np.asarray(box.c + columns * box.a), np.asarray(box.f + rows * box.e)
 
 
-def _projected(x: Doubles, y: Doubles, pixel: float, source: str, target: str) -> tuple[Doubles, Doubles]:
-    """Columns `x` (W,) and rows `y` (H,) of a grid in another projection (H, W), through a lattice.
+def _in_file(east: Doubles, north: Doubles, transform: Affine) -> tuple[Doubles, Doubles]:
+    """Rows and columns of coordinates of the file."""
+    a, b, west, d, e, top = transform[:6]
+    east, north = east - west, north - top
+    if b == d == 0:
+        return north / e, east / a
+    determinant = a * e - b * d
+    return (a * north - d * east) / determinant, (e * east - b * north) / determinant
 
-    The lattice stands on multiples of its step in the projection `source`: it is the same for every box.
-    """
-    step = pixel * LATTICE
-    (first_x, at_x), (first_y, at_y) = _knots(x / step), _knots(y / step)
-    knots_x = (first_x + np.arange(int(at_x.max()) + 2)) * step
-    knots_y = (first_y + np.arange(int(at_y.max()) + 2)) * step
-    moved = _transformer(source, target).transform(*np.meshgrid(knots_x, knots_y))
-    east, north = (_between(_between(np.asarray(knots), at_y, 0), at_x, 1) for knots in moved)
-    return east, north
+
+def _rounded(at: Doubles) -> Doubles:
+    return np.asarray(np.round(at * STEPS) / STEPS, np.float64)
+
+
+def _strips(height: int) -> list[slice]:
+    """Rows that are worked on together: what they need at a time stays in the processor's cache."""
+    return [slice(top, top + STRIP) for top in range(0, height, STRIP)]
 
 
 def _knots(positions: Doubles) -> tuple[int, Doubles]:
@@ -120,28 +126,21 @@ def bilinear(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
     NaN is no data: a place takes the weighted mean of those of its four neighbours that have data, and is
     NaN where the pixel it lies in is (as GDAL's warp does it).
     """
-    valid = np.isfinite(values)
-    whole = bool(valid.all())
-    sample = _along_axes if rows.shape != cols.shape else _scattered
-    found = sample(values if whole else np.where(valid, values, np.float32(0)), rows, cols)
-    if not whole:
-        weight = sample(valid.astype(np.float32), rows, cols)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found /= weight
-        found[~nearest(valid, rows, cols, 0)] = np.nan
-    found[~(_inside(rows, values.shape[0]) & _inside(cols, values.shape[1]))] = np.nan
+    height, width = values.shape
+    if rows.shape == cols.shape:
+        found = np.empty(rows.shape, np.float32)
+        for strip in _strips(len(rows)):
+            found[strip] = _scattered(values, rows[strip], cols[strip])
+    else:
+        found = _between(values, np.clip(rows[:, 0] - 0.5, 0, height - 1), 0)
+        found = _between(found, np.clip(cols[0] - 0.5, 0, width - 1), 1)
+    found[~(_inside(rows, height) & _inside(cols, width))] = np.nan
+    _mend(found, values, rows, cols)
     return found
 
 
-def _along_axes(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
-    """Of parallel grids: one axis, then the other."""
-    height, width = values.shape
-    down = _between(values, np.clip(rows[:, 0] - 0.5, 0, height - 1), 0)
-    return _between(down, np.clip(cols[0] - 0.5, 0, width - 1), 1)
-
-
 def _scattered(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
-    """Of any grids: each place by itself."""
+    """Bilinear interpolation, NaN beside NaN; each place by itself."""
     height, width = values.shape
     top, down = _split(rows, height)
     left, right = _split(cols, width)
@@ -161,8 +160,22 @@ def _scattered(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
 def _split(at: Doubles, size: int) -> tuple[NDArray[np.intp], Floats]:
     """The pixel whose centre stands before each place, and how far after it the place lies."""
     at = np.clip(np.nan_to_num(at) - 0.5, 0, size - 1)
-    lower = np.floor(at).astype(np.intp)
+    lower = at.astype(np.intp)
     return lower, (at - lower).astype(np.float32)
+
+
+def _mend(found: Floats, values: Floats, rows: Doubles, cols: Doubles) -> None:
+    """Fill, in place, what is NaN only because a neighbour is: those that have data count."""
+    lost = np.isnan(found)
+    if not lost.any():
+        return
+    rows, cols = (np.broadcast_to(at, found.shape)[lost] for at in (rows, cols))
+    kept = ~np.isnan(nearest(values, rows, cols, np.nan))
+    valid = ~np.isnan(values)
+    weight = _scattered(valid.astype(np.float32), rows[kept], cols[kept])
+    total = _scattered(np.where(valid, values, np.float32(0)), rows[kept], cols[kept])
+    lost[lost] = kept
+    found[lost] = total / weight
 
 
 def _inside(at: Doubles, size: int) -> NDArray[np.bool_]:
