@@ -83,21 +83,12 @@ class ArchiveChecks:
             missing = [name for name, count in counts.items() if not count]
             self.open = folder
             return self._collections(f"{location}: {found}", missing)
-        from pystac_client import Client
-        from pystac_client.exceptions import APIError
-
         url = str(location or self.profile.url or "")
         start = time.perf_counter()
-        client = Client.open(url, timeout=TIMEOUT)
-        took = time.perf_counter() - start
-        missing = []
-        for name in dict.fromkeys(wanted):
-            try:
-                client.get_collection(name)
-            except APIError:
-                missing.append(name)
+        missing = _missing(url, wanted)
+        found = f"{url} answers, in {time.perf_counter() - start:.1f} s for its collections"
         self.open = open_catalog(self.profile, location)
-        return self._collections(f"{url} answers in {took:.1f} s", missing)
+        return self._collections(found, missing)
 
     def _collections(self, found: str, missing: list[str]) -> Finding:
         radars = {radar.collection: kind for kind, radar in self.profile.radars.items()}
@@ -232,6 +223,24 @@ class ArchiveChecks:
         """The newest of the scenes over the place."""
         here = [scene for scene in scenes if shapely.contains(scene.footprint, self.point)]
         return max(here, key=lambda scene: scene.datetime, default=None)
+
+
+def _missing(url: str, collections: Iterable[str]) -> list[str]:
+    """Collections that a STAC API does not have; asked once, for a doctor wants to know how things are now.
+
+    Raises:
+        MonitorError: it does not answer.
+    """
+    from pystac_client import Client
+
+    try:
+        client = Client.open(url, timeout=TIMEOUT)
+        return [name for name in dict.fromkeys(collections) if client.get_collection(name) is None]
+    except Exception as error:  # the client's errors have no common base
+        raise MonitorError(
+            f"{url} does not answer: {str(error)[:400]}; see that it can be reached from here, "
+            "or name another catalogue in catalog.profile"
+        ) from error
 
 
 def _read_in(check: str, scene: Scene, start: float) -> Finding:

@@ -22,8 +22,8 @@ from monitor.system import DATABASE_FOLDER, Sources
 if TYPE_CHECKING:
     from storage.database import Database
 
-#: Bytes of a process that predicts, and of each pixel of each further tile that it reads meanwhile: measured with
-#: the small network at 1024 px, 2.8 GB with one thread and 3.4 GB with two. Larger networks take more.
+#: Bytes of a process that predicts, and of each pixel of each tile that is read meanwhile. Measured with the
+#: small network at 1024 px: 2.8 GB with one thread, 3.4 GB with two. Larger networks take more.
 PROCESS_BYTES, TILE_BYTES = 2.2e9, 600
 #: bytes below which a run can only fail
 LEAST_DISK = 0.5e9
@@ -129,9 +129,10 @@ class WorkspaceChecks:
         url = self.workspace.settings.database.url
         if url is not None:
             database = Database(url)
-            found = f"{database.shown_url}: {_postgis(database)}"
             database.check_current()
-            return Finding("database", State.OK, f"{found}, schema as this version needs it")
+            found = f"{database.shown_url}: {_postgis(database)}, schema as this version needs it"
+            database.dispose()
+            return Finding("database", State.OK, found)
         folder = self.workspace.folder / DATABASE_FOLDER
         binaries = installed(folder / "data")
         found = f"the workspace's own, PostgreSQL {binaries.major} in {binaries.bin}"

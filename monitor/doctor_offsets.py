@@ -22,7 +22,7 @@ WATER = 6
 GROUND, ENOUGH_DARK = 1024, 50
 #: Reflectance of water and terrain shadow at 2.2 um: a few per cent at most. One that had ESA's +1000 taken
 #: out twice is near -0.1, one that still has it near 0.1.
-DARKEST, BRIGHTEST = -0.03, 0.08
+DARKEST, BRIGHTEST = -0.03, 0.09
 #: acquisitions tried before two catalogues are said to have nothing in common
 PAIRS = 5
 #: which catalogue checks which, where both are at their own addresses
