@@ -1,0 +1,201 @@
+"""What reading costs over HTTP against the least possible: each file's header and every wanted block once.
+
+    python -m benchmarks.archives [--workspace workspace/demo] [--json out.json]
+
+The demo's archive behind a STAC API, its files behind signed addresses; counted is what reaches the files'
+server. The least of a file is its header in one request, and one request for each run of blocks that lie
+side by side in it. How reading hides behind prediction, and memory, are measured by `benchmarks.seasons`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import rasterio
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from monitor.acquire import acquire
+from monitor.demo import REGION, prepare
+from monitor.run import plan_season
+from monitor.settings import Workspace
+from monitor.system import open_system
+from segmenter.dense import halo
+from segmenter.model import load
+from storage.embedded import EmbeddedPostgis
+from tests.servers.files import Read
+from tests.servers.online import OnlineArchive, archive_online
+
+SEASON = 2022
+BOUND = 1.15
+#: bytes between two blocks of a COG that lie side by side: the size of each before and after it
+ADJACENT = 16
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Requests and bytes of one step, and the least that would have done."""
+
+    step: str
+    files: int
+    requests: int
+    least_requests: int
+    bytes: int
+    least_bytes: int
+    tokens: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workspace", type=Path, default=Path("workspace/demo"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    prepare(options.workspace)
+    costs = measure((options.workspace / "archive").resolve())
+    show(costs)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(cost) for cost in costs], indent=2))
+
+
+def measure(archive: Path) -> list[Cost]:
+    """Cost of choosing the scenes of a season, and of reading each of its tiles."""
+    with _online(archive) as (folder, online), open_system(Workspace.open(folder)) as system:
+        online.begin()
+        tasks = [entry.task for entry in plan_season(system, system.workspace.region(REGION), SEASON)]
+        costs = [_cost("choosing scenes", online, archive)]
+        border = halo(load(system.model_folder).manifest)
+        for task in tasks:
+            online.begin()
+            acquire(task.scenes, system.profile, task.tile, border)
+            costs.append(_cost(task.tile.name, online, archive))
+    return costs
+
+
+@contextmanager
+def _online(archive: Path) -> Iterator[tuple[Path, OnlineArchive]]:
+    """The archive online, this process led to it, and a workspace that uses it."""
+    before = dict(os.environ)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        EmbeddedPostgis(Path(name) / "postgis", durable=False) as url,
+        archive_online(archive, url) as online,
+    ):
+        settings = {
+            "catalog": {"profile": "planetary-computer", "location": online.catalog_url},
+            "model": "terramind-tiny-simulated",
+            "regions": {REGION: {"outline": str(archive / "region.geojson")}},
+            "tile_size": 1024,
+        }
+        folder = Path(name) / "workspace"
+        folder.mkdir()
+        (folder / "monitor.yaml").write_text(yaml.safe_dump(settings))
+        os.environ.update(online.environment)
+        try:
+            yield folder, online
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _cost(step: str, online: OnlineArchive, archive: Path) -> Cost:
+    seen = online.seen()
+    asked: dict[str, list[Read]] = {}
+    for read in seen.reads:
+        asked.setdefault(read.path.split("/", maxsplit=2)[2], []).append(read)
+    least = [_least(archive / path, reads) for path, reads in asked.items()]
+    return Cost(
+        step,
+        files=len(asked),
+        requests=len(seen.reads),
+        least_requests=sum(requests for requests, _ in least),
+        bytes=sum(read.size for read in seen.reads),
+        least_bytes=sum(size for _, size in least),
+        tokens=seen.token_requests,
+    )
+
+
+def _least(path: Path, reads: Iterable[Read]) -> tuple[int, int]:
+    """Fewest requests and bytes for the header of a file and the blocks that were read of it."""
+    spans = [
+        tuple(map(int, found)) for read in reads for found in re.findall(r"(\d+)-(\d+)", read.range or "")
+    ]
+    blocks = _blocks(path)
+    # the first request is for the header, whatever else it brings
+    wanted = [
+        (start, stop)
+        for start, stop in blocks
+        if any(first <= start and stop <= last + 1 for first, last in spans if first > 0)
+    ]
+    runs = 0
+    end = -ADJACENT - 1
+    for start, stop in wanted:
+        runs += start - end > ADJACENT
+        end = stop
+    header = blocks[0][0]
+    return 1 + runs, header + sum(stop - start for start, stop in wanted)
+
+
+@cache
+def _blocks(path: Path) -> list[tuple[int, int]]:
+    """First byte of every block of a TIFF and its overviews, and the byte after it, in order."""
+    places = []
+    with rasterio.open(path) as file:
+        levels = [None, *range(len(file.overviews(1)))]
+    for level in levels:
+        options = {} if level is None else {"overview_level": level}
+        with rasterio.open(path, **options) as part:
+            (height, width), *_ = part.block_shapes
+            names = [
+                f"{x}_{y}" for y in range(-(-part.height // height)) for x in range(-(-part.width // width))
+            ]
+        with rasterio.open(path) as file:
+            for name in names:
+                start, size = (
+                    int(file.get_tag_item(f"BLOCK_{what}_{name}", "TIFF", bidx=1, ovr=level) or 0)
+                    for what in ("OFFSET", "SIZE")
+                )
+                if size:
+                    places.append((start, start + size))
+    return sorted(places)
+
+
+def show(costs: list[Cost]) -> None:
+    console = Console()
+    table = Table(title=f"Reading over HTTP, bound {BOUND}", title_justify="left")
+    table.add_column(no_wrap=True)
+    for column in ("files", "requests", "least", "ratio", "MB", "least", "ratio"):
+        table.add_column(column, justify="right")
+    tiles = costs[1:]
+    total = Cost("all tiles", *(sum(getattr(cost, name) for cost in tiles) for name in _COUNTS))
+    for cost in (*costs, total):
+        table.add_row(
+            cost.step,
+            str(cost.files),
+            str(cost.requests),
+            str(cost.least_requests),
+            f"{cost.requests / cost.least_requests:.2f}",
+            f"{cost.bytes / 1e6:.1f}",
+            f"{cost.least_bytes / 1e6:.1f}",
+            f"{cost.bytes / cost.least_bytes:.2f}",
+        )
+    console.print(table)
+    console.print(f"Tokens asked for: {sum(cost.tokens for cost in costs)}. Simulated scenes.")
+
+
+_COUNTS = ("files", "requests", "least_requests", "bytes", "least_bytes", "tokens")
+
+
+if __name__ == "__main__":
+    main()
