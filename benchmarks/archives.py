@@ -175,14 +175,13 @@ def show(costs: list[Cost]) -> None:
     console = Console()
     table = Table(title=f"Reading over HTTP, bound {BOUND}", title_justify="left")
     table.add_column(no_wrap=True)
-    for column in ("files", "requests", "least", "ratio", "MB", "least", "ratio"):
+    for column in ("requests", "least", "ratio", "MB", "least", "ratio"):
         table.add_column(column, justify="right")
     tiles = costs[1:]
     total = Cost("all tiles", *(sum(getattr(cost, name) for cost in tiles) for name in _COUNTS))
     for cost in (*costs, total):
         table.add_row(
             cost.step,
-            str(cost.files),
             str(cost.requests),
             str(cost.least_requests),
             f"{cost.requests / cost.least_requests:.2f}",

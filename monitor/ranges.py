@@ -129,7 +129,10 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def size(self, path: str = "") -> int:
         if self._is is None and self.fault is None:
-            self.ranges([(0, HEADER)])
+            try:
+                self._fetch(0, HEADER)
+            except OSError as error:
+                self.fault = error
         return self._is[0] if self._is else 0
 
     def open(self, path: str, mode: str = "rb", **kwds: Any) -> _Handle:

@@ -84,6 +84,15 @@ def test_each_block_once(server: FileServer, folder: Path) -> None:
     assert server.asked[0].span == (0, ranges.HEADER - 1)
 
 
+def test_a_file_shorter_than_a_header(server: FileServer, folder: Path) -> None:
+    grid = around(EPSG, 60, 40)
+    write(folder / "small.tif", grid, numbers(grid[2]))
+    found = read(scene(f"{server.url}/small.tif"), bands(), PROFILE, BOX)["band"]
+    here = read(scene(folder / "small.tif"), bands(), PROFILE, BOX)["band"]
+    assert np.array_equal(found, here, equal_nan=True) and len(server.asked) == 1
+    assert (folder / "small.tif").stat().st_size < ranges.HEADER
+
+
 def test_nothing_but_the_header_of_a_file_elsewhere(server: FileServer) -> None:
     far = geobox_at(EPSG, 695_000, 50_000, (40, 50))
     assert np.isnan(read(scene(f"{server.url}/a.tif"), bands(), PROFILE, far)["band"]).all()
