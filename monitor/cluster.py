@@ -46,7 +46,7 @@ class Workers:
         """
         if not tasks:
             return
-        from distributed import as_completed
+        from distributed import as_completed, secede
 
         if self._client is None:
             self._client = self._connect()
@@ -55,7 +55,10 @@ class Workers:
 
         def submit(task: TileTask) -> Any:
             key = f"tile-{task.key}"
-            future = self._client.submit(work, task, profile, model, cube.slot(), key=key, pure=False)
+            # a tile that waits for the network to predict it gives its thread to the next one's reading
+            future = self._client.submit(
+                work, task, profile, model, cube.slot(), when_read=secede, key=key, pure=False
+            )
             running[future] = task
             return future
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,8 +58,17 @@ def _model(folder: Path, digest: str) -> Segmenter:
     return model
 
 
-def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -> TileResult:
-    """Do one tile. Data that cannot be read makes the tile `failed`, nothing to see makes it `empty`."""
+def work(
+    task: TileTask,
+    profile: CatalogProfile,
+    model: Path,
+    slot: CubeSlot,
+    when_read: Callable[[], None] = lambda: None,
+) -> TileResult:
+    """Do one tile. Data that cannot be read makes the tile `failed`, nothing to see makes it `empty`.
+
+    `when_read` is called between reading and predicting, so that somebody else may read meanwhile.
+    """
     from monitor.acquire import acquire
     from monitor.segment import segment
     from segmenter.dense import halo
@@ -72,6 +82,7 @@ def work(task: TileTask, profile: CatalogProfile, model: Path, slot: CubeSlot) -
     border = halo(segmenter.manifest)
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
+        when_read()
         with _predicting:
             prediction = segment(stack, segmenter, task.tile, border, task.zone)
         layers = {name: getattr(prediction, name) for name in LAYERS}

@@ -1,0 +1,214 @@
+"""A season over a slow network: reading hidden behind prediction, and memory against the region's size.
+
+    python -m benchmarks.seasons [--json out.json]
+
+The demo's archive behind a STAC API, its files behind signed addresses and a network with latency. Walls are
+of one run on one machine, so their ratio is what counts. Simulated scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import shapely
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from monitor.acquire import acquire
+from monitor.cluster import Workers
+from monitor.demo import REGION, prepare
+from monitor.grid import tiles_of
+from monitor.plan import TileTask
+from monitor.run import plan_season
+from monitor.segment import segment
+from monitor.settings import ClusterSettings, Workspace
+from monitor.system import System, open_system
+from segmenter.dense import halo
+from segmenter.model import load
+from storage.embedded import EmbeddedPostgis
+from tests.servers.online import OnlineArchive, archive_online
+
+SEASON = 2022
+TILE = 512
+#: a request's round trip and the line's width: an archive on another continent
+LATENCY_S, BYTES_PER_SECOND = 0.1, 20e6
+OVERLAP_BOUND, MEMORY_BOUND = 1.15, 1.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workspace", type=Path, default=Path("workspace/demo"))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    prepare(options.workspace)
+    archive = (options.workspace / "archive").resolve()
+    result = {"overlap": overlap(archive), "memory": memory(archive)}
+    show(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2))
+
+
+def overlap(archive: Path) -> dict[str, float]:
+    """Seconds of reading alone, of predicting alone and of both together, over a slow network."""
+    with (
+        _workspace(archive) as folder,
+        _online(folder, archive) as online,
+        open_system(Workspace.open(folder)) as system,
+    ):
+        tasks = _tasks(system)
+        threads = ClusterSettings().threads
+        slow = {"latency_s": LATENCY_S, "bytes_per_second": BYTES_PER_SECOND}
+        online.begin()
+        segmenter = load(system.model_folder)
+        border = halo(segmenter.manifest)
+
+        def read(task: TileTask) -> Any:
+            return acquire(task.scenes, system.profile, task.tile, border)
+
+        stacks = _side_by_side(read, tasks, threads)
+        started = time.perf_counter()
+        for task, stack in zip(tasks, stacks, strict=True):
+            segment(stack, segmenter, task.tile, border, task.zone)
+        predicting = time.perf_counter() - started
+        del stacks
+        online.begin(**slow)
+        started = time.perf_counter()
+        for _ in _reading(read, tasks, threads):
+            pass
+        reading = time.perf_counter() - started
+        system.cube.prepare(tasks[0].tile.epsg, SEASON)
+        online.begin(**slow)
+        with Workers(ClusterSettings()) as workers:
+            warm = list(workers.predict(tasks[:1], system.profile, system.model_folder, system.cube))
+            online.begin(**slow)
+            started = time.perf_counter()
+            done = list(workers.predict(tasks, system.profile, system.model_folder, system.cube))
+            both = time.perf_counter() - started
+        assert all(result.slot is not None for result in (*warm, *done)), done
+    return {"tiles": len(tasks), "reading_s": reading, "predicting_s": predicting, "season_s": both}
+
+
+def _reading(read: Callable[[TileTask], Any], tasks: Sequence[TileTask], threads: int) -> Iterator[None]:
+    with ThreadPoolExecutor(threads) as pool:
+        for future in [pool.submit(read, task) for task in tasks]:
+            future.result()
+            yield
+
+
+def _side_by_side(read: Callable[[TileTask], Any], tasks: Sequence[TileTask], threads: int) -> list[Any]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(read, tasks))
+
+
+def memory(archive: Path) -> list[dict[str, float]]:
+    """Most memory of a process that runs a season of more and more tiles."""
+    whole = Workspace.open(archive.parent).region(REGION).outline
+    west, south, east, north = whole.bounds
+    figures = []
+    for share in (0.24, 0.49, 0.99):
+        box = shapely.box(west, north - (north - south) * share, west + (east - west) * share, north)
+        region = {"bounds": list(box.bounds)}
+        with _workspace(archive, region) as folder:
+            command = ["-c", _RUN, "run", "--season", str(SEASON), "-w", str(folder)]
+            answer = subprocess.run(
+                [sys.executable, *command], capture_output=True, text=True, check=True, env=os.environ
+            )
+            tiles = len(tiles_of(box, TILE))
+            figures.append({"tiles": tiles, "peak_mib": int(answer.stdout.splitlines()[-1]) / 1024})
+    return figures
+
+
+# not getrusage: its figure outlives exec, so it would be this process's own
+_RUN = """
+from pathlib import Path
+from monitor.cli import app
+try:
+    app(standalone_mode=False)
+finally:
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
+
+
+def _tasks(system: System) -> list[TileTask]:
+    region = system.workspace.region(REGION)
+    return [entry.task for entry in plan_season(system, region, SEASON)]
+
+
+@contextmanager
+def _workspace(archive: Path, region: dict[str, Any] | None = None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = {
+            "catalog": {"profile": "planetary-computer", "location": str(archive)},
+            "model": "terramind-tiny-simulated",
+            "regions": {REGION: region or {"outline": str(archive / "region.geojson")}},
+            "tile_size": TILE,
+        }
+        (folder / "monitor.yaml").write_text(yaml.safe_dump(settings))
+        yield folder
+        cluster = EmbeddedPostgis(folder / "postgis")
+        if (cluster.folder / "users.lock").exists():
+            cluster.wait_stopped()
+
+
+@contextmanager
+def _online(folder: Path, archive: Path) -> Iterator[OnlineArchive]:
+    """The archive online, this process led to it, and the workspace's catalogue there."""
+    before = dict(os.environ)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        EmbeddedPostgis(Path(place) / "postgis", durable=False) as url,
+        archive_online(archive, url) as online,
+    ):
+        settings = yaml.safe_load((folder / "monitor.yaml").read_text())
+        settings["catalog"]["location"] = online.catalog_url
+        (folder / "monitor.yaml").write_text(yaml.safe_dump(settings))
+        os.environ.update(online.environment)
+        try:
+            yield online
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def show(result: dict[str, Any]) -> None:
+    console = Console()
+    one = result["overlap"]
+    ratio = one["season_s"] / max(one["reading_s"], one["predicting_s"])
+    table = Table(
+        title=f"Reading behind prediction, {one['tiles']:.0f} tiles of {TILE} px", title_justify="left"
+    )
+    for column in ("reading alone", "predicting alone", "season", "season / larger", "bound"):
+        table.add_column(column, justify="right")
+    seconds = (f"{one[key]:.1f} s" for key in ("reading_s", "predicting_s", "season_s"))
+    table.add_row(*seconds, f"{ratio:.2f}", f"{OVERLAP_BOUND}")
+    console.print(table)
+    table = Table(title="Most memory of a run", title_justify="left")
+    for column in ("tiles", "MiB", "against the smallest", "bound"):
+        table.add_column(column, justify="right")
+    least = result["memory"][0]["peak_mib"]
+    for row in result["memory"]:
+        share = row["peak_mib"] / least
+        table.add_row(f"{row['tiles']:.0f}", f"{row['peak_mib']:.0f}", f"{share:.2f}", f"{MEMORY_BOUND}")
+    console.print(table)
+    console.print(
+        f"Network: {LATENCY_S * 1000:.0f} ms a request, {BYTES_PER_SECOND / 1e6:.0f} MB/s. Simulated scenes."
+    )
+
+
+if __name__ == "__main__":
+    main()
