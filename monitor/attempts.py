@@ -1,32 +1,39 @@
-"""Trying again: what is read of an archive may fail for a moment, and is given up only when nothing moves."""
+"""Trying again: what is read of an archive may fail for a moment; it is given up when it keeps failing."""
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from monitor.errors import AssetError
 from monitor.profiles import CatalogProfile
-from monitor.reading import FIRST_PAUSE, LONGEST_PAUSE, TRIES, TRIES_ABSENT, GivenUp, _status, _words
 from monitor.scenes import Scene
 from monitor.signing import forget, sign, unsigned
 
 T = TypeVar("T")
+#: tries of a file or request, and of what is said not to be there: object stores say so of what is
+TRIES, TRIES_ABSENT = 6, 4
+#: seconds before the second try; twice as long before each further one, up to the longest
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 #: seconds to connect, and to wait for the next bytes
 TIMEOUT = (10, 60)
 
 
-def tried(
-    scene: Scene, file: tuple[str, str], profile: CatalogProfile, job: Callable[[str], T], kept: Sized = ()
-) -> T:
-    """What `job` makes of the signed address of an (asset, href), tried as `monitor.reading` tries.
+class GivenUp(OSError):
+    """A request that was tried often enough by itself."""
 
-    `kept` grows while a failing job makes progress all the same. What can be read and is not what it should
-    be (a ValueError, or what parsers of XML throw) is not tried again.
+
+def tried(scene: Scene, file: tuple[str, str], profile: CatalogProfile, job: Callable[[str], T]) -> T:
+    """What `job` makes of the signed address of an (asset, href), tried until it is there or given up.
+
+    What can be read and is not what it should be (a ValueError, or what parsers of XML throw) is not tried
+    again, and neither is a local file.
 
     Raises:
         AssetError: it is given up.
@@ -34,25 +41,51 @@ def tried(
     from rasterio.errors import RasterioError
 
     asset, href = file
-    idle = 0
-    while True:
-        before, signed = len(kept), href
+    for number in itertools.count(1):
+        signed, tries = href, TRIES if is_remote(href) else 1
         try:
             signed = sign(href, profile)
             return job(signed)
-        except GivenUp as error:
-            raise AssetError(scene.id, asset, unsigned(href), _words(error)) from None
+        except (GivenUp, ValueError, TypeError, LookupError, SyntaxError) as error:
+            cause, tries = words_of(error), 1
         except (RasterioError, OSError) as error:
-            cause = _words(error)
-        except (ValueError, TypeError, LookupError, SyntaxError) as error:
-            raise AssetError(scene.id, asset, unsigned(href), _words(error)) from None
-        idle = idle + 1 if len(kept) == before else 1
-        status = _status(cause)
-        if "://" not in href or idle >= (TRIES_ABSENT if status == 404 else TRIES):
+            cause = words_of(error)
+        status = status_in(cause)
+        if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
+            # outside of `except`: the error's own words may hold a signature
             raise AssetError(scene.id, asset, unsigned(href), cause)
         if status == 403:
             forget(signed, profile)
-        time.sleep(min(FIRST_PAUSE * 2 ** (idle - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5))
+        pause(number)
+    raise AssertionError("unreachable")
+
+
+def pause(tried: int, least: float = 0.0) -> None:
+    """Wait before another try: longer each time, out of step with others, at least `least` seconds."""
+    time.sleep(max(least, min(FIRST_PAUSE * 2 ** (tried - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5)))
+
+
+def is_remote(href: str) -> bool:
+    """Whether an address leads over a network."""
+    return "://" in href and not href.startswith("file:")
+
+
+def status_in(words: str) -> int | None:
+    """The HTTP status in the words of an error."""
+    found = re.search(r"(?:response[ _]code|HTTP)\D{0,200}?\b([45]\d\d)\b", words)
+    return int(found[1]) if found else None
+
+
+def words_of(error: BaseException) -> str:
+    """What was said of an error and its causes, deepest first, without signatures."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        words = unsigned(str(cause)).strip()
+        if words and words not in said:
+            said.insert(0, words)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "; ".join(said)
 
 
 def fetch(href: str) -> bytes:

@@ -27,7 +27,7 @@ from monitor.attempts import fetch, tried
 from monitor.errors import AssetError
 from monitor.geoid import undulation
 from monitor.profiles import S1_BANDS, CatalogProfile, RadarProfile
-from monitor.reading import _opened, _window
+from monitor.reading import opened, window_of
 from monitor.resampling import STEPS, Doubles, Floats, bilinear
 from monitor.scenes import Scene
 
@@ -184,16 +184,15 @@ def _sigma_nought(
     """Sigma nought of a part of the image (h, w): linear power, noise removed (it may be negative)."""
     calibration: Lut = _parsed(Remote(files.calibration, scene, profile), read_calibration)
     noise: Noise = _parsed(Remote(files.noise, scene, profile), read_noise)
-    pieces: dict[tuple[int, int], NDArray[Any]] = {}
 
     def numbers_at(address: str) -> NDArray[Any]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Dataset has no geotransform")  # it has tie points only
-            with _opened(address, profile) as image:
+            with opened(address, profile) as image:
                 check_measurement(image, geometry)
-                return np.asarray(_window(image, (1,), span, -1, pieces)[0])
+                return np.asarray(window_of(image, (1,), span)[0])
 
-    numbers = tried(scene, files.measurement, profile, numbers_at, pieces)
+    numbers = tried(scene, files.measurement, profile, numbers_at)
     lines, pixels = (np.arange(side.start, side.stop, dtype=np.float64) for side in span)
     power = numbers.astype(np.float64) ** 2
     if not geometry.denoised:

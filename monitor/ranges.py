@@ -21,16 +21,16 @@ import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 from urllib3.exceptions import HTTPError
 
+from monitor.attempts import TRIES, TRIES_ABSENT, GivenUp, pause
 from monitor.profiles import CatalogProfile
-from monitor.reading import TRIES, TRIES_ABSENT, GivenUp, pause
 from monitor.signing import forget, sign, unsigned
 
 #: bytes asked for first: the header of a COG with its block offsets (20 kB of a whole Sentinel-1 scene's)
 HEADER = 32768
 #: bytes between two ranges that are rather read than left out: a second request costs more
 GAP = 8192
-#: seconds for a connection, and without a single byte
-TIMEOUT = (10.0, 20.0)
+#: seconds for a connection, and without a single byte: a store answers at once or not at all
+TIMEOUT = (10.0, 10.0)
 #: bytes a second below which an answer is as good as stalled
 LEAST_SPEED = 4096
 #: most seconds that a server's "later" is waited for

@@ -5,10 +5,6 @@ A file's own georeference is believed, never the item's `proj:*`.
 
 from __future__ import annotations
 
-import itertools
-import random
-import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,21 +17,14 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from monitor.errors import AssetError
+from monitor.attempts import is_remote, tried
 from monitor.profiles import CatalogProfile
 from monitor.resampling import Doubles, Floats, bilinear, nearest, places
 from monitor.scenes import Scene
-from monitor.signing import unsigned
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
-
-#: tries without any progress before a file is given up, and those of a file that is said not to be there:
-#: object stores say so of files that are
-TRIES, TRIES_ABSENT = 6, 4
-#: seconds before the second try; twice as long before each further one, up to the longest
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 
 #: GDAL while a file is read
 GDAL = {
@@ -83,14 +72,6 @@ class Bands:
     expects: str | None = None
 
 
-class GivenUp(OSError):
-    """A request that was tried often enough."""
-
-
-class _WrongFile(Exception):
-    """A file that can be read and is not what the item promises."""
-
-
 def read(scene: Scene, bands: Bands, profile: CatalogProfile, geobox: GeoBox) -> dict[str, NDArray[Any]]:
     """Bands (H, W) on `geobox`: floats with NaN for no data, integers with `bands.nodata`.
 
@@ -129,55 +110,34 @@ def _read_file(
     geobox: GeoBox,
 ) -> dict[str, NDArray[Any]]:
     """The bands of one file, by number."""
-    from rasterio.errors import RasterioError
 
-    href = scene.item["assets"][asset]["href"]
-    for tried in itertools.count(1):
-        try:
-            with _opened(href, profile) as file:
-                _check(file, scene, tuple(numbers.values()), bands)
-                found = _onto(file, tuple(numbers.values()), bands, geobox)
-            return dict(zip(numbers, found, strict=True))
-        except (RasterioError, OSError, _WrongFile) as error:
-            cause = _words(error)
-            if isinstance(error, GivenUp) or tried >= _tries(href, cause):
-                # not `from error`: its words may hold a signature
-                raise AssetError(scene.id, asset, unsigned(href), cause) from None
-        pause(tried)
-    raise AssertionError("unreachable")
+    def job(address: str) -> list[NDArray[Any]]:
+        with opened(address, profile) as file:
+            _check(file, scene, tuple(numbers.values()), bands)
+            return _onto(file, tuple(numbers.values()), bands, geobox)
 
-
-def _tries(href: str, cause: str) -> int:
-    """How often a file is opened; requests over HTTP are tried one by one, so only its content once more."""
-    if "://" not in href:
-        return 1
-    if href.startswith(("http://", "https://")):
-        return 2
-    return TRIES_ABSENT if _status(cause) == 404 else TRIES
-
-
-def pause(tried: int, least: float = 0.0) -> None:
-    """Wait before another try: longer each time, out of step with others, at least `least` seconds."""
-    time.sleep(max(least, min(FIRST_PAUSE * 2 ** (tried - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5)))
+    found = tried(scene, (asset, scene.item["assets"][asset]["href"]), profile, job)
+    return dict(zip(numbers, found, strict=True))
 
 
 @contextmanager
-def _opened(href: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
-    """The file at an address or path.
+def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
+    """The file at an address or path, for the thread that opens it.
 
     Raises:
         OSError: it cannot be read, or what was read of it inside the block is not what its server holds.
+        GivenUp: as above, and it was tried often enough.
     """
     import rasterio
 
-    if not href.startswith(("http://", "https://")):
-        options = (GDAL_REMOTE if "://" in href else {}) | profile.gdal
-        with rasterio.Env(**GDAL, **options), rasterio.open(href) as file:
+    if not address.startswith(("http://", "https://")):
+        options = (GDAL_REMOTE if is_remote(address) else {}) | profile.gdal
+        with rasterio.Env(**GDAL, **options), rasterio.open(address) as file:
             yield file
         return
     from monitor.ranges import HttpFile
 
-    served = HttpFile(href, profile)
+    served = HttpFile(address, profile)
     try:
         with rasterio.Env(**GDAL, **GDAL_REMOTE), rasterio.open(served.name, opener=served) as file:
             yield file
@@ -190,19 +150,19 @@ def _check(file: DatasetReader, scene: Scene, numbers: Sequence[int], bands: Ban
     """A file in the wrong place or of the wrong kind would become plausible numbers."""
     if file.crs is None:
         points = f", only {len(file.gcps[0])} ground control points" if file.gcps[0] else ""
-        raise _WrongFile(f"it has no coordinate reference system{points}")
+        raise ValueError(f"it has no coordinate reference system{points}")
     if max(numbers) > file.count:
-        raise _WrongFile(f"band {max(numbers)} is asked for, it has {file.count}")
+        raise ValueError(f"band {max(numbers)} is asked for, it has {file.count}")
     for number in numbers:
         kind = file.dtypes[number - 1]
         if bands.expects is not None and kind != bands.expects:
-            raise _WrongFile(f"its numbers are {kind}, {bands.expects} was expected")
+            raise ValueError(f"its numbers are {kind}, {bands.expects} was expected")
         if np.dtype(bands.dtype).kind != "f" and not np.can_cast(kind, bands.dtype):
-            raise _WrongFile(f"its numbers are {kind}, which {bands.dtype} cannot hold")
+            raise ValueError(f"its numbers are {kind}, which {bands.dtype} cannot hold")
     ground = _ground(file.crs.to_wkt(), tuple(file.bounds))
     if not shapely.intersects(ground, scene.footprint):
         edges = ", ".join(f"{edge:.4f}" for edge in ground.bounds)
-        raise _WrongFile(f"it lies at {edges} (west, south, east, north), outside its item's footprint")
+        raise ValueError(f"it lies at {edges} (west, south, east, north), outside its item's footprint")
 
 
 @lru_cache(maxsize=256)
@@ -253,7 +213,7 @@ def _resampled(
     if span is None:
         return [np.full(np.broadcast_shapes(rows.shape, cols.shape), fill, bands.dtype) for _ in numbers]
     top, left = span[0].start, span[1].start
-    values = _window(file, numbers, span)
+    values = window_of(file, numbers, span)
     rows, cols = rows - top, cols - left
     if not floating:
         return [nearest(band.astype(bands.dtype), rows, cols, fill) for band in values]
@@ -291,28 +251,8 @@ def _span(shape: tuple[int, int], rows: Doubles, cols: Doubles, bands: Bands) ->
     return spans[0], spans[1]
 
 
-def _window(
-    file: DatasetReader, numbers: Sequence[int], span: tuple[slice, slice], *_: object
-) -> NDArray[Any]:
+def window_of(file: DatasetReader, numbers: Sequence[int], span: tuple[slice, slice]) -> NDArray[Any]:
     """Native values (bands, h, w) of rows and columns of the file, in one read: each block once."""
     from rasterio.windows import Window
 
     return np.asarray(file.read(list(numbers), window=Window.from_slices(*span)))
-
-
-def _status(words: str) -> int | None:
-    """The HTTP status in GDAL's words."""
-    found = re.search(r"(?:response[ _]code|HTTP)\D{0,200}?\b([45]\d\d)\b", words)
-    return int(found[1]) if found else None
-
-
-def _words(error: BaseException) -> str:
-    """What was said of an error and its causes, deepest first, without signatures."""
-    said: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        words = unsigned(str(cause)).strip()
-        if words and words not in said:
-            said.insert(0, words)
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "; ".join(said)

@@ -130,7 +130,7 @@ def test_nobody_pays_at_cdse(store: Store, numbers: np.ndarray) -> None:
 
 
 def test_a_refusal_names_item_asset_and_address(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.reading.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("monitor.attempts.FIRST_PAUSE", 0.01)
     store.payer = "somebody else"
     with pytest.raises(AssetError, match=r"one: asset vv at s3://bucket/vv\.tif cannot be read"):
         read(scene(), BANDS, here("earth-search", store), GEOBOX)
