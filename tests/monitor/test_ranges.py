@@ -311,8 +311,6 @@ def test_a_token_is_renewed_before_it_ends(server: FileServer, signed: str) -> N
 
 def test_no_token_is_a_failed_asset(server: FileServer, signed: str) -> None:
     server.fault = lambda asked, number: 503
-    with pytest.raises(
-        AssetError, match=r"/a\.tif cannot be read: 503 Server Error.* \(6 tries\)$"
-    ) as caught:
+    with pytest.raises(AssetError, match=r"/a\.tif cannot be read: 503 Server Error") as caught:
         read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
     assert caught.value.asset == "a" and len(server.asked) == TRIES
