@@ -88,6 +88,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     def _fetch(self, start: int, stop: int) -> None:
         """Read from `start` to `stop`, or to the end of the file; tried again when it fails."""
         last = (stop if self._is is None else min(stop, self._is[0])) - 1
+        if last < start:
+            raise OSError("it ends before its own blocks")
         for tried in itertools.count(1):
             signed, status, later = self._href, None, 0.0
             try:
