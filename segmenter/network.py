@@ -1,5 +1,6 @@
 """The network: a TerraMind encoder, a learned pyramid, an UperNet head, one logit a pixel."""
 
+import os
 from typing import cast
 
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ def build_network(architecture: Architecture, s1_kind: S1Kind) -> nn.Module:
     DEM (B, 1, H, W), and answers terratorch's ModelOutput; `logits` makes the call and unwraps the answer.
     """
     name_missing_vision_ops()
+    # a library beneath terratorch asks its makers for news when it is imported; nobody here wants that
+    os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")
     from terratorch.models import EncoderDecoderFactory
 
     # Later releases drop the option, so it is named only where a model needs it.
