@@ -117,7 +117,4 @@ def reflectance(
     optical = profile.optical
     keys = {band: optical.bands[band] for band in names}
     numbers = read(scene, Bands(keys, nodata=optical.nodata, expects=optical.dtype), profile, geobox)
-    return {
-        band: ((values * scene.scale + scene.offset) / UNIT).astype(np.float32)
-        for band, values in numbers.items()
-    }
+    return {band: ((values + scene.offset) / UNIT).astype(np.float32) for band, values in numbers.items()}

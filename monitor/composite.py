@@ -107,7 +107,6 @@ def _reflectance(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArr
     keys = {band: optical.bands[band] for band in S2_BANDS}
     numbers = read(scene, Bands(keys, nodata=optical.nodata, expects=optical.dtype), profile, geobox)
     reflectance = np.stack([numbers[band] for band in S2_BANDS])
-    reflectance *= np.float32(scene.scale)
     reflectance += np.float32(scene.offset)
     # a dark pixel may fall below zero once the offset is gone; the sensor's floor is zero
     np.maximum(reflectance, 0, out=reflectance)

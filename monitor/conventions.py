@@ -26,11 +26,10 @@ ADDED = 1000.0
 
 @dataclass(frozen=True)
 class Convention:
-    """Reflectance x 10000 = digital number x `scale` + `offset`."""
+    """Reflectance x 10000 = digital number + `offset`."""
 
     baseline: str
     offset: float
-    scale: float = 1.0
 
 
 def decide(item: pystac.Item, profile: OpticalProfile) -> Convention | str:

@@ -90,7 +90,7 @@ def _background(
     by_id = {scene.id: scene for scene in scenes.optical}
     for scene in (by_id[scene_id] for scene_id, _ in used.most_common()):
         numbers = np.stack([*read(scene, bands, profile, geobox).values()], axis=-1)
-        np.copyto(colours, numbers * scene.scale + scene.offset, where=np.isnan(colours))
+        np.copyto(colours, numbers + scene.offset, where=np.isnan(colours))
     box = geobox.boundingbox
     shown = np.clip(np.nan_to_num(colours, nan=3000) / 3000, 0, 1) ** 0.8
     return shown.astype(np.float32), [box.left, box.right, box.bottom, box.top], epsg

@@ -18,6 +18,7 @@ S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09"
 S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")
 PROFILES = Path(__file__).parents[1] / "config" / "catalogs"
 RadarKind = Literal["rtc", "grd"]
+NOTES = ("product", "calibration", "noise")
 
 
 class _Profile(BaseModel):
@@ -95,6 +96,13 @@ class CatalogProfile(_Profile):
     optical: OpticalProfile
     radars: dict[RadarKind, RadarProfile]
     dem: DemProfile
+
+    @model_validator(mode="after")
+    def _annotated(self) -> CatalogProfile:
+        grd = self.radars.get("grd")
+        if grd and (missing := [note for note in NOTES if note not in grd.annotations]):
+            raise ValueError(f"radars.grd.annotations lacks {', '.join(missing)}: its pixels need them")
+        return self
 
     def serving(self, kind: RadarKind) -> CatalogProfile:
         """This profile with the one kind of radar that a model expects.

@@ -5,9 +5,10 @@ A file's own georeference is believed, never the item's `proj:*`.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
 
+#: heaps of the process and the option's number (malloc.h of the GNU C library)
+HEAPS, M_ARENA_MAX = 2, -8
 #: GDAL while a file is read
 GDAL = {
     # one read holds little more than its window; a share of the machine's memory for every worker is too much
@@ -98,7 +101,14 @@ def read(scene: Scene, bands: Bands, profile: CatalogProfile, geobox: GeoBox) ->
 @cache
 def _pool(connections: int) -> ThreadPoolExecutor:
     """The threads that read, one pool in a process."""
+    _share_heaps()
     return ThreadPoolExecutor(connections, thread_name_prefix="reading")
+
+
+def _share_heaps() -> None:
+    """Few heaps for many threads: each keeps what its threads once used, so memory followed the tiles done."""
+    with suppress(OSError, AttributeError):  # only the GNU C library has them
+        ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, HEAPS)
 
 
 def _read_file(

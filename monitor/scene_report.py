@@ -42,7 +42,6 @@ class OpticalUse:
     relative_orbit: int | None
     #: added to every digital number to give reflectance x 10000
     offset: float
-    scale: float
     #: who takes ESA's +1000 out: "here", "source" (the catalogue), or "no need"
     harmonised: str
     #: share of the whole scene that the catalogue calls cloud
@@ -184,7 +183,6 @@ def _optical(scene: Scene, weighed: Considered, inside: set[Tile]) -> OpticalUse
         baseline=scene.baseline,
         relative_orbit=scene.relative_orbit,
         offset=scene.offset,
-        scale=scene.scale,
         harmonised=_harmonised(scene),
         catalogue_cloud=None if scene.cloud_cover is None else scene.cloud_cover / 100,
         cloud=sum(seen * cloud for seen, cloud in known) / ground if ground else None,

@@ -55,8 +55,6 @@ class Scene:
     cloud_cover: float | None = None
     #: added to every digital number to give reflectance x 10000
     offset: float = 0.0
-    #: reflectance x 10000 per digital number
-    scale: float = 1.0
 
     @property
     def day_of_year(self) -> int:
@@ -171,13 +169,11 @@ def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
     convention = decide(item, profile)
     if isinstance(convention, str):
         return convention
-    return replace(
-        _scene(item), baseline=convention.baseline, offset=convention.offset, scale=convention.scale
-    )
+    return replace(_scene(item), baseline=convention.baseline, offset=convention.offset)
 
 
 def usable_radar(items: Iterable[pystac.Item], profile: RadarProfile) -> tuple[list[Scene], Refused]:
-    """Sentinel-1 scenes of the interferometric wide swath, both polarisations and a known pass, oldest first."""
+    """Sentinel-1 scenes of the wide swath (IW), both polarisations and a known pass, oldest first."""
     refused: list[tuple[str, str]] = []
     scenes: list[Scene] = []
     notes = [key.format(band.lower()) for key in profile.annotations.values() for band in S1_BANDS]
