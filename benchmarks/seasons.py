@@ -119,7 +119,7 @@ def memory(archive: Path) -> list[dict[str, float]]:
     whole = Workspace.open(archive.parent).region(REGION).outline
     west, south, east, north = whole.bounds
     figures = []
-    for share in (0.24, 0.49, 0.99):
+    for share in (0.49, 0.74, 0.99):
         box = shapely.box(west, north - (north - south) * share, west + (east - west) * share, north)
         region = {"bounds": list(box.bounds)}
         with _workspace(archive, region) as folder:

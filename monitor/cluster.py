@@ -92,7 +92,9 @@ class Workers:
                     "start one (`dask scheduler`) or leave the address out to use this machine"
                 ) from error
         self._open.enter_context(dask.config.set({"distributed.worker.memory.terminate": False}))
+        # its status page is for this machine only, on whichever port is free
+        page = "127.0.0.1:0"
         cluster = LocalCluster(
-            n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=page
         )
         return self._open.enter_context(Client(self._open.enter_context(cluster)))

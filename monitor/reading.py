@@ -106,7 +106,7 @@ def _pool(connections: int) -> ThreadPoolExecutor:
 
 
 def _share_heaps() -> None:
-    """Few heaps for many threads: each keeps what its threads once used, so memory followed the tiles done."""
+    """Few heaps for many threads: each keeps what its threads once used, and memory followed the tiles."""
     with suppress(OSError, AttributeError):  # only the GNU C library has them
         ctypes.CDLL("libc.so.6").mallopt(M_ARENA_MAX, HEAPS)
 
