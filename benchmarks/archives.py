@@ -25,10 +25,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from monitor.acquire import acquire
 from monitor.demo import REGION, prepare
 from monitor.run import plan_season
 from monitor.settings import Workspace
+from monitor.stack.acquire import acquire
 from monitor.system import open_system
 from segmenter.dense import halo
 from segmenter.model import load

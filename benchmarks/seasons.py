@@ -26,7 +26,6 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from monitor.acquire import acquire
 from monitor.cluster import Workers
 from monitor.demo import REGION, prepare
 from monitor.grid import tiles_of
@@ -34,6 +33,7 @@ from monitor.plan import TileTask
 from monitor.run import plan_season
 from monitor.segment import segment
 from monitor.settings import ClusterSettings, Workspace
+from monitor.stack.acquire import acquire
 from monitor.system import System, open_system
 from segmenter.dense import halo
 from segmenter.model import load

@@ -125,7 +125,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Say whether this workspace is fit to run: settings, model, catalogue, offsets, database, machine."""
-    from monitor.doctor import show_doctor
+    from monitor.doctor.report import show_doctor
 
     show_doctor(workspace, region, compare, compare_location, timeout, json=json)
 

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitor.archive.profiles import CatalogProfile
 from monitor.errors import MonitorError
 from monitor.plan import TileTask
-from monitor.profiles import CatalogProfile
 from monitor.settings import ClusterSettings
 from monitor.tiles import TileResult, work
 from storage.codes import TaskState

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from monitor.filters import window_sum
 from monitor.grid import PIXEL
+from monitor.stack.filters import window_sum
 
 Floats = NDArray[np.float32]
 

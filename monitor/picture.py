@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.archive.freeze import recall
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.scenes import SceneList
 from monitor.change import Z95, Verdict
-from monitor.freeze import recall
 from monitor.grid import WGS84, reproject, zone_at
-from monitor.profiles import CatalogProfile
 from monitor.reports import changes_between
-from monitor.scenes import SceneList
 from monitor.settings import Region, Workspace
 from monitor.system import open_system
 
@@ -77,7 +77,7 @@ def _background(
     """Colours of the dates that most cells use first, coarse, with their extent in UTM."""
     from odc.geo.geobox import GeoBox
 
-    from monitor.reading import Bands, read
+    from monitor.archive.reading import Bands, read
 
     west, south, east, north = region.outline.bounds
     epsg = f"EPSG:{zone_at((west + east) / 2, (south + north) / 2)}"

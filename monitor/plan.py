@@ -10,10 +10,10 @@ from uuid import UUID, uuid5
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
 from monitor.grid import Tile, tiles_of
 from monitor.match import NAMESPACE
-from monitor.scenes import SceneList
 from storage.codes import TaskState
 from storage.ledger import TaskRow
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.acquire import Stack, acquire
+from monitor.archive.freeze import recall
+from monitor.archive.profiles import S2_BANDS
+from monitor.archive.scenes import SceneList
 from monitor.console import progress_bar
 from monitor.errors import AssetError
-from monitor.freeze import recall
 from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.mndwi import mndwi
-from monitor.profiles import S2_BANDS
-from monitor.scenes import SceneList
+from monitor.stack.acquire import Stack, acquire
 from monitor.system import System
 from storage import ledger, reviews
 

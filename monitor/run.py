@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
+from monitor.archive.freeze import freeze
+from monitor.archive.scenes import SceneList
 from monitor.cluster import Workers
-from monitor.freeze import freeze
 from monitor.match import NAMESPACE
 from monitor.plan import Action, Planned, TileTask, decide, plan
-from monitor.scenes import SceneList
 from monitor.settings import Region, config_digest
 from monitor.survey import Earlier, Maps, draw
 from monitor.system import System
@@ -59,14 +59,14 @@ def run_season(
 
 def plan_season(system: System, region: Region, season: int, watch: Watch = UNWATCHED) -> list[Planned]:
     """Every tile task of the season, compared with ledger and cube. Writes nothing."""
-    scenes = freeze(
+    weighed = freeze(
         system.catalog, system.profile, region.zone, region.season, season, system.excluded, watch
     )
     tasks = plan(
         region.name,
         season,
         region.zone,
-        scenes,
+        weighed.chosen,
         tile_size=system.workspace.settings.tile_size,
         model_digest=system.manifest.fingerprint,
         config_digest=config_digest(region, system.profile),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.choice import CLOUD_BELOW
+from monitor.archive.choice import CLOUD_BELOW
 
 if TYPE_CHECKING:
     from monitor.scene_report import CellReport, SceneReport

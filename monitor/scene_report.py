@@ -12,15 +12,15 @@ from datetime import date, datetime, timedelta
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from monitor.agreement import mgrs_square
-from monitor.choice import CLOUD_BELOW
-from monitor.conventions import BASELINE, OFFSET_BASELINE
+from monitor.archive.choice import CLOUD_BELOW
+from monitor.archive.conventions import BASELINE, OFFSET_BASELINE
+from monitor.archive.freeze import Considered, freeze
+from monitor.archive.scenes import Choice, Scene
+from monitor.archive.sky import Skies, Sky
+from monitor.doctor.agreement import mgrs_square
 from monitor.errors import AssetError
-from monitor.freeze import Considered, consider
 from monitor.grid import CELL, Tile, tiles_of
-from monitor.scenes import Choice, Scene
 from monitor.settings import Region
-from monitor.sky import Skies, Sky
 from monitor.system import Sources
 from monitor.watch import UNWATCHED, Watch
 
@@ -143,7 +143,7 @@ def report_scenes(sources: Sources, region: Region, season: int, watch: Watch = 
         MonitorError: the catalogue does not answer.
     """
     workspace = sources.workspace
-    weighed = consider(
+    weighed = freeze(
         sources.catalog, sources.profile, region.zone, region.season, season, sources.excluded, watch
     )
     start, end = region.season.dates(season)

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from monitor.choice import CLOUD_BELOW
+from monitor.archive.choice import CLOUD_BELOW
 from monitor.console import ProgressWatch, out, print_json, table
 from monitor.errors import RefusedError
 from monitor.grid import CELL, PIXEL

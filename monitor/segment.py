@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from monitor.acquire import Stack
 from monitor.grid import WGS84, Tile, reproject
 from monitor.mndwi import index_of
+from monitor.stack.acquire import Stack
 from segmenter.protocol import Segmenter
 from storage.codes import Reason
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from monitor.archive.profiles import CatalogProfile, read_profile
 from monitor.errors import RefusedError
-from monitor.profiles import CatalogProfile, read_profile
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.catalog import Catalog, open_catalog
+from monitor.archive.catalog import Catalog, open_catalog
+from monitor.archive.profiles import CatalogProfile
 from monitor.errors import RefusedError
-from monitor.profiles import CatalogProfile
 from monitor.settings import CONFIG, Workspace
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.archive.profiles import CatalogProfile
 from monitor.errors import AssetError, MonitorError
 from monitor.plan import TileTask
-from monitor.profiles import CatalogProfile
 from storage.codes import TaskState
 from storage.errors import StorageError
 from storage.ledger import Fault
@@ -69,8 +69,8 @@ def work(
 
     `when_read` is called between reading and predicting, so that somebody else may read meanwhile.
     """
-    from monitor.acquire import acquire
     from monitor.segment import segment
+    from monitor.stack.acquire import acquire
     from segmenter.dense import halo
 
     if fault := task.fault:

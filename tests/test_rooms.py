@@ -22,9 +22,7 @@ RULE = {
     "simulator": set(),
 }
 #: what training may know of the path: the steps that give the same stack to both
-SHARED_STEPS = {
-    f"monitor.{step}" for step in ("acquire", "catalog", "errors", "freeze", "grid", "profiles", "settings")
-}
+SHARED_STEPS = {f"monitor.{step}" for step in ("archive", "stack", "errors", "grid", "settings")}
 HEAVY = ("torch", "terratorch", "dask", "distributed")
 
 

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from monitor.acquire import Stack
+from monitor.stack.acquire import Stack
 from segmenter.normalise import valid
 from training.errors import TrainingError
 

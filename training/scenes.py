@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from monitor.acquire import acquire
-from monitor.catalog import open_catalog
-from monitor.freeze import freeze
+from monitor.archive.catalog import open_catalog
+from monitor.archive.freeze import freeze
+from monitor.archive.profiles import read_profile
 from monitor.grid import PIXEL, Tile, pixel_at, reproject
-from monitor.profiles import read_profile
 from monitor.settings import SeasonWindow
+from monitor.stack.acquire import acquire
 from training.errors import TrainingError
 from training.labels import label, read_lakes
 
@@ -94,7 +94,7 @@ def _write(archive: Path, season: int, target: Path) -> None:
     lakes = read_lakes(archive)
     area = _region(archive)
     profile = read_profile(PROFILE, archive).serving("rtc")
-    listed = freeze(open_catalog(profile, archive), profile, area, SeasonWindow(), season)
+    listed = freeze(open_catalog(profile, archive), profile, area, SeasonWindow(), season).chosen
     if not listed.optical or not listed.radar:
         raise TrainingError(f"{archive}: no scenes in {season} ({listed.refused}); simulate it again")
     tile = _tile(area, int(lakes.crs.to_epsg()))

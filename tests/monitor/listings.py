@@ -9,11 +9,11 @@ from typing import Any
 import pystac
 import shapely
 
-from monitor.catalog import FolderCatalog
-from monitor.freeze import freeze
+from monitor.archive.catalog import FolderCatalog
+from monitor.archive.freeze import freeze
+from monitor.archive.profiles import S2_BANDS, read_profile
+from monitor.archive.scenes import SceneList
 from monitor.grid import Tile, tiles_of
-from monitor.profiles import S2_BANDS, read_profile
-from monitor.scenes import SceneList
 from monitor.settings import SeasonWindow
 
 PC = read_profile("planetary-computer", Path()).serving("rtc")
@@ -47,7 +47,7 @@ def radar(item_id: str, days: float, direction: str = "ascending", assets=("vv",
 
 def season(archive: Path, year: int) -> SceneList:
     area = region(archive)
-    return freeze(FolderCatalog(archive), PC, area, SeasonWindow(), year)
+    return freeze(FolderCatalog(archive), PC, area, SeasonWindow(), year).chosen
 
 
 def region(archive: Path) -> shapely.Geometry:

@@ -13,7 +13,7 @@ import rasterio
 import shapely
 from rasterio.warp import transform_bounds
 
-from monitor.profiles import S2_BANDS
+from monitor.archive.profiles import S2_BANDS
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 EXTENSIONS = [

@@ -14,16 +14,16 @@ import shapely
 from listings import PC, region, season, tile_of
 from samples import TERRAMESH_PROFILE, sample, save, wrap
 
-from monitor.acquire import acquire
-from monitor.catalog import FolderCatalog
-from monitor.composite import masked
+from monitor.archive.catalog import FolderCatalog
+from monitor.archive.freeze import freeze
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.scenes import SceneList
+from monitor.archive.sky import CLOUDS
 from monitor.errors import AssetError
-from monitor.freeze import freeze
 from monitor.grid import NORTHING_ORIGIN, Tile, tiles_of
-from monitor.profiles import CatalogProfile
-from monitor.scenes import SceneList
 from monitor.settings import SeasonWindow
-from monitor.sky import CLOUDS
+from monitor.stack.acquire import acquire
+from monitor.stack.composite import masked
 
 TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE).serving("rtc")
 #: tile: date, declared offset, and the means that its stack has to have: B03, B08, VV, VH, elevation
@@ -47,7 +47,7 @@ def real_tile(name: str, folder: Path) -> tuple[SceneList, shapely.Geometry]:
         save(item, folder)
     area = shapely.box(*item.bbox)
     window = SeasonWindow(start=f"{day:%m-%d}", end=f"{day:%m-%d}")
-    return freeze(FolderCatalog(folder), TERRAMESH, area, window, day.year), area
+    return freeze(FolderCatalog(folder), TERRAMESH, area, window, day.year).chosen, area
 
 
 def on_the_files_pixels(name: str) -> Tile:

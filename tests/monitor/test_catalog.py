@@ -17,11 +17,11 @@ import shapely
 from cassettes import Exchange, Replay, exchanges, replay
 from samples import save
 
-from monitor import catalog
-from monitor.catalog import ApiCatalog, FolderCatalog, open_catalog, taken
+from monitor.archive import catalog
+from monitor.archive.catalog import ApiCatalog, FolderCatalog, open_catalog, taken
+from monitor.archive.profiles import read_profile
+from monitor.archive.scenes import usable_optical
 from monitor.errors import MonitorError, RefusedError
-from monitor.profiles import read_profile
-from monitor.scenes import usable_optical
 from monitor.settings import CatalogSettings, Settings, Workspace
 
 HERE = (76.0, 42.0, 77.0, 43.0)

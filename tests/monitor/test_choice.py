@@ -14,7 +14,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.choice import (
+from monitor.archive.choice import (
     DATES_KEPT,
     choose_optical,
     choose_radar,
@@ -22,10 +22,10 @@ from monitor.choice import (
     unused_optical,
     unused_radar,
 )
+from monitor.archive.scenes import Choice, Scene
+from monitor.archive.sky import Sky, sky_of
 from monitor.errors import AssetError
 from monitor.grid import CELL, Tile
-from monitor.scenes import Choice, Scene
-from monitor.sky import Sky, sky_of
 
 HERE = Tile(32643, CELL, 516 * CELL, 64 * CELL)
 EAST = Tile(32643, CELL, 516 * CELL, 65 * CELL)

@@ -9,8 +9,8 @@ from typing import Any
 import pystac
 import pytest
 
-from monitor.conventions import Convention, decide
-from monitor.profiles import CatalogProfile, OpticalProfile, read_profile
+from monitor.archive.conventions import Convention, decide
+from monitor.archive.profiles import CatalogProfile, OpticalProfile, read_profile
 
 FLAG = "earthsearch:boa_offset_applied"
 ADDED = {"scale": 1e-4, "offset": -0.1}

@@ -22,13 +22,13 @@ from servers.online import OnlineArchive
 from typer.testing import CliRunner
 from workspaces import MODEL, make_workspace, monitor
 
-from monitor.agreement import pairs
+from monitor.archive.profiles import read_profile
+from monitor.archive.scenes import Scene, optical_scene
 from monitor.cli import app
-from monitor.doctor import Check, Finding, State, examine
-from monitor.doctor_archive import ArchiveChecks
+from monitor.doctor.agreement import pairs
+from monitor.doctor.archive import ArchiveChecks
+from monitor.doctor.examination import Check, Finding, State, examine
 from monitor.errors import MonitorError
-from monitor.profiles import read_profile
-from monitor.scenes import Scene, optical_scene
 from monitor.settings import Workspace
 from storage.database import Database
 
@@ -68,7 +68,7 @@ def doctor(folder: Path, *arguments: str | Path, code: int = 0) -> dict[str, dic
 
 def without_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking torch takes seconds; one test does."""
-    monkeypatch.setattr("monitor.doctor_checks._DEVICES", 'print(\'{"torch": "-", "cards": []}\')')
+    monkeypatch.setattr("monitor.doctor.checks._DEVICES", 'print(\'{"torch": "-", "cards": []}\')')
 
 
 @pytest.fixture(autouse=True)

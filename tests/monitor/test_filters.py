@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.filters import lee
+from monitor.stack.filters import lee
 
 
 def test_lee_keeps_the_mean_and_calms_speckle() -> None:

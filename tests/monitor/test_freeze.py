@@ -13,14 +13,14 @@ import shapely
 from listings import DAY, PC, item, optical, radar, region, tile_of
 from samples import save
 
-from monitor.catalog import FolderCatalog
+from monitor.archive.catalog import FolderCatalog
+from monitor.archive.freeze import Considered, freeze, recall
+from monitor.archive.sky import CLOUDS, measure
 from monitor.errors import AssetError
-from monitor.freeze import Considered, consider, recall
 from monitor.grid import CELL, Tile, cells_near, tile_named
 from monitor.plan import plan
 from monitor.run import planned_row
 from monitor.settings import SeasonWindow
-from monitor.sky import CLOUDS, measure
 from storage import ledger, registry
 from storage.codes import ModelState
 from storage.database import Database
@@ -35,7 +35,7 @@ def frozen(folder: Path, *items: pystac.Item, excluded: dict[str, str] | None = 
     dem.collection_id = PC.dem.collection
     for made in (*items, dem):
         save(made, folder)
-    return consider(FolderCatalog(folder), UNCLASSED, AREA, SeasonWindow(), 2022, excluded)
+    return freeze(FolderCatalog(folder), UNCLASSED, AREA, SeasonWindow(), 2022, excluded)
 
 
 def test_what_is_used_and_why_not_the_rest(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_october_when_the_summer_is_cloudy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("year", [2021, 2022, 2023])
 def test_cloud_is_measured_on_scene_classes(small_archive: Path, year: int) -> None:
     """At 160 m, against a count at full resolution by another reader."""
-    result = consider(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), year)
+    result = freeze(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), year)
     tile = tile_of(small_archive)
     (home,) = cells_near(tile, 0)
     assert len(result.skies) >= len(result.optical) > 1
@@ -103,7 +103,7 @@ def test_cloud_is_measured_on_scene_classes(small_archive: Path, year: int) -> N
 
 
 def test_a_scene_whose_classes_cannot_be_read(small_archive: Path) -> None:
-    result = consider(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), 2022)
+    result = freeze(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), 2022)
     (home,) = cells_near(tile_of(small_archive), 0)
     broken, *others = result.optical
     broken.item["assets"]["SCL"]["href"] = "/nowhere/SCL.tif"
@@ -124,7 +124,7 @@ def test_the_day_of_the_clock() -> None:
 def test_the_ledger_gives_the_frozen_list_back(small_archive: Path, database: Database) -> None:
     """What the tasks of a season used, without asking the catalogue again."""
     area = region(small_archive)
-    chosen = consider(FolderCatalog(small_archive), PC, area, SeasonWindow(), 2022).chosen
+    chosen = freeze(FolderCatalog(small_archive), PC, area, SeasonWindow(), 2022).chosen
     (task,) = plan("demo", 2022, area, chosen, tile_size=512, model_digest="m", config_digest="c")
     with database.begin() as conn:
         registry.upsert_region(conn, "demo", area)

@@ -27,21 +27,21 @@ from rasterio.transform import GCPTransformer
 from samples import recorded, sample
 from scipy.ndimage import gaussian_filter, shift
 
-from monitor import attempts
-from monitor.acquire import acquire
-from monitor.annotation import ImageGeometry, read_calibration, read_geometry, read_noise
-from monitor.attempts import fetch, tried
-from monitor.catalog import FolderCatalog
+from monitor.archive import attempts
+from monitor.archive.attempts import fetch, tried
+from monitor.archive.catalog import FolderCatalog
+from monitor.archive.freeze import freeze
+from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
-from monitor.filters import lee
-from monitor.freeze import freeze
-from monitor.geoid import undulation
-from monitor.grd import check_measurement, image_positions, missing_assets, product_href, read_grd
 from monitor.grid import geobox_at, pixel_at, tiles_of
-from monitor.profiles import CatalogProfile, read_profile
-from monitor.reading import Bands, read
-from monitor.scenes import Scene
 from monitor.settings import SeasonWindow
+from monitor.stack.acquire import acquire
+from monitor.stack.annotation import ImageGeometry, read_calibration, read_geometry, read_noise
+from monitor.stack.filters import lee
+from monitor.stack.geoid import undulation
+from monitor.stack.grd import check_measurement, image_positions, missing_assets, product_href, read_grd
 from simulator.ground_range import amplitude_of_one, azimuth_noise, range_noise
 
 REAL_ANNOTATION = Path(__file__).parent / "data" / "s1b_iw_grdh_20210401_vv.xml"
@@ -175,7 +175,7 @@ def test_a_stack_of_ground_range(ground: Ground) -> None:
     stacks = {}
     for kind in ("grd", "rtc"):
         profile = read_profile("planetary-computer", Path()).serving(kind)
-        listed = freeze(FolderCatalog(ground.folder), profile, area, SeasonWindow(), 2022)
+        listed = freeze(FolderCatalog(ground.folder), profile, area, SeasonWindow(), 2022).chosen
         assert {scene.collection for scene in listed.radar} == {f"sentinel-1-{kind}"}
         stacks[kind] = acquire(listed, profile, tile, 0)
     grd, rtc = stacks["grd"], stacks["rtc"]

@@ -14,11 +14,11 @@ import pytest
 import rasterio
 import shapely
 
+from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
-from monitor.profiles import CatalogProfile, read_profile
-from monitor.reading import Bands, read
-from monitor.scenes import Scene
 
 GEOBOX = geobox_at(32643, 529_200, 50_400, (64, 64))
 
@@ -130,7 +130,7 @@ def test_nobody_pays_at_cdse(store: Store, numbers: np.ndarray) -> None:
 
 
 def test_a_refusal_names_item_asset_and_address(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitor.attempts.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("monitor.archive.attempts.FIRST_PAUSE", 0.01)
     store.payer = "somebody else"
     with pytest.raises(AssetError, match=r"one: asset vv at s3://bucket/vv\.tif cannot be read"):
         read(scene(), BANDS, here("earth-search", store), GEOBOX)

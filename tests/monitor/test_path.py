@@ -94,7 +94,7 @@ def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, wor
     assert outlines(folder) == outlines(finished)
 
 
-@pytest.mark.parametrize("after", ["tile", "season"])
+@pytest.mark.parametrize("after", ["tile", pytest.param("season", marks=pytest.mark.prove)])
 def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path, after: str) -> None:
     """Killed after the first committed tile, or in the second season: the same tables and the same cube."""
     folder = make_workspace(workspace / "killed", small_archive, tile_size=256)

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 import shapely
 
+from monitor.archive.scenes import NEAR, Choice, Scene, SceneList
 from monitor.errors import AssetError
 from monitor.grid import cells_near, cells_of, tiles_of
 from monitor.plan import Action, TileTask, decide, plan
-from monitor.scenes import NEAR, Choice, Scene, SceneList
 from storage.codes import TaskState
 from storage.ledger import TaskRow
 

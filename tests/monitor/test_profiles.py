@@ -10,9 +10,9 @@ import pytest
 import yaml
 from samples import recorded, sample
 
+from monitor.archive.profiles import PROFILES, S1_BANDS, S2_BANDS, CatalogProfile, read_profile
+from monitor.archive.signing import sign
 from monitor.errors import RefusedError
-from monitor.profiles import PROFILES, S1_BANDS, S2_BANDS, CatalogProfile, read_profile
-from monitor.signing import sign
 
 #: middle of each band, micrometres (ESA, Sentinel-2 spectral response functions, S2A)
 WAVELENGTHS = {

@@ -19,11 +19,11 @@ from fileserver import STALL, Asked, Fault, FileServer, serving
 from odc.geo.geobox import GeoBox
 from test_reading import BOX, EPSG, GRIDS, PROFILE, around, bands, classes, numbers, scene, write
 
-from monitor import attempts, ranges, signing
-from monitor.attempts import TRIES, TRIES_ABSENT
+from monitor.archive import attempts, ranges, signing
+from monitor.archive.attempts import TRIES, TRIES_ABSENT
+from monitor.archive.reading import Bands, read
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
-from monitor.reading import Bands, read
 
 PC = PROFILE.model_copy(update={"signing": "planetary-computer"})
 GRID = GRIDS["10 m, shifted"]

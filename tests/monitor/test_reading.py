@@ -18,13 +18,13 @@ from odc.geo.warp import rio_reproject
 from rasterio.crs import CRS
 from samples import TERRAMESH_PROFILE, sample
 
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.reading import Bands, read
+from monitor.archive.resampling import bilinear, nearest, places
+from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
-from monitor.filters import lee
 from monitor.grid import NORTHING_ORIGIN, PIXEL, geobox_at
-from monitor.profiles import CatalogProfile
-from monitor.reading import Bands, read
-from monitor.resampling import bilinear, nearest, places
-from monitor.scenes import Scene
+from monitor.stack.filters import lee
 
 PROFILE = CatalogProfile.model_validate(TERRAMESH_PROFILE)
 #: a box of zone 45 and what lies around it

@@ -21,8 +21,8 @@ import shapely
 from cassettes import exchanges
 from samples import recorded, sample
 
-from monitor.profiles import CatalogProfile, read_profile
-from monitor.scenes import usable_dem, usable_optical, usable_radar
+from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.archive.scenes import usable_dem, usable_optical, usable_radar
 
 GOLDEN = Path(__file__).parent / "golden" / "conventions.csv"
 #: profiles that read a catalogue, by where its answers lie or the host that gave them

@@ -17,11 +17,11 @@ import shapely
 from numpy.typing import NDArray
 from samples import recorded, save
 
-from monitor import composite
-from monitor.catalog import FolderCatalog, taken
+from monitor.archive.catalog import FolderCatalog, taken
+from monitor.archive.profiles import S2_BANDS, read_profile
+from monitor.archive.scenes import Scene, usable_optical
 from monitor.grid import geobox_at
-from monitor.profiles import S2_BANDS, read_profile
-from monitor.scenes import Scene, usable_optical
+from monitor.stack import composite
 
 EPSG, ROW, COL, SIZE = 32643, 529_200, 50_400, 64
 MAPCHETE = "earthsearch/mapchete-eo_stac_items/{}.json"

@@ -11,9 +11,8 @@ import shapely
 from listings import DAY, PC, item, optical, radar
 from samples import recorded
 
-from monitor.grid import CELL, Tile, cells_near, cells_of
-from monitor.profiles import read_profile
-from monitor.scenes import (
+from monitor.archive.profiles import read_profile
+from monitor.archive.scenes import (
     Choice,
     Scene,
     SceneList,
@@ -22,6 +21,7 @@ from monitor.scenes import (
     usable_optical,
     usable_radar,
 )
+from monitor.grid import CELL, Tile, cells_near, cells_of
 
 PC_ITEMS = (
     "pc/pc_sentinel-2-l2a_by-baseline.json",

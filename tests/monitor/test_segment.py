@@ -10,10 +10,10 @@ import pytest
 import shapely
 from scenery import COL, EPSG, ROW, pixels
 
-from monitor.acquire import Stack
 from monitor.grid import Tile
 from monitor.mndwi import Index
 from monitor.segment import NO_ANSWER, Prediction, inside, segment
+from monitor.stack.acquire import Stack
 from storage.codes import Reason
 
 SIDE, HALO = 36, 4

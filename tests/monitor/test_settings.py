@@ -12,8 +12,8 @@ import pytest
 import shapely
 import yaml
 
+from monitor.archive.profiles import read_profile
 from monitor.errors import RefusedError
-from monitor.profiles import read_profile
 from monitor.settings import (
     CONFIG,
     RegionSettings,

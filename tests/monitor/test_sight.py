@@ -14,7 +14,7 @@ import rasterio
 import shapely
 
 from monitor.errors import RefusedError
-from monitor.sight import Sight, convergence, ground_range, radar_geometry
+from monitor.stack.sight import Sight, convergence, ground_range, radar_geometry
 from simulator.calendar import optical_passes, radar_passes
 from simulator.settings import Settings
 from tests.monitor.samples import sample

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from monitor.archive.resampling import bilinear, places
 from monitor.grid import NORTHING_ORIGIN, geobox_at, pixel_at
-from monitor.resampling import bilinear, places
-from monitor.sight import Sight, convergence
-from monitor.terrain import REACH, radar_hidden, relief_geobox, terrain_shadow
+from monitor.stack.sight import Sight, convergence
+from monitor.stack.terrain import REACH, radar_hidden, relief_geobox, terrain_shadow
 from simulator.calendar import optical_passes, radar_passes
 from simulator.light import gradient, light
 from simulator.settings import PAD, Settings

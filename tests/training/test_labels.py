@@ -10,8 +10,8 @@ import pytest
 from shapely import affinity
 from shapely.geometry import Point, Polygon
 
-from monitor.acquire import Stack
 from monitor.grid import geobox_at
+from monitor.stack.acquire import Stack
 from training.errors import TrainingError
 from training.labels import FULL, IGNORED, coverage, label, read_lakes
 from training.scenes import Scene

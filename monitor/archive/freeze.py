@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from monitor.catalog import Catalog
-from monitor.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
-from monitor.grid import Tile, cells_of, tile_named
-from monitor.profiles import CatalogProfile
-from monitor.scenes import (
+from monitor.archive.catalog import Catalog
+from monitor.archive.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.scenes import (
     TERRAIN_NEAR,
     Choice,
     Refused,
@@ -24,7 +23,8 @@ from monitor.scenes import (
     usable_optical,
     usable_radar,
 )
-from monitor.sky import Skies, measure
+from monitor.archive.sky import Skies, measure
+from monitor.grid import Tile, cells_of, tile_named
 from monitor.watch import UNWATCHED, Watch
 from storage.ledger import Choices, FrozenScene
 
@@ -54,28 +54,14 @@ def freeze(
     year: int,
     excluded: Mapping[str, str] | None = None,
     watch: Watch = UNWATCHED,
-) -> SceneList:
-    """The scenes of every cell that touches `zone` (EPSG:4326) in the season of `year`.
-
-    Raises:
-        MonitorError: the catalogue does not answer.
-    """
-    return consider(catalog, profile, zone, season, year, excluded, watch).chosen
-
-
-def consider(
-    catalog: Catalog,
-    profile: CatalogProfile,
-    zone: BaseGeometry,
-    season: SeasonWindow,
-    year: int,
-    excluded: Mapping[str, str] | None = None,
-    watch: Watch = UNWATCHED,
 ) -> Considered:
-    """As `freeze`, with everything that was weighed.
+    """The scenes of every cell that touches `zone` (EPSG:4326) in a season, and why not the others.
 
     Args:
         excluded: item id to why a person took it out of use.
+
+    Raises:
+        MonitorError: the catalogue does not answer.
     """
     cells = cells_of(zone)
     ground = shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]).bounds

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene
 from monitor.grid import pixel_at
-from monitor.profiles import CatalogProfile
-from monitor.reading import Bands, read
-from monitor.scenes import Scene
-from monitor.sight import radar_geometry
-from monitor.terrain import RELIEF_STEP, radar_hidden, relief_geobox, terrain_shadow
+from monitor.stack.sight import radar_geometry
+from monitor.stack.terrain import RELIEF_STEP, radar_hidden, relief_geobox, terrain_shadow
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

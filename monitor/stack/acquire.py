@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.backscatter import backscatter
-from monitor.composite import composite
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.scenes import SceneList
 from monitor.grid import Tile
-from monitor.profiles import CatalogProfile
-from monitor.relief import read_relief
-from monitor.scenes import SceneList
-from monitor.turns import plots_of
+from monitor.stack.backscatter import backscatter
+from monitor.stack.composite import composite
+from monitor.stack.relief import read_relief
+from monitor.stack.turns import plots_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from monitor.conventions import ADDED
-from monitor.profiles import S2_BANDS, CatalogProfile
-from monitor.reading import Bands, read
-from monitor.scenes import Scene
+from monitor.archive.conventions import ADDED
+from monitor.archive.profiles import S2_BANDS, CatalogProfile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

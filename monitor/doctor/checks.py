@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitor.doctor import Check, Finding, State
-from monitor.doctor_archive import ArchiveChecks
-from monitor.doctor_offsets import agreement, offset
+from monitor.doctor.archive import ArchiveChecks
+from monitor.doctor.examination import Check, Finding, State
+from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
 from monitor.settings import CONFIG, Region, Workspace
 from monitor.system import DATABASE_FOLDER, Sources

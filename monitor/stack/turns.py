@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from monitor.archive.scenes import Choice, Scene
 from monitor.grid import Tile
-from monitor.scenes import Choice, Scene
 
 Window = tuple[slice, slice]
 

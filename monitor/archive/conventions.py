@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from monitor.profiles import OpticalProfile
+from monitor.archive.profiles import OpticalProfile
 
 if TYPE_CHECKING:
     import pystac

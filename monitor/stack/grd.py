@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.annotation import ImageGeometry, Lut, Noise, read_calibration, read_geometry, read_noise
-from monitor.attempts import fetch, tried
+from monitor.archive.attempts import fetch, tried
+from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
+from monitor.archive.reading import opened, window_of
+from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
+from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
-from monitor.geoid import undulation
-from monitor.profiles import S1_BANDS, CatalogProfile, RadarProfile
-from monitor.reading import opened, window_of
-from monitor.resampling import STEPS, Doubles, Floats, bilinear
-from monitor.scenes import Scene
+from monitor.stack.annotation import ImageGeometry, Lut, Noise, read_calibration, read_geometry, read_noise
+from monitor.stack.geoid import undulation
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -161,7 +161,7 @@ def image_positions(
         heights = np.where(known, heights, 0.0) + undulation(lon, lat)
         found = geometry.locate(np.stack(to_space.transform(lon, lat, heights)))
         for place, out in zip(found, (lines, pixels), strict=True):
-            # from the centre of the first pixel to the corner, rounded as `monitor.resampling` rounds
+            # from the centre of the first pixel to the corner, rounded as `monitor.archive.resampling` rounds
             out[rows] = np.where(known, np.round((place + 0.5) * STEPS) / STEPS, np.nan)
     return lines, pixels
 

@@ -17,17 +17,17 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import shapely
 
-from monitor.catalog import BBox, Catalog, FolderCatalog, open_catalog
-from monitor.choice import RADAR_WINDOW
-from monitor.doctor import Finding, State
+from monitor.archive.catalog import BBox, Catalog, FolderCatalog, open_catalog
+from monitor.archive.choice import RADAR_WINDOW
+from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarKind
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
+from monitor.archive.signing import sign
+from monitor.archive.sky import NO_DATA
+from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
 from monitor.grid import WGS84, geobox_at, pixel_at, reproject, zone_at
-from monitor.profiles import S1_BANDS, CatalogProfile, RadarKind
-from monitor.reading import Bands, read
-from monitor.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
 from monitor.settings import FIRST_SEASON, Workspace
-from monitor.signing import sign
-from monitor.sky import NO_DATA
 from monitor.system import Sources
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class ArchiveChecks:
             return _nothing("Sentinel-1 files", self.point, start_day.year, refused)
         start = time.perf_counter()
         if profile.radar_kind == "grd":
-            from monitor.grd import read_grd
+            from monitor.stack.grd import read_grd
 
             read_grd(here, profile, self.box(BLOCK), self._heights())
         else:

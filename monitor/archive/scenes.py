@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import shapely
 from shapely.geometry import shape
 
-from monitor.catalog import taken
-from monitor.conventions import decide
+from monitor.archive.catalog import taken
+from monitor.archive.conventions import decide
+from monitor.archive.profiles import S1_BANDS, DemProfile, OpticalProfile, RadarProfile
 from monitor.errors import AssetError
 from monitor.grid import Tile, cells_near
-from monitor.profiles import S1_BANDS, DemProfile, OpticalProfile, RadarProfile
 
 if TYPE_CHECKING:
     import pystac
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: pixels around a tile that halo and filters may look at; its neighbours' cells are theirs too
 NEAR = 256
-#: pixels around a tile within which terrain may hide it from the sun or the radar (see `monitor.terrain`)
+#: pixels around a tile within which terrain may hide it from sun or radar (see `monitor.stack.terrain`)
 TERRAIN_NEAR = 1000
 #: copies of one acquisition differ by a millisecond; two data strips of one pass lie seconds apart
 SAME_TIME = timedelta(seconds=1)
@@ -51,7 +51,7 @@ class Scene:
     baseline: str = ""
     relative_orbit: int | None = None
     orbit_state: str = ""
-    #: share of the whole item that its catalogue calls cloud; what ranks a scene is measured (`monitor.sky`)
+    #: per cent of the whole item that its catalogue calls cloud; what ranks it is measured (`archive.sky`)
     cloud_cover: float | None = None
     #: added to every digital number to give reflectance x 10000
     offset: float = 0.0

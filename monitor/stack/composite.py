@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from monitor.profiles import S2_BANDS, CatalogProfile
-from monitor.reading import Bands, read
-from monitor.relief import Relief
-from monitor.scenes import Scene, SceneList
-from monitor.sky import CLOUD_SHADOW, CLOUDS, DARK, NO_DATA, SATURATED, SNOW
-from monitor.turns import Plot, bounds, turns
+from monitor.archive.profiles import S2_BANDS, CatalogProfile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene, SceneList
+from monitor.archive.sky import CLOUD_SHADOW, CLOUDS, DARK, NO_DATA, SATURATED, SNOW
+from monitor.stack.relief import Relief
+from monitor.stack.turns import Plot, bounds, turns
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

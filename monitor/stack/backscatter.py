@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.filters import SPECKLE_WINDOW, lee
-from monitor.profiles import S1_BANDS, CatalogProfile
-from monitor.reading import Bands, read
-from monitor.relief import Relief
-from monitor.scenes import Scene, SceneList
-from monitor.turns import Plot, Window, bounds, turns
+from monitor.archive.profiles import S1_BANDS, CatalogProfile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene, SceneList
+from monitor.stack.filters import SPECKLE_WINDOW, lee
+from monitor.stack.relief import Relief
+from monitor.stack.turns import Plot, Window, bounds, turns
 
 
 def backscatter(
@@ -43,7 +43,7 @@ def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window
     radar, reach = profile.radar, SPECKLE_WINDOW // 2
     geobox = relief.geobox[window]
     if profile.radar_kind == "grd":
-        from monitor.grd import read_grd
+        from monitor.stack.grd import read_grd
 
         return read_grd(scene, profile, geobox, relief.dem[window], native=lee, reach=reach)
     clean = partial(_despeckled, decibel=radar.unit == "decibel")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: EGM96 on 15 arc minutes (Lemoine et al. 1998), published by the US NGA in the public domain, in decimetres
-TABLE = Path(__file__).parents[1] / "config" / "geoid" / "egm96_15.tif"
+TABLE = Path(__file__).parents[2] / "config" / "geoid" / "egm96_15.tif"
 STEP = 0.25
 
 

@@ -6,15 +6,15 @@ from itertools import islice
 
 import numpy as np
 
-from monitor.agreement import Difference, difference, pairs, reflectance
-from monitor.catalog import open_catalog
-from monitor.doctor import Finding, State
-from monitor.doctor_archive import BLOCK, ArchiveChecks, place
+from monitor.archive.catalog import open_catalog
+from monitor.archive.profiles import read_profile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene, optical_scene
+from monitor.archive.sky import DARK, NO_DATA
+from monitor.doctor.agreement import Difference, difference, pairs, reflectance
+from monitor.doctor.archive import BLOCK, ArchiveChecks, place
+from monitor.doctor.examination import Finding, State
 from monitor.errors import AssetError, MonitorError
-from monitor.profiles import read_profile
-from monitor.reading import Bands, read
-from monitor.scenes import Scene, optical_scene
-from monitor.sky import DARK, NO_DATA
 
 #: Sen2Cor's class of water
 WATER = 6

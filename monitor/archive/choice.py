@@ -9,10 +9,10 @@ from datetime import date, datetime, timedelta
 
 import shapely
 
+from monitor.archive.scenes import Choice, Refused, Scene
+from monitor.archive.sky import Skies, Sky
 from monitor.errors import AssetError
 from monitor.grid import Tile
-from monitor.scenes import Choice, Refused, Scene
-from monitor.sky import Skies, Sky
 
 #: a date with less cloud than this over a cell is good; the others only fill its gaps
 CLOUD_BELOW = 0.3

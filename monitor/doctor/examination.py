@@ -1,4 +1,4 @@
-"""`monitor doctor`: is this workspace fit to run? One line a check: what was found, and what to do."""
+"""An examination: checks side by side, each with its own deadline, and what they find."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
-import typer
-from rich.markup import escape
-
-from monitor.console import err, out, print_json
+from monitor.archive.signing import unsigned
 from monitor.errors import MonitorError
-from monitor.signing import unsigned
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
 
@@ -30,9 +25,6 @@ class State(StrEnum):
     OK = "ok"
     WARNING = "warning"
     PROBLEM = "problem"
-
-
-COLOURS = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}
 
 
 @dataclass(frozen=True)
@@ -54,39 +46,6 @@ class Check:
     look: Callable[[], Finding | None]
     #: what to do when it does not answer
     remedy: str
-
-
-def show_doctor(
-    folder: Path,
-    region: str | None,
-    compare: str | None,
-    compare_location: str | None,
-    timeout: float,
-    *,
-    json: bool,
-) -> None:
-    """Run every check and print a line as each answers; exit code 1 when there is a problem."""
-    from monitor.doctor_checks import checks_of
-
-    checks = checks_of(folder, region, compare, compare_location)
-    findings = []
-    with err.status("looking"):
-        for finding in examine(checks, timeout):
-            findings.append(finding)
-            if not json:
-                _say(finding)
-    if json:
-        print_json([asdict(finding) for finding in findings])
-    if any(finding.state == State.PROBLEM for finding in findings):
-        raise typer.Exit(1)
-
-
-def _say(finding: Finding) -> None:
-    colour = COLOURS[finding.state]
-    line = f"[{colour}]{finding.state.value:8}[/] [bold]{finding.check:17}[/] {escape(finding.found)}"
-    out.print(line, highlight=False, soft_wrap=True)
-    if finding.remedy and finding.state != State.OK:
-        out.print(f"{'':27}→ {escape(finding.remedy)}", highlight=False, soft_wrap=True)
 
 
 def examine(groups: Sequence[Sequence[Check]], timeout: float) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from monitor.errors import RefusedError
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")
-PROFILES = Path(__file__).parents[1] / "config" / "catalogs"
+PROFILES = Path(__file__).parents[2] / "config" / "catalogs"
 RadarKind = Literal["rtc", "grd"]
 NOTES = ("product", "calibration", "noise")
 
@@ -29,7 +29,7 @@ class OpticalProfile(_Profile):
     """Sentinel-2 L2A: `offset` says how its +1000 is recognised."""
 
     collection: str
-    #: how a scene's +1000 is decided, see `monitor.conventions`
+    #: how a scene's +1000 is decided, see `monitor.archive.conventions`
     offset: Literal["baseline", "flag", "declared", "none"]
     #: property with ESA's processing baseline
     baseline: str = "s2:processing_baseline"

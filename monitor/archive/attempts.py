@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.scenes import Scene
+from monitor.archive.signing import forget, sign, unsigned
 from monitor.errors import AssetError
-from monitor.profiles import CatalogProfile
-from monitor.scenes import Scene
-from monitor.signing import forget, sign, unsigned
 
 T = TypeVar("T")
 #: tries of a file or request, and of what is said not to be there: object stores say so of what is

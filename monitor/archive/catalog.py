@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from monitor.archive.profiles import CatalogProfile
 from monitor.errors import MonitorError, RefusedError
-from monitor.profiles import CatalogProfile
 
 if TYPE_CHECKING:
     import pystac

@@ -19,7 +19,7 @@ from pyproj import Transformer
 from scipy.ndimage import map_coordinates, maximum_filter1d
 
 from monitor.grid import NORTHING_ORIGIN, PIXEL, WGS84, pixel_at
-from monitor.sight import EARTH, ORBIT, Sight, convergence
+from monitor.stack.sight import EARTH, ORBIT, Sight, convergence
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -105,7 +105,7 @@ def radar_hidden(heights: Heights, relief: GeoBox, geobox: GeoBox, sight: Sight)
         heights: metres on `relief`, NaN where unknown.
         relief: `relief_geobox(geobox)`, or any box of that lattice that covers it.
         geobox: 10 m box on the global grid.
-        sight: where the scene was seen from (`monitor.sight.radar_geometry`).
+        sight: where the scene was seen from (`monitor.stack.sight.radar_geometry`).
 
     Returns:
         True where hidden, in the shape of `geobox`.

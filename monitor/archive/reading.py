@@ -18,10 +18,10 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from monitor.attempts import is_remote, tried
-from monitor.profiles import CatalogProfile
-from monitor.resampling import Doubles, Floats, bilinear, nearest, places
-from monitor.scenes import Scene
+from monitor.archive.attempts import is_remote, tried
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.resampling import Doubles, Floats, bilinear, nearest, places
+from monitor.archive.scenes import Scene
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -34,7 +34,7 @@ GDAL = {
     # one read holds little more than its window; a share of the machine's memory for every worker is too much
     "GDAL_CACHEMAX": 256 * 2**20,
 }
-#: GDAL while a file is read over the network, over HTTP by `monitor.ranges` and from buckets by GDAL itself
+#: GDAL while a file is read over the network: over HTTP by `monitor.archive.ranges`, from buckets by itself
 GDAL_REMOTE = {
     # no listing of the folder and no look for sidecars: the file alone
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -145,7 +145,7 @@ def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
         with rasterio.Env(**GDAL, **options), rasterio.open(address) as file:
             yield file
         return
-    from monitor.ranges import HttpFile
+    from monitor.archive.ranges import HttpFile
 
     served = HttpFile(address, profile)
     try:

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from monitor.profiles import CatalogProfile
+from monitor.archive.profiles import CatalogProfile
 
 if TYPE_CHECKING:
     from planetary_computer.sas import SASToken

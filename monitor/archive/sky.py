@@ -15,11 +15,11 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from monitor.archive.profiles import CatalogProfile
+from monitor.archive.reading import Bands, read
+from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.grid import CELL, NORTHING_ORIGIN, PIXEL, Tile
-from monitor.profiles import CatalogProfile
-from monitor.reading import Bands, read
-from monitor.scenes import Scene
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

@@ -1,0 +1,1 @@
+"""The doctor: is a workspace fit to run?"""

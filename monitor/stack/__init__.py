@@ -1,0 +1,1 @@
+"""The stack: composite, backscatter and ground of a tile, on the global grid."""
