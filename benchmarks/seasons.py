@@ -40,6 +40,10 @@ from segmenter.model import load
 from storage.embedded import EmbeddedPostgis
 from tests.servers.online import OnlineArchive, archive_online
 
+# as `monitor.tiles` asks of OpenMP before it loads a model
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 SEASON = 2022
 TILE = 512
 #: a request's round trip and the line's width: an archive on another continent

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid5
 
 from monitor.archive.freeze import freeze
@@ -180,7 +180,9 @@ def _predict(
                     run_id=run_id,
                 )
             watch.tile(result)
-            yield result
+            yield replace(
+                result, slot=None
+            )  # what it wrote is committed; a region's slots would fill the memory
 
 
 def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:

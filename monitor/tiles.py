@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -37,9 +37,9 @@ class TileResult:
     slot: CubeSlot | None = None
 
 
-# One prediction at a time in a process: the network already uses every core or the whole GPU. Another
-# thread meanwhile reads the next tile.
-_predicting = threading.Lock()
+# One prediction at a time in a process: the network already uses every core or the whole GPU. Others read
+# meanwhile. Always the same thread, for OpenMP gives every thread that calls it a team with memory of its own.
+_predictor = ThreadPoolExecutor(1, thread_name_prefix="predicting")
 
 
 @lru_cache(maxsize=2)
@@ -77,14 +77,12 @@ def work(
         return TileResult(task, TaskState.FAILED, str(fault), Fault(fault.item, fault.asset, fault.href))
     if reason := task.impossible:
         return TileResult(task, TaskState.EMPTY, reason)
-    with _predicting:
-        segmenter = _model(model, task.model_digest)
+    segmenter = _predictor.submit(_model, model, task.model_digest).result()
     border = halo(segmenter.manifest)
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
         when_read()
-        with _predicting:
-            prediction = segment(stack, segmenter, task.tile, border, task.zone)
+        prediction = _predictor.submit(segment, stack, segmenter, task.tile, border, task.zone).result()
         layers = {name: getattr(prediction, name) for name in LAYERS}
         slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers, task.key)
     except AssetError as error:
