@@ -180,9 +180,8 @@ def _predict(
                     run_id=run_id,
                 )
             watch.tile(result)
-            yield replace(
-                result, slot=None
-            )  # what it wrote is committed; a region's slots would fill the memory
+            # what it wrote is committed; the slots of a whole region would fill the memory
+            yield replace(result, slot=None)
 
 
 def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:

@@ -38,7 +38,7 @@ class TileResult:
 
 
 # One prediction at a time in a process: the network already uses every core or the whole GPU. Others read
-# meanwhile. Always the same thread, for OpenMP gives every thread that calls it a team with memory of its own.
+# meanwhile. Always the same thread: OpenMP gives every thread that calls it a team with memory of its own.
 _predictor = ThreadPoolExecutor(1, thread_name_prefix="predicting")
 
 
