@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,16 +16,34 @@ if TYPE_CHECKING:  # a caller that only names the seam need not wait for torch
 Pixels = NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a segmenter says of the core of a tile, (H - 2 halo, W - 2 halo) each."""
+
+    probability: Pixels
+    """Of water, 0 to 1; NaN where the input is not valid, or where nobody asked."""
+    uncertainty: Pixels
+    """Standard deviation of that probability; NaN where the probability is."""
+
+
 class Segmenter(Protocol):
-    """Gives the probability of water for every pixel of a tile. All the path knows about a model."""
+    """Says for every pixel of a tile how likely it is water. All the path knows about a model."""
 
     @property
     def manifest(self) -> Manifest: ...
 
     def predict(
-        self, optical: Pixels, radar: Pixels, dem: Pixels, *, row: int, col: int, halo: int
-    ) -> Pixels:
-        """Probability of water, (H - 2 halo, W - 2 halo), NaN where the input is not valid.
+        self,
+        optical: Pixels,
+        radar: Pixels,
+        dem: Pixels,
+        *,
+        row: int,
+        col: int,
+        halo: int,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> Answer:
+        """The answer for the core of the arrays.
 
         Args:
             optical: (12, H, W) reflectance x 10000, NaN where there is no clear view.
@@ -32,6 +51,7 @@ class Segmenter(Protocol):
             dem: (H, W) metres above EGM2008, NaN where there is none.
             row, col: global pixel of the arrays' upper-left corner, the halo included.
             halo: pixels on every side that are read but not answered; at least `windows.halo(manifest)`.
+            wanted: (H - 2 halo, W - 2 halo) pixels to answer, all without it; the others cost nothing.
         """
         ...
 
@@ -45,6 +65,14 @@ class ChipNetwork(Protocol):
     @property
     def device(self) -> device: ...
 
+    @property
+    def batch(self) -> int:
+        """Chips of a forward pass."""
+        ...
+
     def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        """(B, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W); all of them on `device`."""
+        """(B, 1 + passes, H, W) float32 logits of normalised chips (B, 12 | 2 | 1, H, W) on `device`.
+
+        The first plane is the network's; the others are those of its passes with dropout.
+        """
         ...
