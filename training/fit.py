@@ -69,7 +69,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.inputs, self.machine = recipe, inputs, machine
         self.device = machine.torch_device
-        self.network = build_network(ARCHITECTURE, inputs.S1.kind).to(self.device).train()
+        network = with_dropout(build_network(ARCHITECTURE, inputs.S1.kind), recipe.dropout)
+        self.network = network.to(self.device).train()
         mean = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=mean, use_buffers=True)
         self.optimiser = torch.optim.AdamW(
@@ -92,6 +93,8 @@ class Trainer:
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
+        # which channels are left out depends on seed and step alone, as the chips do
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
         value = self.loss(batch)
         if not torch.isfinite(value):
             raise TrainingError(f"step {self.step}: the loss is {value.item()}; lower the rate")
@@ -149,6 +152,22 @@ class Trainer:
     def fitted(self) -> Fitted:
         """The network with its averaged weights."""
         return Fitted(copy.deepcopy(self.average.module).cpu().eval(), list(self.losses))
+
+
+def with_dropout(network: nn.Module, share: float) -> nn.Module:
+    """`network` with whole channels left out before its head's 1x1 convolution, while it trains.
+
+    The same channels as prediction's passes leave out (`segmenter.dropout`); weights keep their names.
+
+    Raises:
+        TrainingError: the head is not terratorch's of a 1x1 convolution.
+    """
+    layers = getattr(getattr(network, "head", None), "head", None)
+    last = layers[-1] if isinstance(layers, nn.Sequential) and len(layers) == 3 else None
+    if layers is None or not isinstance(last, nn.Conv2d) or isinstance(layers[1], nn.Conv2d):
+        raise TrainingError("network: its head is no place for dropout; build it with segmenter.network")
+    layers[1] = nn.Dropout2d(share)
+    return network
 
 
 def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:

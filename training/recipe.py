@@ -48,6 +48,9 @@ class Recipe:
     dice: float = 1.0
     #: chips drawn around water for each drawn anywhere (CryoSentinel v1.0's sampler)
     water_to_background: float = 3.0
+    #: share of the head's channels left out in each chip: the spread of the same dropout in prediction means
+    #: something only where the network was trained with it (Gal and Ghahramani 2016)
+    dropout: float = 0.1
     seed: int = 42
     chip: int = 224
     augmentation: Augmentation = Augmentation()
@@ -55,6 +58,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2:
             raise TrainingError(f"steps {self.steps}, batch {self.batch}: at least 1 step of 2 chips")
+        if not 0 < self.dropout < 1:
+            raise TrainingError(f"dropout: must be between 0 and 1, got {self.dropout}")
 
     def rate_at(self, step: int) -> float:
         """Learning rate of `step` (from 0): linear warm-up, half a cosine (Loshchilov and Hutter 2017)."""

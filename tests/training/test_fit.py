@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from segmenter.network import build_network, logits
 from training.chips import ChipSource, statistics
 from training.errors import TrainingError
-from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss
+from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, with_dropout
 from training.labels import IGNORED
-from training.recipe import DEMO_SEED, Recipe, parse_seeds
+from training.recipe import ARCHITECTURE, DEMO_SEED, Recipe, parse_seeds
 from training.scenes import Scene
 
 CPU = Machine("cpu")
@@ -81,6 +82,31 @@ def test_a_stopped_run_goes_on_exactly(scenes: list[Scene], recipe: Recipe, tmp_
     assert resumed.losses == whole.losses
     others = resumed.network.state_dict()
     assert all(torch.equal(value, others[name]) for name, value in whole.network.state_dict().items())
+
+
+def test_channels_drop_out_in_training_only_and_leave_no_name() -> None:
+    network = with_dropout(build_network(ARCHITECTURE, "rtc"), Recipe().dropout)
+    dropped = network.head.head[1]
+    assert isinstance(dropped, torch.nn.Dropout2d)
+    assert dropped.p == Recipe().dropout == 0.1
+    assert network.state_dict().keys() == build_network(ARCHITECTURE, "rtc").state_dict().keys()
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    dropped.register_forward_hook(lambda _layer, given, answer: seen.append((given[0], answer)))
+    chips = torch.randn(4, 12, 96, 96), torch.randn(4, 2, 96, 96), torch.randn(4, 1, 96, 96)
+    for module in (network.train(), network.eval()):
+        logits(module, "rtc", *chips)
+    (given, kept), (whole, same) = seen
+    alive = (given != 0).any(dim=(-2, -1))
+    gone = alive & (kept == 0).all(dim=(-2, -1))
+    assert 0.03 < gone[alive].float().mean() < 0.25, "whole channels of a chip, not pixels of their own"
+    assert torch.equal(whole, same)
+
+
+def test_dropout_has_its_place_before_the_last_convolution() -> None:
+    with pytest.raises(TrainingError, match="no place for dropout"):
+        with_dropout(torch.nn.Linear(2, 2), 0.1)
+    with pytest.raises(TrainingError, match="dropout"):
+        Recipe(dropout=0)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(
