@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monitor.grid import PIXEL
 from storage.codes import LineageKind, Outcome
 
 #: two-sided 95 % of a normal distribution
@@ -31,14 +30,6 @@ class Verdict(StrEnum):
     SPLIT = "split off"
     MERGED = "merged"
     NOT_OBSERVED = "not observed"
-
-
-def area_sigma(perimeter_m: float, pixel_m: float = PIXEL) -> float:
-    """Standard deviation of a mapped lake's area, m2 (Hanshaw and Bookhagen 2014).
-
-    Every pixel of the outline is half right with a normal error: 0.6872 x (P / G) x G^2 / 2.
-    """
-    return 0.6872 * (perimeter_m / pixel_m) * pixel_m**2 / 2
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:

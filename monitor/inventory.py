@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 import geopandas
 
-from monitor.change import area_sigma
+from monitor.error import area_sigma
 from monitor.errors import RefusedError
 from monitor.match import NAMESPACE, lineage_frame, match, minted_frame, references
 from monitor.settings import Region

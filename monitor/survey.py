@@ -17,7 +17,8 @@ import shapely
 from numpy.typing import NDArray
 
 from monitor.absence import explain_absence, seen_shares
-from monitor.change import area_sigma, compare
+from monitor.change import compare
+from monitor.error import area_errors, combine
 from monitor.grid import PIXEL, WGS84
 from monitor.match import Matching, lineage_frame, match, minted_frame, references, turning_points
 from monitor.parts import join_parts
@@ -59,6 +60,7 @@ def draw(
     known: geopandas.GeoDataFrame,
     lineage: pd.DataFrame,
     earlier: Earlier | None,
+    area_factor: float = 1.0,
 ) -> Rows:
     """Draw the survey of `region` in `season`.
 
@@ -67,11 +69,12 @@ def draw(
         smallest_m2: lakes below it are not mapped.
         known, lineage: what the lake history holds (`storage.history`), any season.
         earlier: the season to compare with.
+        area_factor: of the model's manifest, by which standard deviations of areas are multiplied.
     """
     reference = references(known, lineage, season)
     found = join_parts(vectorise(maps(), region.zone, smallest_m2), reference, maps)
     matching = match(reference, found.geometry, region.name, season)
-    water = _water_rows(found, matching, reference, maps, season)
+    water = _water_rows(found, matching, reference, maps, season, area_factor)
     absent = _absence_rows(matching.missing, reference, maps)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
     turns = turning_points(reference, matching, dry, _dry_before(found, matching, earlier))
@@ -97,6 +100,7 @@ def _water_rows(
     reference: geopandas.GeoDataFrame,
     maps: Maps,
     season: int,
+    area_factor: float,
 ) -> pd.DataFrame:
     footprints = [
         outline.union(reference.geometry[lake]) if lake in reference.index else outline
@@ -106,13 +110,16 @@ def _water_rows(
     places = geopandas.GeoSeries([*footprints, *shapely.buffer(footprints, RIM)], crs=WGS84)
     sights = sights_within(maps(), places)
     cores, rims = sights[: len(found)], sights[len(found) :]
+    errors = area_errors(maps(), found)
     return pd.DataFrame(
         {
             "lake_id": list(matching.lake_ids),
             "outcome": Outcome.WATER.value,
             "reason": None,
             "geometry": list(found.geometry),
-            "sigma_m2": found.perimeter_m.map(area_sigma).to_numpy(),
+            "sigma_m2": combine(errors.shoreline_m2, errors.model_m2, area_factor),
+            "sigma_shore_m2": errors.shoreline_m2.to_numpy(),
+            "sigma_model_m2": errors.model_m2.to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),
             "seen_share": seen_shares(cores, rims),
             "first_day": [_day(season, doy) for doy in found.first_doy],

@@ -38,6 +38,7 @@ class TileMap:
     reason: NDArray[np.uint8]
     day_of_year: NDArray[np.int16]
     index: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
 
 
 def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:

@@ -41,6 +41,7 @@ def tile_map(
     probability: NDArray[np.float32] | None = None,
     day_of_year: NDArray[np.int16] | int = 230,
     index: NDArray[np.uint8] | None = None,
+    uncertainty: NDArray[np.float32] | float = 0.0,
 ) -> TileMap:
     """A tile seen whole, unless `reason` says otherwise."""
     if reason is None:
@@ -55,6 +56,7 @@ def tile_map(
         reason=reason,
         day_of_year=np.broadcast_to(np.asarray(day_of_year, np.int16), water.shape),
         index=water.astype(np.uint8) if index is None else index,
+        uncertainty=np.where(hidden, np.nan, uncertainty).astype(np.float32),
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.change import Verdict, area_sigma, compare
+from monitor.change import Verdict, compare
+from monitor.error import area_sigma
 from storage.codes import LineageKind, Outcome
 
 LINEAGE = pd.DataFrame(columns=["kind", "lake_id", "other_lake_id"])
