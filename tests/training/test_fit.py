@@ -93,8 +93,8 @@ def test_channels_drop_out_in_training_only_and_leave_no_name() -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     dropped.register_forward_hook(lambda _layer, given, answer: seen.append((given[0], answer)))
     chips = torch.randn(4, 12, 96, 96), torch.randn(4, 2, 96, 96), torch.randn(4, 1, 96, 96)
-    for module in (network.train(), network.eval()):
-        logits(module, "rtc", *chips)
+    for training in (True, False):
+        logits(network.train(training), "rtc", *chips)
     (given, kept), (whole, same) = seen
     alive = (given != 0).any(dim=(-2, -1))
     gone = alive & (kept == 0).all(dim=(-2, -1))
