@@ -1,7 +1,8 @@
 """A model's manifest: everything that must be the same in training and in prediction, in one file.
 
 A model is a folder with ``model.safetensors`` (the weights) and ``manifest.json`` (this).
-Nothing here imports torch, so planning a run can ask a model's fingerprint cheaply.
+An index of bands has no weights, only thresholds in its manifest. Nothing here imports torch, so planning a
+run can ask a model's fingerprint cheaply.
 """
 
 import hashlib
@@ -34,7 +35,8 @@ OPTICAL_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", 
 RADAR_BANDS = ("VV", "VH")
 DEM_BANDS = ("DEM",)
 
-S1Kind = Literal["rtc", "grd"]
+S1Kind = Literal["rtc", "grd", "any"]
+"""Kind of backscatter: terrain-corrected gamma nought, sigma nought of ground range, or either of them."""
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -91,7 +93,7 @@ class Radar(Modality):
     """Backscatter in dB. Its kind decides which encoder embedding is used, so it is no detail."""
 
     kind: S1Kind
-    """``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought."""
+    """``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought; ``any``: either, for an index only."""
 
 
 class Inputs(_Frozen):
@@ -111,13 +113,44 @@ class Inputs(_Frozen):
         return modality
 
 
+class Cue(_Frozen):
+    """A threshold of an index, in the unit of what it divides."""
+
+    at: float
+    """Where it lies."""
+    width: PositiveFloat
+    """How far beyond it the odds of water are e times as high."""
+    sigma: Annotated[float, Field(ge=0)]
+    """Standard deviation of where it may lie just as well."""
+
+
+class Index(_Frozen):
+    """Thresholds of the index baseline; `segmenter.baseline` says what becomes of them."""
+
+    mndwi: Cue
+    """Water lies above it (Xu 2006 puts it at 0)."""
+    ndwi: Cue
+    """Turbid water, whose MNDWI is low, lies above it (McFeeters 1996 puts it at 0)."""
+    turbid: Cue
+    """MNDWI that turbid water exceeds too."""
+    near_infrared: Cue
+    """Reflectance x 10000 of band 8 that water stays below; snow and ice do not."""
+    slope: Cue
+    """Degrees that water stays below; shaded ground does not."""
+    radar: Cue
+    """dB of VV that water stays below, of either kind of backscatter."""
+
+
 class Manifest(_Frozen):
     """All that a caller must know about a model to feed it and to read its answer."""
 
     name: Annotated[str, Field(min_length=1)]
     version: Annotated[str, Field(min_length=1)]
     license: Annotated[str, Field(min_length=1)]
-    architecture: Architecture
+    architecture: Architecture | None = None
+    """Of a network; an index has none."""
+    index: Index | None = None
+    """Of an index; a network has none."""
     inputs: Inputs
     chip: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 224
     """Edge of the windows the network sees, px of 10 m."""
@@ -139,13 +172,23 @@ class Manifest(_Frozen):
     """Standard deviations of lakes' areas are multiplied by it: fitted on validation seasons, so that 95 %
     intervals hold the truth in 95 % of lakes."""
     digest: Digest
-    """SHA-256 of the weights' file."""
+    """SHA-256 of the weights' file; `NO_WEIGHTS` for an index."""
     smallest_lake_m2: Annotated[float, Field(ge=0)]
     """Lakes below this area are beyond what the model was shown to find, m2."""
     training: dict[str, Any] = {}
     """Where the weights come from: data, seed, steps."""
     scores: dict[str, Any] = {}
     """Measured scores, with what they were measured on."""
+
+    @model_validator(mode="after")
+    def _network_or_index(self) -> Self:
+        if (self.architecture is None) == (self.index is None):
+            raise ValueError("architecture: a network has one, an index has `index` in its place")
+        if self.index is None and self.inputs.S1.kind == "any":
+            raise ValueError("inputs.S1.kind: a network takes the kind it was trained on, 'rtc' or 'grd'")
+        if self.index is not None and self.digest != NO_WEIGHTS:
+            raise ValueError(f"digest: an index has no weights, so it is {NO_WEIGHTS}")
+        return self
 
     @model_validator(mode="after")
     def _windows_fit(self) -> Self:
@@ -155,9 +198,14 @@ class Manifest(_Frozen):
             raise ValueError(f"sigma: {self.sigma} is below chip / 16, weights would vanish in corners")
         return self
 
+    @property
+    def method(self) -> Literal["network", "index"]:
+        """How pixels are judged: by a network with weights, or by an index of bands."""
+        return "network" if self.index is None else "index"
+
     def check_scene(self, s1_kind: str) -> None:
         """Refuse backscatter of another kind than the model's: `KindError`."""
-        if s1_kind != self.inputs.S1.kind:
+        if self.inputs.S1.kind not in (s1_kind, "any"):
             raise KindError(
                 f"model {self.name} {self.version}: inputs.S1.kind is {self.inputs.S1.kind!r}, the scene's "
                 f"backscatter is {s1_kind!r}; choose a catalogue that serves {self.inputs.S1.kind!r}, "
@@ -174,7 +222,7 @@ class Manifest(_Frozen):
 
 
 def read_manifest(folder: Path | str) -> Manifest:
-    """The manifest of the model in `folder`, checked against itself and against the weights.
+    """The manifest of the model in `folder`, checked against itself and against the weights if it has any.
 
     Raises `ManifestError` naming the file and the field.
     """
@@ -188,6 +236,8 @@ def read_manifest(folder: Path | str) -> Manifest:
         ) from error
     except ValidationError as error:
         raise ManifestError(f"{path}: {fields_at_fault(error)}") from error
+    if manifest.method == "index":
+        return manifest
     weights = path.with_name(WEIGHTS_FILE)
     try:
         found = digest_of(weights)

@@ -1,22 +1,14 @@
-"""What counts as known, and how it is scaled for the network: one place, for training and for prediction."""
+"""How inputs are scaled for the network: one place, for training and for prediction."""
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from segmenter.inputs import valid
 from segmenter.manifest import Inputs, Modality
-from segmenter.protocol import Pixels
 
-
-def valid(optical: Pixels, radar: Pixels, dem: Pixels) -> NDArray[np.bool_]:
-    """(H, W): where (12, H, W) reflectance, (2, H, W) backscatter and (H, W) elevation are all finite."""
-    known = np.isfinite(dem)
-    for band in (*optical, *radar):  # band by band, so that no plane is held for each of them
-        known &= np.isfinite(band)
-    return known
+__all__ = ["normalise", "valid"]
 
 
 def normalise(optical: Tensor, radar: Tensor, dem: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,163 @@
+"""The index baseline: water by normalised differences of bands, where near infrared, slope and radar agree.
+
+For comparison, for tests, and for machines without weights. No torch; thresholds stand in the manifest.
+
+A cue's margin is how far a pixel lies on water's side of its threshold, in widths of that cue:
+
+    bright  (MNDWI - at) / width                        (Xu 2006)
+    milky   the smaller of NDWI's margin                (McFeeters 1996)
+            and of MNDWI's above its lower threshold for turbid water
+    dark    (at - reflectance of the near infrared) / width: snow and ice are not
+    flat    (at - slope) / width: terrain shadow is not
+    calm    (at - VV in dB) / width: rough ground is not
+
+A pixel is as wet as the better of bright and milky, and no wetter than dark, flat and calm allow: their
+minimum, the "and" of fuzzy sets (Zadeh 1965). Its probability is the logistic of that margin over the
+manifest's temperature; 0.5 is where an index of hard thresholds has its shore.
+
+The uncertainty is what the thresholds leave open. Nobody knows them exactly: they move with the light, the
+sediment, the wind and the kind of backscatter. Each is moved by its standard deviation to both sides, the
+others staying; half the differences of the probability are added in quadrature (law of propagation of
+uncertainty, JCGM 100:2008, 5.1, with differences for derivatives). It says nothing of what an index cannot
+see at all, such as ice on a lake.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from segmenter import indices
+from segmenter.errors import ManifestError
+from segmenter.inputs import check, valid
+from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest
+from segmenter.protocol import Answer, Pixels
+from segmenter.windows import halo as halo_of
+
+VV = RADAR_BANDS.index("VV")
+
+
+@dataclass(frozen=True)
+class IndexBaseline:
+    """Implements `segmenter.protocol.Segmenter`; safe to share between threads.
+
+    Raises `ManifestError` for the manifest of a network.
+    """
+
+    manifest: Manifest
+
+    def __post_init__(self) -> None:
+        if self.manifest.index is None:
+            raise ManifestError(
+                f"model {self.manifest.name}: index: is missing; a network is opened by segmenter.model.load"
+            )
+
+    @property
+    def index(self) -> Index:
+        """Its thresholds."""
+        assert self.manifest.index is not None
+        return self.manifest.index
+
+    def predict(
+        self,
+        optical: Pixels,
+        radar: Pixels,
+        dem: Pixels,
+        *,
+        row: int,
+        col: int,
+        halo: int,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> Answer:
+        """Probability and uncertainty of the core; see `segmenter.protocol.Segmenter.predict`.
+
+        Raises `InputError` naming the argument that does not fit.
+        """
+        check(optical, radar, dem, halo, halo_of(self.manifest), wanted)
+        core = (..., slice(halo, dem.shape[0] - halo), slice(halo, dem.shape[1] - halo))
+        known = valid(optical[core], radar[core], dem[core])
+        if wanted is not None:
+            known &= wanted
+        probability, uncertainty = (np.full(known.shape, np.nan, np.float32) for _ in range(2))
+        if known.any():
+            # only the pixels that are answered, one after the other
+            green, near_infrared, short_wave = (
+                optical[band][core][known]
+                for band in (indices.GREEN, indices.NEAR_INFRARED, indices.SHORT_WAVE)
+            )
+            margins = _Margins(
+                self.index,
+                indices.mndwi(green, short_wave),
+                indices.ndwi(green, near_infrared),
+                near_infrared,
+                _slope_of_core(dem, halo)[known],
+                radar[VV][core][known],
+            )
+            likely = self._logistic(margins.least())
+            spread = sum(
+                ((self._logistic(above) - self._logistic(below)) / 2) ** 2 for above, below in margins.moved()
+            )
+            probability[known], uncertainty[known] = likely, np.sqrt(spread)
+        return Answer(probability, uncertainty)
+
+    def _logistic(self, margin: Pixels) -> NDArray[np.float64]:
+        result: NDArray[np.float64] = expit(margin.astype(np.float64) / self.manifest.temperature)
+        return result
+
+
+class _Margins:
+    """How far pixels (n,) lie on water's side of each threshold, in widths."""
+
+    def __init__(
+        self,
+        index: Index,
+        mndwi: Pixels,
+        ndwi: Pixels,
+        near_infrared: Pixels,
+        slope: Pixels,
+        radar: Pixels,
+    ) -> None:
+        cues = (index.mndwi, index.ndwi, index.turbid, index.near_infrared, index.slope, index.radar)
+        self._shifts = [cue.sigma / cue.width for cue in cues]
+        self._all = [
+            _beyond(mndwi, index.mndwi),
+            _beyond(ndwi, index.ndwi),
+            _beyond(mndwi, index.turbid),
+            -_beyond(near_infrared, index.near_infrared),
+            -_beyond(slope, index.slope),
+            -_beyond(radar, index.radar),
+        ]
+
+    def least(self) -> Pixels:
+        """The margin that decides."""
+        return _least(*self._all)
+
+    def moved(self) -> Iterator[tuple[Pixels, Pixels]]:
+        """The same with one threshold moved by its standard deviation, to either side."""
+        for place, shift in enumerate(self._shifts):
+            yield self._with(place, np.float32(shift)), self._with(place, np.float32(-shift))
+
+    def _with(self, place: int, shift: np.float32) -> Pixels:
+        others = list(self._all)
+        others[place] = others[place] + shift
+        return _least(*others)
+
+
+def _beyond(values: Pixels, cue: Cue) -> Pixels:
+    margin: Pixels = (values - np.float32(cue.at)) / np.float32(cue.width)
+    return margin
+
+
+def _least(bright: Pixels, milky: Pixels, turbid: Pixels, dark: Pixels, flat: Pixels, calm: Pixels) -> Pixels:
+    wet = np.maximum(bright, np.minimum(milky, turbid))
+    allowed: Pixels = np.minimum(np.minimum(dark, flat), calm)
+    return np.minimum(wet, allowed)
+
+
+def _slope_of_core(dem: Pixels, halo: int) -> Pixels:
+    """Degrees, (H - 2 halo, W - 2 halo), from no more of the halo than a slope depends on."""
+    spare = halo - indices.REACH
+    inner = np.s_[spare : dem.shape[0] - spare, spare : dem.shape[1] - spare]
+    return indices.slope(dem[inner])[indices.REACH : -indices.REACH, indices.REACH : -indices.REACH]
