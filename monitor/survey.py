@@ -61,6 +61,7 @@ def draw(
     lineage: pd.DataFrame,
     earlier: Earlier | None,
     area_factor: float = 1.0,
+    kind: SurveyKind = SurveyKind.MODEL,
 ) -> Rows:
     """Draw the survey of `region` in `season`.
 
@@ -70,6 +71,7 @@ def draw(
         known, lineage: what the lake history holds (`storage.history`), any season.
         earlier: the season to compare with.
         area_factor: of the model's manifest, by which standard deviations of areas are multiplied.
+        kind: model or index; only surveys of the same kind are compared.
     """
     reference = references(known, lineage, season)
     found = join_parts(vectorise(maps(), region.zone, smallest_m2), reference, maps)
@@ -82,9 +84,10 @@ def draw(
         pd.concat([water, absent], ignore_index=True), geometry="geometry", crs=WGS84
     )
     events = lineage_frame((*matching.lineage, *turns))
-    flags = disagreements(maps())
+    # an index that disagrees with an index is nobody's business
+    flags = [] if kind == SurveyKind.INDEX else disagreements(maps())
     if earlier is not None:
-        changes = compare(_past(known, earlier.season), _with_area(observations, found), events)
+        changes = compare(_past(known, earlier.season, kind), _with_area(observations, found), events)
         flags += losses(changes, reference.geometry, earlier.season)
     return Rows(
         observations=observations,
@@ -152,9 +155,9 @@ def _dry_before(found: geopandas.GeoDataFrame, matching: Matching, earlier: Earl
     return [matching.lake_ids[position] for position, is_dry in zip(at, dry, strict=True) if is_dry]
 
 
-def _past(known: geopandas.GeoDataFrame, season: int) -> pd.DataFrame:
+def _past(known: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
     """What the current surveys of `season` say of each lake: an answer before none, the better view first."""
-    past = known[known.current & (known.season == season) & (known.kind == SurveyKind.MODEL)]
+    past = known[known.current & (known.season == season) & (known.kind == kind)]
     past = past.assign(blind=past.outcome == Outcome.NOT_OBSERVED, share=past.seen_share.astype(float))
     past = past.sort_values(["blind", "share", "survey_id"], ascending=[True, False, True])
     best: pd.DataFrame = past.drop_duplicates("lake_id").set_index("lake_id")

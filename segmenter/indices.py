@@ -41,8 +41,8 @@ def mndwi(green: Floats, short_wave: Floats) -> Floats:
 def slope(dem: Floats, pixel: float = 10.0) -> Floats:
     """Slope in degrees (H, W) of elevations in metres (H, W), smoothed over three pixels of `pixel` metres.
 
-    30 m, the DEM's native resolution, when pixels are 10 m. Level ground goes on into a void, or its edge would
-    be a cliff; NaN only where no elevation is known at all.
+    30 m, the DEM's native resolution, when pixels are 10 m. Level ground goes on into a void, or its edge
+    would be a cliff; NaN only where no elevation is known at all.
     """
     void = ~np.isfinite(dem)
     if void.any() and not void.all():

@@ -48,10 +48,11 @@ class Outcome(StrEnum):
 
 
 class SurveyKind(StrEnum):
-    """Where a survey comes from: this system's model, or somebody's published inventory."""
+    """Where a survey comes from: this system's model, its index of bands, or somebody's published inventory."""
 
     MODEL = "model"
     INVENTORY = "inventory"
+    INDEX = "index"  # never compared with a model's, and the last to be believed
 
 
 class LineageKind(StrEnum):
