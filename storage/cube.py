@@ -60,6 +60,10 @@ class CubeSlot:
         with full_disk_is_clear(f"the cube at {self.place}"):
             group = layout.zone(zarr.open_group(self.fork.store, mode="r+"), epsg)
             index = layout.season_index(group, season)
+            if lacking := layout.missing(group):
+                raise StorageError(
+                    f"EPSG:{epsg} was laid out without {', '.join(lacking)}; prepare its season first."
+                )
             tile_row, tile_col = row // self.tile_size, col // self.tile_size
             keys = layout.array(group, "task")
             if not (0 <= tile_row < keys.shape[1] and 0 <= tile_col < keys.shape[2]):
@@ -95,8 +99,11 @@ class Cube:
             )
 
     def prepare(self, epsg: int, season: int) -> None:
-        """Make room for a season of a zone, before slots are handed out; does nothing when it is there."""
-        if season in self.seasons(epsg):
+        """Make room for a season of a zone, before slots are handed out; does nothing when it is there.
+
+        A zone laid out by an earlier version gets the layers that are new since then, in the same commit.
+        """
+        if season in self.seasons(epsg) and not layout.missing(layout.zone(self._root(), epsg)):
             return
         for attempt in range(_TRIES):
             with committing(self.place), full_disk_is_clear(f"the cube at {self.place}"):
@@ -107,9 +114,12 @@ class Cube:
                     if str(epsg) in root
                     else layout.make_zone(root, epsg, self.tile_size)
                 )
-                if season in layout.seasons(group):
+                new = layout.missing(group)
+                layout.complete(group)
+                if season not in layout.seasons(group):
+                    layout.grow(group, season)
+                elif not new:
                     return
-                layout.grow(group, season)
                 try:
                     session.commit(f"Season {season} of EPSG:{epsg}")
                     return
@@ -164,17 +174,14 @@ class Cube:
     def read(
         self, epsg: int, season: int, rows: slice, cols: slice, layer: str, *, tag: str | None = None
     ) -> NDArray[Any]:
-        """A window of one layer, in global pixels, of the head or a tag; fill values where nobody wrote."""
+        """A window of one layer, in global pixels, of the head or a tag; fill values where nobody wrote.
+
+        A zone laid out by an earlier version reads fill values of layers it lacks.
+        """
         if layer not in LAYERS:
             raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
         group = layout.zone(zarr.open_group(self.store(tag), mode="r"), epsg)
-        source = layout.array(group, layer)
-        for window, size in ((rows, source.shape[1]), (cols, source.shape[2])):
-            if window.start is None or window.stop is None or not 0 <= window.start <= window.stop <= size:
-                raise StorageError(
-                    f"Window {rows}, {cols} is not inside EPSG:{epsg} ({source.shape[1:]} pixels)."
-                )
-        return np.asarray(source[layout.season_index(group, season), rows, cols])
+        return layout.window(group, season, rows, cols, layer)
 
     def head(self) -> str:
         """Snapshot id of the last commit."""

@@ -21,6 +21,7 @@ __all__ = [
     "ZONE_COLS",
     "ZONE_ROWS",
     "Layer",
+    "complete",
     "grow",
     "make_zone",
     "season_index",
@@ -68,7 +69,13 @@ LAYERS: Mapping[str, Layer] = {
             "flag_meanings": "dry water snow shadow radar turbid no_data",
         },
     ),
+    "uncertainty": Layer(
+        "float32",
+        float("nan"),
+        {"long_name": "standard deviation of the probability of water", "units": "1"},
+    ),
 }
+_PACKED = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
 def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
@@ -78,18 +85,8 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
     tile_rows, tile_cols = -(-ZONE_ROWS // tile_size), -(-ZONE_COLS // tile_size)
     rows, cols = tile_rows * tile_size, tile_cols * tile_size
     group = root.create_group(str(epsg))
-    packed = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
-    for name, layer in LAYERS.items():
-        group.create_array(
-            name,
-            shape=(0, rows, cols),
-            chunks=(1, tile_size, tile_size),
-            dtype=layer.dtype,
-            fill_value=layer.fill,
-            compressors=packed,
-            dimension_names=("season", "y", "x"),
-            attributes={**layer.attributes, "grid_mapping": "spatial_ref", "coordinates": "spatial_ref"},
-        )
+    for name in LAYERS:
+        _lay_out(group, name, (0, rows, cols), tile_size)
     group.create_array(
         "task",
         shape=(0, tile_rows, tile_cols, 16),
@@ -109,7 +106,7 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
             shape=values.shape,
             chunks=values.shape,
             dtype="float64",
-            compressors=packed,
+            compressors=_PACKED,
             dimension_names=(name,),
             attributes={"units": "m", "standard_name": f"projection_{name}_coordinate"},
         )
@@ -119,6 +116,32 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
     reference: dict[str, Any] = {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": transform}
     group.create_array("spatial_ref", shape=(), dtype="int64", attributes=reference)
     return group
+
+
+def _lay_out(group: zarr.Group, name: str, shape: tuple[int, ...], tile_size: int) -> None:
+    layer = LAYERS[name]
+    group.create_array(
+        name,
+        shape=shape,
+        chunks=(1, tile_size, tile_size),
+        dtype=layer.dtype,
+        fill_value=layer.fill,
+        compressors=_PACKED,
+        dimension_names=("season", "y", "x"),
+        attributes={**layer.attributes, "grid_mapping": "spatial_ref", "coordinates": "spatial_ref"},
+    )
+
+
+def missing(group: zarr.Group) -> list[str]:
+    """Layers that a zone laid out by an earlier version lacks."""
+    return [name for name in LAYERS if name not in group]
+
+
+def complete(group: zarr.Group) -> None:
+    """Give a zone the layers it lacks, as long as its season axis and all fill value."""
+    shape = array(group, "mask").shape
+    for name in missing(group):
+        _lay_out(group, name, shape, array(group, "mask").chunks[1])
 
 
 def zone(root: zarr.Group, epsg: int) -> zarr.Group:
@@ -162,8 +185,24 @@ def grow(group: zarr.Group, season: int) -> None:
     array(group, "season")[count] = season
 
 
+def window(group: zarr.Group, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
+    """A window of a layer, in global pixels; fill values where nobody wrote or the zone lacks the layer."""
+    lacking = layer in missing(group)
+    source = array(group, "mask" if lacking else layer)
+    for edge, size in ((rows, source.shape[1]), (cols, source.shape[2])):
+        if edge.start is None or edge.stop is None or not 0 <= edge.start <= edge.stop <= size:
+            raise StorageError(
+                f"Window {rows}, {cols} is not inside EPSG:{group.basename} ({source.shape[1:]} pixels)."
+            )
+    index = season_index(group, season)
+    if lacking:
+        shape = rows.stop - rows.start, cols.stop - cols.start
+        return np.full(shape, LAYERS[layer].fill, LAYERS[layer].dtype)
+    return np.asarray(source[index, rows, cols])
+
+
 def whole(layers: Mapping[str, NDArray[Any]], tile_size: int) -> dict[str, NDArray[Any]]:
-    """The layers of one tile, complete, of the right shape and type; else StorageError naming the layer."""
+    """All layers of one tile, each of the right shape and type; else StorageError naming the layer."""
     if set(layers) != set(LAYERS):
         wrong = sorted(set(layers) ^ set(LAYERS))
         raise StorageError(

@@ -15,6 +15,7 @@ import pytest
 import xarray as xr
 from pyproj import CRS
 
+from storage import cube_layout
 from storage.codes import Reason
 from storage.cube import LAYERS, Cube, CubeSlot
 from storage.errors import StorageError
@@ -39,6 +40,7 @@ def layers(seed: int) -> dict[str, np.ndarray]:
         "reason": random.integers(0, 7, (SIZE, SIZE), dtype=np.uint8),
         "day_of_year": random.integers(180, 260, (SIZE, SIZE), dtype=np.int16),
         "index": random.integers(0, 2, (SIZE, SIZE), dtype=np.uint8),
+        "uncertainty": (probability * (1 - probability)).astype(np.float32),
     }
 
 
@@ -161,6 +163,62 @@ def test_seasons_come_in_any_order(cube: Cube) -> None:
     np.testing.assert_array_equal(picked.isel(y=window(0)[0], x=window(0)[1]), layers(0)["mask"])
 
 
+def test_a_cube_of_an_earlier_version_gets_the_new_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, it reads NaN; when a season is next prepared it is there, in one commit, and old tiles stay."""
+    was = {name: layer for name, layer in LAYERS.items() if name != "uncertainty"}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(cube_layout, "LAYERS", was)
+        cube = Cube(tmp_path / "cube", SIZE)
+        cube.prepare(EPSG, 2021)
+        old = {name: layers(0)[name] for name in was}
+        cube.commit(cube.slot().write(EPSG, 2021, ROW, COL, old, key("old")), "by an earlier version")
+        cube.tag("old")
+    head = cube.head()
+
+    def doubt(season: int, number: int, tag: str | None = None) -> np.ndarray:
+        return cube.read(EPSG, season, *window(number), "uncertainty", tag=tag)
+
+    assert np.isnan(doubt(2021, 0)).all() and doubt(2021, 0).shape == (SIZE, SIZE)
+    with pytest.raises(StorageError, match="no season 2030"):
+        doubt(2030, 0)
+    with pytest.raises(StorageError, match="laid out without uncertainty; prepare"):
+        work(cube.slot(), 1)
+    assert cube.head() == head, "reading changes nothing"
+    cube.prepare(EPSG, 2021)
+    ancestors = [snapshot.id for snapshot in cube._repository.ancestry(branch="main")]
+    assert ancestors[1] == head, "one commit"
+    assert np.isnan(doubt(2021, 0)).all()
+    cube.commit(work(cube.slot(), 1), "a new tile")
+    np.testing.assert_array_equal(doubt(2021, 1), layers(1)["uncertainty"])
+    np.testing.assert_array_equal(cube.read(EPSG, 2021, *window(0), "mask"), layers(0)["mask"])
+    assert np.isnan(doubt(2021, 1, tag="old")).all()
+    cube.prepare(EPSG, 2022)
+    cube.commit(work(cube.slot(), 0, 2022), "the next season")
+    np.testing.assert_array_equal(doubt(2022, 0), layers(0)["uncertainty"])
+    dataset = xr.open_zarr(cube.store(), group=str(EPSG), consolidated=False, chunks=None)
+    assert dataset["uncertainty"].dims == dataset["mask"].dims
+    assert dataset["uncertainty"].attrs["units"] == "1"
+
+
+def test_a_new_season_brings_the_new_layer_in_the_same_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(
+            cube_layout, "LAYERS", {name: layer for name, layer in LAYERS.items() if name != "uncertainty"}
+        )
+        cube = Cube(tmp_path / "cube", SIZE)
+        cube.prepare(EPSG, 2021)
+    head = cube.head()
+    cube.prepare(EPSG, 2022)
+    assert [snapshot.id for snapshot in cube._repository.ancestry(branch="main")][1] == head
+    cube.commit(work(cube.slot(), 0, 2022), "a tile")
+    np.testing.assert_array_equal(cube.read(EPSG, 2022, *window(0), "uncertainty"), layers(0)["uncertainty"])
+    assert np.isnan(cube.read(EPSG, 2021, *window(0), "uncertainty")).all()
+
+
 def test_one_slot_may_carry_two_zones_tiles(cube: Cube) -> None:
     cube.prepare(32742, 2021)
     slot = work(cube.slot(), 0).write(32742, 2021, 0, 0, layers(3), key("south"))
@@ -228,7 +286,10 @@ def test_wrong_tiles_are_named(cube: Cube) -> None:
         ((EPSG, 2021, -SIZE, COL, good), "outside EPSG:32643"),
         ((EPSG, 2021, ROW, COL, {**good, "mask": good["mask"][1:]}), "Layer mask is"),
         ((EPSG, 2021, ROW, COL, {**good, "mask": good["probability"]}), "Layer mask is float32"),
-        ((EPSG, 2021, ROW, COL, {"mask": good["mask"]}), "day_of_year, index, probability, reason"),
+        (
+            (EPSG, 2021, ROW, COL, {"mask": good["mask"]}),
+            "index, probability, reason, uncertainty",
+        ),
     ):
         with pytest.raises(StorageError, match=message):
             cube.slot().write(*arguments, key("x"))
