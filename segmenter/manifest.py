@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -37,6 +38,7 @@ DEM_BANDS = ("DEM",)
 
 S1Kind = Literal["rtc", "grd", "any"]
 """Kind of backscatter: terrain-corrected gamma nought, sigma nought of ground range, or either of them."""
+ModalityName = Literal["S2L2A", "S1", "DEM"]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -48,19 +50,55 @@ class Architecture(_Frozen):
     """The network's shape; ``segmenter.network.build_network`` turns it into a module."""
 
     backbone: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"]
-    indices: tuple[int, int, int, int]
-    """Encoder blocks whose tokens the decoder sees, shallow to deep."""
-    decoder: Literal["UperNetDecoder"] = "UperNetDecoder"
-    decoder_channels: PositiveInt = 256
+    modalities: Annotated[tuple[ModalityName, ...], Field(min_length=1)] = ("S2L2A", "S1", "DEM")
+    """Inputs the network takes, in its order; it is shown no other."""
+    merge: Literal["mean", "max", "concat"] = "mean"
+    """How the tokens of a place become one over the modalities."""
+    image_size: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 224
+    """Edge of the chips that the position embeddings were made for, px."""
+    indices: tuple[int, int, int, int] | None = None
+    """Encoder blocks whose tokens the decoder sees, shallow to deep, through terratorch's learned pyramid."""
+    necks: tuple[dict[str, JsonValue], ...] | None = None
+    """terratorch's necks by name with their options, where it is no such pyramid: in place of `indices`."""
+    decoder: Annotated[str, Field(pattern=r"^\w+$")] = "UperNetDecoder"
+    """One of terratorch's decoders that leave the head to terratorch."""
+    decoder_channels: PositiveInt | tuple[PositiveInt, ...] | None = 256
+    """One number, one for each level, or null for a decoder that knows none."""
     decoder_scale_modules: bool = False
     """The decoder has rescaling layers of its own on top of the neck's pyramid (the published model does)."""
+    decoder_options: dict[str, JsonValue] = {}
+    """More of the decoder's arguments, by terratorch's names."""
+    head_channels: tuple[PositiveInt, ...] = ()
+    """Channels of the head's convolutions before its last."""
 
     @field_validator("indices")
     @classmethod
-    def _ascending(cls, indices: tuple[int, ...]) -> tuple[int, ...]:
-        if indices[0] < 0 or any(a >= b for a, b in pairwise(indices)):
+    def _ascending(cls, indices: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if indices is not None and (indices[0] < 0 or any(a >= b for a, b in pairwise(indices))):
             raise ValueError(f"block numbers must ascend from 0 or more, got {indices}")
         return indices
+
+    @field_validator("modalities")
+    @classmethod
+    def _each_once(cls, modalities: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(modalities)) < len(modalities):
+            raise ValueError(f"each modality can be named once, got {' '.join(modalities)}")
+        return modalities
+
+    @field_validator("necks")
+    @classmethod
+    def _named(
+        cls, necks: tuple[dict[str, JsonValue], ...] | None
+    ) -> tuple[dict[str, JsonValue], ...] | None:
+        if necks is not None and not all(isinstance(neck.get("name"), str) for neck in necks):
+            raise ValueError("every neck needs its name, such as {name: SelectIndices, indices: [...]}")
+        return necks
+
+    @model_validator(mode="after")
+    def _one_way_to_the_decoder(self) -> Self:
+        if (self.indices is None) == (self.necks is None):
+            raise ValueError("indices: name the encoder blocks the decoder sees, or else `necks`")
+        return self
 
 
 class Modality(_Frozen):
