@@ -28,6 +28,14 @@ class InputError(SegmenterError):
     """Arrays handed to the segmenter have the wrong shape, or lack the halo it needs."""
 
 
+class CheckpointError(SegmenterError):
+    """A checkpoint cannot be read, carries what must not be read, or cannot become a model."""
+
+
+class HubError(SegmenterError):
+    """A file of a model hub cannot be had, or is not the one that was asked for."""
+
+
 class RegistryError(SegmenterError):
     """A model is not named in the registry, or is named there but not on this disk."""
 
