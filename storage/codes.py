@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 __all__ = [
+    "TRUSTED",
     "LineageKind",
     "ModelState",
     "Outcome",
@@ -48,11 +49,15 @@ class Outcome(StrEnum):
 
 
 class SurveyKind(StrEnum):
-    """Where a survey comes from: this system's model, its index of bands, or somebody's published inventory."""
+    """Where a survey comes from: this system's model or index of bands, or somebody's published inventory."""
 
     MODEL = "model"
     INVENTORY = "inventory"
     INDEX = "index"  # never compared with a model's, and the last to be believed
+
+
+TRUSTED = (SurveyKind.MODEL, SurveyKind.INVENTORY)
+"""Kinds whose surveys know of one another: what an index says is for itself."""
 
 
 class LineageKind(StrEnum):

@@ -6,7 +6,7 @@ region, season and kind supersedes the earlier one, whose rows stay and carry `c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID, uuid5
@@ -16,7 +16,7 @@ import pandas as pd
 from sqlalchemy import Connection, Table, text
 
 from storage import ledger
-from storage.codes import SurveyKind
+from storage.codes import TRUSTED, SurveyKind
 from storage.copying import copy_frame, read_frame, read_geoframe
 from storage.errors import StorageError
 from storage.tables import Lake, LakeLineage, LakeObservation, ReviewFlag
@@ -33,6 +33,11 @@ __all__ = [
     "record_survey",
     "surveys",
 ]
+
+# an area and its error: the standard deviation, its two parts, and the 95 % interval, not below 0
+_AREA = """o.area_m2, o.sigma_m2, o.sigma_shore_m2, o.sigma_model_m2,
+    CASE WHEN o.area_m2 < 1.96 * o.sigma_m2 THEN 0 ELSE o.area_m2 - 1.96 * o.sigma_m2 END AS area_low_m2,
+    o.area_m2 + 1.96 * o.sigma_m2 AS area_high_m2"""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,11 @@ def lock(conn: Connection) -> None:
     conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake history'))"))
 
 
-def known_observations(conn: Connection, region: str) -> gpd.GeoDataFrame:
-    """All that was ever said of the region's lakes, superseded too: what a new survey is matched against.
+def known_observations(
+    conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED
+) -> gpd.GeoDataFrame:
+    """All that surveys of these kinds ever said of the region's lakes, superseded ones too: what a new survey
+    is matched against.
 
     Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake
     across the border stays one. Columns: observation_id, lake_id, survey_id, season, kind, source, outcome,
@@ -67,7 +75,7 @@ def known_observations(conn: Connection, region: str) -> gpd.GeoDataFrame:
         """
         WITH known AS (
             SELECT o.lake_id FROM lake_observation o JOIN survey s ON s.id = o.survey_id
-            WHERE s.region = :region
+            WHERE s.region = :region AND s.kind = ANY(:kinds)
             UNION
             SELECT o.lake_id FROM lake_observation o JOIN region r ON r.name = :region AND o.geom && r.geom
         )
@@ -75,10 +83,11 @@ def known_observations(conn: Connection, region: str) -> gpd.GeoDataFrame:
             o.reason, s.superseded_by IS NULL AS current, o.area_m2, o.sigma_m2, o.seen_share,
             ST_AsBinary(o.geom) AS geometry
         FROM lake_observation o JOIN known USING (lake_id) JOIN survey s ON s.id = o.survey_id
+        WHERE s.kind = ANY(:kinds)
         ORDER BY o.season, s.kind, s.source, s.created_at, o.lake_id
         """
     )
-    return read_geoframe(conn, query, region=region)
+    return read_geoframe(conn, query, region=region, kinds=[kind.value for kind in kinds])
 
 
 def record_survey(
@@ -94,7 +103,8 @@ def record_survey(
     """Write one survey and all that follows from it; the caller's transaction makes it all or nothing.
 
     observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless
-    water), and any of id, sigma_m2, perimeter_m, seen_share, first_day, last_day, probability, elevation_m.
+    water), and any of id, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share, first_day,
+    last_day, probability, elevation_m.
     lakes: id, code of the newly minted ones. lineage: kind, lake_id, other_lake_id.
     flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
     done_tasks: keys that become done with this survey; finished tasks they replace are superseded.
@@ -137,17 +147,19 @@ def observations_of(
 ) -> gpd.GeoDataFrame:
     """What is current for a region and season, one row a lake (this system's word before an inventory's).
 
+    An index's word counts only where the region and season have no other survey, or when `kind` asks for it.
     Columns: those of the view `lake_current`, with `geometry` in place of geom.
     """
     query = text(
-        """
+        f"""
         SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region,
-            o.season, s.kind, s.source, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.perimeter_m,
+            o.season, s.kind, s.source, o.outcome, o.reason, {_AREA}, o.perimeter_m,
             o.seen_share, o.first_day, o.last_day, o.probability, o.elevation_m,
             ST_AsBinary(o.geom) AS geometry
         FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.season = :season AND s.superseded_by IS NULL
-            AND s.kind = coalesce(CAST(:kind AS text), s.kind)
+            AND CASE WHEN CAST(:kind AS text) IS NULL THEN s.id IN (SELECT id FROM survey_shown)
+                ELSE s.kind = CAST(:kind AS text) END
         ORDER BY o.lake_id, o.outcome = 'not observed', s.kind = 'inventory', o.seen_share DESC NULLS LAST,
             s.id
         """
@@ -158,12 +170,12 @@ def observations_of(
 def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
     """Every current observation of one lake, by season; two rows where model and inventory saw it.
 
-    Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, seen_share, first_day,
-    last_day, probability, elevation_m, survey_id.
+    Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, sigma_shore_m2, sigma_model_m2,
+    area_low_m2, area_high_m2 (95 %), seen_share, first_day, last_day, probability, elevation_m, survey_id.
     """
     query = text(
-        """
-        SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, o.area_m2, o.sigma_m2, o.seen_share,
+        f"""
+        SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, {_AREA}, o.seen_share,
             o.first_day, o.last_day, o.probability, o.elevation_m, o.survey_id
         FROM lake_observation o JOIN survey s ON s.id = o.survey_id
         WHERE o.lake_id = :lake AND s.superseded_by IS NULL
@@ -176,14 +188,17 @@ def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
 def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:
     """Lakes with a current observation, largest first; `like` is the beginning of an id or of a code.
 
-    Columns: lake_id, code, region, first_season, last_season, seasons (with water), area_m2 (of the latest
-    water).
+    Columns: lake_id, code, region, first_season, last_season, seasons (with water), and of the latest water
+    area_m2, area_low_m2 and area_high_m2 (95 %) and kind, which says whose word it is.
     """
+    latest = ", ".join(
+        f"(array_agg(c.{name} ORDER BY c.season DESC) FILTER (WHERE c.outcome = 'water'))[1] AS {name}"
+        for name in ("area_m2", "area_low_m2", "area_high_m2", "kind")
+    )
     query = text(
-        """
+        f"""
         SELECT l.id AS lake_id, l.code, l.region, min(c.season) AS first_season, max(c.season) AS last_season,
-            count(*) FILTER (WHERE c.outcome = 'water') AS seasons,
-            (array_agg(c.area_m2 ORDER BY c.season DESC) FILTER (WHERE c.outcome = 'water'))[1] AS area_m2
+            count(*) FILTER (WHERE c.outcome = 'water') AS seasons, {latest}
         FROM lake l JOIN lake_current c ON c.lake_id = l.id
         WHERE l.region = coalesce(CAST(:region AS text), l.region)
             AND (CAST(:like AS text) IS NULL OR starts_with(l.id::text, lower(:like))
@@ -194,25 +209,31 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
     return read_frame(conn, query, region=region, like=like)
 
 
-def lineage(conn: Connection, region: str, season: int | None = None) -> pd.DataFrame:
-    """Current lineage: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source."""
+def lineage(
+    conn: Connection, region: str, season: int | None = None, kinds: Collection[SurveyKind] = TRUSTED
+) -> pd.DataFrame:
+    """Current lineage: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source.
+
+    `kinds` are those of the surveys that tell it.
+    """
     query = text(
         """
         SELECT e.season, e.kind, e.lake_id, l.code, e.other_lake_id, e.survey_id, s.kind AS survey_kind,
             s.source
         FROM lake_lineage e JOIN survey s ON s.id = e.survey_id JOIN lake l ON l.id = e.lake_id
         WHERE s.region = :region AND s.superseded_by IS NULL AND e.season = coalesce(:season, e.season)
+            AND s.kind = ANY(:kinds)
         ORDER BY e.season, e.kind, e.lake_id, e.other_lake_id
         """
     )
-    return read_frame(conn, query, region=region, season=season)
+    return read_frame(conn, query, region=region, season=season, kinds=[kind.value for kind in kinds])
 
 
 def lineage_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
     """Lineage of current surveys in which this lake takes part, on either side."""
     query = text(
         """
-        SELECT e.season, e.kind, e.lake_id, e.other_lake_id, e.survey_id, s.source
+        SELECT e.season, e.kind, e.lake_id, e.other_lake_id, e.survey_id, s.kind AS survey_kind, s.source
         FROM lake_lineage e JOIN survey s ON s.id = e.survey_id
         WHERE s.superseded_by IS NULL AND (e.lake_id = :lake OR e.other_lake_id = :lake)
         ORDER BY e.season, e.kind, e.lake_id
@@ -238,7 +259,7 @@ def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) ->
     }
     step_aside = text(
         "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
-        "AND (kind = 'model' OR source = :source) AND superseded_by IS NULL"
+        "AND (kind <> 'inventory' OR source = :source) AND superseded_by IS NULL"
     )
     conn.execute(step_aside, row)
     if known_already:

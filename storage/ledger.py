@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from storage.codes import RunOutcome, TaskState
+from storage.codes import RunOutcome, SurveyKind, TaskState
 from storage.errors import StorageError
 from storage.tables import Run, Scene, Task, TaskScene
 
@@ -66,6 +66,8 @@ class PlannedTask:
     config_digest: str
     scenes: tuple[FrozenScene, ...] = ()
     choices: Choices = field(default_factory=dict)
+    kind: SurveyKind = SurveyKind.MODEL
+    """Of the survey it is for; an index's tasks and a model's do not replace one another."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class TaskRow:
     region: str
     tile: str
     season: int
+    kind: SurveyKind
     model_digest: str
     config_digest: str
     state: TaskState
@@ -136,6 +139,7 @@ def plan_tasks(conn: Connection, planned: Sequence[PlannedTask], run_id: UUID | 
                 "region": task.region,
                 "tile": task.tile,
                 "season": task.season,
+                "kind": task.kind.value,
                 "model_digest": task.model_digest,
                 "config_digest": task.config_digest,
                 "choices": task.choices,
@@ -210,7 +214,7 @@ def complete(conn: Connection, keys: Sequence[UUID], survey_id: UUID) -> None:
         "FROM task AS new "
         "WHERE new.key = ANY(:keys) AND old.key <> ALL(:keys) AND old.state IN "
         "('written','done','empty','failed') "
-        "AND (old.region, old.tile, old.season) = (new.region, new.tile, new.season)"
+        "AND (old.region, old.tile, old.season, old.kind) = (new.region, new.tile, new.season, new.kind)"
     )
     done = text(
         "UPDATE task SET state = 'done', survey_id = :survey, superseded_by = NULL, reason = NULL, "
@@ -228,14 +232,20 @@ def task_states(conn: Connection, keys: Iterable[UUID]) -> dict[UUID, TaskState]
 
 
 def tasks(
-    conn: Connection, region: str | None = None, season: int | None = None, states: Iterable[TaskState] = ()
+    conn: Connection,
+    region: str | None = None,
+    season: int | None = None,
+    states: Iterable[TaskState] = (),
+    kind: SurveyKind | None = None,
 ) -> list[TaskRow]:
-    """Tasks by region, season and states (all when not given), in order of season and tile."""
+    """Tasks by region, season, states and kind (all when not given), in order of season and tile."""
     query = select(Task.__table__).order_by(Task.season, Task.tile, Task.created_at, Task.key)
     if region is not None:
         query = query.where(Task.region == region)
     if season is not None:
         query = query.where(Task.season == season)
+    if kind is not None:
+        query = query.where(Task.kind == kind.value)
     wanted = [state.value for state in states]
     if wanted:
         query = query.where(Task.state.in_(wanted))
@@ -253,9 +263,16 @@ def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
     return [FrozenScene(*row) for row in conn.execute(query)]
 
 
-def frozen(conn: Connection, region: str, season: int) -> tuple[list[FrozenScene], Choices]:
+def frozen(
+    conn: Connection, region: str, season: int, kind: SurveyKind = SurveyKind.MODEL
+) -> tuple[list[FrozenScene], Choices]:
     """Every scene that the current tasks of a region and season froze, and what each cell does with them."""
-    standing = (Task.region == region, Task.season == season, Task.state != TaskState.SUPERSEDED.value)
+    standing = (
+        Task.region == region,
+        Task.season == season,
+        Task.kind == kind.value,
+        Task.state != TaskState.SUPERSEDED.value,
+    )
     columns = (getattr(Scene, column.name) for column in fields(FrozenScene))
     scenes = (
         select(*columns)
@@ -303,6 +320,7 @@ def _task_row(row: Mapping[str, Any]) -> TaskRow:
         region=row["region"],
         tile=row["tile"],
         season=row["season"],
+        kind=SurveyKind(row["kind"]),
         model_digest=row["model_digest"],
         config_digest=row["config_digest"],
         state=TaskState(row["state"]),

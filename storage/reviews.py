@@ -20,13 +20,13 @@ def queue(
 ) -> gpd.GeoDataFrame:
     """Flags of current surveys: unexplained ones first, then by score; `open_only` leaves out the answered.
 
-    Columns: flag_id, survey_id, region, season, tile, lake_id, lake_code, kind, explained, score, detail,
-    created_at, verdict, by, note, at (None while open), geometry (chip footprint, EPSG:4326).
+    Columns: flag_id, survey_id, region, season, survey_kind, tile, lake_id, lake_code, kind, explained, score,
+    detail, created_at, verdict, by, note, at (None while open), geometry (chip footprint, EPSG:4326).
     """
     query = text(
         """
-        SELECT flag_id, survey_id, region, season, tile, lake_id, lake_code, kind, explained, score, detail,
-            created_at, verdict, "by", note, at, ST_AsBinary(geom) AS geometry
+        SELECT flag_id, survey_id, region, season, survey_kind, tile, lake_id, lake_code, kind, explained,
+            score, detail, created_at, verdict, "by", note, at, ST_AsBinary(geom) AS geometry
         FROM review_queue
         WHERE region = coalesce(CAST(:region AS text), region) AND season = coalesce(:season, season)
             AND (NOT :open_only OR verdict IS NULL)

@@ -1,4 +1,4 @@
-"""Where everything stands: one row a region and season, for `monitor status`."""
+"""Where everything stands: one row a region and season (and one for an index's), for `monitor status`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
+
+from storage.codes import SurveyKind
 
 __all__ = ["ReasonCount", "SeasonStatus", "status"]
 
@@ -23,16 +25,21 @@ class ReasonCount:
 
 @dataclass(frozen=True)
 class SeasonStatus:
-    """One season of one region: its tasks, and its current survey if there is one."""
+    """One season of one region: its tasks, and its current survey if there is one.
+
+    What an index made of the season stands in a row of its own.
+    """
 
     region: str
     season: int
+    kind: SurveyKind
+    """Of the survey; of the tasks where there is no survey yet."""
     tasks: Mapping[str, int]
     """Number of tasks by state."""
     reasons: tuple[ReasonCount, ...]
     """Why tasks are empty or failed, most frequent first."""
     survey_id: UUID | None
-    """The model's current survey, else an inventory's."""
+    """The model's current survey, else an inventory's; the index's in its row."""
     source: str | None
     surveyed_at: datetime | None
     lakes: int
@@ -47,15 +54,17 @@ class SeasonStatus:
 
 def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
     """All seasons of all regions (or of one) that have tasks or a survey, in order."""
-    tasks: dict[tuple[str, int], dict[str, int]] = {}
-    reasons: dict[tuple[str, int], list[ReasonCount]] = {}
+    tasks: dict[tuple[str, int, bool], dict[str, int]] = {}
+    reasons: dict[tuple[str, int, bool], list[ReasonCount]] = {}
     for row in conn.execute(_TASKS, {"region": region}):
-        place = (row.region, row.season)
+        place = (row.region, row.season, row.by_index)
         counts = tasks.setdefault(place, {})
         counts[row.state] = counts.get(row.state, 0) + row.tasks
         if row.reason is not None and row.state in ("empty", "failed"):
             reasons.setdefault(place, []).append(ReasonCount(row.state, row.reason, row.tasks))
-    surveys = {(row.region, row.season): row for row in conn.execute(_SURVEYS, {"region": region})}
+    surveys = {
+        (row.region, row.season, row.by_index): row for row in conn.execute(_SURVEYS, {"region": region})
+    }
     found = []
     for place in sorted(tasks.keys() | surveys.keys()):
         survey = surveys.get(place)
@@ -63,6 +72,7 @@ def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
             SeasonStatus(
                 region=place[0],
                 season=place[1],
+                kind=SurveyKind(survey.kind) if survey else _UNSURVEYED[place[2]],
                 tasks=tasks.get(place, {}),
                 reasons=tuple(reasons.get(place, ())),
                 survey_id=survey.id if survey else None,
@@ -77,18 +87,20 @@ def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
     return found
 
 
+_UNSURVEYED = {False: SurveyKind.MODEL, True: SurveyKind.INDEX}
+
 _TASKS = text(
     """
-    SELECT region, season, state, reason, count(*) AS tasks FROM task
+    SELECT region, season, kind = 'index' AS by_index, state, reason, count(*) AS tasks FROM task
     WHERE region = coalesce(CAST(:region AS text), region)
-    GROUP BY region, season, state, reason ORDER BY tasks DESC, reason
+    GROUP BY region, season, kind, state, reason ORDER BY tasks DESC, reason
     """
 )
 
 _SURVEYS = text(
     """
-    SELECT DISTINCT ON (s.region, s.season) s.region, s.season, s.id, s.source, s.created_at,
-        seen.lakes, seen.not_observed, seen.last_seen, flags.open_flags
+    SELECT DISTINCT ON (s.region, s.season, by_index) s.region, s.season, s.kind = 'index' AS by_index, s.kind,
+        s.id, s.source, s.created_at, seen.lakes, seen.not_observed, seen.last_seen, flags.open_flags
     FROM survey s
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE outcome = 'water') AS lakes,
@@ -100,6 +112,6 @@ _SURVEYS = text(
         WHERE survey_id = s.id AND verdict IS NULL AND NOT explained
     ) AS flags
     WHERE s.superseded_by IS NULL AND s.region = coalesce(CAST(:region AS text), s.region)
-    ORDER BY s.region, s.season, s.kind = 'inventory', s.source
+    ORDER BY s.region, s.season, by_index, s.kind = 'inventory', s.source
     """
 )

@@ -143,7 +143,7 @@ class Survey(Base):
     superseded_by: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
-        one_of("kind", "model", "inventory"),
+        one_of("kind", "model", "inventory", "index"),
         CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
         CheckConstraint("source <> '' AND digest <> ''", name="source"),
         CheckConstraint("superseded_by <> id", name="superseded_by"),
@@ -166,6 +166,13 @@ class Survey(Base):
             postgresql_where=text("superseded_by IS NULL AND kind = 'model'"),
         ),
         Index(
+            "uq_survey_current_index",
+            "region",
+            "season",
+            unique=True,
+            postgresql_where=text("superseded_by IS NULL AND kind = 'index'"),
+        ),
+        Index(
             "uq_survey_current_inventory",
             "region",
             "season",
@@ -179,6 +186,7 @@ class Survey(Base):
 class Task(Base):
     """A tile in a season with its frozen scene list, model and configuration; `key` is the uuid5 of these.
 
+    `kind` is that of the survey it is for: a model's tile and an index's do not replace one another.
     `choices` holds, for each cell of the global grid, the item ids of the scenes it uses, best first.
     """
 
@@ -187,6 +195,7 @@ class Task(Base):
     region: Mapped[str] = mapped_column(ForeignKey("region.name"))
     tile: Mapped[str] = mapped_column(ForeignKey("tile.name"))
     season: Mapped[int]
+    kind: Mapped[str]
     model_digest: Mapped[str] = mapped_column(ForeignKey("model.digest"))
     config_digest: Mapped[str]
     choices: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
@@ -201,6 +210,7 @@ class Task(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
+        one_of("kind", "model", "index"),
         one_of("state", "planned", "written", "done", "empty", "failed", "superseded"),
         CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
         CheckConstraint("state NOT IN ('empty', 'failed') OR coalesce(reason, '') <> ''", name="reason"),
@@ -212,10 +222,20 @@ class Task(Base):
         CheckConstraint("survey_id IS NULL OR state IN ('done', 'superseded')", name="survey"),
         CheckConstraint("(state = 'superseded') = (superseded_by IS NOT NULL)", name="superseded"),
         CheckConstraint("superseded_by <> key", name="superseded_by"),
-        ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"], name="fk_task_survey"),
+        ForeignKeyConstraint(
+            ["survey_id", "region", "season", "kind"],
+            ["survey.id", "survey.region", "survey.season", "survey.kind"],
+            name="fk_task_survey",
+        ),
         Index(None, "region", "season", "state"),
         Index(
-            "uq_task_done", "region", "tile", "season", unique=True, postgresql_where=text("state = 'done'")
+            "uq_task_done",
+            "region",
+            "tile",
+            "season",
+            "kind",
+            unique=True,
+            postgresql_where=text("state = 'done'"),
         ),
     )
 
@@ -241,7 +261,11 @@ class Lake(Base):
 
 
 class LakeObservation(Base):
-    """What one survey says of one lake. Areas are geodesic square metres; only water has a geometry."""
+    """What one survey says of one lake. Areas are geodesic square metres; only water has a geometry.
+
+    `sigma_m2` is the standard deviation of the area; `sigma_shore_m2` and `sigma_model_m2` are what shoreline
+    and model contribute, null where that was not told apart or there was no model.
+    """
 
     __tablename__ = "lake_observation"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -253,6 +277,8 @@ class LakeObservation(Base):
     geom: Mapped[Any | None] = mapped_column(MULTIPOLYGON)
     area_m2: Mapped[float | None] = mapped_column(Computed("ST_Area(geom::geography)", persisted=True))
     sigma_m2: Mapped[float | None]
+    sigma_shore_m2: Mapped[float | None]
+    sigma_model_m2: Mapped[float | None]
     perimeter_m: Mapped[float | None]
     seen_share: Mapped[float | None]
     first_day: Mapped[date | None]
@@ -269,6 +295,8 @@ class LakeObservation(Base):
         CheckConstraint("elevation_m BETWEEN -500 AND 9000", name="elevation_m"),
         sound("geom"),
         number("sigma_m2"),
+        number("sigma_shore_m2"),
+        number("sigma_model_m2"),
         number("perimeter_m"),
         share("seen_share"),
         share("probability"),
