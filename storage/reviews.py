@@ -20,8 +20,8 @@ def queue(
 ) -> gpd.GeoDataFrame:
     """Flags of current surveys: unexplained ones first, then by score; `open_only` leaves out the answered.
 
-    Columns: flag_id, survey_id, region, season, survey_kind, tile, lake_id, lake_code, kind, explained, score,
-    detail, created_at, verdict, by, note, at (None while open), geometry (chip footprint, EPSG:4326).
+    Columns: flag_id, survey_id, region, season, survey_kind, tile, lake_id, lake_code, kind, explained,
+    score, detail, created_at, verdict, by, note, at (None while open), geometry (chip footprint, EPSG:4326).
     """
     query = text(
         """

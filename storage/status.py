@@ -99,8 +99,8 @@ _TASKS = text(
 
 _SURVEYS = text(
     """
-    SELECT DISTINCT ON (s.region, s.season, by_index) s.region, s.season, s.kind = 'index' AS by_index, s.kind,
-        s.id, s.source, s.created_at, seen.lakes, seen.not_observed, seen.last_seen, flags.open_flags
+    SELECT DISTINCT ON (s.region, s.season, by_index) s.region, s.season, s.kind = 'index' AS by_index,
+        s.kind, s.id, s.source, s.created_at, seen.lakes, seen.not_observed, seen.last_seen, flags.open_flags
     FROM survey s
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE outcome = 'water') AS lakes,

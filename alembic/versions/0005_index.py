@@ -48,7 +48,7 @@ LEFT JOIN LATERAL (
 """
 
 COMMENTS = {
-    "survey_shown": "Surveys that count: current ones, an index''s only where region and season have no other",
+    "survey_shown": "Surveys that count: current ones, an index''s where region and season have no other",
     "lake_current": "One row a lake and season: the current word, this system''s before an inventory''s, "
     "an observation before a not observed, an index''s after all others",
     "review_queue": "Flags of surveys that count with the latest verdict (null = open)",
