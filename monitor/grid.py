@@ -144,3 +144,12 @@ def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
         return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 
     return shapely.transform(geometry, move)
+
+
+def grown(geometry: BaseGeometry, metres: float) -> BaseGeometry:
+    """`geometry` (EPSG:4326) and all within `metres` of it, measured in the UTM zone of its middle."""
+    middle = geometry.envelope.centroid
+    epsg = zone_at(middle.x, middle.y)
+    # long edges bend from one projection to the other; short pieces of them hardly do
+    measured = reproject(shapely.segmentize(geometry, 0.1), WGS84, epsg)
+    return reproject(shapely.buffer(measured, metres), epsg, WGS84)

@@ -12,10 +12,13 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
-from monitor.grid import Tile, tiles_of
+from monitor.grid import Tile, grown, tiles_of
 from monitor.match import NAMESPACE
 from storage.codes import TaskState
 from storage.ledger import TaskRow
+
+#: metres around the zone that are predicted too, so that a lake on its border is drawn whole
+REACH_M = 2000.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class TileTask:
     scenes: SceneList
     #: part of the tile where a lake counts, EPSG:4326
     zone: BaseGeometry
+    #: part of the tile that is predicted: the region's zone and `REACH_M` around it
+    reach: BaseGeometry
     model_digest: str
     config_digest: str
 
@@ -91,7 +96,9 @@ def plan(
     the same key is the same result, so it is never done twice.
     """
     tasks = []
+    reach = grown(zone, REACH_M)
     shapely.prepare(zone)
+    shapely.prepare(reach)
     for tile in tiles_of(zone, tile_size):
         mine = scenes.over(tile)
         parts = (region, tile.name, str(season), *mine.identity, model_digest, config_digest)
@@ -103,6 +110,7 @@ def plan(
                 tile=tile,
                 scenes=mine,
                 zone=shapely.intersection(zone, tile.footprint()),
+                reach=shapely.intersection(reach, tile.footprint()),
                 model_digest=model_digest,
                 config_digest=config_digest,
             )

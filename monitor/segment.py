@@ -24,6 +24,8 @@ class Prediction:
 
     #: float32, probability of water, NaN where there is no valid view
     probability: NDArray[np.float32]
+    #: float32, standard deviation of that probability, NaN where it is
+    uncertainty: NDArray[np.float32]
     #: uint8, 1 water, 0 dry, NO_ANSWER
     mask: NDArray[np.uint8]
     #: uint8, storage.codes.Reason
@@ -39,16 +41,28 @@ class Prediction:
         return bool((self.mask != NO_ANSWER).any())
 
 
-def segment(stack: Stack, segmenter: Segmenter, tile: Tile, halo: int, zone: BaseGeometry) -> Prediction:
-    """Predict the tile's core; `zone` (EPSG:4326) is where a lake counts, the rest is OUTSIDE."""
-    probability = segmenter.predict(
+def segment(
+    stack: Stack,
+    segmenter: Segmenter,
+    tile: Tile,
+    halo: int,
+    zone: BaseGeometry,
+    reach: BaseGeometry | None = None,
+) -> Prediction:
+    """Predict the tile's core; `zone` (EPSG:4326) is where a lake counts, the rest is OUTSIDE.
+
+    What lies beyond `reach` (all of the tile without it) is not predicted.
+    """
+    answer = segmenter.predict(
         stack.optical,
         stack.radar,
         stack.dem,
         row=tile.row - halo,
         col=tile.col - halo,
         halo=halo,
+        wanted=None if reach is None else inside(reach, tile),
     )
+    probability = answer.probability
     core = np.s_[halo:-halo, halo:-halo] if halo else np.s_[:, :]
     valid = np.isfinite(probability)
     water = valid & (np.nan_to_num(probability) >= segmenter.manifest.threshold)
@@ -62,6 +76,7 @@ def segment(stack: Stack, segmenter: Segmenter, tile: Tile, halo: int, zone: Bas
     opinion = index_of(stack.optical, stack.radar, stack.dem, stack.snow, stack.shadow)
     return Prediction(
         probability=probability,
+        uncertainty=answer.uncertainty,
         mask=np.where(valid, water, NO_ANSWER).astype(np.uint8),
         reason=reason,
         day_of_year=stack.day_of_year[core],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from monitor.archive.profiles import CatalogProfile, read_profile
 from monitor.errors import RefusedError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parents[1] / "config"
 SETTINGS_FILE = "monitor.yaml"
 #: raised when a change of the code changes what a scene gives: tasks done before then count as superseded
-RECIPE = 2
+RECIPE = 3
 FIRST_SEASON, LAST_SEASON = 2015, 2100
 
 
@@ -88,9 +88,23 @@ class DatabaseSettings(_Section):
 
 
 class ClusterSettings(_Section):
-    #: Dask scheduler; without it threads of this process do the work
+    """Who computes tiles: threads of this process, this machine's GPUs, or the workers of a scheduler."""
+
+    #: Dask scheduler whose workers do the work
     address: str | None = None
+    #: a worker process for every GPU of this machine
+    gpus: bool = False
+    #: tiles that are read at a time, by this process or by the worker of a GPU
     threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ClusterSettings:
+        if self.gpus and self.address is not None:
+            raise ValueError(
+                "name either gpus or address; workers of a scheduler take their GPUs by themselves, each "
+                "started as `dask cuda worker`"
+            )
+        return self
 
 
 class ScheduleSettings(_Section):
@@ -102,11 +116,19 @@ class ScheduleSettings(_Section):
     final: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "11-15"
 
 
+def _listed(value: Any) -> list[Any]:
+    """One model as a list of one."""
+    if not isinstance(value, str | list) or not value:
+        raise ValueError("is a name of config/models.yaml, or a folder, or a list of them (an ensemble)")
+    return [value] if isinstance(value, str) else value
+
+
 class Settings(_Section):
     """All that a workspace decides. Paths are relative to the folder of its `monitor.yaml`."""
 
     catalog: CatalogSettings
-    model: str
+    #: names of config/models.yaml or folders; several are an ensemble. A single one need not be a list.
+    model: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     regions: dict[str, RegionSettings] = {}
     tile_size: Annotated[int, Field(ge=256, le=8192, multiple_of=256)] = 1024
     database: DatabaseSettings = DatabaseSettings()
@@ -190,8 +212,10 @@ class Workspace:
             outline = _polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
         zone = None
         if settings.glaciers is not None:
+            from monitor.grid import grown
+
             glaciers = _polygons(self.path(settings.glaciers), f"regions.{name}.glaciers")
-            zone = _buffer(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
+            zone = grown(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
             if zone.is_empty:
                 raise RefusedError(
                     f"regions.{name}.glaciers: {settings.glaciers} has no glacier within "
@@ -254,15 +278,6 @@ def _polygons(path: Path, key: str) -> BaseGeometry:
     from monitor.vectors import read_polygons
 
     return read_polygons(path, key).geometry.union_all()
-
-
-def _buffer(geometry: BaseGeometry, metres: float) -> BaseGeometry:
-    """`geometry` (EPSG:4326) grown by `metres`, measured in the UTM zone of its middle."""
-    import geopandas
-
-    series = geopandas.GeoSeries([geometry], crs=4326)
-    utm = series.estimate_utm_crs()
-    return series.to_crs(utm).buffer(metres).to_crs(4326).union_all()
 
 
 def _explain(path: Path, error: ValidationError) -> str:

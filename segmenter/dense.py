@@ -1,27 +1,26 @@
 """Dense prediction: every pixel's logit is a weighted mean over all windows of the global grid that cover it.
 
-The result does not depend on the tiling: windows are the same whatever tile computes them (the halo holds
+The result does not depend on the tiling: windows are the same whatever scene computes them (the halo holds
 all of each), a pixel's windows are summed in one order, and a window that is left out covers no pixel that
-is answered. Memory is that of one batch of windows and a few planes of the core.
+is answered. A scene is swept from top to bottom in strips of one stride, so that memory does not grow with
+its height; anything that can be sliced like an array will do, also one that stays on disk.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from segmenter.errors import InputError
+from segmenter.batches import Job, answers
+from segmenter.inputs import check, valid
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
-from segmenter.normalise import normalise, valid
-from segmenter.protocol import ChipNetwork, Pixels
-from segmenter.windows import Window, gaussian, windows
+from segmenter.members import answer, planes
+from segmenter.protocol import Answer, ChipNetwork, Pixels
+from segmenter.windows import Window, profile, starts
 from segmenter.windows import halo as halo_of
 
-DEFAULT_BATCH = 8
 _OPTICAL, _RADAR, _DEM = len(OPTICAL_BANDS), len(RADAR_BANDS), len(DEM_BANDS)
 
 
@@ -30,129 +29,172 @@ def halo(manifest: Manifest) -> int:
     return halo_of(manifest)
 
 
-def predict(
-    model: ChipNetwork,
-    optical: Pixels,
-    radar: Pixels,
-    dem: Pixels,
-    *,
-    row: int,
-    col: int,
-    halo: int,
-    batch: int = DEFAULT_BATCH,
-) -> Pixels:
-    """Probability of water in the core of the arrays, (H - 2 halo, W - 2 halo), NaN where not valid.
-
-    Arguments as in `segmenter.protocol.Segmenter.predict`; `batch` is the number of windows a forward pass.
-    A scene smaller than a window works like any other, once padded by the halo with NaN.
-    Raises `InputError` naming the argument that does not fit.
-    """
-    manifest = model.manifest
-    if batch < 1:
-        raise InputError(f"batch: must be at least 1, got {batch}")
-    tile = _Tile(optical, radar, dem, row, col)
-    tile.check(halo, halo_of(manifest))
-    blend = _Blend(manifest, row + halo, col + halo, tile.known(halo))
-    with torch.inference_mode():
-        for group in _groups(blend.needed(), batch):
-            chips = tile.chips(group, manifest.chip, model.device)
-            logits = model.logits(*normalise(*chips, manifest.inputs))
-            for window, logit in zip(group, logits.float().cpu().numpy(), strict=True):
-                blend.add(window, logit)
-    return blend.probability()
-
-
 @dataclass(frozen=True, eq=False)
-class _Tile:
-    """The arrays of a tile, halo included; (row, col) is the global pixel of their upper-left corner."""
+class Scene:
+    """A scene to predict; its fields are the arguments of `segmenter.protocol.Segmenter.predict`."""
 
     optical: Pixels
     radar: Pixels
     dem: Pixels
     row: int
     col: int
+    halo: int
+    wanted: NDArray[np.bool_] | None = None
 
-    def check(self, halo: int, needed: int) -> None:
-        shape = self.dem.shape
-        if len(shape) != 2:
-            raise InputError(f"dem: must be (H, W), got shape {shape}")
-        for name, array, bands in (
-            ("optical", self.optical, OPTICAL_BANDS),
-            ("radar", self.radar, RADAR_BANDS),
-        ):
-            if array.shape != (len(bands), *shape):
-                raise InputError(
-                    f"{name}: must be {(len(bands), *shape)} ({' '.join(bands)}; rows and columns of dem), "
-                    f"got shape {array.shape}"
-                )
-        if halo < needed:
-            raise InputError(f"halo: is {halo} px, the model's windows need {needed}; read a wider margin")
-        if min(shape) <= 2 * halo:
-            raise InputError(
-                f"halo: {halo} px on every side leave no core in {shape}; pad the scene with NaN"
-            )
+    @property
+    def core(self) -> tuple[int, int]:
+        """Rows and columns that are answered."""
+        rows, cols = self.dem.shape
+        return rows - 2 * self.halo, cols - 2 * self.halo
 
-    def known(self, halo: int) -> NDArray[np.bool_]:
-        """Valid pixels of the core."""
-        core = (..., slice(halo, self.dem.shape[0] - halo), slice(halo, self.dem.shape[1] - halo))
-        return valid(self.optical[core], self.radar[core], self.dem[core])
+    def check(self, manifest: Manifest) -> None:
+        """Refuse arrays that do not fit one another, or lack the halo the model needs: `InputError`."""
+        check(self.optical, self.radar, self.dem, self.halo, halo_of(manifest), self.wanted)
 
-    def chips(self, group: list[Window], chip: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """The windows of a group copied out of the arrays, one tensor (B, bands, chip, chip) a modality."""
-        chips = torch.empty(len(group), _OPTICAL + _RADAR + _DEM, chip, chip)
-        target = chips.numpy()
-        for index, window in enumerate(group):
-            top, left = window.row - self.row, window.col - self.col
-            here = (..., slice(top, top + chip), slice(left, left + chip))
-            target[index, :_OPTICAL] = self.optical[here]
-            target[index, _OPTICAL:-_DEM] = self.radar[here]
-            target[index, -_DEM:] = self.dem[here]
-        chips = chips.to(device)
-        return chips[:, :_OPTICAL], chips[:, _OPTICAL:-_DEM], chips[:, -_DEM:]
+    def known(self, rows: slice) -> NDArray[np.bool_]:
+        """Pixels of these rows of the core that are to be answered: valid ones that somebody wants."""
+        inside = slice(rows.start + self.halo, rows.stop + self.halo)
+        here = (..., inside, slice(self.halo, self.halo + self.core[1]))
+        known = valid(self.optical[here], self.radar[here], self.dem[here])
+        return known if self.wanted is None else known & self.wanted[rows]
+
+    def cut(self, window: Window, chip: int, target: NDArray[np.float32]) -> None:
+        """Copy a window into `target`, (bands, chip, chip)."""
+        top, left = window.row - self.row, window.col - self.col
+        here = (..., slice(top, top + chip), slice(left, left + chip))
+        target[:_OPTICAL] = self.optical[here]
+        target[_OPTICAL:-_DEM] = self.radar[here]
+        target[-_DEM:] = self.dem[here]
 
 
-class _Blend:
-    """Weighted sums over windows for the core at (row, col), global px; `known` are its valid pixels."""
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Some rows of a scene's core with their answer."""
 
-    def __init__(self, manifest: Manifest, row: int, col: int, known: NDArray[np.bool_]) -> None:
-        self._row, self._col, self._known = row, col, known
-        self._chip, self._stride = manifest.chip, manifest.stride
-        self._temperature = np.float32(manifest.temperature)
-        self._weights = gaussian(manifest.chip, manifest.sigma)
-        self._sum = np.zeros(known.shape, np.float32)
-        self._weight = np.zeros(known.shape, np.float32)
-
-    def needed(self) -> Iterator[Window]:
-        """Windows that cover a valid pixel of the core. The others could only change what is not answered."""
-        rows, cols = self._known.shape
-        for window in windows(self._row, self._col, (rows, cols), self._chip, self._stride):
-            if self._known[self._overlap(window)[0]].any():
-                yield window
-
-    def add(self, window: Window, logit: NDArray[np.float32]) -> None:
-        """Add one window's logits, (chip, chip), to the pixels of the core it covers."""
-        here, there = self._overlap(window)
-        weights = self._weights[there]
-        self._sum[here] += weights * logit[there]
-        self._weight[here] += weights
-
-    def probability(self) -> Pixels:
-        """Sigmoid of the weighted mean over the temperature; NaN where nothing is known."""
-        answer = np.full(self._known.shape, np.nan, np.float32)
-        logit = self._sum[self._known] / self._weight[self._known] / self._temperature
-        answer[self._known] = torch.from_numpy(logit).sigmoid_().numpy()
-        return answer
-
-    def _overlap(self, window: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The part of the core a window covers: as slices of the core, and of the window."""
-        top, left = window.row - self._row, window.col - self._col
-        rows = slice(max(top, 0), min(top + self._chip, self._known.shape[0]))
-        cols = slice(max(left, 0), min(left + self._chip, self._known.shape[1]))
-        inside = (slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left))
-        return (rows, cols), inside
+    rows: slice
+    answer: Answer
 
 
-def _groups(needed: Iterable[Window], size: int) -> Iterator[list[Window]]:
-    stream = iter(needed)
-    while group := list(islice(stream, size)):
-        yield group
+def predict(networks: Sequence[ChipNetwork], scene: Scene) -> Answer:
+    """The answer for the whole core of a scene; one of several networks is the mean of their logits.
+
+    A scene smaller than a window works like any other, once padded by the halo with NaN.
+    Raises `InputError` naming the argument that does not fit, `SegmenterError` when memory ends.
+    """
+    scene.check(networks[0].manifest)
+    whole = Answer(*(np.full(scene.core, np.nan, np.float32) for _ in range(2)))
+    for strip in strips(networks, [scene]):
+        whole.probability[strip.rows] = strip.answer.probability
+        whole.uncertainty[strip.rows] = strip.answer.uncertainty
+    return whole
+
+
+def strips(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Iterator[Strip]:
+    """The strips of every scene, scene by scene and each from top to bottom, as they are ready.
+
+    Batches go on from one scene to the next. Memory is that of a few batches of windows, and of `chip` rows
+    of logits. Raises as `predict`.
+    """
+    manifests = [network.manifest for network in networks]
+    for job, logits in answers(networks, _jobs(manifests, scenes)):
+        sweep: _Sweep = job.sweep
+        if job.window is not None:
+            sweep.add(job.window, logits)
+        else:
+            yield sweep.finish()
+
+
+def _jobs(manifests: Sequence[Manifest], scenes: Iterable[Scene]) -> Iterator[Job]:
+    """Every window worth computing, in the order of the global grid; after each row of them, its end."""
+    chip, stride = manifests[0].chip, manifests[0].stride
+    for scene in scenes:
+        scene.check(manifests[0])
+        sweep = _Sweep(manifests, scene)
+        row, col = sweep.corner
+        columns = starts(col, scene.core[1], chip, stride)
+        for top in starts(row, scene.core[0], chip, stride):
+            known = sweep.begin(top)
+            for left in columns:
+                # a window without a pixel to answer could only change what is not answered
+                if known[:, max(left - col, 0) : left - col + chip].any():
+                    yield Job(scene, sweep, Window(top, left))
+            yield Job(scene, sweep, None)
+
+
+@dataclass(eq=False)
+class _Sweep:
+    """Weighted sums of logits over a scene's core, of the rows that its current windows cover."""
+
+    manifests: Sequence[Manifest]
+    scene: Scene
+    #: rows of windows begun and not finished: first row (global), and which pixels of the core to answer
+    begun: list[tuple[int, NDArray[np.bool_]]] = field(default_factory=list)
+    sums: list[Pixels] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chip, self.stride = self.manifests[0].chip, self.manifests[0].stride
+        self.sums = [
+            np.zeros((planes(manifest), self.chip, self.scene.core[1]), np.float32)
+            for manifest in self.manifests
+        ]
+
+    @cached_property
+    def corner(self) -> tuple[int, int]:
+        """Global pixel of the core's upper-left corner."""
+        return self.scene.row + self.scene.halo, self.scene.col + self.scene.halo
+
+    @cached_property
+    def weight(self) -> NDArray[np.float32]:
+        """(chip,) a window's Gaussian weight along one axis; that of a pixel is the product of two."""
+        return profile(self.chip, self.manifests[0].sigma)
+
+    @cached_property
+    def columns(self) -> NDArray[np.float32]:
+        """(W,) sum along a row of the weights of all windows over each column of the core."""
+        return self._total(self.corner[1], self.scene.core[1])
+
+    def begin(self, top: int) -> NDArray[np.bool_]:
+        """A row of windows that starts at global row `top`; which pixels under it to answer, (rows, W)."""
+        first, last = max(top - self.corner[0], 0), min(top - self.corner[0] + self.chip, self.scene.core[0])
+        known = self.scene.known(slice(first, last))
+        self.begun.append((top, known))
+        return known
+
+    def add(self, window: Window, logits: Sequence[Pixels]) -> None:
+        """Add one window's logits, (planes, chip, chip) of each model."""
+        left = window.col - self.corner[1]
+        here = slice(max(left, 0), min(left + self.chip, self.scene.core[1]))
+        there = slice(here.start - left, here.stop - left)
+        weights = self.weight[:, None] * self.weight[there]
+        for total, part in zip(self.sums, logits, strict=True):
+            total[:, :, here] += weights * part[:, :, there]
+
+    def finish(self) -> Strip:
+        """The rows that no window to come covers, answered."""
+        top, known = self.begun.pop(0)
+        offset = top - self.corner[0]
+        first = max(offset, 0)
+        rows = slice(first, max(min(offset + self.stride, self.scene.core[0]), first))
+        taken = slice(rows.start - offset, rows.stop - offset)
+        strip = Strip(rows, self._answer(taken, top, known[: rows.stop - rows.start]))
+        overlap = self.chip - self.stride
+        for total in self.sums:  # the next row of windows starts one stride further down
+            total[:, :overlap] = total[:, self.stride :]
+            total[:, overlap:] = 0
+        return strip
+
+    def _answer(self, taken: slice, top: int, known: NDArray[np.bool_]) -> Answer:
+        answered = Answer(*(np.full(known.shape, np.nan, np.float32) for _ in range(2)))
+        if known.any():
+            weights = self._total(top + taken.start, len(known))[:, None] * self.columns
+            logits = [total[:, taken][:, known] / weights[known] for total in self.sums]
+            answered.probability[known], answered.uncertainty[known] = answer(self.manifests, logits)
+        return answered
+
+    def _total(self, first: int, length: int) -> NDArray[np.float32]:
+        """(length,) sum of the weights along one axis of all windows over each global pixel."""
+        total = np.zeros(length, np.float32)
+        for start in starts(first, length, self.chip, self.stride):
+            here = slice(max(start - first, 0), min(start - first + self.chip, length))
+            total[here] += self.weight[here.start - start + first : here.stop - start + first]
+        return total

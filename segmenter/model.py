@@ -1,17 +1,27 @@
 """A model: its manifest and its weights on a device, ready to predict."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from segmenter import dense, network
-from segmenter.errors import SegmenterError, WeightsError
-from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, digest_of, read_manifest
-from segmenter.protocol import Pixels
+from segmenter.errors import ManifestError, SegmenterError, WeightsError
+from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
+from segmenter.program import Forward, kept_program, make_program
+from segmenter.protocol import Answer, Pixels
+
+_log = logging.getLogger(__name__)
+
+
+BATCH = 64
+"""Windows of a forward pass on a GPU; halved where its memory does not do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,16 +29,19 @@ class Model:
     """A loaded model. Implements `segmenter.protocol.Segmenter`; safe to share between threads."""
 
     manifest: Manifest
-    network: nn.Module
+    forward: Forward
     device: torch.device
     bf16: bool = False
-    """Run the network in bfloat16 (CUDA only): faster, and the logits lose digits."""
+    """Run the network in bfloat16: faster on a GPU, and the logits lose digits."""
+    batch: int = 1
+    """Chips of a forward pass. On a processor one at a time, on every core."""
 
     def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        """(B, H, W) float32 logits on the model's device of normalised chips (B, 12 | 2 | 1, H, W)."""
-        chips = (chip.to(self.device) for chip in (optical, radar, dem))
+        """(B, 1 + passes, H, W) float32 logits on `device`; see `segmenter.protocol.ChipNetwork`."""
+        chips = [chip.to(self.device) for chip in (optical, radar, dem)]
+        groups = zip(*(torch.split(chip, self.batch) for chip in chips), strict=True)
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return network.logits(self.network, self.manifest.inputs.S1.kind, *chips).float()
+            return torch.cat([self.forward(*group).float() for group in groups])
 
     def predict(
         self,
@@ -39,23 +52,58 @@ class Model:
         row: int,
         col: int,
         halo: int,
-        batch: int = dense.DEFAULT_BATCH,
-    ) -> Pixels:
-        """Probability of water for every pixel of a tile; see `segmenter.protocol.Segmenter.predict`."""
-        return dense.predict(self, optical, radar, dem, row=row, col=col, halo=halo, batch=batch)
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> Answer:
+        """The answer for a tile; see `segmenter.protocol.Segmenter.predict`."""
+        return dense.predict([self], dense.Scene(optical, radar, dem, row, col, halo, wanted))
 
 
-def load(folder: Path | str, device: str = "auto", *, bf16: bool = False) -> Model:
-    """The model in `folder`, checked and ready. `device`: "auto" (CUDA when there is one), or a torch device.
+def load(
+    folder: Path | str, device: str = "auto", *, bf16: bool | None = None, compiled: bool | None = None
+) -> Model:
+    """The model in `folder`, checked and ready.
+
+    Args:
+        device: "auto" (CUDA when there is one), or a torch device.
+        bf16: run in bfloat16; without it, on CUDA.
+        compiled: compile the network, minutes that pay over a season; without it, on CUDA.
 
     Raises `ManifestError` when the manifest is wrong, `WeightsError` when the weights do not fit it.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
-    target = _device(device, bf16)
-    weights = _read_weights(Path(folder) / WEIGHTS_FILE)
+    target = _device(device)
+    on_gpu = target.type == "cuda"
+    half = on_gpu if bf16 is None else bf16
+    if target.type == "cpu" and not half and not compiled:
+        program = kept_program(folder, manifest) or make_program(folder, manifest, _network(folder, manifest))
+        return Model(manifest, program, target)
+    module = _network(folder, manifest).to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Model(manifest, module, target, half, 1 if target.type == "cpu" else BATCH)
+    return _compiled(model) if (on_gpu if compiled is None else compiled) else model
+
+
+def _network(folder: Path, manifest: Manifest) -> network.Chips:
+    """The network with its weights, and an output more for every dropout pass."""
+    if manifest.architecture is None:
+        raise ManifestError(f"{folder}: architecture: is not named, so this is no network but an index")
+    weights = _read_weights(folder / WEIGHTS_FILE)
     module = network.build_network(manifest.architecture, manifest.inputs.S1.kind)
-    _fill(module, weights, manifest)
-    return Model(manifest, module.to(target).eval(), target, bf16)
+    _fill(module, weights, manifest.name, manifest.architecture)
+    return network.Chips(module, manifest).eval()
+
+
+def _compiled(model: Model) -> Model:
+    """The model compiled; as it is, with a warning, where this machine cannot compile."""
+    chip = model.manifest.chip
+    chips = [torch.zeros(model.batch, bands, chip, chip, device=model.device) for bands in (12, 2, 1)]
+    faster = replace(model, forward=torch.compile(model.forward))
+    try:
+        faster.logits(*chips)
+    except Exception as error:
+        _log.warning("the network runs as it is, for it cannot be compiled here: %s", error)
+        return model
+    return faster
 
 
 def save(folder: Path | str, module: nn.Module, manifest: Manifest, *, half: bool = True) -> Manifest:
@@ -89,7 +137,7 @@ def _replace(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
-def _device(name: str, bf16: bool) -> torch.device:
+def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -98,8 +146,6 @@ def _device(name: str, bf16: bool) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise SegmenterError(f"device: {name!r} cannot be used ({reason}); try 'auto' or 'cpu'") from error
-    if bf16 and device.type != "cuda":
-        raise SegmenterError(f"bf16: needs a CUDA device, this is {name!r}; leave it off")
     return device
 
 
@@ -112,19 +158,19 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
 
 
-def _fill(module: nn.Module, weights: dict[str, Tensor], manifest: Manifest) -> None:
+def _fill(module: nn.Module, weights: dict[str, Tensor], name: str, architecture: Architecture) -> None:
     wanted = module.state_dict()
-    problems = [f"{name} is missing" for name in wanted.keys() - weights.keys()]
-    problems += [f"{name} is not part of the architecture" for name in weights.keys() - wanted.keys()]
+    problems = [f"{key} is missing" for key in wanted.keys() - weights.keys()]
+    problems += [f"{key} is not part of the architecture" for key in weights.keys() - wanted.keys()]
     problems += [
-        f"{name} is {tuple(weights[name].shape)}, must be {tuple(wanted[name].shape)}"
-        for name in wanted.keys() & weights.keys()
-        if weights[name].shape != wanted[name].shape
+        f"{key} is {tuple(weights[key].shape)}, must be {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & weights.keys()
+        if weights[key].shape != wanted[key].shape
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:3])
         raise WeightsError(
-            f"model {manifest.name}: architecture: {len(problems)} weights do not fit "
-            f"{manifest.architecture.backbone} with {manifest.architecture.decoder}: {shown}"
+            f"model {name}: architecture: {len(problems)} weights do not fit "
+            f"{architecture.backbone} with {architecture.decoder}: {shown}"
         )
     module.load_state_dict(weights)

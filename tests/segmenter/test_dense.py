@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segmenter import dense
-from segmenter.errors import InputError
+from segmenter import dense, windows
+from segmenter.errors import InputError, SegmenterError
 from segmenter.manifest import Manifest
 from segmenter.normalise import normalise
-from segmenter.windows import gaussian
 
 if TYPE_CHECKING:
     from conftest import Stack
@@ -36,6 +36,11 @@ class Convolution:
 
     manifest: Manifest
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    batch: int = 8
+    #: most chips a pass has memory for
+    memory: int = 1000
+    #: of its inputs
+    gain: float = 1.0
     batches: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,16 +52,25 @@ class Convolution:
         self.slope = torch.linspace(-1, 1, self.manifest.chip).outer(torch.linspace(1, 2, self.manifest.chip))
 
     def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
+        if len(dem) > self.memory:
+            raise torch.OutOfMemoryError("CUDA out of memory")
         self.batches.append(len(dem))
-        return self.convolution(torch.cat([optical, radar, dem], 1))[:, 0] + self.slope
+        chips = torch.cat([optical, radar, dem], 1)
+        gains = [self.gain * (1 + 0.2 * number) for number in range(1 + self.manifest.passes)]
+        passes = [self.convolution(chips * gain) for gain in gains]
+        return torch.cat(passes, 1) + self.slope
 
 
 @pytest.fixture(scope="module")
 def small(manifest_of: Callable[..., Manifest]) -> Callable[..., Manifest]:
     def make(**changes: object) -> Manifest:
-        return manifest_of(**{"chip": CHIP, "stride": 20, "sigma": 8, **changes})
+        return manifest_of(**{"chip": CHIP, "stride": 20, "sigma": 8, "passes": 0, **changes})
 
     return make
+
+
+def probability(model: Convolution, *arrays: Array, row: int, col: int, halo: int = HALO) -> Array:
+    return dense.predict([model], dense.Scene(*arrays, row, col, halo)).probability
 
 
 def in_tiles(
@@ -67,9 +81,7 @@ def in_tiles(
     for top, bottom in pairwise(cuts[0]):
         for left, right in pairwise(cuts[1]):
             read = stack.cut(slice(top, bottom + 2 * HALO), slice(left, right + 2 * HALO))
-            answer[top:bottom, left:right] = dense.predict(
-                model, *read, row=row + top, col=col + left, halo=HALO
-            )
+            answer[top:bottom, left:right] = probability(model, *read, row=row + top, col=col + left)
     return answer
 
 
@@ -107,7 +119,8 @@ def test_any_tiling_gives_the_same_probabilities(
 def plainly(model: Convolution, stack: Stack, row: int, col: int) -> NDArray[np.float64]:
     """The definition, in float64: for each window of the global grid inside the array, add what it says."""
     manifest, (height, width) = model.manifest, stack.dem.shape
-    weights = gaussian(manifest.chip, manifest.sigma).astype(np.float64)
+    profile = windows.profile(manifest.chip, manifest.sigma).astype(np.float64)
+    weights = np.outer(profile, profile)
     total, weight = np.zeros((height, width)), np.zeros((height, width))
     for top in range(height - CHIP + 1):
         for left in range(width - CHIP + 1):
@@ -117,7 +130,7 @@ def plainly(model: Convolution, stack: Stack, row: int, col: int) -> NDArray[np.
             optical, radar, dem = (torch.from_numpy(part.copy())[None] for part in stack.cut(*here))
             chips = normalise(optical, radar, dem[None], manifest.inputs)
             with torch.no_grad():
-                total[here] += weights * model.logits(*chips)[0].numpy()
+                total[here] += weights * model.logits(*chips)[0, 0].numpy()
             weight[here] += weights
     core = (slice(HALO, -HALO), slice(HALO, -HALO))
     return 1 / (1 + np.exp(-total[core] / weight[core] / manifest.temperature))
@@ -129,7 +142,7 @@ def test_equals_the_definition(
 ) -> None:
     model = Convolution(small(stride=stride, temperature=temperature))
     stack = stack_of(47 + 2 * HALO, 61 + 2 * HALO)
-    answer = dense.predict(model, stack.optical, stack.radar, stack.dem, row=1003, col=517, halo=HALO)
+    answer = probability(model, stack.optical, stack.radar, stack.dem, row=1003, col=517)
     assert answer.dtype == np.float32
     expected = plainly(model, stack, 1003, 517)
     assert expected.std() > 0.05
@@ -142,9 +155,9 @@ def test_one_missing_value_leaves_one_pixel_unanswered(
     model = Convolution(small())
     for layer, value in (("optical", np.nan), ("radar", -np.inf), ("dem", np.nan)):
         stack = stack_of(40 + 2 * HALO, 40 + 2 * HALO)
-        before = dense.predict(model, stack.optical, stack.radar, stack.dem, row=0, col=0, halo=HALO)
+        before = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
         getattr(stack, layer)[..., HALO + 11, HALO + 13] = value
-        after = dense.predict(model, stack.optical, stack.radar, stack.dem, row=0, col=0, halo=HALO)
+        after = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
         assert np.argwhere(np.isnan(after)).tolist() == [[11, 13]]
         changed = (
             np.abs(after - before) > 1e-6
@@ -161,11 +174,11 @@ def test_what_no_window_of_the_core_sees_does_not_matter(
     model, wide = Convolution(small()), HALO + 9
     stack = stack_of(30 + 2 * wide, 30 + 2 * wide)
     inner = stack.cut(slice(9, -9), slice(9, -9))
-    expected = dense.predict(model, *inner, row=209, col=409, halo=HALO)
+    expected = probability(model, *inner, row=209, col=409)
     for layer in (stack.optical, stack.radar, stack.dem):
         layer[..., :1, :] = np.nan
         layer[..., :, -1:] = 1e30
-    answer = dense.predict(model, stack.optical, stack.radar, stack.dem, row=200, col=400, halo=wide)
+    answer = probability(model, stack.optical, stack.radar, stack.dem, row=200, col=400, halo=wide)
     np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
@@ -175,7 +188,7 @@ def test_nothing_known_is_nothing_answered_and_nothing_run(
     model = Convolution(small())
     stack = stack_of(50 + 2 * HALO, 50 + 2 * HALO)
     stack.dem[HALO:-HALO, HALO:-HALO] = np.nan
-    answer = dense.predict(model, stack.optical, stack.radar, stack.dem, row=0, col=0, halo=HALO)
+    answer = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
     assert np.isnan(answer).all()
     assert model.batches == []
 
@@ -185,11 +198,11 @@ def test_only_windows_over_known_pixels_are_run(
 ) -> None:
     model = Convolution(small(stride=CHIP))
     stack = stack_of(4 * CHIP + 2 * HALO, 4 * CHIP + 2 * HALO)
-    everything = dense.predict(model, stack.optical, stack.radar, stack.dem, row=0, col=0, halo=HALO)
+    everything = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
     assert sum(model.batches) == 16
     model.batches.clear()
     stack.radar[:, : HALO + 2 * CHIP] = np.nan
-    half = dense.predict(model, stack.optical, stack.radar, stack.dem, row=0, col=0, halo=HALO)
+    half = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
     assert sum(model.batches) == 8
     np.testing.assert_allclose(half[2 * CHIP + 2 :], everything[2 * CHIP + 2 :], atol=1e-6)
 
@@ -198,14 +211,129 @@ def test_only_windows_over_known_pixels_are_run(
 def test_windows_come_in_batches_that_change_nothing(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack], batch: int
 ) -> None:
-    model = Convolution(small())
     stack = stack_of(70 + 2 * HALO, 70 + 2 * HALO)
     arrays = (stack.optical, stack.radar, stack.dem)
-    expected = dense.predict(model, *arrays, row=0, col=0, halo=HALO, batch=2)
-    model.batches.clear()
-    answer = dense.predict(model, *arrays, row=0, col=0, halo=HALO, batch=batch)
+    expected = probability(Convolution(small(), batch=2), *arrays, row=0, col=0)
+    model = Convolution(small(), batch=batch)
+    answer = probability(model, *arrays, row=0, col=0)
     assert max(model.batches) == min(batch, sum(model.batches))
     np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
+def test_batches_go_on_from_one_scene_to_the_next(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    model = Convolution(small(stride=CHIP), batch=5)
+    stacks = [stack_of(CHIP + 2 * HALO, size + 2 * HALO, seed=size) for size in (CHIP, 2 * CHIP, 4 * CHIP)]
+    scenes = [dense.Scene(s.optical, s.radar, s.dem, 0, 0, HALO) for s in stacks]
+    found = [strip.answer.probability for strip in dense.strips([model], scenes) if strip.rows.stop]
+    assert model.batches == [5, 2]
+    for scene, answer in zip(scenes, found, strict=True):
+        np.testing.assert_array_equal(answer, dense.predict([model], scene).probability)
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_and_the_next_is_smaller(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    stack = stack_of(150 + 2 * HALO, 150 + 2 * HALO)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    expected = probability(Convolution(small()), *arrays, row=0, col=0)
+    model = Convolution(small(), batch=32, memory=10)
+    np.testing.assert_allclose(probability(model, *arrays, row=0, col=0), expected, atol=1e-6)
+    assert model.batches[:4] == [8, 8, 8, 8]
+    assert max(model.batches) == 8
+    with pytest.raises(SegmenterError, match="not enough memory for one window of 32 px"):
+        probability(Convolution(small(), memory=0), *arrays, row=0, col=0)
+
+
+def test_only_what_is_wanted_is_answered_and_run(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    model = Convolution(small(stride=CHIP))
+    stack = stack_of(4 * CHIP + 2 * HALO, 4 * CHIP + 2 * HALO)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    everything = dense.predict([model], dense.Scene(*arrays, 0, 0, HALO)).probability
+    model.batches.clear()
+    wanted = np.zeros(everything.shape, bool)
+    wanted[CHIP + 3 : CHIP + 9, 5:20] = True
+    part = dense.predict([model], dense.Scene(*arrays, 0, 0, HALO, wanted)).probability
+    assert sum(model.batches) == 1
+    np.testing.assert_array_equal(np.isfinite(part), wanted)
+    np.testing.assert_array_equal(part[wanted], everything[wanted])
+
+
+def test_uncertainty_is_the_spread_of_passes_flips_and_models(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    """Against the definition: each member predicted alone, as if it were a model."""
+    stack = stack_of(60 + 2 * HALO, 60 + 2 * HALO)
+    scene = dense.Scene(stack.optical, stack.radar, stack.dem, 0, 0, HALO)
+    plain, calm = Convolution(small(temperature=1.7)), Convolution(small(temperature=3.0))
+    assert dense.predict([plain], scene).uncertainty.max() == 0
+
+    passes = Convolution(small(passes=3, temperature=1.7))
+    answer = dense.predict([passes], scene)
+    np.testing.assert_array_equal(answer.probability, dense.predict([plain], scene).probability)
+    alone = []
+    for number in (1, 2, 3):
+        member = Convolution(small(temperature=1.7))
+        member.gain = 1 + 0.2 * number
+        alone.append(dense.predict([member], scene).probability)
+    spread = np.var(alone, axis=0, ddof=1)
+    assert spread.max() > 1e-3
+    np.testing.assert_allclose(answer.uncertainty**2, spread, atol=1e-6)
+
+    both = dense.predict([plain, calm], scene)
+    pair = [dense.predict([model], scene).probability for model in (plain, calm)]
+    np.testing.assert_allclose(both.uncertainty**2, np.var(pair, axis=0, ddof=1), atol=1e-6)
+    odds = [np.log(part / (1 - part)) for part in pair]
+    np.testing.assert_allclose(both.probability, 1 / (1 + np.exp(-np.mean(odds, axis=0))), atol=1e-5)
+
+
+def test_flips_are_averaged_as_logits_and_their_spread_is_doubt(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    """Upside down, a scene's answer is that of the scene upside down; without flips the slope forbids it."""
+    stack = stack_of(3 * CHIP, 3 * CHIP)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    turned = [np.ascontiguousarray(array[..., ::-1, ::-1]) for array in arrays]
+    for flips in (False, True):
+        model = Convolution(small(stride=CHIP, flips=flips))
+        answer, upside_down = (
+            dense.predict([model], dense.Scene(*parts, 0, 0, HALO)) for parts in (arrays, turned)
+        )
+        same = np.allclose(answer.probability, upside_down.probability[::-1, ::-1], atol=1e-6)
+        assert same == flips
+        assert (answer.uncertainty.max() > 1e-3) == flips
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_an_uncertainty_does_not_depend_on_the_tiling(
+    data: st.DataObject, small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    model = Convolution(small(passes=2, flips=data.draw(st.booleans(), "flips")), batch=1)
+    stack = stack_of(50 + 2 * HALO, 50 + 2 * HALO, seed=4)
+    blot(stack, np.random.default_rng(data.draw(st.integers(0, 99), "clouds")), 0.5)
+    cut = data.draw(st.integers(1, 49), "cut")
+    whole = dense.predict([model], dense.Scene(stack.optical, stack.radar, stack.dem, 77, 33, HALO))
+    below = stack.cut(slice(cut, None), slice(0, None))
+    part = dense.predict([model], dense.Scene(*below, 77 + cut, 33, HALO))
+    np.testing.assert_array_equal(part.uncertainty, whole.uncertainty[cut:])
+    np.testing.assert_array_equal(part.probability, whole.probability[cut:])
+    np.testing.assert_array_equal(np.isnan(whole.uncertainty), np.isnan(whole.probability))
+
+
+def test_a_scene_may_stay_on_disk(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack], tmp_path: Path
+) -> None:
+    model, stack = Convolution(small()), stack_of(70 + 2 * HALO, 40 + 2 * HALO)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    for name, array in zip("ord", arrays, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    kept = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "ord"]
+    expected = probability(model, *arrays, row=5, col=5)
+    np.testing.assert_array_equal(probability(model, *kept, row=5, col=5), expected)
 
 
 def test_a_scene_smaller_than_a_window_works_once_padded(
@@ -214,7 +342,7 @@ def test_a_scene_smaller_than_a_window_works_once_padded(
     model = Convolution(small())
     scene = stack_of(5, 9)
     padded = scene.padded(HALO)
-    answer = dense.predict(model, padded.optical, padded.radar, padded.dem, row=77, col=15, halo=HALO)
+    answer = probability(model, padded.optical, padded.radar, padded.dem, row=77, col=15)
     assert answer.shape == (5, 9)
     assert np.isfinite(answer).all()
     expected = plainly(model, padded, 77, 15)
@@ -226,12 +354,12 @@ def test_read_only_and_double_precision_arrays_are_taken(
 ) -> None:
     model = Convolution(small())
     stack = stack_of(20 + 2 * HALO, 20 + 2 * HALO)
-    expected = dense.predict(model, stack.optical, stack.radar, stack.dem, row=0, col=0, halo=HALO)
+    expected = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
     arrays = [array.astype(np.float64) for array in (stack.optical, stack.radar, stack.dem)]
     for array in arrays:
         array.flags.writeable = False
     kept = [array.copy() for array in arrays]
-    answer = dense.predict(model, *arrays, row=0, col=0, halo=HALO)  # type: ignore[arg-type]
+    answer = probability(model, *arrays, row=0, col=0)  # type: ignore[arg-type]
     np.testing.assert_allclose(answer, expected, atol=1e-6)
     for array, before in zip(arrays, kept, strict=True):
         np.testing.assert_array_equal(array, before)
@@ -244,18 +372,18 @@ def test_read_only_and_double_precision_arrays_are_taken(
         ({"optical": (12, 100, 99)}, r"optical: .*got shape \(12, 100, 99\)"),
         ({"radar": (100, 100)}, r"radar: must be \(2, 100, 100\) \(VV VH"),
         ({"dem": (1, 100, 100)}, r"dem: must be \(H, W\), got shape \(1, 100, 100\)"),
-        ({"halo": 16}, r"halo: is 16 px, the model's windows need 32"),
+        ({"wanted": (35, 36)}, r"wanted: must be \(36, 36\)"),
+        ({"halo": 16}, r"halo: is 16 px, the model needs 32"),
         ({"halo": 50}, r"halo: 50 px on every side leave no core in \(100, 100\)"),
-        ({"batch": 0}, r"batch: must be at least 1, got 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(
     small: Callable[..., Manifest], change: dict[str, object], named: str
 ) -> None:
     shapes = {"optical": (12, 100, 100), "radar": (2, 100, 100), "dem": (100, 100)}
-    arguments = {"halo": 32, "batch": 8} | {k: v for k, v in change.items() if k not in shapes}
-    arrays = {k: np.zeros(change.get(k, shape), np.float32) for k, shape in shapes.items()}
+    arrays = [np.zeros(change.get(name, shape), np.float32) for name, shape in shapes.items()]
+    wanted = np.ones(change["wanted"], bool) if "wanted" in change else None
     model = Convolution(small())
     with pytest.raises(InputError, match=named):
-        dense.predict(model, **arrays, row=0, col=0, **arguments)
+        dense.predict([model], dense.Scene(*arrays, 0, 0, change.get("halo", HALO), wanted))
     assert model.batches == []

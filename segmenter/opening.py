@@ -1,0 +1,105 @@
+"""From folders to a segmenter: one model, an ensemble of several, or the index baseline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmenter.errors import ManifestError
+from segmenter.manifest import Manifest, read_manifest
+from segmenter.protocol import Answer, Pixels, Segmenter
+
+if TYPE_CHECKING:  # planning a run, or the index alone, need not wait for torch
+    from segmenter.model import Model
+
+
+def open_segmenter(
+    folders: Sequence[Path | str], device: str = "auto", *, bf16: bool | None = None
+) -> Segmenter:
+    """The segmenter of one model folder or more; see `segmenter.model.load` for the other arguments.
+
+    Raises `ManifestError` or `WeightsError` for a folder that is no model, or models that do not go together.
+    """
+    manifest = read_manifests(folders)
+    if manifest.method == "index":
+        from segmenter.baseline import IndexBaseline
+
+        return IndexBaseline(manifest)
+    from segmenter.model import load
+
+    models = [load(folder, device, bf16=bf16) for folder in folders]
+    return models[0] if len(models) == 1 else Ensemble(manifest, tuple(models))
+
+
+def read_manifests(folders: Sequence[Path | str]) -> Manifest:
+    """The manifest a plan goes by: the model's, or one for the whole ensemble.
+
+    An ensemble has its members' inputs and windows, the mean of their thresholds, and a digest of all that
+    decides any of them. Raises `ManifestError` naming the folder and the field that does not fit the first.
+    """
+    manifests = [read_manifest(folder) for folder in folders]
+    if not manifests:
+        raise ManifestError("model: none is named")
+    first = manifests[0]
+    if len(manifests) == 1:
+        return first
+    for folder, other in zip(folders, manifests, strict=True):
+        if other.method == "index":
+            raise ManifestError(f"{folder}: index: an ensemble is of networks, this is an index")
+        for name in ("chip", "stride", "sigma", "flips"):
+            if getattr(other, name) != getattr(first, name):
+                raise ManifestError(
+                    f"{folder}: {name}: is {getattr(other, name)}, the ensemble's first model has "
+                    f"{getattr(first, name)}; models of an ensemble share their windows"
+                )
+        if other.inputs.S1.kind != first.inputs.S1.kind:
+            raise ManifestError(
+                f"{folder}: inputs.S1.kind: is {other.inputs.S1.kind!r}, the ensemble's first model has "
+                f"{first.inputs.S1.kind!r}; one stack cannot be both"
+            )
+    prints = sorted(manifest.fingerprint for manifest in manifests)
+    if len(set(prints)) < len(prints):
+        raise ManifestError("model: names one model twice; an ensemble is of different ones")
+    return first.model_copy(
+        update={
+            "name": " + ".join(manifest.name for manifest in manifests),
+            "version": " + ".join(manifest.version for manifest in manifests),
+            "license": " and ".join(sorted({manifest.license for manifest in manifests})),
+            "threshold": float(np.mean([manifest.threshold for manifest in manifests])),
+            "area_factor": float(np.mean([manifest.area_factor for manifest in manifests])),
+            "smallest_lake_m2": max(manifest.smallest_lake_m2 for manifest in manifests),
+            "digest": f"sha256:{hashlib.sha256('|'.join(prints).encode()).hexdigest()}",
+            "training": {manifest.name: manifest.training for manifest in manifests},
+            "scores": {},
+        }
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Several models as one. Implements `segmenter.protocol.Segmenter`."""
+
+    manifest: Manifest
+    models: tuple[Model, ...]
+
+    def predict(
+        self,
+        optical: Pixels,
+        radar: Pixels,
+        dem: Pixels,
+        *,
+        row: int,
+        col: int,
+        halo: int,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> Answer:
+        """The answer for a tile; see `segmenter.protocol.Segmenter.predict`."""
+        from segmenter.dense import Scene, predict
+
+        return predict(self.models, Scene(optical, radar, dem, row, col, halo, wanted))
