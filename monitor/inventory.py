@@ -111,6 +111,7 @@ def _observations(lakes: geopandas.GeoDataFrame, ids: tuple[UUID, ...]) -> geopa
             "outcome": Outcome.WATER.value,
             "reason": None,
             "sigma_m2": outlines.length.map(area_sigma).to_numpy(),
+            "sigma_shore_m2": outlines.length.map(area_sigma).to_numpy(),
             "perimeter_m": outlines.length.to_numpy(),
             "seen_share": 1.0,
         },

@@ -11,7 +11,7 @@ import numpy as np
 from monitor.archive.freeze import recall
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import SceneList
-from monitor.change import Z95, Verdict
+from monitor.change import Verdict
 from monitor.grid import WGS84, reproject, zone_at
 from monitor.reports import changes_between
 from monitor.settings import Region, Workspace
@@ -124,9 +124,9 @@ def _curves(axis: Any, curves: dict[str, pd.DataFrame]) -> None:
     for code, rows in curves.items():
         seen = rows[rows.outcome.isin(["water", "dry"])]
         area = seen.area_m2.astype(float).fillna(0) / 1e4
-        error = Z95 * seen.sigma_m2.astype(float).fillna(0) / 1e4
-        axis.errorbar(seen.season, area, yerr=error, marker="o", capsize=3, label=code)
-    axis.set_title("largest changes, hectares with 95 % error")
+        low, high = ((seen[f"area_{end}_m2"].astype(float) / 1e4).fillna(area) for end in ("low", "high"))
+        axis.errorbar(seen.season, area, yerr=[area - low, high - area], marker="o", capsize=3, label=code)
+    axis.set_title("largest changes, hectares with 95 % interval")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.3)

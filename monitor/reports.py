@@ -66,7 +66,7 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
         return
     table(
         f"{len(shown)} of {len(frame)} lakes",
-        "lake|code|region|>seasons with water|last|>area ha",
+        "lake|code|region|>seasons with water|last|>area ha|>± 95 %",
         [
             [
                 str(r["lake_id"])[:8],
@@ -75,6 +75,7 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
                 str(r["seasons"]),
                 str(r["last_season"]),
                 hectares(r["area_m2"]),
+                _error(r),
             ]
             for r in records(shown)
         ],
@@ -83,7 +84,6 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
 
 def show_history(folder: Path, lake: str, *, json: bool) -> None:
     """Every current observation of one lake and what happened to its identity."""
-    from monitor.change import Z95
     from storage.history import history, lakes, lineage_of
 
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:
@@ -115,7 +115,7 @@ def show_history(folder: Path, lake: str, *, json: bool) -> None:
                 str(r["season"]),
                 f"{r['outcome']}: {r['reason']}" if r["outcome"] == "not observed" else r["outcome"],
                 hectares(r["area_m2"]),
-                hectares(None if r["sigma_m2"] is None else Z95 * r["sigma_m2"]),
+                _error(r),
                 "-" if r["seen_share"] is None else f"{r['seen_share']:.0%}",
                 _days(r["first_day"], r["last_day"]),
                 r["source"],
@@ -242,6 +242,11 @@ def _detail(detail: dict[str, Any]) -> str:
     if "since" in detail:
         return f"{detail['area_before_ha']} to {detail['area_after_ha']}"
     return f"{detail['patches']} patch" + ("es" if detail["patches"] > 1 else "")
+
+
+def _error(row: dict[str, Any]) -> str:
+    """Half of the 95 % interval of an area, hectares."""
+    return hectares(None if row["area_high_m2"] is None else row["area_high_m2"] - row["area_m2"])
 
 
 def _days(first: date | None, last: date | None) -> str:

@@ -217,6 +217,7 @@ def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTas
             history.known_observations(conn, region.name),
             history.lineage(conn, region.name),
             _earlier(system, tasks, current.season.tolist(), season),
+            area_factor=manifest.area_factor,
         )
         name = f"{region.name}-{season}-{survey.id}"
         if name not in system.cube.tags():

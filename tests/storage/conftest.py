@@ -53,6 +53,8 @@ class World:
             "outcome": "water",
             "reason": None,
             "sigma_m2": 900.0,
+            "sigma_shore_m2": 540.0,
+            "sigma_model_m2": 720.0,
             "perimeter_m": 800.0,
             "seen_share": 0.9,
             "first_day": pd.Timestamp("2021-07-20"),

@@ -73,11 +73,28 @@ def test_down_and_up_again_with_data_in_the_tables(database: Database, world) ->
     database.upgrade()
 
 
+def test_areas_keep_their_error_when_its_parts_come_and_go(database: Database, world) -> None:
+    """Rows of before have an interval, but no parts."""
+    with database.begin() as conn:
+        history.record_survey(
+            conn, world.survey(), world.water(1), lakes=world.lakes(1), lineage=world.lineage()
+        )
+        before = history.history(conn, world.uuid("lake", 1))
+        command.downgrade(alembic_config(conn), "0006-1")
+        assert "area_low_m2" not in set(conn.execute(text("SELECT * FROM lake_current")).keys())
+        command.upgrade(alembic_config(conn), "head")
+        after = history.history(conn, world.uuid("lake", 1))
+    assert list(after.columns) == list(before.columns)
+    parts = ["sigma_shore_m2", "sigma_model_m2"]
+    assert after[parts].isna().all(axis=None) and before[parts].notna().all(axis=None)
+    assert after.drop(columns=parts).equals(before.drop(columns=parts))
+
+
 def test_an_older_schema_is_named(database: Database) -> None:
     with database.begin() as conn:
         command.downgrade(alembic_config(conn), "0002")
     with pytest.raises(
-        StorageError, match=r"has schema 0002, this version needs 0004. Run `monitor db upgrade`"
+        StorageError, match=r"has schema 0002, this version needs 0006. Run `monitor db upgrade`"
     ):
         database.check_current()
 

@@ -58,6 +58,7 @@ def test_what_is_recorded_reads_back(database: Database, world) -> None:
     assert back.area_m2 == pytest.approx(abs(area), rel=1e-6)
     assert back.geometry.equals(MultiPolygon([world.square(1)]))
     assert (back.sigma_m2, back.seen_share, back.elevation_m) == (900.0, 0.9, 3600.0)
+    assert (back.sigma_shore_m2, back.sigma_model_m2) == (540.0, 720.0)
     assert (str(back.first_day), str(back.last_day)) == ("2021-07-20", "2021-08-30")
     assert lineage[["kind", "lake_id", "other_lake_id"]].values.tolist() == [
         ["new", world.uuid("lake", 1), None],
@@ -139,6 +140,30 @@ def test_not_observed_is_neither_area_zero_nor_gone(database: Database, world) -
     assert lake["area_m2"] == past["area_m2"][0]
 
 
+def test_areas_are_shown_with_their_interval(database: Database, world) -> None:
+    """95 %, not below 0; none where there is no error or no area. The same wherever it is read."""
+    lakes = [world.uuid("lake", n) for n in (1, 2, 3, 4)]
+    water = world.water(1, 2, 3)
+    water["sigma_m2"] = [1000.0, 1e6, np.nan]
+    rows = pd.concat([water, not_observed(world, 4)])
+    with database.begin() as conn:
+        record(conn, world, world.survey(), 1, 2, 3, 4, observations=rows)
+        read = {
+            "view": pd.read_sql(text("SELECT * FROM lake_current"), conn).set_index("lake_id"),
+            "season": history.observations_of(conn, "demo", 2021).set_index("lake_id"),
+            "history": pd.concat([history.history(conn, lake) for lake in lakes], keys=lakes).droplevel(1),
+            "list": history.lakes(conn).set_index("lake_id"),
+        }
+    for name, frame in read.items():
+        area, low, high = (
+            frame[column].astype(float)[lakes].to_numpy()
+            for column in ("area_m2", "area_low_m2", "area_high_m2")
+        )
+        assert low[:2] == pytest.approx([area[0] - 1960, 0]), name
+        assert high[:2] == pytest.approx([area[0] + 1960, area[1] + 1.96e6]), name
+        assert np.isnan(low[2:]).all() and np.isnan(high[2:]).all(), name
+
+
 def test_seasons_may_come_in_any_order(database: Database, world) -> None:
     with database.begin() as conn:
         for season in (2023, 2021, 2022):
@@ -168,6 +193,9 @@ BOW_TIE = Polygon([(77, 42), (77.01, 42.01), (77.01, 42), (77, 42.01)])
         ("outcome", "dry", "reason"),
         ("sigma_m2", -1.0, "sigma_m2"),
         ("sigma_m2", np.inf, "sigma_m2"),
+        ("sigma_shore_m2", -1.0, "sigma_shore_m2"),
+        ("sigma_model_m2", -1.0, "sigma_model_m2"),
+        ("sigma_model_m2", np.inf, "sigma_model_m2"),
         ("seen_share", 1.2, "seen_share"),
         ("last_day", pd.Timestamp("2020-01-01"), "days"),
         ("elevation_m", 9_500.0, "elevation"),
