@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,8 +24,8 @@ def rebuild(
     *,
     out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/terramind-tiny-simulated"),
     seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-110",
-    validation: Annotated[str, typer.Option(help="Seeds that choose threshold and temperature.")] = "201-202",
-    test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-302",
+    validation: Annotated[str, typer.Option(help="Seeds that choose what is calibrated.")] = "201-212",
+    test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-312",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1000,
@@ -59,7 +59,7 @@ def rebuild(
 def evaluate(
     *,
     model: Annotated[Path, typer.Argument(help="Folder of a model.")],
-    seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-302",
+    seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-312",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
     work: Annotated[Path, typer.Option(help="Where archives and stacks are.")] = Path("workspace/training"),
@@ -67,15 +67,17 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Score a model on simulated seasons, and on real tiles where they are named. Prints JSON."""
-    from segmenter.model import load
+    from segmenter.opening import open_segmenter
     from training import evaluate as scoring
     from training.archives import make_archives
     from training.recipe import parse_seeds
     from training.scenes import prepare_all
 
     made = make_archives(work / "archives", parse_seeds(seeds), size=size, seasons=seasons, processes=2)
-    network = load(model, device)
-    scores = {"simulated": scoring.evaluate(network, prepare_all(made, work / "scenes", "scoring")).as_dict()}
+    network = open_segmenter([model], device)
+    measured = scoring.evaluate(network, prepare_all(made, work / "scenes", "scoring"))
+    scores: dict[str, Any] = {"simulated": measured.score.as_dict()}
+    scores["calibration"] = measured.calibration(network.manifest)
     if samples is not None:
         scores["real"] = scoring.evaluate_real(network, samples)
     _out.print_json(json.dumps(scores))

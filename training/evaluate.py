@@ -14,8 +14,11 @@ from rasterio.features import rasterize
 from rich.progress import track
 
 from monitor.grid import NORTHING_ORIGIN, PIXEL
-from segmenter.dense import halo as halo_of
-from segmenter.protocol import Segmenter
+from segmenter.manifest import Manifest
+from segmenter.protocol import Answer, Segmenter
+from segmenter.windows import halo as halo_of
+from training.areas import Drawn, draw
+from training.calibration import Areas, Doubt, Reliability, coverage, doubt, fit_area_factor, reliability
 from training.chips import OPTICAL
 from training.errors import TrainingError
 from training.labels import FULL, outlines, read_lakes
@@ -39,8 +42,38 @@ class Calibration:
     table: dict[float, Score]
 
 
-def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Floats:
-    """Probability (H, W) of arrays without halo whose upper-left is global pixel (row, col)."""
+@dataclass(frozen=True)
+class Measured:
+    """All that is measured on scenes; it adds up over them."""
+
+    score: Score
+    reliability: Reliability
+    drawn: Drawn
+    doubt: Doubt
+
+    def __add__(self, other: Measured) -> Measured:
+        names = self.__dataclass_fields__
+        return Measured(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def calibration(self, manifest: Manifest) -> dict[str, Any]:
+        """Whether the doubt that `manifest`'s model states is right, for manifest and card."""
+        drawn, factor = self.drawn, manifest.area_factor
+        return {
+            "reliability": self.reliability.as_dict(),
+            "area": {
+                "lakes": drawn.lakes,
+                "compared": drawn.found,
+                "factor": factor,
+                "held": coverage(drawn.areas, factor),
+                "held_at_factor_1": coverage(drawn.areas, 1.0),
+                "held_by_shoreline_alone": coverage(drawn.areas.shoreline_alone(), 1.0),
+            },
+            "uncertainty": self.doubt.as_dict(manifest.threshold),
+        }
+
+
+def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Answer:
+    """The answer (H, W) for arrays without halo whose upper-left is global pixel (row, col)."""
     margin = halo_of(model.manifest)
 
     def padded(array: Floats) -> Floats:
@@ -51,8 +84,8 @@ def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, ro
     return model.predict(*parts, row=row - margin, col=col - margin, halo=margin)
 
 
-def predict_scene(model: Segmenter, scene: Scene) -> Floats:
-    """Probability of every pixel of a kept scene."""
+def predict_scene(model: Segmenter, scene: Scene) -> Answer:
+    """The answer for every pixel of a kept scene."""
     bands = scene.bands.astype(np.float32)
     dem = np.array(scene.dem)
     return predict(model, bands[:OPTICAL], bands[OPTICAL:], dem, row=scene.tile.row, col=scene.tile.col)
@@ -77,7 +110,10 @@ def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
     """
     if model.manifest.temperature != 1.0:
         raise TrainingError(f"{model.manifest.name} is calibrated already; start from temperature 1")
-    maps = [(predict_scene(model, scene), np.array(scene.labels)) for scene in track(scenes, "calibrating")]
+    maps = [
+        (predict_scene(model, scene).probability, np.array(scene.labels))
+        for scene in track(scenes, "calibrating")
+    ]
     temperature = fit_temperature(maps)
     table = dict.fromkeys(THRESHOLDS, Score())
     for scene, (probability, labels) in zip(scenes, maps, strict=True):
@@ -89,12 +125,32 @@ def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
     return Calibration(choose_threshold(table), temperature, table)
 
 
-def evaluate(model: Segmenter, scenes: Sequence[Scene]) -> Score:
-    """Score over whole scenes at the manifest's threshold."""
-    total = Score()
-    for scene in track(scenes, description="scoring"):
-        probability = predict_scene(model, scene)
-        total += score(probability, np.array(scene.labels), lake_numbers(scene), model.manifest.threshold)
+def calibrate_areas(model: Segmenter, scenes: Sequence[Scene]) -> float:
+    """The manifest's `area_factor` for a model whose threshold and temperature are chosen.
+
+    Raises:
+        TrainingError: too few lakes to fit it on.
+    """
+    drawn = evaluate(model, scenes, "calibrating areas").drawn
+    factor = fit_area_factor(drawn.areas)
+    if factor is None:
+        raise TrainingError(
+            f"{drawn.found} lakes were mapped in validation, too few for the areas' factor; add seeds"
+        )
+    return factor
+
+
+def evaluate(model: Segmenter, scenes: Sequence[Scene], purpose: str = "scoring") -> Measured:
+    """Everything that is measured over whole scenes, at the manifest's threshold and temperature."""
+    total = Measured(Score(), Reliability.nothing(), Drawn(Areas.nothing()), Doubt.nothing())
+    for scene in track(scenes, description=purpose):
+        answer, labels = predict_scene(model, scene), np.array(scene.labels)
+        total += Measured(
+            score(answer.probability, labels, lake_numbers(scene), model.manifest.threshold),
+            reliability(answer.probability, labels),
+            draw(answer, scene, model.manifest.threshold, model.manifest.smallest_lake_m2),
+            doubt(answer.probability, answer.uncertainty, labels),
+        )
     return total
 
 
@@ -122,7 +178,7 @@ def _terramesh(model: Segmenter, folder: Path, name: str, offset: float) -> dict
     reflectance = np.maximum(optical + np.float32(offset), 0)
     reflectance[:, nothing] = np.nan
     row, col = round((NORTHING_ORIGIN - affine.f) / PIXEL), round(affine.c / PIXEL)
-    probability = predict(model, reflectance, radar, dem[0], row=row, col=col)
+    probability = predict(model, reflectance, radar, dem[0], row=row, col=col).probability
     labels = np.where(cover[0] == LULC_WATER, FULL, 0).astype(np.uint8)
     result = score(probability, labels, np.zeros(labels.shape, np.int32), model.manifest.threshold)
     counted = {key: result.as_dict()[key] for key in ("iou", "pixel_precision", "pixel_recall")}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from segmenter.manifest import Manifest
 from segmenter.model import load
+from segmenter.protocol import Segmenter
 from training.archives import make_archives
 from training.chips import statistics
 from training.errors import TrainingError
-from training.evaluate import calibrate, evaluate, evaluate_real
+from training.evaluate import calibrate, calibrate_areas, evaluate, evaluate_real
 from training.fit import Fitted, Machine, fit
 from training.package import Facts, package
 from training.recipe import Recipe
@@ -62,27 +63,42 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
     train = _scenes(places, archives, archives.train, "training")
     inputs = statistics(train)
     fitted = fit(train, recipe, inputs, places.work / "fit", machine)
-    draft = package(fitted.network, Facts(places.out.name, VERSION, inputs), places.work / "draft")
-    validation = _scenes(places, archives, archives.validation, "validation")
-    chosen = calibrate(load(places.work / "draft", machine.device), validation)
     facts = Facts(
-        draft.name,
+        places.out.name,
         VERSION,
         inputs,
-        chosen.threshold,
-        chosen.temperature,
-        _provenance(archives, recipe, fitted, machine),
+        dropout=recipe.dropout,
+        training=_provenance(archives, recipe, fitted, machine),
     )
-    package(fitted.network, facts, places.work / "draft")
-    model = load(places.work / "draft", machine.device)
+    validation = _scenes(places, archives, archives.validation, "validation")
+    draft = Draft(fitted, places.work / "draft", machine)
+    chosen = calibrate(draft.model(facts), validation)
+    facts = replace(facts, threshold=chosen.threshold, temperature=chosen.temperature)
+    facts = replace(facts, area_factor=calibrate_areas(draft.model(facts), validation))
+    model = draft.model(facts)
+    test = evaluate(model, _scenes(places, archives, archives.test, "test"))
     scores: dict[str, Any] = {
         "validation": chosen.table[chosen.threshold].as_dict(),
-        "test": evaluate(model, _scenes(places, archives, archives.test, "test")).as_dict(),
+        "test": test.score.as_dict(),
+        "calibration": test.calibration(model.manifest),
     }
     if places.samples is not None:
         scores["real"] = evaluate_real(model, places.samples)
-    final = Facts(**{**vars(facts), "scores": scores})
-    return package(fitted.network, final, places.out)
+    return package(fitted.network, replace(facts, scores=scores), places.out)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The fitted network as a packaged model, so that it is calibrated as it will be used."""
+
+    fitted: Fitted
+    folder: Path
+    machine: Machine
+
+    def model(self, facts: Facts) -> Segmenter:
+        """The packaged model with these facts."""
+        package(self.fitted.network, facts, self.folder)
+        return load(self.folder, self.machine.device)
 
 
 def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: str) -> list[Scene]:

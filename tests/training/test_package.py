@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from segmenter.manifest import WEIGHTS_FILE, read_manifest
 from segmenter.model import load
+from segmenter.protocol import Answer
+from training.areas import draw
+from training.card import card
 from training.chips import ChipSource, statistics
 from training.cli import app
 from training.errors import TrainingError
-from training.evaluate import calibrate, evaluate, evaluate_real, predict_scene
+from training.evaluate import calibrate, calibrate_areas, evaluate, evaluate_real, predict_scene
 from training.fit import Machine, Trainer
-from training.package import LARGEST, Facts, card, package
+from training.labels import FULL, IGNORED
+from training.package import LARGEST, Facts, package
 from training.rebuild import Archives
 from training.recipe import Recipe
 from training.scenes import Scene
@@ -60,13 +63,14 @@ def test_changed_weights_are_noticed(model: Path, tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_half_precision_changes_little(model: Path, scenes: list[Scene]) -> None:
-    loaded = load(model, "cpu")
-    assert all(value.dtype != torch.float16 for value in loaded.network.state_dict().values())
-    probability = predict_scene(loaded, scenes[0])
+def test_an_answer_and_its_doubt_for_every_known_pixel(model: Path, scenes: list[Scene]) -> None:
+    answer = predict_scene(load(model, "cpu"), scenes[0])
     known = np.isfinite(scenes[0].bands).all(axis=0) & np.isfinite(scenes[0].dem)
-    assert probability.shape == scenes[0].labels.shape
-    assert (np.isfinite(probability) == known).all()
+    for layer in (answer.probability, answer.uncertainty):
+        assert layer.shape == scenes[0].labels.shape
+        assert layer.dtype == np.float32
+        assert (np.isfinite(layer) == known).all()
+    assert (answer.uncertainty[known] > 0).mean() > 0.9, "dropout has a spread"
 
 
 def test_calibration_needs_an_uncalibrated_model(model: Path, scenes: list[Scene]) -> None:
@@ -80,8 +84,30 @@ def test_scores_of_a_scene(model: Path, scenes: list[Scene]) -> None:
     loaded = load(model, "cpu")
     sure = replace(loaded, manifest=loaded.manifest.model_copy(update={"threshold": 1e-6}))
     everything = evaluate(sure, scenes[:1])
-    assert everything.missed == 0, "at a threshold of nothing all is water"
-    assert everything.found == everything.lakes > 0
+    assert everything.score.missed == 0, "at a threshold of nothing all is water"
+    assert everything.score.found == everything.score.lakes > 0
+    known = everything.calibration(sure.manifest)
+    assert sum(row["pixels"] for row in known["reliability"]["bins"]) == (scenes[0].labels != IGNORED).sum()
+    manifest = sure.manifest.model_copy(update={"scores": {"calibration": known}})
+    assert "Expected calibration error" in card(manifest)
+
+
+def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[Scene]) -> None:
+    """What the pixels' staircase costs is well within the shoreline's term."""
+    labels = scenes[0].labels
+    truth = np.where(labels == IGNORED, np.nan, labels / np.float32(FULL)).astype(np.float32)
+    drawn = draw(Answer(truth, np.zeros_like(truth)), scenes[0], 0.5, 5000)
+    assert drawn.found == drawn.lakes == len(drawn.areas) > 3
+    assert drawn.areas.mapped_m2 == pytest.approx(drawn.areas.true_m2, rel=0.05)
+    assert np.abs(drawn.areas.deviations()).max() < 1.96
+    doubtful = draw(Answer(truth, np.full_like(truth, 0.1)), scenes[0], 0.5, 5000)
+    assert (doubtful.areas.model_m2 > 0.1 * doubtful.areas.mapped_m2).all()
+    assert draw(Answer(0 * truth, truth), scenes[0], 0.5, 5000).found == 0
+
+
+def test_areas_without_enough_lakes_are_not_calibrated(model: Path) -> None:
+    with pytest.raises(TrainingError, match="too few"):
+        calibrate_areas(load(model, "cpu"), [])
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not beside the repository")
