@@ -82,7 +82,8 @@ def reliability(probability: Floats, labels: Labels) -> Reliability:
     said = probability[known].astype(np.float64)
     water = labels[known].astype(np.float64) / FULL
     at = np.minimum((said * BINS).astype(int), BINS - 1)
-    return Reliability(np.bincount(at, None, BINS), np.bincount(at, said, BINS), np.bincount(at, water, BINS))
+    sums = [np.bincount(at, values, BINS).astype(np.float64) for values in (said, water)]
+    return Reliability(np.bincount(at, minlength=BINS).astype(np.int64), *sums)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,164 @@
+"""Whether a model's doubt is right, on simulated seasons nobody has seen: two tables and a remark.
+
+    python -m benchmarks.calibration [--model models/NAME ...] [--seeds 401-408] [--json out.json]
+
+Reliability: what is said of pixels beside how much of them is water. Coverage: in how many lakes of at least
+1 ha, wholly seen and mapped, the 95 % interval of the area holds the true area. Last, whether the uncertainty
+is greater where the map is wrong. Archives are made where they are missing (10 s each) and kept. Simulated
+scenes: the figures say nothing about real ground.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from segmenter.opening import open_segmenter
+from training.archives import make_archives
+from training.evaluate import evaluate
+from training.recipe import parse_seeds
+from training.scenes import prepare_all
+
+MODEL = Path("models/terramind-tiny-simulated")
+#: of no use to training, validation or test of the bundled model
+SEEDS = "401-408"
+WORK = Path("workspace/calibration")
+#: share of lakes whose interval should hold the truth
+BOUNDS = (0.93, 0.97)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, nargs="+", default=[MODEL], help="several: an ensemble")
+    parser.add_argument("--seeds", default=SEEDS)
+    parser.add_argument("--workspace", type=Path, default=WORK, help="where archives and stacks are kept")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    result = measure(options.model, options.seeds, options.workspace)
+    Console().print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2))
+
+
+def measure(
+    models: Sequence[Path] = (MODEL,), seeds: str = SEEDS, work: Path = WORK, size: int = 1024
+) -> dict[str, Any]:
+    """`training.evaluate.Measured.calibration` of a model, or of an ensemble, with what it was measured on.
+
+    Raises:
+        TrainingError: the model was trained, calibrated or tested on one of these seeds.
+    """
+    model = open_segmenter(models)
+    chosen = parse_seeds(seeds)
+    refuse_seen(model.manifest.training, chosen)
+    archives = make_archives(work / "archives", chosen, size=size, seasons="2021-2023", processes=2)
+    scenes = prepare_all(archives, work / "scenes", "calibration")
+    measured = evaluate(model, scenes)
+    return {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "simulated": True,
+        "model": f"{model.manifest.name} {model.manifest.version}",
+        "seeds": list(chosen),
+        "scenes": len(scenes),
+        "scores": measured.score.as_dict(),
+        **measured.calibration(model.manifest),
+    }
+
+
+def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
+    """Raise `TrainingError` when the model's provenance names one of the seeds."""
+    from training.errors import TrainingError
+
+    seen = {
+        seed for purpose in ("train", "validation", "test") for seed in training.get(f"{purpose}_seeds", [])
+    }
+    if both := sorted(seen & set(seeds)):
+        raise TrainingError(f"seeds: the model has seen {both}; choose others, such as {SEEDS}")
+
+
+def table(result: dict[str, Any]) -> Group:
+    """What `measure` returns, for a terminal."""
+    return Group(_reliability(result), _areas(result), _uncertainty(result), "Simulated scenes.")
+
+
+def _reliability(result: dict[str, Any]) -> Table:
+    known = result["reliability"]
+    drawn = _table(
+        f"Reliability of {result['model']}, {result['scenes']} unseen simulated seasons",
+        ("probability", "mean", "share of water", "pixels"),
+    )
+    for row in known["bins"]:
+        name = f"{row['from']:.1f}-{row['to']:.1f}"
+        drawn.add_row(
+            name, _figure(row["mean_probability"]), _figure(row["share_of_water"]), f"{row['pixels']:,}"
+        )
+    drawn.caption = (
+        f"expected calibration error {_figure(known['expected_error'], 5)}, "
+        f"between 0.1 and 0.9 {_figure(known['expected_error_between'])}"
+    )
+    return drawn
+
+
+def _areas(result: dict[str, Any]) -> Table:
+    area = result["area"]
+    drawn = _table(
+        f"Lakes whose 95 % interval holds the true area; {area['compared']} mapped of {area['lakes']} seen",
+        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "half width"),
+    )
+    kinds = zip(area["held"], area["held_at_factor_1"], area["held_by_shoreline_alone"], strict=True)
+    for row, bare, shore in kinds:
+        most = row["to_ha"]
+        name = f">= {row['from_ha']:g} ha" if most is None else f"{row['from_ha']:g}-{most:g} ha"
+        width = "-" if row["half_width"] is None else f"{row['half_width']:.1%}"
+        drawn.add_row(name, str(row["lakes"]), _share(row), _share(bare), _share(shore), width)
+    share = area["held"][-1]["share"]
+    kept = share is not None and BOUNDS[0] <= share <= BOUNDS[1]
+    drawn.caption = (
+        f"wanted {BOUNDS[0]:.0%} to {BOUNDS[1]:.0%} of all: {'kept' if kept else '[red]not kept[/]'}"
+    )
+    return drawn
+
+
+def _uncertainty(result: dict[str, Any]) -> Table:
+    drawn = _table(
+        "What the uncertainty tells: ranks against the error, and wrong pixels",
+        ("pixels", "", "uncertainty", "p (1 - p)", "wrong, most doubtful tenth", "wrong, the rest"),
+    )
+    for name, told in result["uncertainty"].items():
+        figures = [told.get(key) for key in ("rank_correlation", "rank_correlation_of_p")]
+        wrong = [told.get(key) for key in ("wrong_in_most_doubtful_tenth", "wrong_in_the_rest")]
+        drawn.add_row(
+            name, f"{told['pixels']:,}", *(_figure(value, 3) for value in figures), *map(_figure, wrong)
+        )
+    drawn.caption = "unsure: probability between 0.05 and 0.95"
+    return drawn
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    drawn = Table(title=title)
+    for heading in headings:
+        drawn.add_column(heading, justify="right")
+    return drawn
+
+
+def _share(row: dict[str, Any]) -> str:
+    return "-" if row["share"] is None else f"{row['share']:.3f} ± {row['standard_error']:.3f}"
+
+
+def _figure(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+if __name__ == "__main__":
+    main()
