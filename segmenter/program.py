@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, fx, nn
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 def kept_program(folder: Path, manifest: Manifest) -> Forward | None:
     """The program kept in `folder`, if it was made from this model by this version of torch."""
     path = folder / PROGRAM_FILE
-    if not path.is_file():
+    if not is_zipfile(path):  # absent, or cut off
         return None
     extra = {_MADE_FROM: ""}
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 CHIP = 32
 HALO = 32
+MODEL = Path(__file__).parents[2] / "models/terramind-tiny-simulated"
 
 
 @dataclass
@@ -244,6 +247,41 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_the_next_is_smaller(
     assert max(model.batches) == 8
     with pytest.raises(SegmenterError, match="not enough memory for one window of 32 px"):
         probability(Convolution(small(), memory=0), *arrays, row=0, col=0)
+
+
+def test_a_processor_without_memory_for_a_batch_halves_it_too(tmp_path: Path) -> None:
+    """A real allocator at its end: a process that may not grow by more than a gigabyte."""
+    script = tmp_path / "short_of_memory.py"
+    script.write_text(
+        """
+import resource, sys
+from pathlib import Path
+import numpy as np, torch
+from segmenter import dense
+from segmenter.manifest import read_manifest
+
+class Hungry:
+    small = {"chip": 32, "stride": 32, "sigma": 8.0, "passes": 0}
+    manifest = read_manifest(sys.argv[1]).model_copy(update=small)
+    device, batch, ran = torch.device("cpu"), 16, []
+
+    def logits(self, optical, radar, dem):
+        room = torch.empty(len(dem), 250_000_000, dtype=torch.uint8)
+        self.ran.append(len(dem))
+        return optical[:, :1]
+
+grown = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + 2**30
+resource.setrlimit(resource.RLIMIT_AS, (grown, grown))
+arrays = (np.ones((bands, 192, 192), np.float32) for bands in (12, 2))
+scene = dense.Scene(*arrays, np.ones((192, 192), np.float32), 0, 0, 32)
+answer = dense.predict([Hungry()], scene)
+print(np.isfinite(answer.probability).all(), sum(Hungry.ran), max(Hungry.ran))
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, script, MODEL], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.split() == ["True", "16", "2"], done.stderr
 
 
 def test_only_what_is_wanted_is_answered_and_run(

