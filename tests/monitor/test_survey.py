@@ -40,11 +40,12 @@ class Seasons:
     def __init__(self) -> None:
         self.history, self.past = History(), {}
 
-    def draw(self, season: int, maps, zone=None) -> Rows:
+    def draw(self, season: int, maps, zone=None, area_factor: float = 1.0) -> Rows:
         before = [other for other in self.past if other < season]
         earlier = Earlier(max(before), lambda: self.past[max(before)]) if before else None
         place = region() if zone is None else region(zone)
-        rows = draw(lambda: maps, place, season, SMALLEST, self.history.known, self.history.lineage, earlier)
+        known, lineage = self.history.known, self.history.lineage
+        rows = draw(lambda: maps, place, season, SMALLEST, known, lineage, earlier, area_factor)
         self.history.record(rows, season)
         self.past[season] = maps
         return rows
@@ -182,6 +183,32 @@ def test_a_large_loss_is_flagged_a_small_one_not() -> None:
         seasons.draw(2021, scene(LAKE))
         rows = seasons.draw(2022, scene(mask((5, 5, 10, width))))
         assert list(rows.flags.kind) == kinds and events(rows) == []
+
+
+def test_the_error_is_made_of_shoreline_and_doubt() -> None:
+    """10 x 20 pixels and two beside them, each 0.05 in doubt; the factor scales both."""
+    (row,) = Seasons().draw(2021, scene(LAKE, uncertainty=0.05), area_factor=1.5).observations.itertuples()
+    assert row.sigma_shore_m2 == pytest.approx(0.6872 * 60 * 50)
+    assert row.sigma_model_m2 == pytest.approx(14 * 24 * 0.05 * 100, rel=1e-4)
+    assert row.sigma_m2 == pytest.approx(1.5 * np.hypot(row.sigma_shore_m2, row.sigma_model_m2))
+
+
+def test_doubt_about_both_parts_of_a_lake_under_a_cloud_counts() -> None:
+    seasons = Seasons()
+    seasons.draw(2021, scene(LAKE))
+    (row,) = seasons.draw(
+        2022, scene(LAKE, hidden=mask((0, 12, SIDE, 6)), uncertainty=0.05)
+    ).observations.itertuples()
+    assert row.sigma_model_m2 == pytest.approx(14 * (24 - 6) * 0.05 * 100, rel=1e-4)
+
+
+def test_a_loss_within_the_models_doubt_is_not_flagged() -> None:
+    """Half of the lake is gone, if the model is to be believed in either season."""
+    for before, after, kinds in ((0.0, 0.0, ["lost water"]), (0.3, 0.0, []), (0.0, 0.3, [])):
+        seasons = Seasons()
+        seasons.draw(2021, scene(LAKE, uncertainty=before))
+        rows = seasons.draw(2022, scene(mask((5, 5, 10, 10)), uncertainty=after))
+        assert list(rows.flags.kind) == kinds
 
 
 def test_two_regions_that_saw_one_lake_do_not_break_the_comparison() -> None:

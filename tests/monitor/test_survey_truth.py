@@ -59,7 +59,8 @@ def maps_of(lakes: geopandas.GeoDataFrame, season: int, size: int) -> list[TileM
     reason = np.where(water, Reason.WATER, Reason.DRY).astype(np.uint8)
     reason[burn(now[(now.state == "water") & (now.seen_share <= 0.5)])] = Reason.CLOUD
     reason[burn(now[now.state == "frozen"])] = Reason.SNOW
-    return cut(water, size, epsg=lakes.crs.to_epsg(), row=row, col=col, reason=reason)
+    doubt = np.random.default_rng(season).uniform(0, 0.2, (SIZE, SIZE)).astype(np.float32)
+    return cut(water, size, epsg=lakes.crs.to_epsg(), row=row, col=col, reason=reason, uncertainty=doubt)
 
 
 def survey(lakes: geopandas.GeoDataFrame, history: History, season: int, size: int = 256) -> Rows:
@@ -169,6 +170,8 @@ def test_tiling_changes_nothing(lakes, drawn, size: int) -> None:
         ours = drawn[1][season]
         assert list(rows.observations.lake_id) == list(ours.observations.lake_id)
         assert list(rows.observations.geometry) == list(ours.observations.geometry)
+        assert rows.observations.sigma_model_m2.equals(ours.observations.sigma_model_m2)
+        assert (rows.observations.sigma_model_m2.dropna() > 0).all()
         assert rows.lineage.equals(ours.lineage)
 
 
