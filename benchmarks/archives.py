@@ -31,7 +31,6 @@ from monitor.settings import Workspace
 from monitor.stack.acquire import acquire
 from monitor.system import open_system
 from segmenter.dense import halo
-from segmenter.model import load
 from storage.embedded import EmbeddedPostgis
 from tests.servers.files import Read
 from tests.servers.online import OnlineArchive, archive_online
@@ -75,7 +74,7 @@ def measure(archive: Path) -> list[Cost]:
         online.begin()
         tasks = [entry.task for entry in plan_season(system, system.workspace.region(REGION), SEASON)]
         costs = [_cost("choosing scenes", online, archive)]
-        border = halo(load(system.model_folder).manifest)
+        border = halo(system.manifest)
         for task in tasks:
             online.begin()
             acquire(task.scenes, system.profile, task.tile, border)

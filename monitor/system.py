@@ -16,6 +16,7 @@ from monitor.settings import CONFIG, Workspace
 
 if TYPE_CHECKING:
     from segmenter.manifest import Manifest
+    from storage.codes import SurveyKind
     from storage.cube import Cube
     from storage.database import Database
 
@@ -43,15 +44,23 @@ class Sources:
         return self.workspace.settings.catalog.exclude
 
     @cached_property
-    def model_folder(self) -> Path:
-        return model_folder(self.workspace)
+    def model_folders(self) -> tuple[Path, ...]:
+        """Where the model lies, or each model of an ensemble."""
+        return tuple(model_folder(self.workspace, name) for name in self.workspace.settings.model)
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The model's manifest, checked against its weights."""
-        from segmenter.manifest import read_manifest
+        """The manifest of the model or the ensemble, checked against the weights."""
+        from segmenter.opening import read_manifests
 
-        return read_manifest(self.model_folder)
+        return read_manifests(self.model_folders)
+
+    @property
+    def survey_kind(self) -> SurveyKind:
+        """What surveys made of it are called: an index's are never taken for a model's."""
+        from storage.codes import SurveyKind
+
+        return SurveyKind.INDEX if self.manifest.method == "index" else SurveyKind.MODEL
 
 
 @dataclass
@@ -62,13 +71,18 @@ class System(Sources):
 
     @cached_property
     def cube(self) -> Cube:
+        """The layers; an index's lie beside the model's, whose seasons must not be compared with them."""
+        from storage.codes import SurveyKind
         from storage.cube import Cube
 
-        return Cube(self.workspace.cube_folder, self.workspace.settings.tile_size)
+        folder = self.workspace.cube_folder
+        if self.survey_kind == SurveyKind.INDEX:
+            folder = folder.with_name(f"{folder.name}-index")
+        return Cube(folder, self.workspace.settings.tile_size)
 
 
-def model_folder(workspace: Workspace) -> Path:
-    """Where the settings' `model` lies: a name of config/models.yaml, or a folder.
+def model_folder(workspace: Workspace, name: str) -> Path:
+    """Where a model of the settings lies, `name` being one of config/models.yaml or a folder.
 
     Raises:
         RefusedError: neither.
@@ -76,7 +90,6 @@ def model_folder(workspace: Workspace) -> Path:
     from segmenter.registry import read_registry
 
     registry = read_registry(CONFIG / "models.yaml")
-    name = workspace.settings.model
     if name in registry.models:
         return registry.folder(name, CONFIG.parent)
     folder = workspace.path(name)
