@@ -19,19 +19,26 @@ class HubFile(_Frozen):
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     file: Annotated[str, Field(min_length=1)]
+    revision: Annotated[str, Field(min_length=1)] | None = None
+    """Branch, tag or commit; the repository's main branch without it."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Digest the file must have; without it the first import says and records the one it found."""
 
 
 class NamedModel(_Frozen):
     """One model of the registry."""
 
-    use: Literal["trying", "production"]
-    """``trying``: trained on simulated scenes, for demos and tests; ``production``: for real seasons."""
+    use: Literal["trying", "production", "comparison"]
+    """``trying``: trained on simulated scenes, for demos and tests; ``production``: for real seasons;
+    ``comparison``: an index of bands, no model."""
     s1_kind: S1Kind
     """Kind of backscatter it takes; a catalogue that serves the other can be refused before any download."""
     folder: Path
     """Where its manifest and weights lie, relative to the root the caller gives."""
     hub: HubFile | None = None
     """Where its weights are published, for one that is not delivered with the software."""
+    draft: Path | None = None
+    """What its checkpoint does not say of itself, as the fields of a manifest; relative to the same root."""
 
 
 class Registry(_Frozen):
@@ -58,7 +65,7 @@ class Registry(_Frozen):
         raise RegistryError(
             f"model {name!r}: not on this disk, expected in {folder}. Its weights are published as "
             f"{entry.hub.repository}, file {entry.hub.file}, and must be imported first, which turns them "
-            "into safetensors and a manifest; that command, `monitor model import`, is still to come"
+            f"into safetensors and a manifest: `monitor model import {name}`"
         )
 
 

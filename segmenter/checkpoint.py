@@ -1,0 +1,231 @@
+"""Checkpoints of other programs: read without running what they carry; the network's weights are kept."""
+
+import argparse
+import pathlib
+import pickle
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core import multiarray
+from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from segmenter.errors import CheckpointError
+
+ROOTS = ("encoder", "neck", "decoder", "head")
+"""Parts of terratorch's network. What else a checkpoint holds does not enter an answer."""
+WRAPPERS = ("model", "module")
+"""What Lightning's tasks and torch's parallel wrappers put before a network's names."""
+COMPILED = "_orig_mod"
+"""What `torch.compile` puts into them, before any module it wrapped."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Something of a checkpoint that is not imported."""
+
+    what: str
+    tensors: int
+    size: int
+    """Bytes of its tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What of a checkpoint matters."""
+
+    weights: dict[str, Tensor]
+    """The network's, by terratorch's names, as stored."""
+    arguments: dict[str, Any] | None = None
+    """`model_args` of terratorch's task, None where another program wrote the checkpoint."""
+    class_names: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Plain facts about its making: epoch, global_step, version of Lightning."""
+    dropped: tuple[Dropped, ...] = ()
+
+
+def read_checkpoint(path: Path | str, *, unsafe: bool = False) -> Checkpoint:
+    """The checkpoint in a file of torch, of Lightning or a plain state dict.
+
+    Tensors stay in the file until they are used, so optimiser states cost no memory. Plain values and a few
+    harmless classes are read; with `unsafe` whatever the pickle does is done, which can be anything.
+
+    Raises:
+        CheckpointError: no such file, not torch's format, an object that may not be read (all are named), no
+            weights of terratorch's network, or one that is not finite.
+    """
+    path = Path(path)
+    content = _load(path, unsafe)
+    state, dropped = _state(content, path)
+    weights, others = _network_weights(state, path)
+    task = content.get("hyper_parameters")
+    task = task if isinstance(task, Mapping) else {}
+    factory = task.get("model_factory")
+    if factory not in (None, "EncoderDecoderFactory"):
+        raise CheckpointError(
+            f"{path}: model_factory: {factory} is not supported, only terratorch's EncoderDecoderFactory is"
+        )
+    arguments = task.get("model_args")
+    names = task.get("class_names") or ()
+    return Checkpoint(
+        weights,
+        dict(arguments) if isinstance(arguments, Mapping) and "backbone" in arguments else None,
+        tuple(map(str, names)),
+        {name: content[name] for name in ("epoch", "global_step", "pytorch-lightning_version")
+         if isinstance(content.get(name), int | str)},
+        (*others, *dropped),
+    )  # fmt: skip
+
+
+def _load(path: Path, unsafe: bool) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give the checkpoint's path")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: is not a checkpoint that torch wrote (1.6 or later), or is cut short; fetch it again. "
+            "A clone of a hub's repository without Git LFS holds short text files in place of such files"
+        )
+    if unsafe:
+        how: dict[str, Any] = {"weights_only": False, "pickle_module": _TOLERANT}
+    else:
+        how = {"weights_only": True}
+    with safe_globals(_harmless()):
+        try:
+            foreign = [] if unsafe else sorted(get_unsafe_globals_in_checkpoint(path))
+            if not foreign:
+                content = torch.load(path, map_location="cpu", mmap=True, **how)
+        except (RuntimeError, ValueError, OSError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"{path}: cannot be read as a checkpoint of torch ({reason})") from error
+    if foreign:
+        raise CheckpointError(
+            f"{path}: holds objects of {', '.join(foreign)}, and reading such objects can run any code. Ask "
+            "for a checkpoint of weights and plain values; or, if you trust whoever made this file, read it "
+            "with --unsafe-pickle"
+        )
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, not a checkpoint; save its state_dict()"
+        )
+    return content
+
+
+def _state(content: dict[str, Any], path: Path) -> tuple[dict[str, Tensor], list[Dropped]]:
+    """The state dict of a checkpoint, and what lies beside it."""
+    if "state_dict" not in content:
+        if content and all(isinstance(value, Tensor) for value in content.values()):
+            return content, []
+        raise CheckpointError(
+            f"{path}: has no state_dict, only {', '.join(map(str, content))[:200] or 'nothing'}; "
+            "a checkpoint of Lightning has one"
+        )
+    state = {str(k): v for k, v in content["state_dict"].items() if isinstance(v, Tensor)}
+    beside = [(key, list(_tensors(value))) for key, value in content.items() if key != "state_dict"]
+    return state, [_dropped(str(key), tensors) for key, tensors in beside if tensors]
+
+
+def _network_weights(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[Dropped]]:
+    """The network's weights by their own names, and what else is in a state dict, by its first name."""
+    weights: dict[str, Tensor] = {}
+    others: dict[str, list[Tensor]] = defaultdict(list)
+    for key, value in state.items():
+        name = own_name(key)
+        root = name.partition(".")[0]
+        if root not in ROOTS:
+            others[root].append(value)
+        elif name in weights:
+            raise CheckpointError(
+                f"{path}: has several weights for {name}, one of them as {key}; keep one network's"
+            )
+        else:
+            weights[name] = value
+    if not weights:
+        raise CheckpointError(
+            f"{path}: holds no network of terratorch: no weight of {', '.join(ROOTS)}, only of "
+            f"{', '.join(sorted(others))[:200] or 'nothing'}"
+        )
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise CheckpointError(f"{path}: {name} is not finite everywhere: the training went astray")
+    return weights, [_dropped(root, tensors) for root, tensors in sorted(others.items())]
+
+
+def own_name(key: str) -> str:
+    """A weight's name in terratorch's network, without what tasks, wrappers and compilers put before it."""
+    parts = [part for part in key.split(".") if part != COMPILED]
+    while len(parts) > 1 and parts[0] in WRAPPERS:
+        parts.pop(0)
+    return ".".join(parts)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _dropped(what: str, tensors: list[Tensor]) -> Dropped:
+    return Dropped(what, len(tensors), sum(tensor.nbytes for tensor in tensors))
+
+
+def _value(value: Any = None, *_: Any) -> Any:
+    """Stands in for the classes of named constants: the constant's plain value."""
+    return value
+
+
+def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What checkpoints of Lightning and terratorch carry beside tensors, and whose making can do no harm.
+
+    A name of another operating system's, or of another library's, is answered with something like it here.
+    """
+    paths = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
+    modules = ("pathlib", "pathlib._local")
+    constants = ("terratorch.datasets.utils.HLSBands", "terratorch.datasets.utils.OpticalBands",
+                 "terratorch.datasets.utils.SARBands")  # fmt: skip
+    arrays = [(getattr(multiarray, name), f"{module}.multiarray.{name}")
+              for module in ("numpy.core", "numpy._core") for name in ("scalar", "_reconstruct")]  # fmt: skip
+    return [
+        *((pathlib.PurePosixPath, f"{module}.{name}") for module in modules for name in paths),
+        *((_value, name) for name in constants),
+        *arrays,
+        *(np.dtypes.__dict__[name] for name in np.dtypes.__all__),
+        np.dtype, np.ndarray, argparse.Namespace, datetime, timedelta,
+    ]  # fmt: skip
+
+
+class _Absent:
+    """Stands in for an object whose class is not installed here; takes whatever a pickle does with it."""
+
+    def __new__(cls, *_: Any, **__: Any) -> "_Absent":
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def _take(self, *_: Any) -> None: ...
+
+    __setstate__ = __setitem__ = append = extend = add = _take
+
+
+class _TolerantUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except (ImportError, AttributeError):
+            return type(name, (_Absent,), {"__module__": module})
+
+
+_TOLERANT = SimpleNamespace(Unpickler=_TolerantUnpickler, __name__=__name__)
+"""pickle for `torch.load`, for checkpoints whose optimisers or callbacks are not installed here as well."""

@@ -1,0 +1,140 @@
+"""A checkpoint's weights as this program's networks have them: float32, all bands, one logit a pixel."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from segmenter.checkpoint import Checkpoint
+from segmenter.errors import CheckpointError
+from segmenter.manifest import PATCH, Architecture, Manifest, ModalityName, S1Kind
+from segmenter.network import build_network, build_terratorch, last_convolution
+from segmenter.recognise import BANDS, EMBEDDINGS, Found, flat, modality_of
+
+HEAD = "head.head.2"
+Chips = dict[ModalityName, Tensor]
+
+
+def water_class(found: Found, names: Sequence[str], asked: str | int | None) -> int:
+    """Number of the class that is water, of one class or of two.
+
+    One of two may be asked for by number or by name; else it is the one whose name says so.
+
+    Raises:
+        CheckpointError: more classes than two, or it is not clear which of them is water.
+    """
+    if found.classes == 1:
+        return 0
+    listed = f"{found.classes} classes" + (f" ({', '.join(names)})" if names else "")
+    if found.classes > 2:
+        raise CheckpointError(
+            f"num_classes: the checkpoint has {listed}; two become one logit without loss, more do not. "
+            "Train it with water against everything else"
+        )
+    named = [str(name).lower() for name in names]
+    if asked is None:
+        speaking = [n for n, name in enumerate(named) if "water" in name or "lake" in name]
+        if len(speaking) == 1:
+            return speaking[0]
+        raise CheckpointError(
+            f"water_class: the checkpoint has {listed}; say by name or number which is water"
+        )
+    number = named.index(str(asked).lower()) if str(asked).lower() in named else asked
+    if str(number) not in ("0", "1"):
+        raise CheckpointError(f"water_class: there is no {asked!r} among the checkpoint's {listed}")
+    return int(number)
+
+
+def build_imported(checkpoint: Checkpoint, found: Found, manifest: Manifest, water: int) -> nn.Module:
+    """The network that `manifest` describes with the checkpoint's weights, ready for `segmenter.model.save`.
+
+    Raises:
+        CheckpointError: the weights do not fit the architecture.
+    """
+    architecture, kind = _shape(manifest)
+    weights = {name: v.float() if v.is_floating_point() else v for name, v in checkpoint.weights.items()}
+    for key, (modality, _) in EMBEDDINGS.items():
+        projection = f"encoder.encoder_embeddings.{key}.proj.weight"
+        if projection in weights:
+            weights[projection] = spread_bands(weights[projection], found.bands[modality], BANDS[modality])
+    if found.classes == 2:
+        for part in ("weight", "bias"):
+            both = weights[f"{HEAD}.{part}"]
+            weights[f"{HEAD}.{part}"] = both[water : water + 1] - both[1 - water : 2 - water]
+    network = build_network(architecture, kind)
+    _fill(network, weights, architecture)
+    return network.eval()
+
+
+def spread_bands(projection: Tensor, bands: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """Patches' projection (width, px x bands) for the bands wanted: those it does not know weigh nothing."""
+    if tuple(bands) == tuple(wanted):
+        return projection
+    width = len(projection)
+    spread = torch.zeros(width, PATCH**2, len(wanted), dtype=projection.dtype)
+    spread[..., [wanted.index(band) for band in bands]] = projection.view(width, PATCH**2, len(bands))
+    return spread.flatten(1)
+
+
+def checkpoint_logits(
+    checkpoint: Checkpoint, found: Found, manifest: Manifest, water: int, chips: Chips
+) -> Tensor:
+    """(B, H, W) logits of water by the checkpoint's own network, as its task would build and fill it.
+
+    Args:
+        chips: normalised, (B, 12 | 2 | 1, H, W).
+
+    Raises:
+        CheckpointError: the weights do not fit the architecture.
+    """
+    architecture, kind = _shape(manifest)
+    if checkpoint.arguments is None:
+        network = build_network(architecture, kind)
+        head = cast(nn.Sequential, cast(Any, network).head.head)
+        head[-1] = nn.Conv2d(last_convolution(network).in_channels, found.classes, 1)
+        named: dict[str, Tensor] = {
+            "S2L2A": chips["S2L2A"], "S1RTC": chips["S1"], "S1GRD": chips["S1"], "DEM": chips["DEM"]
+        }  # fmt: skip
+    else:
+        asked = flat(checkpoint.arguments)
+        for name in ("backbone_pretrained", "backbone_ckpt_path", "aux_decoders"):
+            asked.pop(name, None)
+        network = build_terratorch(**asked)
+        named = _as_asked(network, found, chips)
+    weights = {name: v.float() if v.is_floating_point() else v for name, v in checkpoint.weights.items()}
+    _fill(network, weights, architecture)
+    with torch.inference_mode():
+        said: Tensor = network.eval()(named).output
+    return said if found.classes == 1 else said[:, water] - said[:, 1 - water]
+
+
+def _as_asked(network: nn.Module, found: Found, chips: Chips) -> dict[str, Tensor]:
+    """Chips by the names and with the bands that the network of a task takes."""
+    named = {}
+    for name in cast(Any, network).encoder.modalities:
+        modality = cast(ModalityName, modality_of(name))
+        bands = [BANDS[modality].index(band) for band in found.bands[modality]]
+        named[name] = chips[modality][:, bands]
+    return named
+
+
+def _shape(manifest: Manifest) -> tuple[Architecture, S1Kind]:
+    if manifest.architecture is None:
+        raise CheckpointError("architecture: an index has no weights to import")
+    return manifest.architecture, manifest.inputs.S1.kind
+
+
+def _fill(network: nn.Module, weights: dict[str, Tensor], architecture: Architecture) -> None:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
+    problems += [f"{name} has no place" for name in given.keys() - wanted.keys()]
+    problems += [f"{name} is {given[name]}, must be {wanted[name]}"
+                 for name in wanted.keys() & given.keys() if given[name] != wanted[name]]  # fmt: skip
+    if problems:
+        raise CheckpointError(
+            f"architecture: {len(problems)} of the checkpoint's weights do not fit {architecture.backbone} "
+            f"with {architecture.decoder} as described: {'; '.join(sorted(problems)[:3])}"
+        )
+    network.load_state_dict(weights)
