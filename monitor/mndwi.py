@@ -10,15 +10,13 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from monitor.grid import PIXEL
-from monitor.stack.filters import window_sum
+from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE, mndwi, ndwi, slope
+from segmenter.manifest import RADAR_BANDS
 
 Floats = NDArray[np.float32]
 
-B03, B04, B08, B11 = 2, 3, 7, 10
-VV = 0
+VV = RADAR_BANDS.index("VV")
 #: MNDWI above which water is likely (Xu 2006 uses zero; shores of mixed pixels begin lower)
 WATER_ABOVE = 0.0
 #: below this MNDWI bright, flour-rich water still has NDWI (McFeeters 1996) above zero
@@ -62,10 +60,10 @@ def index_of(
         dem: (H, W) metres.
         snow, shadow: (H, W) flags of the scene classes.
     """
-    green, nir = optical[B03], optical[B08]
-    wetness = mndwi(optical)
+    green, nir = optical[GREEN], optical[NEAR_INFRARED]
+    wetness = mndwi(green, optical[SHORT_WAVE])
     wet = wetness > WATER_ABOVE
-    turbid = ~wet & (wetness > TURBID_ABOVE) & (difference(green, nir) > 0)
+    turbid = ~wet & (wetness > TURBID_ABOVE) & (ndwi(green, nir) > 0)
     result = np.full(green.shape, Index.DRY, np.uint8)
     result[turbid] = Index.TURBID
     result[wet] = Index.WATER
@@ -74,27 +72,3 @@ def index_of(
     result[wet & (snow | (nir > NIR_BELOW))] = Index.SNOW
     result[~(np.isfinite(green) & np.isfinite(dem))] = Index.NODATA
     return result
-
-
-def mndwi(optical: Floats) -> Floats:
-    """MNDWI (H, W) of reflectance x 10000 (12, H, W)."""
-    return difference(optical[B03], optical[B11])
-
-
-def difference(one: Floats, other: Floats) -> Floats:
-    """Normalised difference of two bands, -1 to 1; two dark bands give 0."""
-    result: Floats = (one - other) / np.maximum(one + other, 1)
-    return result
-
-
-def slope(dem: Floats) -> Floats:
-    """Slope in degrees (H, W) of a 10 m DEM, smoothed over 30 m, its native resolution."""
-    void = np.isnan(dem)
-    if void.any() and not void.all():  # level ground goes on into a void, or its edge would be a cliff
-        nearest = ndimage.distance_transform_edt(void, return_distances=False, return_indices=True)
-        dem = dem[tuple(nearest)]
-    level = np.ones_like(dem, np.float64)
-    smooth = window_sum(dem.astype(np.float64), 3) / window_sum(level, 3)
-    rise_y, rise_x = np.gradient(smooth, PIXEL)
-    steep: Floats = np.degrees(np.arctan(np.hypot(rise_x, rise_y))).astype(np.float32)
-    return steep

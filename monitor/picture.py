@@ -45,16 +45,19 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
     from matplotlib import pyplot as plt
 
     from storage import ledger
+    from storage.codes import TRUSTED, SurveyKind
     from storage.history import history, known_observations
 
     region = workspace.region(name)
     with open_system(workspace) as system:
         with system.database.connect() as conn:
-            scenes = recall(system.profile, *ledger.frozen(conn, name, years[-1]))
+            kind = system.survey_kind
+            scenes = recall(system.profile, *ledger.frozen(conn, name, years[-1], kind))
             changes = changes_between(conn, name, years[0], years[-1])
-            known = known_observations(conn, name)
+            heard = (kind,) if kind == SurveyKind.INDEX else TRUSTED
+            known = known_observations(conn, name, heard)
             order = changes.change_m2.abs().sort_values(ascending=False).index[:CURVES]
-            curves = {str(changes.code[lake]): history(conn, lake) for lake in order}
+            curves = {str(changes.code[lake]): history(conn, lake, heard) for lake in order}
         background, extent, epsg = _background(scenes, system.profile, region)
     water = known[known.current & (known.outcome == "water")].sort_values("season")
     outlines = water.drop_duplicates("lake_id", keep="last").set_index("lake_id").to_crs(epsg)

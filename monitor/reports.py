@@ -37,7 +37,7 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
         [
             [
                 row.region,
-                str(row.season),
+                _season(row.season, row.kind),
                 ", ".join(f"{count} {state}" for state, count in sorted(row.tasks.items())) or "-",
                 str(row.lakes),
                 str(row.not_observed),
@@ -73,7 +73,7 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
                 r["code"],
                 r["region"],
                 str(r["seasons"]),
-                str(r["last_season"]),
+                _season(r["last_season"], r["kind"]),
                 hectares(r["area_m2"]),
                 _error(r),
             ]
@@ -126,24 +126,32 @@ def show_history(folder: Path, lake: str, *, json: bool) -> None:
     for event in records(events):
         other = "" if event["other_lake_id"] is None else f", with {event['other_lake_id']}"
         mine = "" if event["lake_id"] == identity else f" (of {event['lake_id']})"
-        out.print(f"{event['season']}: {event['kind']}{mine}{other}", highlight=False)
+        season = _season(event["season"], event["survey_kind"])
+        out.print(f"{season}: {event['kind']}{mine}{other}", highlight=False)
 
 
 def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.DataFrame:
     """`monitor.change.compare` of two seasons as the lake history holds them, with each lake's code.
 
     Raises:
-        RefusedError: a season without a survey.
+        RefusedError: a season without a survey, or one that only an index surveyed, unlike the other.
     """
     from monitor.change import compare
+    from storage.codes import TRUSTED, SurveyKind
     from storage.history import lineage, observations_of
 
     seasons = _seasons(conn, region)
     if missing := [season for season in (start, end) if season not in seasons]:
         known = ", ".join(str(season) for season in sorted(seasons)) or "none"
         raise RefusedError(f"{region} has no survey of {', '.join(map(str, missing))}; it has {known}")
+    if seasons[start] != seasons[end]:
+        index, other = sorted((start, end), key=lambda season: seasons[season], reverse=True)
+        raise RefusedError(
+            f"{region}: only an index surveyed {index}, but a model or an inventory {other}; "
+            f"they are not compared: run {index} with a model"
+        )
     before, after = (observations_of(conn, region, season).set_index("lake_id") for season in (start, end))
-    events = lineage(conn, region)
+    events = lineage(conn, region, kinds=[SurveyKind.INDEX] if seasons[start] else TRUSTED)
     between = events[(events.season > start) & (events.season <= end)]
     changes = compare(before, after, between)
     changes.insert(0, "code", before.code.reindex(changes.index).fillna(after.code.reindex(changes.index)))
@@ -160,7 +168,8 @@ def show_changes(
     wanted = [workspace.region(region).name] if region else sorted(workspace.regions())
     with open_database(workspace) as database, database.connect() as conn:
         # without a region, those that were surveyed in both seasons; at least one must have been
-        names = [name for name in wanted if {start, end} <= _seasons(conn, name)] or wanted[:1]
+        surveyed = {name: _seasons(conn, name) for name in wanted}
+        names = [name for name in wanted if {start, end} <= set(surveyed[name])] or wanted[:1]
         changes = {name: changes_between(conn, name, start, end) for name in names}
     shown = {name: _largest_first(frame, everything) for name, frame in changes.items()}
     if json:
@@ -168,17 +177,20 @@ def show_changes(
         print_json([{"region": name, **row} for name in names for row in rows[name]])
         return
     for name in names:
-        _changes_table(f"{name}: changes {start} → {end}", shown[name], start, end)
+        by = " by the index" if surveyed[name][start] else ""
+        _changes_table(f"{name}: changes {start} → {end}{by}", shown[name], start, end)
         counts = changes[name].verdict.value_counts()
         out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
 
 
-def _seasons(conn: Connection, region: str) -> set[int]:
-    """Seasons with a current survey."""
+def _seasons(conn: Connection, region: str) -> dict[int, bool]:
+    """Seasons with a current survey, and whether only an index made one."""
+    from storage.codes import SurveyKind
     from storage.history import surveys
 
     have = surveys(conn, region)
-    return set(have.season[have.current])
+    by_index = have[have.current].kind == SurveyKind.INDEX
+    return {int(str(season)): bool(only) for season, only in by_index.groupby(have.season).all().items()}
 
 
 def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:
@@ -226,7 +238,7 @@ def show_queue(folder: Path, region: str | None, season: int | None, *, explaine
         [
             [
                 str(r["flag_id"])[:8],
-                str(r["season"]),
+                _season(r["season"], r["survey_kind"]),
                 r["kind"] + (" (explained)" if r["explained"] else ""),
                 f"{r['score']:.2f}",
                 f"{r['geometry'].centroid.y:.3f} N {r['geometry'].centroid.x:.3f} E",
@@ -242,6 +254,11 @@ def _detail(detail: dict[str, Any]) -> str:
     if "since" in detail:
         return f"{detail['area_before_ha']} to {detail['area_after_ha']}"
     return f"{detail['patches']} patch" + ("es" if detail["patches"] > 1 else "")
+
+
+def _season(season: int, kind: str | None) -> str:
+    """A season, saying so when it is an index's."""
+    return f"{season} (index)" if kind == "index" else str(season)
 
 
 def _error(row: dict[str, Any]) -> str:

@@ -14,9 +14,9 @@ from monitor.archive.scenes import SceneList
 from monitor.console import progress_bar
 from monitor.errors import AssetError
 from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
-from monitor.mndwi import mndwi
 from monitor.stack.acquire import Stack, acquire
 from monitor.system import System
+from segmenter.indices import GREEN, SHORT_WAVE, mndwi
 from storage import ledger, reviews
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ WHITE = 3500.0
 def export(system: System, folder: Path, region: str | None, season: int | None, *, explained: bool) -> int:
     """Write queue.geojson and a PNG for every open flag; returns how many. Asking again overwrites them.
 
+    Flags of the other kind, an index's or a model's, are left out: their layers are not this system's.
     A chip's imagery is read from the archive anew; where that fails the picture says so.
     """
     with system.database.connect() as conn:
         queue = reviews.queue(conn, region, season)
+    queue = queue[queue.survey_kind == system.survey_kind]
     if not explained:
         queue = queue[~queue.explained]
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,8 @@ def export(system: System, folder: Path, region: str | None, season: int | None,
             place = (flag.region, flag.season)
             if place not in scenes:
                 with system.database.connect() as conn:
-                    scenes[place] = recall(system.profile, *ledger.frozen(conn, *place))
+                    frozen = ledger.frozen(conn, *place, kind=system.survey_kind)
+                scenes[place] = recall(system.profile, *frozen)
             name = f"{flag.season}-{re.sub('[^a-z]+', '-', flag.kind)}-{str(flag.flag_id)[:8]}.png"
             _picture(system, flag, scenes[place], folder / name)
             pictures.append(name)
@@ -87,7 +90,7 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
     try:
         stack = acquire(scenes.over(chip), system.profile, chip, 0)
         axes[0].imshow(_colours(stack))
-        axes[1].imshow(mndwi(stack.optical), cmap="RdBu", vmin=-1, vmax=1)
+        axes[1].imshow(mndwi(stack.optical[GREEN], stack.optical[SHORT_WAVE]), cmap="RdBu", vmin=-1, vmax=1)
     except AssetError as error:
         axes[0].text(0.02, 0.5, str(error), wrap=True, fontsize=7, transform=axes[0].transAxes)
     axes[2].imshow(np.where(mask == 255, np.nan, mask), cmap="Blues", vmin=0, vmax=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from monitor.archive.freeze import freeze
@@ -25,7 +26,12 @@ from monitor.tiles import LAYERS, TileResult
 from monitor.vectorise import TileMap
 from monitor.watch import UNWATCHED, Watch
 from storage import history, ledger, registry
-from storage.codes import ModelState, SurveyKind, TaskState
+from storage.codes import TRUSTED, ModelState, SurveyKind, TaskState
+
+if TYPE_CHECKING:
+    import geopandas
+    import pandas as pd
+    from sqlalchemy import Connection
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def plan_season(system: System, region: Region, season: int, watch: Watch = UNWA
         config_digest=config_digest(region, system.profile),
     )
     with system.database.connect() as conn:
-        known = ledger.tasks(conn, region.name, season)
+        known = ledger.tasks(conn, region.name, season, kind=system.survey_kind)
         old_scenes = {
             row.key: frozenset(scene.item_id for scene in ledger.scenes_of(conn, row.key))
             for row in known
@@ -117,12 +123,12 @@ def _remember(system: System, region: Region, planned: Iterable[Planned], run_id
                 for t in todo
             ],
         )
-        ledger.plan_tasks(conn, [planned_row(task) for task in todo], run_id)
+        ledger.plan_tasks(conn, [planned_row(task, system.survey_kind) for task in todo], run_id)
         again = [entry.task.key for entry in planned if entry.action == Action.AGAIN]
         ledger.reopen(conn, again)
 
 
-def planned_row(task: TileTask) -> ledger.PlannedTask:
+def planned_row(task: TileTask, kind: SurveyKind = SurveyKind.MODEL) -> ledger.PlannedTask:
     """A task as the ledger keeps it."""
     return ledger.PlannedTask(
         key=task.key,
@@ -136,6 +142,7 @@ def planned_row(task: TileTask) -> ledger.PlannedTask:
             choice.cell.name: {"optical": choice.optical, "radar": choice.radar}
             for choice in task.scenes.choices
         },
+        kind=kind,
     )
 
 
@@ -166,7 +173,7 @@ def _predict(
     for epsg in sorted({entry.task.tile.epsg for entry in planned}):
         system.cube.prepare(epsg, season)
     with watch.tiles(len(todo)):
-        for result in workers.predict(todo, system.profile, system.model_folder, system.cube):
+        for result in workers.predict(todo, system.profile, system.model_folders, system.cube):
             if result.slot is not None:
                 metadata = {"task": str(result.task.key), "tile": result.task.tile.name, "season": season}
                 system.cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
@@ -186,7 +193,7 @@ def _predict(
 
 def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:
     """Draw and record the season's survey from the cube, in one transaction; False when it stands already."""
-    manifest = system.manifest
+    manifest, kind = system.manifest, system.survey_kind
     with system.database.begin() as conn:
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
@@ -200,13 +207,13 @@ def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTas
             id=uuid5(NAMESPACE, "|".join((region.name, str(season), *inputs))),
             region=region.name,
             season=season,
-            kind=SurveyKind.MODEL,
+            kind=kind,
             source=f"{manifest.name} {manifest.version}",
             digest=manifest.fingerprint,
             run_id=run_id,
         )
         surveys = history.surveys(conn, region.name)
-        current = surveys[surveys.current & (surveys.kind == SurveyKind.MODEL)]
+        current = surveys[surveys.current & (surveys.kind == kind)]
         if survey.id in set(current.id):
             return False
         rows = draw(
@@ -214,10 +221,10 @@ def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTas
             region,
             season,
             manifest.smallest_lake_m2,
-            history.known_observations(conn, region.name),
-            history.lineage(conn, region.name),
+            *_known(conn, region, kind),
             _earlier(system, tasks, current.season.tolist(), season),
             area_factor=manifest.area_factor,
+            kind=kind,
         )
         name = f"{region.name}-{season}-{survey.id}"
         if name not in system.cube.tags():
@@ -231,6 +238,19 @@ def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTas
             flags=rows.flags,
             done_tasks=seen,
         )
+
+
+def _known(conn: Connection, region: Region, kind: SurveyKind) -> tuple[geopandas.GeoDataFrame, pd.DataFrame]:
+    """Observations and lineage that a survey of this kind builds on.
+
+    A model does not hear what an index said. An index learns from the others which lake is which, but tells
+    what became of them from its own surveys.
+    """
+    if kind != SurveyKind.INDEX:
+        return history.known_observations(conn, region.name), history.lineage(conn, region.name)
+    known = history.known_observations(conn, region.name, (*TRUSTED, kind))
+    known = known.assign(current=known.current & (known.kind == kind))
+    return known, history.lineage(conn, region.name, kinds=[kind])
 
 
 def _earlier(system: System, tasks: Sequence[TileTask], seasons: list[int], season: int) -> Earlier | None:

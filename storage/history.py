@@ -167,8 +167,10 @@ def observations_of(
     return read_geoframe(conn, query, region=region, season=season, kind=kind and kind.value)
 
 
-def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
-    """Every current observation of one lake, by season; two rows where model and inventory saw it.
+def history(
+    conn: Connection, lake_id: UUID, kinds: Collection[SurveyKind] = tuple(SurveyKind)
+) -> pd.DataFrame:
+    """Every current observation of one lake by surveys of these kinds, by season; two rows where two saw it.
 
     Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, sigma_shore_m2, sigma_model_m2,
     area_low_m2, area_high_m2 (95 %), seen_share, first_day, last_day, probability, elevation_m, survey_id.
@@ -178,11 +180,11 @@ def history(conn: Connection, lake_id: UUID) -> pd.DataFrame:
         SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, {_AREA}, o.seen_share,
             o.first_day, o.last_day, o.probability, o.elevation_m, o.survey_id
         FROM lake_observation o JOIN survey s ON s.id = o.survey_id
-        WHERE o.lake_id = :lake AND s.superseded_by IS NULL
+        WHERE o.lake_id = :lake AND s.superseded_by IS NULL AND s.kind = ANY(:kinds)
         ORDER BY o.season, s.kind DESC, s.source
         """
     )
-    return read_frame(conn, query, lake=lake_id)
+    return read_frame(conn, query, lake=lake_id, kinds=[kind.value for kind in kinds])
 
 
 def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:

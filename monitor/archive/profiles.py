@@ -104,12 +104,14 @@ class CatalogProfile(_Profile):
             raise ValueError(f"radars.grd.annotations lacks {', '.join(missing)}: its pixels need them")
         return self
 
-    def serving(self, kind: RadarKind) -> CatalogProfile:
-        """This profile with the one kind of radar that a model expects.
+    def serving(self, kind: RadarKind | Literal["any"]) -> CatalogProfile:
+        """This profile with the one kind of radar that a model expects; of `any`, terrain-corrected first.
 
         Raises:
             RefusedError: the catalogue does not serve it.
         """
+        if kind == "any":
+            kind = "rtc" if "rtc" in self.radars else "grd"
         if kind not in self.radars:
             served = ", ".join(self.radars) or "none"
             raise RefusedError(

@@ -105,9 +105,9 @@ class ArchiveChecks:
 
     @cached_property
     def radar_kind(self) -> RadarKind | None:
-        """The kind that the model expects; None where there is no model to ask."""
+        """The kind that is read for the model; None where there is no model to ask, or none of its kind."""
         try:
-            return Sources(self.workspace).manifest.inputs.S1.kind
+            return Sources(self.workspace).profile.radar_kind
         except Exception:  # the check of the model says what is wrong with it
             return None
 

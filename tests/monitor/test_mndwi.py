@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.mndwi import B03, B08, B11, Index, index_of, slope
+from monitor.mndwi import Index, index_of
+from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE
 
 SIDE = 6
-WATER = {B03: 800.0, B08: 300.0, B11: 100.0}
-ROCK = {B03: 1500.0, B08: 2200.0, B11: 2600.0}
-SNOW = {B03: 8000.0, B08: 7000.0, B11: 500.0}
-MILK = {B03: 2000.0, B08: 1800.0, B11: 2500.0}
+WATER = {GREEN: 800.0, NEAR_INFRARED: 300.0, SHORT_WAVE: 100.0}
+ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
+SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
+MILK = {GREEN: 2000.0, NEAR_INFRARED: 1800.0, SHORT_WAVE: 2500.0}
 
 
 def opinion(
@@ -57,16 +58,3 @@ def test_nothing_is_said_without_a_view() -> None:
     said = index_of(optical, np.zeros((2, SIDE, SIDE), np.float32), dem, none, none)
     assert (said[3:] == Index.NODATA).all() and (said[:, 5] == Index.NODATA).all()
     assert (said[:3, :5] == Index.DRY).all()
-
-
-def test_slope_by_hand() -> None:
-    east = np.tile(10 * np.arange(SIDE, dtype=np.float32), (SIDE, 1))
-    assert slope(east)[2, 2] == pytest.approx(45)
-    assert slope(np.full((SIDE, SIDE), 4000, np.float32)).max() == 0
-
-
-def test_a_void_is_no_cliff() -> None:
-    dem = np.full((SIDE, SIDE), 4000, np.float32)
-    dem[2, 2] = np.nan
-    assert slope(dem).max() == 0
-    assert np.isnan(slope(np.full((SIDE, SIDE), np.nan, np.float32))).all()

@@ -54,7 +54,7 @@ def test_finds_the_folder_once_it_is_there(registry: Registry, tmp_path: Path) -
 
 def test_an_unknown_name_lists_the_known_ones(registry: Registry) -> None:
     with pytest.raises(
-        RegistryError, match=r"'terramind'.*cryosentinel-terramind-v3, terramind-tiny-simulated"
+        RegistryError, match=r"'terramind'.*cryosentinel-terramind-v3, index-baseline, terramind-tiny-"
     ):
         registry.find("terramind")
 

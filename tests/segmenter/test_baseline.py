@@ -1,0 +1,230 @@
+"""The index behind the segmenter's protocol: what it calls water, where it is silent, and how sure it is."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segmenter.baseline import IndexBaseline
+from segmenter.errors import InputError, ManifestError
+from segmenter.indices import GREEN, NEAR_INFRARED, REACH, SHORT_WAVE
+from segmenter.manifest import MANIFEST_FILE, Manifest, read_manifest
+from segmenter.opening import open_segmenter
+from segmenter.protocol import Answer
+from segmenter.windows import halo
+
+FOLDER = Path(__file__).parents[2] / "models" / "index-baseline"
+WATER = {GREEN: 800.0, NEAR_INFRARED: 300.0, SHORT_WAVE: 100.0}
+MILK = {GREEN: 2000.0, NEAR_INFRARED: 1200.0, SHORT_WAVE: 2100.0}
+ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
+SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
+
+
+@pytest.fixture(scope="module")
+def baseline() -> IndexBaseline:
+    return IndexBaseline(read_manifest(FOLDER))
+
+
+def uniform(
+    spectrum: dict[int, float], vv: float = -18.0, rise: float = 0.0, side: int = 12
+) -> tuple[Any, ...]:
+    """A stack of one kind of ground, rising by `rise` metres a pixel."""
+    optical = np.full((12, side, side), 500, np.float32)
+    for band, value in spectrum.items():
+        optical[band] = value
+    dem = np.tile(3500 + rise * np.arange(side, dtype=np.float32), (side, 1))
+    return optical, np.full((2, side, side), vv, np.float32), dem
+
+
+def random_stack(seed: int, height: int, width: int) -> tuple[Any, ...]:
+    """Water, rock, milk and snow on rolling ground, with holes in every input."""
+    rng = np.random.default_rng(seed)
+    spectra = np.full((4, 12), 500.0)
+    for number, spectrum in enumerate((WATER, MILK, ROCK, SNOW)):
+        spectra[number, list(spectrum)] = list(spectrum.values())
+    optical = np.moveaxis(spectra[rng.integers(0, 4, (height, width))], -1, 0) * rng.uniform(
+        0.5, 1.5, (12, height, width)
+    )
+    radar = rng.normal(-13, 4, (2, height, width))
+    dem = 4000 + np.cumsum(rng.normal(0, 1.2, (height, width)), axis=1)
+    for layer in (*optical[::4], *radar, dem):
+        layer[rng.random(layer.shape) < 0.05] = np.nan
+    return tuple(layer.astype(np.float32) for layer in (optical, radar, dem))
+
+
+def answer(baseline: IndexBaseline, stack: tuple[Any, ...], **options: Any) -> Answer:
+    return baseline.predict(*stack, row=0, col=0, halo=REACH, **options)
+
+
+@pytest.mark.parametrize(
+    ("stack", "wet"),
+    [
+        (uniform(WATER), True),
+        (uniform(MILK), True),
+        (uniform(ROCK), False),
+        (uniform(SNOW), False),
+        (uniform(WATER, vv=-6), False),
+        (uniform(WATER, rise=3), False),
+        (uniform(WATER, rise=0.5), True),
+    ],
+)
+def test_every_gate_closes_and_opens(baseline: IndexBaseline, stack: tuple[Any, ...], wet: bool) -> None:
+    said = answer(baseline, stack)
+    assert said.probability.shape == said.uncertainty.shape == (4, 4)
+    assert said.probability.dtype == said.uncertainty.dtype == np.float32
+    assert ((said.probability > 0.5) == wet).all()
+
+
+def test_a_threshold_is_even_odds_and_the_most_doubtful_place(baseline: IndexBaseline) -> None:
+    spectra = [WATER | {SHORT_WAVE: 800.0 * (1 - at) / (1 + at)} for at in (0.4, 0.2, 0.0, -0.2, -0.4)]
+    said = [answer(baseline, uniform(spectrum | {NEAR_INFRARED: 1500.0})) for spectrum in spectra]
+    likely = [float(one.probability[0, 0]) for one in said]
+    doubt = [float(one.uncertainty[0, 0]) for one in said]
+    assert likely[2] == pytest.approx(0.5, abs=1e-3) and likely == sorted(likely, reverse=True)
+    assert max(doubt) == doubt[2] and doubt[2] > 4 * max(doubt[0], doubt[4])
+
+
+def test_the_uncertainty_is_that_of_thresholds_drawn_at_random(baseline: IndexBaseline) -> None:
+    """One cue near its threshold: half a difference of the logistic over it, by hand."""
+    cue = baseline.index.radar
+    for above in (-0.5, 0.0, 2.0):
+        said = answer(baseline, uniform(WATER, vv=cue.at + above))
+        margins = np.array([-above + cue.sigma, -above - cue.sigma]) / cue.width
+        high, low = 1 / (1 + np.exp(-margins / baseline.manifest.temperature))
+        assert said.uncertainty[0, 0] == pytest.approx((high - low) / 2, abs=0.01)
+        drawn = np.random.default_rng(0).normal(cue.at, cue.sigma, 4000)
+        spread = np.std(1 / (1 + np.exp((cue.at + above - drawn) / cue.width)))
+        assert said.uncertainty[0, 0] == pytest.approx(spread, rel=0.35)
+
+
+def test_exact_thresholds_leave_no_doubt() -> None:
+    content = json.loads((FOLDER / MANIFEST_FILE).read_text())
+    for cue in content["index"].values():
+        cue["sigma"] = 0
+    certain = IndexBaseline(Manifest.model_validate(content))
+    assert np.nanmax(answer(certain, random_stack(1, 30, 30)).uncertainty) == 0
+
+
+def test_holes_stay_where_they_are(baseline: IndexBaseline) -> None:
+    whole = answer(baseline, uniform(WATER, side=20))
+    for layer, where in ((0, (5, 9, 9)), (1, (1, 10, 8)), (2, (8, 10))):
+        stack = uniform(WATER, side=20)
+        stack[layer][where] = np.nan
+        said = answer(baseline, stack)
+        hole = np.zeros((12, 12), bool)
+        hole[where[-2] - REACH, where[-1] - REACH] = True
+        for plane in (said.probability, said.uncertainty):
+            assert np.array_equal(np.isnan(plane), hole)
+        assert np.array_equal(said.probability[~hole], whole.probability[~hole])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    top=st.integers(0, 30),
+    left=st.integers(0, 30),
+    more=st.integers(0, 9),
+)
+def test_one_answer_whatever_the_tiling(
+    seed: int, height: int, width: int, top: int, left: int, more: int
+) -> None:
+    baseline = IndexBaseline(read_manifest(FOLDER))
+    full = random_stack(seed, 96, 96)
+    edge = REACH + more
+    whole = baseline.predict(*full, row=0, col=0, halo=REACH)
+    rows, cols = slice(top, top + height + 2 * edge), slice(left, left + width + 2 * edge)
+    part = baseline.predict(*(layer[..., rows, cols] for layer in full), row=top, col=left, halo=edge)
+    there = np.s_[top + more : top + more + height, left + more : left + more + width]
+    assert np.array_equal(part.probability, whole.probability[there], equal_nan=True)
+    assert np.array_equal(part.uncertainty, whole.uncertainty[there], equal_nan=True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
+def test_only_what_is_wanted_is_answered_and_alike(seed: int, share: float) -> None:
+    baseline = IndexBaseline(read_manifest(FOLDER))
+    stack = random_stack(seed, 40, 40)
+    wanted = np.random.default_rng(seed).random((32, 32)) < share
+    whole, some = answer(baseline, stack), answer(baseline, stack, wanted=wanted)
+    for of_all, of_some in ((whole.probability, some.probability), (whole.uncertainty, some.uncertainty)):
+        assert np.array_equal(np.where(wanted, of_all, np.nan), of_some, equal_nan=True)
+    assert np.array_equal(np.isfinite(some.probability), np.isfinite(some.uncertainty))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"halo": REACH - 1}, "halo: is 3 px, the model needs 4"),
+        ({"halo": 6}, "leave no core"),
+        ({"radar": np.zeros((1, 12, 12), np.float32)}, r"radar: must be \(2, 12, 12\) \(VV VH"),
+        ({"dem": np.zeros((1, 12, 12), np.float32)}, r"dem: must be \(H, W\)"),
+        ({"wanted": np.ones((12, 12), bool)}, r"wanted: must be \(4, 4\)"),
+    ],
+)
+def test_names_the_argument_that_does_not_fit(
+    baseline: IndexBaseline, change: dict[str, Any], message: str
+) -> None:
+    optical, radar, dem = uniform(WATER)
+    arguments = {"optical": optical, "radar": radar, "dem": dem, "row": 0, "col": 0, "halo": REACH} | change
+    with pytest.raises(InputError, match=message):
+        baseline.predict(**arguments)
+
+
+def test_takes_either_kind_of_backscatter_and_a_small_halo(baseline: IndexBaseline, manifest_of: Any) -> None:
+    baseline.manifest.check_scene("rtc")
+    baseline.manifest.check_scene("grd")
+    assert (halo(baseline.manifest), halo(manifest_of())) == (REACH, 224)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"index": None}, "architecture: a network has one, an index has `index`"),
+        ({"architecture": {"backbone": "terramind_v1_tiny", "indices": [2, 5, 8, 11]}}, "architecture:"),
+        ({"digest": "sha256:" + 64 * "a"}, "digest: an index has no weights"),
+        ({"index": {}}, r"index\.mndwi: Field required"),
+    ],
+)  # fmt: skip
+def test_a_manifest_is_of_a_network_or_of_an_index(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    content = json.loads((FOLDER / MANIFEST_FILE).read_text()) | change
+    (tmp_path / MANIFEST_FILE).write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=message):
+        read_manifest(tmp_path)
+
+
+def test_a_network_takes_one_kind_and_is_no_index(manifest_of: Any) -> None:
+    inputs = manifest_of().inputs.model_dump()
+    inputs["S1"]["kind"] = "any"
+    with pytest.raises(ValueError, match=r"inputs\.S1\.kind: a network takes the kind it was trained on"):
+        manifest_of(inputs=inputs)
+    with pytest.raises(ManifestError, match="index: is missing"):
+        IndexBaseline(manifest_of())
+
+
+def test_opens_like_a_model(baseline: IndexBaseline) -> None:
+    assert open_segmenter([FOLDER]) == baseline
+
+
+def test_thresholds_are_part_of_the_fingerprint(baseline: IndexBaseline) -> None:
+    content = json.loads((FOLDER / MANIFEST_FILE).read_text())
+    content["index"]["mndwi"]["at"] = 0.05
+    assert Manifest.model_validate(content).fingerprint != baseline.manifest.fingerprint
+
+
+def test_needs_no_torch() -> None:
+    code = (
+        "import sys, segmenter.baseline, segmenter.opening;"
+        f"segmenter.opening.open_segmenter([{str(FOLDER)!r}]);"
+        "sys.exit('torch' in sys.modules or 'terratorch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
