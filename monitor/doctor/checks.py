@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monitor.doctor.archive import ArchiveChecks
+from monitor.doctor.computing import cluster, device, readable_bytes
 from monitor.doctor.examination import Check, Finding, State
 from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
@@ -27,11 +25,6 @@ if TYPE_CHECKING:
 PROCESS_BYTES, TILE_BYTES = 2.2e9, 600
 #: bytes below which a run can only fail
 LEAST_DISK = 0.5e9
-_DEVICES = """
-import json, torch
-cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-print(json.dumps({"torch": torch.__version__, "cards": [[card.name, card.total_memory] for card in cards]}))
-"""
 
 
 def checks_of(
@@ -75,14 +68,20 @@ def checks_of(
         ],
         [Check("database", own.database, "see that the server of database.url runs and can be reached")],
         [Check("disk", own.disk, again), Check("memory", own.memory, again), Check("GDAL", own.gdal, again)],
-        [Check("device", own.device, again)],
-        [Check("cluster", own.cluster, "start the Dask scheduler, or leave cluster.address out")],
+        [Check("device", lambda: device(workspace), again)],
+        [
+            Check(
+                "cluster",
+                lambda: cluster(workspace),
+                "start the Dask scheduler, or leave cluster.address out",
+            )
+        ],
     ]
 
 
 @dataclass
 class WorkspaceChecks:
-    """Settings, model, database and machine."""
+    """Settings, model, database and machine; what computes is in `monitor.doctor.computing`."""
 
     workspace: Workspace
     names: list[str]
@@ -98,8 +97,8 @@ class WorkspaceChecks:
         return Finding(
             "settings",
             State.OK,
-            f"{self.workspace.folder}: catalogue {chosen.catalog.profile}, model {chosen.model}, "
-            f"tiles of {chosen.tile_size} px, {names}",
+            f"{self.workspace.folder}: catalogue {chosen.catalog.profile}, "
+            f"model {' and '.join(chosen.model)}, tiles of {chosen.tile_size} px, {names}",
         )
 
     def model(self) -> Finding:
@@ -109,9 +108,17 @@ class WorkspaceChecks:
         manifest = sources.manifest
         kind = sources.profile.radar_kind
         found = f"{manifest.name} {manifest.version}, weights as the manifest says, Sentinel-1 as {kind}"
-        entry = read_registry(CONFIG / "models.yaml").models.get(self.workspace.settings.model)
+        if manifest.method == "index":
+            return Finding(
+                "model",
+                State.WARNING,
+                f"{manifest.name} {manifest.version}: an index of bands, no weights, Sentinel-1 as {kind}",
+                "take a model for production, or train one",
+            )
+        named = read_registry(CONFIG / "models.yaml").models
+        trying = any(name in named and named[name].use == "trying" for name in self.workspace.settings.model)
         # a catalogue of one's own may be simulated too
-        if entry is not None and entry.use == "trying" and self.workspace.location is None:
+        if trying and self.workspace.location is None:
             return Finding(
                 "model",
                 State.WARNING,
@@ -159,7 +166,9 @@ class WorkspaceChecks:
         tiles = sum(len(tiles_of(region.zone, size)) for region in self.regions)
         season = tiles * size**2 * sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
         free = shutil.disk_usage(self.workspace.folder).free
-        found = f"{_bytes(free)} free; a season of {tiles} tiles takes at most {_bytes(season)}"
+        found = (
+            f"{readable_bytes(free)} free; a season of {tiles} tiles takes at most {readable_bytes(season)}"
+        )
         if not os.access(self.workspace.folder, os.W_OK):
             return Finding(
                 "disk",
@@ -177,7 +186,10 @@ class WorkspaceChecks:
 
         threads, size = self.workspace.settings.cluster.threads, self.workspace.settings.tile_size
         need = PROCESS_BYTES + threads * size**2 * TILE_BYTES
-        found = f"{_bytes(MEMORY_LIMIT)}; {threads} tiles of {size} px at a time take about {_bytes(need)}"
+        found = (
+            f"{readable_bytes(MEMORY_LIMIT)}; {threads} tiles of {size} px at a time take about "
+            f"{readable_bytes(need)}"
+        )
         fewer = "lower cluster.threads or tile_size"
         return Finding("memory", State.WARNING if need > MEMORY_LIMIT else State.OK, found, fewer)
 
@@ -207,56 +219,9 @@ class WorkspaceChecks:
         lacking = len(able) < len(drivers)
         return Finding("GDAL", State.WARNING if lacking else State.OK, found, "install rasterio's own wheel")
 
-    def device(self) -> Finding:
-        """Asked in a process of its own: the rest of the command does without the network's library."""
-        from dask.system import CPU_COUNT
-
-        asked = subprocess.run([sys.executable, "-c", _DEVICES], capture_output=True, text=True, check=False)
-        if asked.returncode:
-            said = asked.stderr.strip().splitlines()[-1:]
-            return Finding(
-                "device", State.PROBLEM, f"torch cannot be loaded: {' '.join(said)}", "install torch"
-            )
-        answer = json.loads(asked.stdout.splitlines()[-1])
-        cards = ", ".join(f"{name}, {_bytes(memory)}" for name, memory in answer["cards"])
-        where = cards or f"none: predictions run on {CPU_COUNT} cores"
-        return Finding("device", State.OK, f"{where} (torch {answer['torch']})")
-
-    def cluster(self) -> Finding:
-        settings = self.workspace.settings.cluster
-        if settings.address is None:
-            return Finding("cluster", State.OK, f"{settings.threads} threads of this machine")
-        import distributed
-
-        connect: Any = distributed.Client  # carries no types
-        try:
-            with connect(settings.address, timeout="10s") as client:
-                workers = client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError) as error:
-            return Finding(
-                "cluster",
-                State.PROBLEM,
-                f"no Dask scheduler answers at {settings.address}: {error}",
-                "start one (`dask scheduler`), or leave cluster.address out to use this machine",
-            )
-        threads = sum(worker["nthreads"] for worker in workers.values())
-        found = f"{settings.address}: {len(workers)} workers, {threads} threads"
-        return Finding(
-            "cluster", State.OK if workers else State.WARNING, found, "start workers (`dask worker`)"
-        )
-
 
 def _postgis(database: Database) -> str:
     from sqlalchemy import func, select
 
     with database.connect() as conn:
         return f"PostGIS {conn.scalar(select(func.postgis_lib_version()))}"
-
-
-def _bytes(number: float) -> str:
-    """A size as a person reads it, decimal."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"

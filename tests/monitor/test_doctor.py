@@ -68,7 +68,9 @@ def doctor(folder: Path, *arguments: str | Path, code: int = 0) -> dict[str, dic
 
 def without_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking torch takes seconds; one test does."""
-    monkeypatch.setattr("monitor.doctor.checks._DEVICES", 'print(\'{"torch": "-", "cards": []}\')')
+    monkeypatch.setattr(
+        "monitor.doctor.computing._DEVICES", 'print(\'{"torch": "-", "cards": [], "no_program": []}\')'
+    )
 
 
 @pytest.fixture(autouse=True)
