@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.cli_models import model_app
 from monitor.errors import MonitorError, RefusedError
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
@@ -26,6 +27,7 @@ app.add_typer(lakes_app, name="lakes")
 app.add_typer(review_app, name="review")
 app.add_typer(inventory_app, name="inventory")
 app.add_typer(db_app, name="db")
+app.add_typer(model_app, name="model")
 
 DEMO = Path("workspace/demo")
 WorkspaceOption = Annotated[

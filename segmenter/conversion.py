@@ -1,6 +1,7 @@
 """A checkpoint's weights as this program's networks have them: float32, all bands, one logit a pixel."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from segmenter.checkpoint import Checkpoint
 from segmenter.errors import CheckpointError
 from segmenter.manifest import PATCH, Architecture, Manifest, ModalityName, S1Kind
+from segmenter.model import load
 from segmenter.network import build_network, build_terratorch, last_convolution
 from segmenter.recognise import BANDS, EMBEDDINGS, Found, flat, modality_of
 
@@ -107,6 +109,18 @@ def checkpoint_logits(
     with torch.inference_mode():
         said: Tensor = network.eval()(named).output
     return said if found.classes == 1 else said[:, water] - said[:, 1 - water]
+
+
+def imported_logits(folder: Path, chips: Chips) -> Tensor:
+    """The same by the model in `folder`, loaded as a run on a processor loads it."""
+    return load(folder, "cpu").logits(chips["S2L2A"], chips["S1"], chips["DEM"])[:, 0]
+
+
+def random_chips(manifest: Manifest) -> Chips:
+    """One normalised chip of noise, the same every time, (1, 12 | 2 | 1, chip, chip)."""
+    noise = torch.Generator().manual_seed(0)
+    size = manifest.chip
+    return {name: torch.randn(1, len(bands), size, size, generator=noise) for name, bands in BANDS.items()}
 
 
 def _as_asked(network: nn.Module, found: Found, chips: Chips) -> dict[str, Tensor]:

@@ -65,8 +65,8 @@ def check_digest(path: Path, expected: str | None, why: str = "") -> str:
     found = digest_of(path).removeprefix("sha256:")
     if expected is not None and found != expected.lower().removeprefix("sha256:"):
         raise HubError(
-            f"{path.name}: sha256: is {found}, {why or 'expected'} {expected}; it is another file, or a damaged "
-            f"one. If it was fetched by this program, delete {path} to fetch it anew"
+            f"{path.name}: sha256: is {found}, {why or 'expected'} {expected}; it is another file, or a "
+            f"damaged one. If it was fetched by this program, delete {path} to fetch it anew"
         )
     return found
 

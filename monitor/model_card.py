@@ -1,0 +1,50 @@
+"""The card of an imported model: what a person should know before trusting it, in Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segmenter.manifest import Architecture, Manifest
+
+CARD_FILE = "README.md"
+_KINDS = {"rtc": "terrain-corrected gamma nought", "grd": "sigma nought of ground range"}
+
+
+def card(manifest: Manifest, *, half: bool) -> str:
+    """The card, from the manifest alone."""
+    network = manifest.architecture
+    inputs = manifest.inputs
+    parts = [
+        f"# {manifest.name} {manifest.version}",
+        "Imported by `monitor model import` from a checkpoint of others; the figures below are its authors'. "
+        f"License: {manifest.license}.",
+        "## Network and inputs",
+        (_network(network) if network is not None else "")
+        + f" Weights in {'float16' if half else 'float32'}. Windows of {manifest.chip} px at 10 m, every "
+        f"{manifest.stride} px{', each seen in four flips' if manifest.flips else ''}. Water from a "
+        f"probability of {manifest.threshold:g}; lakes from {manifest.smallest_lake_m2:g} m2.",
+        f"Sentinel-2 L2A, {len(inputs.S2L2A.bands)} bands, reflectance x 10000 without offset; Sentinel-1 "
+        f"{_KINDS.get(inputs.S1.kind, inputs.S1.kind)} ({inputs.S1.kind}), VV and VH in dB; elevation "
+        "in metres above EGM2008. Statistics and clips are in `manifest.json`.",
+        "## Where it comes from",
+        _bullets(manifest.training),
+    ]
+    if manifest.scores:
+        parts += ["## Scores", _bullets(manifest.scores)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _network(network: Architecture) -> str:
+    seen = ", ".join(network.modalities)
+    return f"{network.backbone} on {seen}, {network.decoder}, one logit a pixel."
+
+
+def _bullets(values: dict[str, Any], indent: str = "") -> str:
+    lines = []
+    for name, value in values.items():
+        title = f"{indent}- {name.replace('_', ' ')}:"
+        if isinstance(value, dict):
+            lines += [title, _bullets(value, indent + "  ")]
+        else:
+            lines.append(f"{title} {value}")
+    return "\n".join(lines)

@@ -1,0 +1,251 @@
+"""From somebody's checkpoint to a model folder: where it is, what it lacks, whether it became the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.errors import MonitorError, RefusedError
+from monitor.model_card import CARD_FILE, card
+from segmenter.draft import complete, read_draft
+from segmenter.errors import HubError, ManifestError
+from segmenter.hub import check_digest, fetch
+from segmenter.manifest import MANIFEST_FILE, Manifest, read_manifest
+from segmenter.recognise import Found, recognise
+from segmenter.registry import NamedModel, Registry
+
+if TYPE_CHECKING:
+    from segmenter.checkpoint import Checkpoint, Dropped
+
+#: largest difference of a logit that is rounding, for weights kept as float32
+ROUNDING = 1e-4
+STEPS = ("digest", "reading", "the checkpoint's answer", "converting", "comparing")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be imported, from where and how."""
+
+    name: str
+    #: a file of this machine
+    checkpoint: Path | None = None
+    #: or a file of the hub
+    repository: str | None = None
+    file: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    #: fields of the manifest that a checkpoint does not hold
+    draft: Path | None = None
+    folder: Path | None = None
+    water_class: str | None = None
+    half: bool = False
+    unsafe: bool = False
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint on this disk, where it came from, and the digest it must have."""
+
+    path: Path
+    facts: dict[str, Any]
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of an import."""
+
+    manifest: Manifest
+    folder: Path
+    #: False where the very same model was there before
+    changed: bool
+    sha256: str
+    #: whether somebody had said before which digest the checkpoint must have
+    pinned: bool
+    #: largest, of a logit of a random chip, from the checkpoint's own network
+    difference: float
+    dropped: tuple[Dropped, ...]
+
+
+def find_source(request: Request, registry: Registry) -> Source:
+    """The checkpoint asked for, fetched where it is not on this disk.
+
+    Raises:
+        RefusedError: it is not said where it is.
+        MonitorError: it cannot be fetched.
+    """
+    entry = registry.models.get(request.name)
+    hub = entry.hub if entry is not None else None
+    pinned = request.sha256 or (hub.sha256 if hub else None)
+    if request.checkpoint is not None:
+        return Source(request.checkpoint, {"file": request.checkpoint.name}, pinned)
+    repository, file = request.repository, request.file
+    revision = request.revision
+    if repository is None and file is None and hub is not None:
+        repository, file, revision = hub.repository, hub.file, revision or hub.revision
+    if repository is None or file is None:
+        known = ", ".join(sorted(name for name, model in registry.models.items() if model.hub))
+        raise RefusedError(
+            f"model {request.name!r}: where is its checkpoint? Give a file with --checkpoint, or one of "
+            f"the hub with --repository and --file; without them the registry's are known: {known}"
+        )
+    try:
+        fetched = fetch(repository, file, revision)
+    except HubError as error:
+        raise MonitorError(str(error)) from error
+    return Source(fetched.path, {"repository": repository, "file": file, "revision": fetched.commit}, pinned)
+
+
+def draft_of(request: Request, registry: Registry, root: Path) -> tuple[dict[str, Any], str]:
+    """The manifest's fields that a person wrote, and where.
+
+    Raises:
+        RefusedError: nobody wrote any.
+    """
+    entry = registry.models.get(request.name)
+    path = request.draft or (root / entry.draft if entry is not None and entry.draft is not None else None)
+    if path is None:
+        raise RefusedError(
+            "--manifest: a checkpoint does not say its license, statistics or kind of backscatter; give a "
+            "YAML file that does (docs/models.md has one to start from)"
+        )
+    return read_draft(path), str(path)
+
+
+def folder_of(request: Request, registry: Registry, root: Path) -> Path:
+    """Where the model goes."""
+    if request.folder is not None:
+        return request.folder
+    entry = registry.models.get(request.name)
+    return root / (entry.folder if entry is not None else Path("models") / request.name)
+
+
+def import_model(
+    request: Request, registry: Registry, root: Path, source: Source, step: Callable[[], None]
+) -> Imported:
+    """Turn a checkpoint into a model folder; nothing of the folder changes before all of it is right.
+
+    Args:
+        root: what the registry's paths are relative to.
+        step: called after each of `STEPS`.
+
+    Raises:
+        RefusedError: the folder holds another model, or is no model's.
+        SegmenterError: the checkpoint, the draft or the two together do not make a model.
+        MonitorError: the folder's answers are not the checkpoint's.
+    """
+    draft, where = draft_of(request, registry, root)
+    folder = folder_of(request, registry, root)
+    there = _there(folder, request.replace)
+    sha256 = check_digest(source.path, source.sha256, "must be")
+    pinned = source.sha256 is not None or _recorded(there) == sha256
+    if not request.replace and _recorded(there) not in (None, sha256):
+        raise RefusedError(
+            f"{folder}: holds a model made of another checkpoint (sha256 {_recorded(there)}, this one has "
+            f"{sha256}); --replace takes this one"
+        )
+    step()
+    from segmenter.checkpoint import read_checkpoint
+    from segmenter.conversion import water_class
+
+    checkpoint = read_checkpoint(source.path, unsafe=request.unsafe)
+    shapes = {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
+    found = recognise(shapes, checkpoint.arguments)
+    facts = source.facts | {"sha256": sha256} | checkpoint.facts
+    asked = request.water_class if request.water_class is not None else draft.pop("water_class", None)
+    draft.pop("water_class", None)
+    manifest = complete(draft, request.name, found, facts, where)
+    water = water_class(found, checkpoint.class_names, asked)
+    _check_kind(manifest, registry.models.get(request.name))
+    step()
+    beside = folder.with_name(f".{folder.name}-{os.getpid()}.part")
+    try:
+        written, difference = _convert(checkpoint, found, manifest, water, beside, request.half, step)
+        if not request.half and not difference <= ROUNDING:
+            raise MonitorError(
+                f"{folder}: not written: the imported model's logits differ by {difference:.2g} from the "
+                "checkpoint's; please report it with the checkpoint's name"
+            )
+        changed = _move(beside, folder, written, there, request.replace)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return Imported(written, folder, changed, sha256, pinned, difference, checkpoint.dropped)
+
+
+def _convert(
+    checkpoint: Checkpoint,
+    found: Found,
+    manifest: Manifest,
+    water: int,
+    folder: Path,
+    half: bool,
+    step: Callable[[], None],
+) -> tuple[Manifest, float]:
+    """Write the model, and compare it, loaded as a run loads it, with the checkpoint's own network."""
+    from segmenter.conversion import build_imported, checkpoint_logits, imported_logits, random_chips
+    from segmenter.model import save
+
+    chips = random_chips(manifest)
+    expected = checkpoint_logits(checkpoint, found, manifest, water, chips)
+    step()
+    written = save(folder, build_imported(checkpoint, found, manifest, water), manifest, half=half)
+    (folder / CARD_FILE).write_text(card(written, half=half), encoding="utf-8")
+    step()
+    difference = float((imported_logits(folder, chips) - expected).abs().max())
+    step()
+    return written, difference
+
+
+def _check_kind(manifest: Manifest, entry: NamedModel | None) -> None:
+    if entry is not None and entry.s1_kind != manifest.inputs.S1.kind:
+        raise RefusedError(
+            f"model {manifest.name!r}: inputs.S1.kind is {manifest.inputs.S1.kind!r}, the registry says "
+            f"{entry.s1_kind!r}; correct config/models.yaml, or import it under another name"
+        )
+
+
+def _there(folder: Path, replace: bool) -> Manifest | None:
+    """The model in `folder`; None where there is none, or one so broken that it is to be replaced."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return None
+    if not (folder / MANIFEST_FILE).is_file():
+        raise RefusedError(f"{folder}: is there, and is no model's folder; name another with --folder")
+    try:
+        return read_manifest(folder)
+    except ManifestError as error:
+        if replace:
+            return None
+        raise RefusedError(
+            f"{folder}: holds a model that is broken ({error}); --replace puts this one in its place"
+        ) from error
+
+
+def _recorded(there: Manifest | None) -> str | None:
+    """SHA-256 of the checkpoint that a model was made of, if it was imported."""
+    made_of = there.training.get("checkpoint") if there is not None else None
+    return str(made_of["sha256"]) if isinstance(made_of, dict) and "sha256" in made_of else None
+
+
+def _move(beside: Path, folder: Path, written: Manifest, there: Manifest | None, replace: bool) -> bool:
+    """Put the new folder in its place; False where the same model is there already."""
+    if there is not None:
+        ours, theirs = (m.model_dump(exclude={"training"}) for m in (written, there))
+        other = [name for name, value in ours.items() if value != theirs[name]]
+        if not other:
+            return False
+        if not replace:
+            raise RefusedError(
+                f"{folder}: holds another model: its {', '.join(other)} would change; --replace puts this "
+                "one in its place"
+            )
+    old = folder.with_name(f".{folder.name}-{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    beside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return True
