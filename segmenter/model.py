@@ -80,7 +80,7 @@ def load(
         return Model(manifest, program, target)
     module = _network(folder, manifest).to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model = Model(manifest, module, target, half, 1 if target.type == "cpu" else BATCH)
-    return _compiled(model) if (on_gpu if compiled is None else compiled) else model
+    return compile_network(model) if (on_gpu if compiled is None else compiled) else model
 
 
 def _network(folder: Path, manifest: Manifest) -> network.Chips:
@@ -93,7 +93,7 @@ def _network(folder: Path, manifest: Manifest) -> network.Chips:
     return network.Chips(module, manifest).eval()
 
 
-def _compiled(model: Model) -> Model:
+def compile_network(model: Model) -> Model:
     """The model compiled; as it is, with a warning, where this machine cannot compile."""
     chip = model.manifest.chip
     chips = [torch.zeros(model.batch, bands, chip, chip, device=model.device) for bands in (12, 2, 1)]
