@@ -1,0 +1,139 @@
+"""What an index says stands beside what a model says: never in its place, shown where nothing better is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from alembic import command
+from storage import history, ledger, reviews
+from storage.codes import TRUSTED, SurveyKind, TaskState
+from storage.database import Database
+from storage.status import status
+
+ROOT = Path(__file__).resolve().parents[2]
+INDEX, MODEL = SurveyKind.INDEX, SurveyKind.MODEL
+
+
+def record(
+    conn: Connection, world, survey: history.Survey, *lakes: int, lineage=(), flags=None, tasks=()
+) -> bool:
+    return history.record_survey(
+        conn,
+        survey,
+        world.water(*lakes),
+        lakes=world.lakes(*lakes),
+        lineage=world.lineage(*lineage),
+        flags=flags,
+        done_tasks=tasks,
+    )
+
+
+def done(conn: Connection, world, kind: SurveyKind, name: str) -> UUID:
+    """A finished task of a survey of that kind."""
+    task = replace(world.task(f"{name} {kind}"), kind=kind)
+    ledger.plan_tasks(conn, [task])
+    record(conn, world, world.survey(kind=kind, name=name), 1, 2, tasks=[task.key])
+    return task.key
+
+
+def test_neither_supersedes_the_other_and_each_its_like(database: Database, world) -> None:
+    with database.begin() as conn:
+        keys = [done(conn, world, kind, name) for name in "ab" for kind in (MODEL, INDEX)]
+        standing = history.surveys(conn, "demo").set_index("id").current
+        states = ledger.task_states(conn, keys)
+        assert [row.key for row in ledger.tasks(conn, kind=INDEX)] == [keys[1], keys[3]]
+        for kind in (MODEL, INDEX):
+            scenes, _ = ledger.frozen(conn, "demo", 2021, kind)
+            assert [scene.item_id for scene in scenes] == [f"S2A_b {kind}"]
+    expected = {
+        world.survey(kind=kind, name=name).id: name == "b" for name in "ab" for kind in (MODEL, INDEX)
+    }
+    assert standing.to_dict() == expected
+    assert [states[key] for key in keys] == [TaskState.SUPERSEDED] * 2 + [TaskState.DONE] * 2
+
+
+def test_it_is_shown_only_where_nobody_else_looked(database: Database, world) -> None:
+    with database.begin() as conn:
+        record(conn, world, world.survey(2021, kind=INDEX), 1, 2, flags=world.flags(0.7))
+        record(conn, world, world.survey(2022, kind=INDEX), 1, 3, flags=world.flags(0.8))
+        assert {row.season: row.open_flags for row in status(conn)} == {2021: 1, 2022: 1}
+        record(conn, world, world.survey(2022), 1)
+        shown = conn.execute(text("SELECT season, kind, count(*) FROM lake_current GROUP BY 1, 2 ORDER BY 1"))
+        assert [tuple(row) for row in shown] == [(2021, "index", 2), (2022, "model", 1)]
+        assert len(history.observations_of(conn, "demo", 2022)) == 1
+        assert len(history.observations_of(conn, "demo", 2022, INDEX)) == 2
+        (flag,) = reviews.queue(conn).itertuples()
+        rows = {(row.season, row.kind): row for row in status(conn)}
+        latest = history.lakes(conn).set_index("lake_id").kind
+    assert (flag.season, flag.survey_kind) == (2021, "index")
+    assert {place: row.open_flags for place, row in rows.items()} == {
+        (2021, INDEX): 1, (2022, MODEL): 0, (2022, INDEX): 0,
+    }  # fmt: skip
+    assert rows[2022, INDEX].lakes == 2 and rows[2022, INDEX].source == "source index"
+    assert latest.to_dict() == {world.uuid("lake", 1): "model", world.uuid("lake", 2): "index"}
+
+
+def test_others_hear_of_it_only_when_they_ask(database: Database, world) -> None:
+    with database.begin() as conn:
+        record(conn, world, world.survey(2020, kind=SurveyKind.INVENTORY), 1)
+        record(conn, world, world.survey(2021, kind=INDEX), 1, 2, lineage=[("new", 2, None)])
+        heard = history.known_observations(conn, "demo")
+        assert set(heard.kind) == {"inventory"} and set(heard.lake_id) == {world.uuid("lake", 1)}
+        assert len(history.known_observations(conn, "demo", (*TRUSTED, INDEX))) == 3
+        assert len(history.lineage(conn, "demo")) == 0
+        assert history.lineage(conn, "demo", kinds=[INDEX]).survey_kind.tolist() == ["index"]
+        assert history.history(conn, world.uuid("lake", 1)).kind.tolist() == ["inventory", "index"]
+        assert history.history(conn, world.uuid("lake", 1), TRUSTED).kind.tolist() == ["inventory"]
+
+
+def test_a_task_is_done_only_by_a_survey_of_its_kind(database: Database, world) -> None:
+    task = world.task("a")
+    with database.begin() as conn:
+        ledger.plan_tasks(conn, [task])
+    with pytest.raises(IntegrityError, match="fk_task_survey"), database.begin() as conn:
+        record(conn, world, world.survey(kind=INDEX), 1, tasks=[task.key])
+    with pytest.raises(IntegrityError, match="keeps what it was told"), database.begin() as conn:
+        conn.execute(text("UPDATE task SET kind = 'index'"))
+
+
+def test_the_schema_before_loses_the_index_and_nothing_else(database: Database, world) -> None:
+    with database.begin() as conn:
+        keys = [done(conn, world, kind, name) for name in "ab" for kind in (MODEL, INDEX)]
+        record(
+            conn, world, world.survey(2022, kind=INDEX), 3, lineage=[("new", 3, None)], flags=world.flags(1)
+        )
+        (flag,) = reviews.queue(conn).flag_id
+        reviews.add_verdict(conn, flag, reviews.VerdictKind.AGREE, by="tester")
+    config = Config(ROOT / "alembic.ini")
+    with database.begin() as conn:
+        config.attributes["connection"] = conn
+        command.downgrade(config, "0004")
+        counts = {
+            table: conn.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            for table in (
+                "survey",
+                "task",
+                "lake_observation",
+                "lake_lineage",
+                "review_flag",
+                "review_verdict",
+            )
+        }
+        assert counts == {
+            "survey": 2, "task": 2, "lake_observation": 4, "lake_lineage": 0,
+            "review_flag": 0, "review_verdict": 0,
+        }  # fmt: skip
+        for query in ("DELETE FROM lake_observation", "UPDATE survey SET season = 2020", "DELETE FROM task"):
+            with pytest.raises(IntegrityError, match="keeps what it was told"), conn.begin_nested():
+                conn.execute(text(query))
+    database.upgrade()
+    with database.connect() as conn:
+        assert {row.key: row.kind for row in ledger.tasks(conn)} == {keys[0]: MODEL, keys[2]: MODEL}
+        assert conn.execute(text("SELECT DISTINCT kind FROM lake_current")).scalars().all() == ["model"]
