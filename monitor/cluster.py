@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 
 #: tiles given to the scheduler for each of its threads
 TILES_AHEAD = 2
-#: seconds that a scheduler may take to have its first worker
-WORKER_WAIT_S = 30
+#: seconds that a scheduler may take to answer, and to have its first worker
+SCHEDULER_WAIT_S, WORKER_WAIT_S = 10, 30
 
 
 class Workers:
-    """Runs tile tasks where the settings say; starts when a tile comes."""
+    """Runs tile tasks where the settings say; starts when a tile comes.
+
+    Raises:
+        RefusedError: the settings ask for GPUs, and there are none that could be used.
+    """
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
+        self._gpu_cluster = gpu_cluster_class() if settings.gpus else None
         self._open = ExitStack()
         self._client: Any = None
         self._model: ChosenModel | None = None
@@ -61,9 +66,9 @@ class Workers:
             return
         from distributed import as_completed, secede
 
-        device = "cuda" if self._settings.gpus else "auto"
+        device = "auto" if self._gpu_cluster is None else "cuda"
         model = ChosenModel(tuple(folders), waiting[0].model_digest, device)
-        self._prepare(model)
+        self.prepare(model)
         waiting.reverse()
         running: dict[Any, TileTask] = {}
         done = as_completed(loop=self._client.loop)
@@ -99,7 +104,7 @@ class Workers:
             future.release()
             feed()
 
-    def _prepare(self, model: ChosenModel) -> None:
+    def prepare(self, model: ChosenModel) -> None:
         """Have every worker open the model, now or when it joins.
 
         Raises:
@@ -121,7 +126,7 @@ class Workers:
         answers = self._client.run(opened, on_error="return").values()
         failures = [answer.failure for answer in answers if isinstance(answer, Opened) and answer.failure]
         if failures:
-            others = f"; so do {len(failures) - 1} others of {len(answers)}" if len(failures) > 1 else ""
+            others = f" (and {len(failures) - 1} other of {len(answers)} workers)" if failures[1:] else ""
             raise UnopenedError(failures[0] + others)
         self._model = model
 
@@ -137,8 +142,8 @@ class Workers:
             # its status page is for this machine only, on whichever port is free
             "dashboard_address": "127.0.0.1:0",
         }
-        if self._settings.gpus:
-            cluster = gpu_cluster_class()(**options)
+        if self._gpu_cluster is not None:
+            cluster = self._gpu_cluster(**options)
         else:
             cluster = LocalCluster(n_workers=1, processes=False, **options)
         return self._open.enter_context(Client(self._open.enter_context(cluster)))
@@ -150,7 +155,7 @@ def _scheduler(address: str) -> Iterator[Any]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout=SCHEDULER_WAIT_S)
     except (OSError, TimeoutError) as error:
         raise MonitorError(
             f"cluster.address: no Dask scheduler answers at {address}: {error}; "

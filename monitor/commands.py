@@ -46,12 +46,13 @@ def work_seasons(system: System, names: list[str], years: list[int], command: st
     from storage.codes import RunOutcome
 
     system.profile  # noqa: B018 - a model that does not fit is refused before a run is noted
+    workers = Workers(system.workspace.settings.cluster)
     with system.database.begin() as conn:
         run_id = ledger.start_run(conn, command, system.workspace.settings.model_dump(mode="json"))
     reports: list[Report] = []
     outcome = RunOutcome.FAILED
     try:
-        with Workers(system.workspace.settings.cluster) as pool:
+        with workers as pool:
             for name in names:
                 for year in years:
                     watch = ProgressWatch(f"{name} {year}")

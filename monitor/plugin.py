@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 from distributed import Worker, WorkerPlugin
@@ -26,6 +27,9 @@ class OpenModel(WorkerPlugin):
     async def setup(self, worker: Worker) -> None:
         if not worker.address.startswith("inproc://"):
             predictor.name = f"the worker at {worker.address} on {socket.gethostname()}"
+            # Dask has its processes compute with one thread each; torch is to have as many as the worker was
+            # given, and asks when it is loaded
+            os.environ["OMP_NUM_THREADS"] = str(worker.state.nthreads)
         opening = predictor.submit(predictor.segmenter, self.model)
         await asyncio.wait([asyncio.wrap_future(opening)])
 

@@ -1,91 +1,120 @@
-"""Tiles on a Dask scheduler in other processes give what threads of this one give."""
+"""Where tiles are computed: what is refused and how it is said, and the one model of a process."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import replace
+import shutil
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import pytest
-from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
+from distributed import LocalCluster
+from workspaces import ROOT, make_workspace, monitor, run_here
 
-from monitor.errors import MonitorError
-from monitor.run import plan_season
-from monitor.settings import Workspace
-from monitor.system import open_system
-from monitor.tiles import work
+from monitor.cluster import Workers, gpu_cluster_class
+from monitor.errors import MonitorError, RefusedError
+from monitor.plugin import OpenModel
+from monitor.predictor import ChosenModel, Predictor, UnopenedError, predictor
+from monitor.settings import ClusterSettings
+from segmenter.opening import read_manifests
 
-
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[str]:
-    """Address of a real scheduler with one worker process of two threads."""
-    file = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "dask"]
-    loopback = ["--scheduler-file", str(file), "--no-dashboard"]
-    with (tmp_path / "log").open("w") as log:
-        commands = [
-            [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", *loopback],
-            [*dask, "worker", "--nthreads", "2", "--host", "127.0.0.1", *loopback],
-        ]
-        processes = [subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) for command in commands]
-        try:
-            yield _address(file)
-        finally:
-            for process in reversed(processes):
-                process.terminate()
-                process.wait(30)
+#: opened in no time, and without torch
+INDEX = ROOT / "models/index-baseline"
+NOBODY = {"address": "tcp://127.0.0.1:9"}
 
 
-def _address(file: Path) -> str:
-    for _ in range(300):
-        if file.exists() and file.read_text().strip():
-            return str(json.loads(file.read_text())["address"])
-        time.sleep(0.1)
-    raise AssertionError("the scheduler did not start")
+def chosen(*folders: Path) -> ChosenModel:
+    return ChosenModel(folders, read_manifests(folders).fingerprint)
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-def test_a_scheduler_elsewhere_gives_the_same(workspace: Path, small_archive: Path, scheduler: str) -> None:
-    here = make_workspace(workspace / "threads", small_archive)
-    there = make_workspace(workspace / "cluster", small_archive, cluster={"address": scheduler})
-    for folder in (here, there):
-        (report,) = run_here(folder, 2021)
-        assert report.tiles == {"done": 1}, report.reasons
-    ours, theirs = tables(here), tables(there)
-    # another number of threads adds floats in another order: mean probabilities may differ in their last bits
-    means = [[row[-1] for row in rows.pop("lake_observation")] for rows in (ours, theirs)]
-    assert means[0] == pytest.approx(means[1], abs=1e-4)
-    assert theirs == ours
-    kept = layers(there, 2021)
-    for name, values in layers(here, 2021).items():
-        np.testing.assert_allclose(kept[name], values, atol=1e-4, err_msg=name)
+def without_scenes(folder: Path, **settings: Any) -> Path:
+    """A workspace of one tile, over an archive without a scene."""
+    (folder / "archive").mkdir()
+    regions = {"demo": {"bounds": [77, 42, 77.01, 42.01]}}
+    return make_workspace(folder, folder / "archive", regions=regions, model=str(INDEX), **settings)
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-def test_a_worker_with_another_model_refuses(workspace: Path, small_archive: Path) -> None:
-    place = Workspace.open(make_workspace(workspace, small_archive))
-    with open_system(place) as system:
-        (planned,) = plan_season(system, place.region("demo"), 2021)
-        slot = system.cube.slot()
-    other = replace(planned.task, model_digest="sha256:other")
-    with pytest.raises(MonitorError, match="not the one this run was planned with"):
-        work(other, place.profile.serving("rtc"), MODEL, slot)
+def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.cluster.SCHEDULER_WAIT_S", 0.5)
+    says = r"cluster\.address: no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*`dask scheduler`"
+    with Workers(ClusterSettings(**NOBODY)) as workers, pytest.raises(MonitorError, match=says):
+        workers.prepare(chosen(INDEX))
 
 
-@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-def test_no_scheduler_at_the_address(workspace: Path) -> None:
-    (workspace / "archive").mkdir()
-    folder = make_workspace(
-        workspace,
-        workspace / "archive",
-        regions={"demo": {"bounds": [77, 42, 77.01, 42.01]}},
-        cluster={"address": "tcp://127.0.0.1:9"},
-    )
-    answer = monitor("run", "--season", "2021", "-w", folder)
-    assert answer.returncode == 1
-    assert "cluster.address: no Dask scheduler answers at tcp://127.0.0.1:9" in answer.stderr
+def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.cluster.WORKER_WAIT_S", 0.2)
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Workers(ClusterSettings(address=cluster.scheduler_address)) as workers,
+        pytest.raises(
+            MonitorError, match=r"cluster\.address: the scheduler at .* has no worker; .*`dask worker"
+        ),
+    ):
+        workers.prepare(chosen(INDEX))
+
+
+def test_nothing_to_see_needs_nobody(workspace: Path) -> None:
+    (report,) = run_here(without_scenes(workspace, cluster=NOBODY), 2021)
+    assert report.tiles == {"empty": 1} and "no usable Sentinel-2 scene" in report.reasons
+
+
+def test_gpus_without_dask_cuda(workspace: Path) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine may have what is to be missing")
+    answer = monitor("run", "--season", "2021", "-w", without_scenes(workspace, cluster={"gpus": True}))
+    assert answer.returncode == 2
+    assert "cluster.gpus: dask-cuda cannot be loaded" in answer.stderr and "'.[gpu]'" in answer.stderr
+
+
+def test_gpus_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is there, in name only; that there is no device is found out in earnest."""
+    (tmp_path / "dask_cuda.py").write_text("LocalCUDACluster = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(RefusedError, match=r"cluster\.gpus: there is no CUDA device.*nvidia-smi"):
+        gpu_cluster_class()
+    if not shutil.which("nvidia-smi"):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with pytest.raises(RefusedError, match=r"cluster\.gpus: there is no CUDA device"):
+            Workers(ClusterSettings(gpus=True))
+
+
+def test_the_loop_goes_on_while_a_model_is_opened() -> None:
+    """Heartbeats are the loop's; what takes long is on the thread that predicts."""
+
+    async def beats() -> int:
+        predictor.submit(lambda: asyncio.run(asyncio.sleep(0.5)))  # it is busy
+        worker: Any = SimpleNamespace(address="inproc://")
+        setting_up = asyncio.create_task(OpenModel(chosen(INDEX)).setup(worker))
+        count = 0
+        while not setting_up.done():
+            await asyncio.sleep(0.01)
+            count += 1
+        return count
+
+    assert asyncio.run(beats()) > 10
+    assert predictor.submit(predictor.opened).result().digest == chosen(INDEX).digest
+
+
+def test_another_model_takes_the_place_of_the_held_one(tmp_path: Path) -> None:
+    copy, other = (shutil.copytree(INDEX, tmp_path / name) for name in ("copy", "other"))
+    content = json.loads((INDEX / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**content, "threshold": 0.6}))
+    mine = Predictor()
+    held = weakref.ref(mine.segmenter(chosen(INDEX)))
+    assert mine.segmenter(chosen(copy)) is held() and mine.opened().openings == 1, "the same elsewhere"
+    assert mine.manifest(chosen(other)).threshold == 0.6 and mine.opened().openings == 2
+    assert held() is None, "its memory is given back"
+
+
+def test_a_process_without_the_model(tmp_path: Path) -> None:
+    mine = Predictor()
+    with pytest.raises(UnopenedError, match=r"this process cannot open the model: .*nowhere"):
+        mine.manifest(ChosenModel((tmp_path / "nowhere",), "sha256:1"))
+    assert mine.opened().digest is None and "nowhere" in str(mine.opened().failure)
+    with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
+        mine.manifest(ChosenModel((INDEX,), "sha256:other"))
+    assert mine.manifest(chosen(INDEX)).name == "index-baseline" and mine.opened().failure is None
