@@ -153,8 +153,13 @@ def zone(root: zarr.Group, epsg: int) -> zarr.Group:
 
 
 def array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a zone, typed."""
-    found = group[name]
+    """An array of a zone, typed. Raises StorageError when the zone was laid out without it."""
+    found = group.get(name)
+    if found is None:
+        raise StorageError(
+            f"EPSG:{group.basename} was laid out without {name}, by an earlier version; "
+            "prepare its season first."
+        )
     if not isinstance(found, zarr.Array):
         raise StorageError(f"The cube's {group.path}/{name} is not an array; the cube is damaged.")
     return found
@@ -187,7 +192,7 @@ def grow(group: zarr.Group, season: int) -> None:
 
 def window(group: zarr.Group, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
     """A window of a layer, in global pixels; fill values where nobody wrote or the zone lacks the layer."""
-    lacking = layer in missing(group)
+    lacking = layer not in group
     source = array(group, "mask" if lacking else layer)
     for edge, size in ((rows, source.shape[1]), (cols, source.shape[2])):
         if edge.start is None or edge.stop is None or not 0 <= edge.start <= edge.stop <= size:
