@@ -15,10 +15,11 @@ import cloudpickle
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from shapely.geometry import shape
+from shapely import MultiPoint
 from workspaces import MODEL, ROOT, layers, make_workspace, run_here, tables
 
 from monitor.cluster import Workers
+from monitor.grid import tiles_of
 from monitor.plan import TileTask
 from monitor.plugin import opened
 from monitor.predictor import ChosenModel, Opened, UnopenedError
@@ -26,6 +27,7 @@ from monitor.run import plan_season, run_season
 from monitor.settings import ClusterSettings, Workspace
 from monitor.system import System, open_system
 from monitor.tiles import TileResult
+from monitor.vectors import read_polygons
 from monitor.watch import Unwatched
 from segmenter.opening import read_manifests
 from storage import ledger
@@ -61,20 +63,17 @@ def by_index(workspace: Path, small_archive: Path) -> Iterator[System]:
     content = json.loads((INDEX / "manifest.json").read_text())
     (workspace / "index").mkdir()
     (workspace / "index" / "manifest.json").write_text(json.dumps({**content, "version": workspace.name}))
-    folder = make_workspace(workspace, small_archive, **half(small_archive), model="index")
+    folder = make_workspace(workspace, small_archive, **two_tiles(small_archive), model="index")
     with open_system(Workspace.open(folder)) as system:
         yield system
 
 
-def half(archive: Path) -> dict[str, Any]:
-    """Settings with the western half of the archive as the region: two tiles of 256 px."""
-    west, south, east, north = shape(
-        json.loads((archive / "region.geojson").read_text())["features"][0]["geometry"]
-    ).bounds
-    return {
-        "tile_size": 256,
-        "regions": {"demo": {"bounds": [west, south, west + 0.4 * (east - west), north]}},
-    }
+def two_tiles(archive: Path) -> dict[str, Any]:
+    """Settings with a region from the middle of a tile of 256 px to the middle of its neighbour."""
+    outline = read_polygons(archive / "region.geojson", "region").geometry.union_all()
+    first, second = tiles_of(outline, 256)[:2]
+    ends = MultiPoint([first.footprint().centroid, second.footprint().centroid])
+    return {"tile_size": 256, "regions": {"demo": {"bounds": list(ends.buffer(0.001).bounds)}}}
 
 
 def tiles(system: System, season: int) -> list[TileTask]:
@@ -98,9 +97,11 @@ def held(cluster: LocalCluster) -> list[Opened]:
 def test_processes_give_what_threads_give(
     workspace: Path, small_archive: Path, cluster: LocalCluster, by_index: System
 ) -> None:
-    here = make_workspace(workspace / "threads", small_archive, **half(small_archive))
+    here = make_workspace(workspace / "threads", small_archive, **two_tiles(small_archive))
     address = {"address": cluster.scheduler_address}
-    there = make_workspace(workspace / "processes", small_archive, **half(small_archive), cluster=address)
+    there = make_workspace(
+        workspace / "processes", small_archive, **two_tiles(small_archive), cluster=address
+    )
     for folder in (here, there):
         (report,) = run_here(folder, 2021)
         assert report.tiles == {"done": 2}, report.reasons
