@@ -11,6 +11,8 @@ import yaml
 from sqlalchemy import text
 from workspaces import MODEL, layers, make_workspace, run_here, tables
 
+from monitor.doctor.checks import WorkspaceChecks
+from monitor.doctor.examination import State
 from monitor.errors import RefusedError
 from monitor.reports import show_changes, show_status
 from monitor.settings import Workspace
@@ -48,6 +50,12 @@ def choose(folder: Path, model: str) -> None:
 def rows(folder: Path, query: str) -> list[dict[str, Any]]:
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:
         return [dict(row) for row in conn.execute(text(query)).mappings()]
+
+
+def test_the_doctor_says_that_it_is_no_model(indexed: Path) -> None:
+    finding = WorkspaceChecks(Workspace.open(indexed), []).model()
+    assert finding.state == State.WARNING
+    assert "index-baseline 1.0: an index of bands, no weights, Sentinel-1 as rtc" in finding.found
 
 
 def test_it_finds_lakes_and_calls_them_its_own(indexed: Path) -> None:

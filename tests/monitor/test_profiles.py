@@ -155,6 +155,13 @@ def test_radar_that_a_catalogue_does_not_serve() -> None:
         profile.serving("rtc")
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("planetary-computer", "rtc"), ("earth-search", "grd"), ("cdse", "grd")]
+)
+def test_an_index_takes_what_a_catalogue_serves(name: str, kind: str) -> None:
+    assert read_profile(name, Path()).serving("any").radar_kind == kind
+
+
 def test_only_what_decides_a_result_is_in_its_key() -> None:
     """Reading the same catalogue through a mirror, or faster, gives the same numbers."""
     profile = read_profile("planetary-computer", Path())

@@ -244,6 +244,20 @@ def test_disagreement_goes_to_the_queue() -> None:
     assert list(rows.flags.kind) == ["model water, index dry"] and rows.flags.tile[0].startswith("32643_36_")
 
 
+@pytest.mark.parametrize(("before", "flagged"), [(SurveyKind.INDEX, ["lost water"]), (SurveyKind.MODEL, [])])
+def test_an_index_is_compared_with_an_index_and_not_with_itself(
+    before: SurveyKind, flagged: list[str]
+) -> None:
+    """Its disagreement with the index flags nothing; a loss does, but only since a survey of its kind."""
+    first, past = Seasons().draw(2021, scene(LAKE)), History()
+    past.record(first, 2021, before)
+    maps = scene(mask((5, 5, 10, 10)), index=np.full((SIDE, SIDE), Index.DRY, np.uint8))
+    earlier = Earlier(2021, lambda: scene(LAKE))
+    place, known = region(), past.known
+    rows = draw(lambda: maps, place, 2022, SMALLEST, known, past.lineage, earlier, kind=SurveyKind.INDEX)
+    assert list(rows.flags.kind) == flagged
+
+
 def test_earlier_season_after_a_later_one() -> None:
     seasons = Seasons()
     later = seasons.draw(2023, scene(LAKE))
