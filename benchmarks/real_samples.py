@@ -23,6 +23,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from skimage.filters import threshold_otsu
 
@@ -233,7 +234,7 @@ def drawn(result: Mapping[str, Any]) -> Table:
         shown.add_column(f"{name}\nwater {shares[name]:.1%}" if name in shares else name, justify="right")
     for number, (way, scores) in enumerate(result["scores"].items()):
         if scores is None:
-            shown.add_row(way, f"not measured: pip install '{CSMASK}'")
+            shown.add_row(escape(f"{way}\nnot measured: pip install '{CSMASK}'"))
             continue
         cells = [_cell(scores[name]) for name in (*shares, POOLED)]
         shown.add_row(way, cells[0] + (" *" if number == 0 else ""), *cells[1:])
