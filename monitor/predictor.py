@@ -5,13 +5,18 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from monitor.errors import MonitorError
+from segmenter.protocol import Answer, Pixels, Scene
 
 if TYPE_CHECKING:
     from segmenter.manifest import Manifest
@@ -68,6 +73,8 @@ class Predictor:
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="predicting")
     )
     _held: tuple[ChosenModel, Segmenter] | None = None
+    #: scenes that wait for an answer, in the order in which they came; every one has a `_serve` to come
+    _asked: deque[tuple[ChosenModel, Scene, Future[Answer]]] = field(default_factory=deque)
     _openings: int = 0
     _failure: str | None = None
 
@@ -105,6 +112,33 @@ class Predictor:
             self._openings += 1
         return self._held[1]
 
+    def answer(self, chosen: ChosenModel, scene: Scene) -> Future[Answer]:
+        """The chosen model's answer for a scene; on a GPU, scenes that wait share their batches."""
+        future: Future[Answer] = Future()
+        self._asked.append((chosen, scene, future))
+        self.submit(self._serve, chosen)
+        return future
+
+    def _serve(self, chosen: ChosenModel) -> None:
+        """Answer the scenes that wait for this model, on the thread that predicts."""
+        taken: deque[Future[Answer]] = deque()
+
+        def waiting() -> Iterator[Scene]:
+            while self._asked and _same(self._asked[0][0], chosen):
+                _, scene, future = self._asked.popleft()
+                taken.append(future)
+                yield scene
+
+        scenes = waiting()
+        try:
+            for answer in self.segmenter(chosen).predict_all(scenes):
+                taken.popleft().set_result(answer)
+        except Exception as error:
+            if not taken:  # the model could not even be opened
+                next(scenes, None)
+            for future in taken:
+                future.set_exception(error)
+
     def opened(self) -> Opened:
         """What is held, on the thread that predicts."""
         return Opened(self._held[0].digest if self._held else None, self._openings, self._failure)
@@ -136,6 +170,37 @@ def _remedied(error: Exception, chosen: ChosenModel) -> str:
     if type(error).__name__ == "OutOfMemoryError":  # torch's; this room does without it
         return f"{chosen}: {error} See with `nvidia-smi` what else the GPU holds"
     return f"{chosen}: {type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The chosen model for any other thread of this process. Implements `segmenter.protocol.Segmenter`."""
+
+    chosen: ChosenModel
+    predictor: Predictor
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.predictor.manifest(self.chosen)
+
+    def predict(
+        self,
+        optical: Pixels,
+        radar: Pixels,
+        dem: Pixels,
+        *,
+        row: int,
+        col: int,
+        halo: int,
+        wanted: NDArray[np.bool_] | None = None,
+    ) -> Answer:
+        """See `segmenter.protocol.Segmenter.predict`; waits for the thread that predicts."""
+        return next(self.predict_all([Scene(optical, radar, dem, row, col, halo, wanted)]))
+
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """See `segmenter.protocol.Segmenter.predict_all`."""
+        for future in [self.predictor.answer(self.chosen, scene) for scene in scenes]:
+            yield future.result()
 
 
 #: of this process

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from monitor.archive.profiles import CatalogProfile
 from monitor.errors import AssetError
 from monitor.plan import TileTask
-from monitor.predictor import ChosenModel, predictor
+from monitor.predictor import Asked, ChosenModel, predictor
 from storage.codes import TaskState
 from storage.errors import StorageError
 from storage.ledger import Fault
 
 if TYPE_CHECKING:
-    from monitor.segment import Prediction
-    from monitor.stack.acquire import Stack
     from storage.cube import CubeSlot
 
 
@@ -58,14 +56,16 @@ def work(
     Raises:
         UnopenedError: there is no such model here.
     """
+    from monitor.segment import segment
     from monitor.stack.acquire import acquire
     from segmenter.windows import halo
 
-    border = halo(predictor.manifest(model))
+    segmenter = Asked(model, predictor)
+    border = halo(segmenter.manifest)
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
         when_read()
-        prediction = predictor.submit(_predict, model, stack, task, border).result()
+        prediction = segment(stack, segmenter, task.tile, border, task.zone, task.reach)
         layers = {name: getattr(prediction, name) for name in LAYERS}
         slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers, task.key)
     except AssetError as error:
@@ -77,10 +77,3 @@ def work(
     cloud = stack.cloud.any()
     why = "all cloud: no clear look in any date" if cloud else "no data: scenes do not cover the tile"
     return TileResult(task, TaskState.EMPTY, why, slot=slot)
-
-
-def _predict(model: ChosenModel, stack: Stack, task: TileTask, border: int) -> Prediction:
-    # asked for anew: a tile that waited must not hold on to a model whose place another has taken
-    from monitor.segment import segment
-
-    return segment(stack, predictor.segmenter(model), task.tile, border, task.zone, task.reach)

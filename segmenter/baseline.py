@@ -22,7 +22,7 @@ uncertainty, JCGM 100:2008, 5.1, with differences for derivatives). It says noth
 see at all, such as ice on a lake.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ from segmenter import indices
 from segmenter.errors import ManifestError
 from segmenter.inputs import check, valid
 from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest
-from segmenter.protocol import Answer, Pixels
+from segmenter.protocol import Answer, Pixels, Scene
 from segmenter.windows import halo as halo_of
 
 VV = RADAR_BANDS.index("VV")
@@ -101,6 +101,19 @@ class IndexBaseline:
             )
             probability[known], uncertainty[known] = likely, np.sqrt(spread)
         return Answer(probability, uncertainty)
+
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """The answers for several tiles; see `segmenter.protocol.Segmenter.predict_all`."""
+        for scene in scenes:
+            yield self.predict(
+                scene.optical,
+                scene.radar,
+                scene.dem,
+                row=scene.row,
+                col=scene.col,
+                halo=scene.halo,
+                wanted=scene.wanted,
+            )
 
     def _logistic(self, margin: Pixels) -> NDArray[np.float64]:
         result: NDArray[np.float64] = expit(margin.astype(np.float64) / self.manifest.temperature)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from segmenter.errors import SegmenterError
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS
 from segmenter.members import members
 from segmenter.normalise import normalise
-from segmenter.protocol import ChipNetwork, Pixels
+from segmenter.protocol import ChipNetwork, Pixels, Scene
 from segmenter.windows import Window
 
 _BANDS = [len(OPTICAL_BANDS), len(RADAR_BANDS), len(DEM_BANDS)]
@@ -26,19 +26,11 @@ _AHEAD = 2
 """Windows handed to every thread, or batches to a GPU, before the first answer is waited for."""
 
 
-class Cuttable(Protocol):
-    """What windows are cut out of."""
-
-    def cut(self, window: Window, chip: int, target: NDArray[np.float32]) -> None:
-        """Copy a window into `target`, (bands, chip, chip)."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
     """A window of a scene; or, without a window, the end of a row of them."""
 
-    scene: Cuttable
+    scene: Scene
     sweep: Any
     """Whoever the answer is for."""
     window: Window | None
@@ -128,7 +120,7 @@ class _Batch:
         cut = torch.empty(len(jobs), sum(_BANDS), chip, chip, pin_memory=pinned)
         for target, job in zip(cut.numpy(), jobs, strict=True):
             assert job.window is not None
-            job.scene.cut(job.window, chip, target)
+            _cut(job.scene, job.window, target)
         with torch.inference_mode():
             self._done = [_halving(partial(_send, network, pinned=pinned), cut) for network in networks]
         if pinned:
@@ -146,6 +138,14 @@ class _Batch:
             self._event.synchronize()
         whole = [list(chain.from_iterable(part.numpy() for part in parts)) for parts in self._done]
         return [list(window) for window in zip(*whole, strict=True)]
+
+
+def _cut(scene: Scene, window: Window, target: NDArray[np.float32]) -> None:
+    """Copy a window of a scene into `target`, (bands, chip, chip)."""
+    top, left = window.row - scene.row, window.col - scene.col
+    here = (..., slice(top, top + target.shape[-2]), slice(left, left + target.shape[-1]))
+    optical, radar, dem = np.split(target, np.cumsum(_BANDS)[:-1])
+    optical[:], radar[:], dem[:] = scene.optical[here], scene.radar[here], scene.dem[here]
 
 
 def _send(network: ChipNetwork, cut: Tensor, *, pinned: bool) -> Tensor:

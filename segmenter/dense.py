@@ -6,6 +6,7 @@ is answered. A scene is swept from top to bottom in strips of one stride, so tha
 its height; anything that can be sliced like an array will do, also one that stays on disk.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,56 +16,16 @@ from numpy.typing import NDArray
 
 from segmenter.batches import Job, answers
 from segmenter.inputs import check, valid
-from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
+from segmenter.manifest import Manifest
 from segmenter.members import answer, planes
-from segmenter.protocol import Answer, ChipNetwork, Pixels
+from segmenter.protocol import Answer, ChipNetwork, Pixels, Scene
 from segmenter.windows import Window, profile, starts
 from segmenter.windows import halo as halo_of
-
-_OPTICAL, _RADAR, _DEM = len(OPTICAL_BANDS), len(RADAR_BANDS), len(DEM_BANDS)
 
 
 def halo(manifest: Manifest) -> int:
     """Pixels a tile must read around its core; see `segmenter.windows.halo`."""
     return halo_of(manifest)
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A scene to predict; its fields are the arguments of `segmenter.protocol.Segmenter.predict`."""
-
-    optical: Pixels
-    radar: Pixels
-    dem: Pixels
-    row: int
-    col: int
-    halo: int
-    wanted: NDArray[np.bool_] | None = None
-
-    @property
-    def core(self) -> tuple[int, int]:
-        """Rows and columns that are answered."""
-        rows, cols = self.dem.shape
-        return rows - 2 * self.halo, cols - 2 * self.halo
-
-    def check(self, manifest: Manifest) -> None:
-        """Refuse arrays that do not fit one another, or lack the halo the model needs: `InputError`."""
-        check(self.optical, self.radar, self.dem, self.halo, halo_of(manifest), self.wanted)
-
-    def known(self, rows: slice) -> NDArray[np.bool_]:
-        """Pixels of these rows of the core that are to be answered: valid ones that somebody wants."""
-        inside = slice(rows.start + self.halo, rows.stop + self.halo)
-        here = (..., inside, slice(self.halo, self.halo + self.core[1]))
-        known = valid(self.optical[here], self.radar[here], self.dem[here])
-        return known if self.wanted is None else known & self.wanted[rows]
-
-    def cut(self, window: Window, chip: int, target: NDArray[np.float32]) -> None:
-        """Copy a window into `target`, (bands, chip, chip)."""
-        top, left = window.row - self.row, window.col - self.col
-        here = (..., slice(top, top + chip), slice(left, left + chip))
-        target[:_OPTICAL] = self.optical[here]
-        target[_OPTICAL:-_DEM] = self.radar[here]
-        target[-_DEM:] = self.dem[here]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +42,27 @@ def predict(networks: Sequence[ChipNetwork], scene: Scene) -> Answer:
     A scene smaller than a window works like any other, once padded by the halo with NaN.
     Raises `InputError` naming the argument that does not fit, `SegmenterError` when memory ends.
     """
-    scene.check(networks[0].manifest)
-    whole = Answer(*(np.full(scene.core, np.nan, np.float32) for _ in range(2)))
-    for strip in strips(networks, [scene]):
+    return next(predict_all(networks, [scene]))
+
+
+def predict_all(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Iterator[Answer]:
+    """The answer of every scene, in their order. Raises as `predict`."""
+    begun: deque[tuple[Scene, Answer]] = deque()
+
+    def noted() -> Iterator[Scene]:
+        for scene in scenes:
+            check(scene.optical, scene.radar, scene.dem, scene.halo, halo_of(networks[0].manifest),
+                  scene.wanted)  # fmt: skip
+            nothing = (np.full(scene.core, np.nan, np.float32) for _ in range(2))
+            begun.append((scene, Answer(*nothing)))
+            yield scene
+
+    for strip in strips(networks, noted()):
+        scene, whole = begun[0]
         whole.probability[strip.rows] = strip.answer.probability
         whole.uncertainty[strip.rows] = strip.answer.uncertainty
-    return whole
+        if strip.rows.stop == scene.core[0]:
+            yield begun.popleft()[1]
 
 
 def strips(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Iterator[Strip]:
@@ -108,7 +84,6 @@ def _jobs(manifests: Sequence[Manifest], scenes: Iterable[Scene]) -> Iterator[Jo
     """Every window worth computing, in the order of the global grid; after each row of them, its end."""
     chip, stride = manifests[0].chip, manifests[0].stride
     for scene in scenes:
-        scene.check(manifests[0])
         sweep = _Sweep(manifests, scene)
         row, col = sweep.corner
         columns = starts(col, scene.core[1], chip, stride)
@@ -119,6 +94,14 @@ def _jobs(manifests: Sequence[Manifest], scenes: Iterable[Scene]) -> Iterator[Jo
                 if known[:, max(left - col, 0) : left - col + chip].any():
                     yield Job(scene, sweep, Window(top, left))
             yield Job(scene, sweep, None)
+
+
+def _known(scene: Scene, rows: slice) -> NDArray[np.bool_]:
+    """Pixels of these rows of the core that are to be answered: valid ones that somebody wants."""
+    inside = slice(rows.start + scene.halo, rows.stop + scene.halo)
+    here = (..., inside, slice(scene.halo, scene.halo + scene.core[1]))
+    known = valid(scene.optical[here], scene.radar[here], scene.dem[here])
+    return known if scene.wanted is None else known & scene.wanted[rows]
 
 
 @dataclass(eq=False)
@@ -156,7 +139,7 @@ class _Sweep:
     def begin(self, top: int) -> NDArray[np.bool_]:
         """A row of windows that starts at global row `top`; which pixels under it to answer, (rows, W)."""
         first, last = max(top - self.corner[0], 0), min(top - self.corner[0] + self.chip, self.scene.core[0])
-        known = self.scene.known(slice(first, last))
+        known = _known(self.scene, slice(first, last))
         self.begun.append((top, known))
         return known
 

@@ -1,6 +1,7 @@
 """A model: its manifest and its weights on a device, ready to predict."""
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from segmenter import dense, network
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
 from segmenter.program import Forward, kept_program, make_program
-from segmenter.protocol import Answer, Pixels
+from segmenter.protocol import Answer, Pixels, Scene
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,11 @@ class Model:
         wanted: NDArray[np.bool_] | None = None,
     ) -> Answer:
         """The answer for a tile; see `segmenter.protocol.Segmenter.predict`."""
-        return dense.predict([self], dense.Scene(optical, radar, dem, row, col, halo, wanted))
+        return dense.predict([self], Scene(optical, radar, dem, row, col, halo, wanted))
+
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """The answers for several tiles; see `segmenter.protocol.Segmenter.predict_all`."""
+        return dense.predict_all([self], scenes)
 
 
 def load(

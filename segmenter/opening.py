@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segmenter.errors import ManifestError
 from segmenter.manifest import Manifest, read_manifest
-from segmenter.protocol import Answer, Pixels, Segmenter
+from segmenter.protocol import Answer, Pixels, Scene, Segmenter
 
 if TYPE_CHECKING:  # planning a run, or the index alone, need not wait for torch
     from segmenter.model import Model
@@ -100,6 +100,10 @@ class Ensemble:
         wanted: NDArray[np.bool_] | None = None,
     ) -> Answer:
         """The answer for a tile; see `segmenter.protocol.Segmenter.predict`."""
-        from segmenter.dense import Scene, predict
+        return next(self.predict_all([Scene(optical, radar, dem, row, col, halo, wanted)]))
 
-        return predict(self.models, Scene(optical, radar, dem, row, col, halo, wanted))
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """The answers for several tiles; see `segmenter.protocol.Segmenter.predict_all`."""
+        from segmenter.dense import predict_all
+
+        return predict_all(self.models, scenes)

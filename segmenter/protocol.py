@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,31 @@ if TYPE_CHECKING:  # a caller that only names the seam need not wait for torch
     from torch import Tensor, device
 
 Pixels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A tile's arrays and where they lie. Anything that is sliced like an array will do for them."""
+
+    optical: Pixels
+    """(12, H, W) reflectance x 10000, NaN where there is no clear view."""
+    radar: Pixels
+    """(2, H, W) backscatter in dB of the manifest's kind, NaN where there is none."""
+    dem: Pixels
+    """(H, W) metres above EGM2008, NaN where there is none."""
+    row: int
+    """Global pixel of the upper-left corner, the halo included."""
+    col: int
+    halo: int
+    """Pixels on every side that are read but not answered; at least `segmenter.windows.halo(manifest)`."""
+    wanted: NDArray[np.bool_] | None = None
+    """(H - 2 halo, W - 2 halo) pixels to answer, all without it; the others cost nothing."""
+
+    @property
+    def core(self) -> tuple[int, int]:
+        """Rows and columns that are answered."""
+        rows, cols = self.dem.shape
+        return rows - 2 * self.halo, cols - 2 * self.halo
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +69,11 @@ class Segmenter(Protocol):
         halo: int,
         wanted: NDArray[np.bool_] | None = None,
     ) -> Answer:
-        """The answer for the core of the arrays.
+        """The answer for the core of one scene; the arguments are the fields of `Scene`."""
+        ...
 
-        Args:
-            optical: (12, H, W) reflectance x 10000, NaN where there is no clear view.
-            radar: (2, H, W) backscatter in dB of the manifest's kind, NaN where there is none.
-            dem: (H, W) metres above EGM2008, NaN where there is none.
-            row, col: global pixel of the arrays' upper-left corner, the halo included.
-            halo: pixels on every side that are read but not answered; at least `windows.halo(manifest)`.
-            wanted: (H - 2 halo, W - 2 halo) pixels to answer, all without it; the others cost nothing.
-        """
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """The answer of every scene, in their order; on a GPU batches go on from one to the next."""
         ...
 
 

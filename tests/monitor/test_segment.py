@@ -14,6 +14,8 @@ from monitor.grid import Tile
 from monitor.mndwi import Index
 from monitor.segment import NO_ANSWER, Prediction, inside, segment
 from monitor.stack.acquire import Stack
+from monitor.tiles import LAYERS
+from segmenter.protocol import Answer
 from storage.codes import Reason
 
 SIDE, HALO = 36, 4
@@ -26,14 +28,18 @@ class Told:
 
     manifest: Any = SimpleNamespace(threshold=0.5)
 
-    def predict(self, optical, radar, dem, *, row: int, col: int, halo: int):
+    def predict(self, optical, radar, dem, *, row: int, col: int, halo: int, wanted=None):
         self.asked = (row, col, halo)
         inner = np.s_[halo : optical.shape[1] - halo, halo : optical.shape[2] - halo]
         seen = (np.isfinite(optical).all(axis=0) & np.isfinite(radar).all(axis=0) & np.isfinite(dem))[inner]
-        return np.where(seen, np.where(optical[7][inner] < 1000, 0.8, 0.2), np.nan).astype(np.float32)
+        seen &= True if wanted is None else wanted
+        likely = np.where(seen, np.where(optical[7][inner] < 1000, 0.8, 0.2), np.nan).astype(np.float32)
+        return Answer(likely, likely / 10)
 
 
-def predicted(zone: shapely.Geometry = AROUND, halo: int = HALO, **flags: Any) -> Prediction:
+def predicted(
+    zone: shapely.Geometry = AROUND, halo: int = HALO, reach: shapely.Geometry | None = None, **flags: Any
+) -> Prediction:
     """Left half water; flags are (top, left, height, width) in pixels of the tile."""
     side = SIDE + 2 * halo
     layers = {name: np.zeros((side, side), bool) for name in ("cloud", "snow", "shadow", "layover", "void")}
@@ -47,13 +53,14 @@ def predicted(zone: shapely.Geometry = AROUND, halo: int = HALO, **flags: Any) -
     radar, dem = np.full((2, side, side), -18, np.float32), np.full((side, side), 3500, np.float32)
     flags_of = [layers[name] for name in ("cloud", "snow", "shadow", "layover")]
     stack = Stack(TILE.geobox(halo), optical, radar, dem, day, *flags_of)
-    return segment(stack, Told(), TILE, halo, zone)
+    return segment(stack, Told(), TILE, halo, zone, reach)
 
 
 def test_layers_are_of_the_core() -> None:
     result = predicted()
-    for layer in (result.probability, result.mask, result.reason, result.day_of_year, result.index):
-        assert layer.shape == (SIDE, SIDE)
+    for name in LAYERS:
+        assert getattr(result, name).shape == (SIDE, SIDE)
+    assert np.array_equal(result.uncertainty, result.probability / 10)
     assert (result.mask[:, :18] == 1).all() and (result.mask[:, 18:] == 0).all()
     assert (result.reason[:, :18] == Reason.WATER).all() and (result.reason[:, 18:] == Reason.DRY).all()
     assert (result.index == Index.WATER).all() and result.observed
@@ -115,3 +122,11 @@ def test_inside_by_the_middle_of_the_pixel() -> None:
     assert inside(pixels(0, 0, 3, 5), TILE).sum() == 15
     assert not inside(shapely.Polygon(), TILE).any()
     assert inside(AROUND, TILE).all() and inside(TILE.footprint(), TILE).all()
+
+
+def test_beyond_the_reach_nothing_is_answered() -> None:
+    """The zone's own pixels keep their reason; around it a lake is drawn on, further out nobody looks."""
+    result = predicted(zone=pixels(0, 0, 36, 12), reach=pixels(0, 0, 36, 20))
+    assert (result.mask[:, :20] != NO_ANSWER).all() and (result.mask[:, 20:] == NO_ANSWER).all()
+    assert np.isnan(result.probability[:, 20:]).all()
+    assert (result.reason[:, :12] == Reason.WATER).all() and (result.reason[:, 12:] == Reason.OUTSIDE).all()
