@@ -22,6 +22,8 @@ from segmenter.errors import CheckpointError
 
 ROOTS = ("encoder", "neck", "decoder", "head")
 """Parts of terratorch's network. What else a checkpoint holds does not enter an answer."""
+UNUSED = "encoder.missing_mod_token"
+"""Stands for a modality that is not given; here all are. terratorch leaves it as memory happened to be."""
 WRAPPERS = ("model", "module")
 """What Lightning's tasks and torch's parallel wrappers put before a network's names."""
 COMPILED = "_orig_mod"
@@ -153,7 +155,7 @@ def _network_weights(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Te
             f"{', '.join(sorted(others))[:200] or 'nothing'}"
         )
     for name, value in weights.items():
-        if not value.isfinite().all():
+        if name != UNUSED and not value.isfinite().all():
             raise CheckpointError(f"{path}: {name} is not finite everywhere: the training went astray")
     return weights, [_dropped(root, tensors) for root, tensors in sorted(others.items())]
 

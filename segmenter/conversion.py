@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from segmenter.checkpoint import Checkpoint
+from segmenter.checkpoint import UNUSED, Checkpoint
 from segmenter.errors import CheckpointError
-from segmenter.manifest import PATCH, Architecture, Manifest, ModalityName, S1Kind
-from segmenter.model import load
-from segmenter.network import build_network, build_terratorch, last_convolution
+from segmenter.manifest import (
+    PATCH,
+    WEIGHTS_FILE,
+    Architecture,
+    Manifest,
+    ModalityName,
+    S1Kind,
+    read_manifest,
+)
+from segmenter.network import build_network, build_terratorch, last_convolution, logits
 from segmenter.recognise import BANDS, EMBEDDINGS, Found, flat, modality_of
 
 HEAD = "head.head.2"
@@ -55,11 +63,13 @@ def build_imported(checkpoint: Checkpoint, found: Found, manifest: Manifest, wat
         CheckpointError: the weights do not fit the architecture.
     """
     architecture, kind = _shape(manifest)
-    weights = {name: v.float() if v.is_floating_point() else v for name, v in checkpoint.weights.items()}
+    weights = _floats(checkpoint.weights)
     for key, (modality, _) in EMBEDDINGS.items():
         projection = f"encoder.encoder_embeddings.{key}.proj.weight"
         if projection in weights:
             weights[projection] = spread_bands(weights[projection], found.bands[modality], BANDS[modality])
+    if UNUSED in weights:
+        weights[UNUSED] = torch.zeros_like(weights[UNUSED])
     if found.classes == 2:
         for part in ("weight", "bias"):
             both = weights[f"{HEAD}.{part}"]
@@ -104,7 +114,7 @@ def checkpoint_logits(
             asked.pop(name, None)
         network = build_terratorch(**asked)
         named = _as_asked(network, found, chips)
-    weights = {name: v.float() if v.is_floating_point() else v for name, v in checkpoint.weights.items()}
+    weights = _floats(checkpoint.weights)
     _fill(network, weights, architecture)
     with torch.inference_mode():
         said: Tensor = network.eval()(named).output
@@ -112,8 +122,17 @@ def checkpoint_logits(
 
 
 def imported_logits(folder: Path, chips: Chips) -> Tensor:
-    """The same by the model in `folder`, loaded as a run on a processor loads it."""
-    return load(folder, "cpu").logits(chips["S2L2A"], chips["S1"], chips["DEM"])[:, 0]
+    """The same by the model in `folder`, from its own files.
+
+    Raises:
+        ManifestError: the folder is no model.
+    """
+    manifest = read_manifest(folder)
+    architecture, kind = _shape(manifest)
+    network = build_network(architecture, kind).eval()
+    _fill(network, _floats(safetensors.torch.load_file(folder / WEIGHTS_FILE)), architecture)
+    with torch.inference_mode():
+        return logits(network, kind, chips["S2L2A"], chips["S1"], chips["DEM"])
 
 
 def random_chips(manifest: Manifest) -> Chips:
@@ -131,6 +150,10 @@ def _as_asked(network: nn.Module, found: Found, chips: Chips) -> dict[str, Tenso
         bands = [BANDS[modality].index(band) for band in found.bands[modality]]
         named[name] = chips[modality][:, bands]
     return named
+
+
+def _floats(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 
 def _shape(manifest: Manifest) -> tuple[Architecture, S1Kind]:

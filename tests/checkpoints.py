@@ -1,0 +1,157 @@
+"""Checkpoints as other programs write them: with terratorch's own task, Lightning's trainer, torch's save."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segmenter.network import build_terratorch, last_convolution
+from segmenter.vision_ops import name_missing_vision_ops
+
+NECKS = [
+    {"name": "SelectIndices", "indices": [2, 5, 8, 11]},
+    {"name": "ReshapeTokensToImage", "remove_cls_token": False},
+    {"name": "LearnedInterpolateToPyramidal"},
+]
+TINY: dict[str, Any] = {
+    "backbone": "terramind_v1_tiny",
+    "backbone_pretrained": False,
+    "backbone_modalities": ["S2L2A", "S1GRD", "DEM"],
+    "necks": NECKS,
+    "decoder": "UperNetDecoder",
+    "decoder_channels": 16,
+    "num_classes": 2,
+}
+SPREAD = 0.3
+"""Standard deviation of a made-up network's logits. Float32 knows six digits of what they are made of."""
+BANDS = {"S2L2A": 12, "S1GRD": 2, "S1RTC": 2, "DEM": 1}
+
+
+def make_task(**changes: Any) -> Any:
+    """terratorch's segmentation task of a tiny TerraMind, seeded; `changes` are of `model_args`."""
+    return task_of({key: value for key, value in (TINY | changes).items() if value is not None})
+
+
+def task_of(model_args: dict[str, Any], **options: Any) -> Any:
+    name_missing_vision_ops()
+    from terratorch.tasks import SemanticSegmentationTask
+
+    torch.manual_seed(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        task = SemanticSegmentationTask(
+            model_args=model_args, model_factory="EncoderDecoderFactory", ignore_index=-1,
+            optimizer="AdamW", plot_on_val=False, **options,
+        )  # fmt: skip
+    speak_up(task.model)
+    return task
+
+
+def speak_up(network: nn.Module) -> None:
+    """Logits that vary, as trained networks' do, where fresh ones say nearly the same everywhere."""
+    with torch.no_grad():
+        said = water_logits(network, chips_for(network))
+        last = last_convolution(network)
+        last.bias[-1] -= said.mean()
+        last.weight.mul_(SPREAD / said.std())
+        last.bias.mul_(SPREAD / said.std())
+
+
+def water_logits(network: nn.Module, chips: dict[str, Tensor]) -> Tensor:
+    """(B, H, W): what a network says of water; of two classes it is the second against the first."""
+    with torch.inference_mode():
+        said: Tensor = network.eval()(chips).output
+    return said if said.ndim == 3 else said[:, 1] - said[:, 0]
+
+
+def chips_for(network: nn.Module, seed: int = 11) -> dict[str, Tensor]:
+    """Normalised chips of noise, by the names and with the bands that a network's encoder takes."""
+    noise = torch.Generator().manual_seed(seed)
+    encoder: Any = network.encoder
+    chips = {}
+    for name in encoder.modalities:
+        projection = encoder.encoder_embeddings[encoder.mod_name_mapping[name]].proj
+        chips[name] = torch.randn(1, projection.in_features // 256, 224, 224, generator=noise)
+    return chips
+
+
+def save_task(task: Any, path: Path) -> Path:
+    """A checkpoint as Lightning writes it, before any step."""
+    trainer = _trainer(path.parent)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(path)
+    return path
+
+
+def fit_and_save(task: Any, path: Path) -> Path:
+    """A checkpoint as Lightning writes it after a step, with an average of the weights kept beside them."""
+    from lightning.pytorch.callbacks import WeightAveraging
+    from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+    class Chips(torch.utils.data.Dataset[dict[str, Any]]):
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, _: int) -> dict[str, Any]:
+            image = {name: chip[0] for name, chip in chips_for(task.model).items()}
+            return {"image": image, "mask": torch.randint(0, 2, (224, 224))}
+
+    averaging = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    trainer = _trainer(path.parent, callbacks=[averaging], max_steps=1, limit_val_batches=0)
+    trainer.fit(task, torch.utils.data.DataLoader(Chips(), batch_size=1))
+    trainer.save_checkpoint(path)
+    return path
+
+
+def _trainer(folder: Path, **options: Any) -> Any:
+    import lightning
+
+    return lightning.Trainer(
+        accelerator="cpu", logger=False, default_root_dir=folder, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, **options,
+    )  # fmt: skip
+
+
+def make_reference(
+    backbone: str = "terramind_v1_tiny", indices: tuple[int, ...] = (2, 5, 8, 11)
+) -> nn.Module:
+    """The published model's network at any size: UperNet of 256 channels with scale modules, one logit."""
+    torch.manual_seed(5)
+    necks = [{"name": "SelectIndices", "indices": list(indices)}, *NECKS[1:]]
+    network = build_terratorch(
+        backbone=backbone, backbone_modalities=["S2L2A", "S1GRD", "DEM"], necks=necks,
+        decoder="UperNetDecoder", decoder_channels=256, decoder_scale_modules=True, num_classes=1,
+    )  # fmt: skip
+    speak_up(network)
+    return network
+
+
+def save_reference(
+    network: nn.Module, path: Path, name: Callable[[str], str] | None = None, **more: Any
+) -> Path:
+    """A checkpoint laid out like the published one: a compiled network in a task that is not terratorch's."""
+    rename = name or (lambda key: f"model._orig_mod.{key}")
+    state = {rename(key): value for key, value in network.state_dict().items()}
+    state |= {"loss.pos_weight": torch.ones(1), "ema.shadow.encoder.norm.weight": torch.ones(192)}
+    torch.save({"state_dict": state, "epoch": 29, "global_step": 16050, "pytorch-lightning_version": "2.5.0",
+                "hyper_parameters": {"lr": 6e-5, "name": "soup"}, **more}, path)  # fmt: skip
+    return path
+
+
+DRAFT = """\
+version: "1"
+license: Apache-2.0
+inputs:
+  S2L2A: {clip: [0, 16000], mean: [%s], std: [%s]}
+  S1: {mean: [-9.25, -18.0], std: [5.9, 5.92]}
+  DEM: {clip: [-500, 9000], mean: [4300.0], std: [901.0]}
+stride: 112
+sigma: 56
+smallest_lake_m2: 5000
+""" % (", ".join(["2000.0"] * 12), ", ".join(["800.0"] * 12))  # noqa: UP031 - braces are YAML's here
+"""What a person has to say of such a checkpoint."""
