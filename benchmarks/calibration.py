@@ -23,11 +23,12 @@ from rich.table import Table
 
 from segmenter.opening import open_segmenter
 from training.archives import make_archives
+from training.errors import TrainingError
 from training.evaluate import evaluate
 from training.recipe import parse_seeds
 from training.scenes import prepare_all
 
-MODEL = Path("models/terramind-tiny-simulated")
+MODEL = Path(__file__).parents[1] / "models/terramind-tiny-simulated"
 #: of no use to training, validation or test of the bundled model
 SEEDS = "401-408"
 WORK = Path("workspace/calibration")
@@ -45,13 +46,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     result = measure(options.model, options.seeds, options.workspace)
-    Console().print(table(result))
+    Console().print(drawn(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2))
 
 
 def measure(
-    models: Sequence[Path] = (MODEL,), seeds: str = SEEDS, work: Path = WORK, size: int = 1024
+    models: Sequence[Path] = (MODEL,),
+    seeds: str = SEEDS,
+    work: Path = WORK,
+    *,
+    size: int = 1024,
+    seasons: str = "2021-2023",
 ) -> dict[str, Any]:
     """`training.evaluate.Measured.calibration` of a model, or of an ensemble, with what it was measured on.
 
@@ -61,7 +67,7 @@ def measure(
     model = open_segmenter(models)
     chosen = parse_seeds(seeds)
     refuse_seen(model.manifest.training, chosen)
-    archives = make_archives(work / "archives", chosen, size=size, seasons="2021-2023", processes=2)
+    archives = make_archives(work / "archives", chosen, size=size, seasons=seasons, processes=2)
     scenes = prepare_all(archives, work / "scenes", "calibration")
     measured = evaluate(model, scenes)
     return {
@@ -78,8 +84,6 @@ def measure(
 
 def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
     """Raise `TrainingError` when the model's provenance names one of the seeds."""
-    from training.errors import TrainingError
-
     seen = {
         seed for purpose in ("train", "validation", "test") for seed in training.get(f"{purpose}_seeds", [])
     }
@@ -87,69 +91,76 @@ def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
         raise TrainingError(f"seeds: the model has seen {both}; choose others, such as {SEEDS}")
 
 
-def table(result: dict[str, Any]) -> Group:
-    """What `measure` returns, for a terminal."""
+def table(models: Sequence[Path] = (MODEL,), seeds: str = SEEDS, work: Path = WORK) -> Group:
+    """The tables of a model, measured now, as `rich` prints them."""
+    return drawn(measure(models, seeds, work))
+
+
+def drawn(result: dict[str, Any]) -> Group:
+    """The tables of what `measure` gave."""
     return Group(_reliability(result), _areas(result), _uncertainty(result), "Simulated scenes.")
 
 
 def _reliability(result: dict[str, Any]) -> Table:
     known = result["reliability"]
-    drawn = _table(
+    shown = _table(
         f"Reliability of {result['model']}, {result['scenes']} unseen simulated seasons",
         ("probability", "mean", "share of water", "pixels"),
     )
     for row in known["bins"]:
         name = f"{row['from']:.1f}-{row['to']:.1f}"
-        drawn.add_row(
+        shown.add_row(
             name, _figure(row["mean_probability"]), _figure(row["share_of_water"]), f"{row['pixels']:,}"
         )
-    drawn.caption = (
+    shown.caption = (
         f"expected calibration error {_figure(known['expected_error'], 5)}, "
         f"between 0.1 and 0.9 {_figure(known['expected_error_between'])}"
     )
-    return drawn
+    return shown
 
 
 def _areas(result: dict[str, Any]) -> Table:
     area = result["area"]
-    drawn = _table(
-        f"Lakes whose 95 % interval holds the true area; {area['compared']} mapped of {area['lakes']} seen",
-        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "half width"),
+    shown = _table(
+        f"Mapped lakes whose 95 % interval holds the true area: {area['found']} of "
+        f"{area['lakes']} were mapped, {area['joined']} as one with a neighbour",
+        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "each alone", "+-"),
     )
-    kinds = zip(area["held"], area["held_at_factor_1"], area["held_by_shoreline_alone"], strict=True)
-    for row, bare, shore in kinds:
-        most = row["to_ha"]
-        name = f">= {row['from_ha']:g} ha" if most is None else f"{row['from_ha']:g}-{most:g} ha"
-        width = "-" if row["half_width"] is None else f"{row['half_width']:.1%}"
-        drawn.add_row(name, str(row["lakes"]), _share(row), _share(bare), _share(shore), width)
+    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_alone")
+    for rows in zip(*(area[name] for name in columns), strict=True):
+        first = rows[0]
+        most = first["to_ha"]
+        name = f">= {first['from_ha']:g} ha" if most is None else f"{first['from_ha']:g}-{most:g} ha"
+        width = "-" if first["half_width"] is None else f"{first['half_width']:.1%}"
+        shown.add_row(name, str(first["lakes"]), *map(_share, rows), width)
     share = area["held"][-1]["share"]
     kept = share is not None and BOUNDS[0] <= share <= BOUNDS[1]
-    drawn.caption = (
+    shown.caption = (
         f"wanted {BOUNDS[0]:.0%} to {BOUNDS[1]:.0%} of all: {'kept' if kept else '[red]not kept[/]'}"
     )
-    return drawn
+    return shown
 
 
 def _uncertainty(result: dict[str, Any]) -> Table:
-    drawn = _table(
+    shown = _table(
         "What the uncertainty tells: ranks against the error, and wrong pixels",
         ("pixels", "", "uncertainty", "p (1 - p)", "wrong, most doubtful tenth", "wrong, the rest"),
     )
     for name, told in result["uncertainty"].items():
         figures = [told.get(key) for key in ("rank_correlation", "rank_correlation_of_p")]
         wrong = [told.get(key) for key in ("wrong_in_most_doubtful_tenth", "wrong_in_the_rest")]
-        drawn.add_row(
+        shown.add_row(
             name, f"{told['pixels']:,}", *(_figure(value, 3) for value in figures), *map(_figure, wrong)
         )
-    drawn.caption = "unsure: probability between 0.05 and 0.95"
-    return drawn
+    shown.caption = "unsure: probability between 0.05 and 0.95"
+    return shown
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
-    drawn = Table(title=title)
+    shown = Table(title=title)
     for heading in headings:
-        drawn.add_column(heading, justify="right")
-    return drawn
+        shown.add_column(heading, justify="right")
+    return shown
 
 
 def _share(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from monitor.error import area_errors
-from monitor.grid import WGS84
+from monitor.grid import PIXEL, WGS84
 from monitor.segment import NO_ANSWER
 from monitor.vectorise import GEOD, TileMap, vectorise
 from segmenter.protocol import Answer
@@ -29,41 +29,54 @@ WHOLLY = 0.99
 class Drawn:
     """What became of the lakes of one scene."""
 
+    #: mapped lakes with the true water they hold
     areas: Areas
-    #: true lakes wholly seen, and those of which at least half was mapped
+    #: the same with each true lake by itself, as if no two had been mapped as one
+    alone: Areas
+    #: true lakes wholly seen, those of which at least half was mapped, and those mapped as one with another
     lakes: int = 0
     found: int = 0
+    joined: int = 0
+
+    @classmethod
+    def nothing(cls, lakes: int = 0) -> Drawn:
+        return cls(Areas.nothing(), Areas.nothing(), lakes)
 
     def __add__(self, other: Drawn) -> Drawn:
-        return Drawn(self.areas + other.areas, self.lakes + other.lakes, self.found + other.found)
+        return Drawn(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
 def draw(answer: Answer, scene: Scene, threshold: float, smallest_m2: float) -> Drawn:
     """Map the lakes of `scene` with the product's own drawing and errors, and match them with the truth.
 
-    Compared are simulated lakes of at least a hectare, wholly seen and at least half mapped, each with the
-    mapped lake that holds most of it.
+    Every simulated water of which at least half is mapped goes with the mapped lake that holds most of it.
+    A mapped lake is compared with the sum of its waters when that is at least a hectare and all of them are
+    lakes that were wholly seen.
     """
     tile_map = _tile_map(answer, scene, threshold)
     found = vectorise([tile_map], scene.tile.footprint(margin=1), smallest_m2)
-    true = _wholly_seen(scene)
+    true = _waters(scene)
+    whole = true.whole.to_numpy(bool)
+    lakes = whole & (true.area_m2.to_numpy() >= SMALLEST_M2)
     if true.empty or found.empty:
-        return Drawn(Areas.nothing(), len(true))
+        return Drawn.nothing(int(lakes.sum()))
     errors = area_errors([tile_map], found)
-    common = shapely.area(
-        shapely.intersection(
-            true.geometry.to_numpy()[:, None], found.geometry.to_crs(true.crs).to_numpy()[None]
-        )
+    outlines_of_found = found.geometry.to_crs(true.crs).to_numpy()
+    common = shapely.area(shapely.intersection(true.geometry.to_numpy()[:, None], outlines_of_found[None]))
+    mapped = common.sum(axis=1) >= HALF * shapely.area(true.geometry.to_numpy())
+    best = common.argmax(axis=1)
+    held = mapped[:, None] & (best[:, None] == np.arange(len(found)))
+    sums = true.area_m2.to_numpy() @ held
+    fair = held.any(axis=0) & ~held[~whole].any(axis=0) & (sums >= SMALLEST_M2)
+    single = lakes & mapped & fair[best]
+    figures = [column.to_numpy(float) for column in (found.area_m2, errors.shoreline_m2, errors.model_m2)]
+    return Drawn(
+        areas=Areas(sums[fair], *(figure[fair] for figure in figures)),
+        alone=Areas(true.area_m2.to_numpy()[single], *(figure[best[single]] for figure in figures)),
+        lakes=int(lakes.sum()),
+        found=int((lakes & mapped).sum()),
+        joined=int((lakes & mapped & (held.sum(axis=0)[best] > 1)).sum()),
     )
-    here = common.sum(axis=1) >= HALF * true.area.to_numpy()
-    best = common.argmax(axis=1)[here]
-    areas = Areas(
-        _geodesic(true.geometry)[here],
-        found.area_m2.to_numpy(float)[best],
-        errors.shoreline_m2.to_numpy(float)[best],
-        errors.model_m2.to_numpy(float)[best],
-    )
-    return Drawn(areas, len(true), int(here.sum()))
 
 
 def _tile_map(answer: Answer, scene: Scene, threshold: float) -> TileMap:
@@ -82,13 +95,16 @@ def _tile_map(answer: Answer, scene: Scene, threshold: float) -> TileMap:
     )
 
 
-def _wholly_seen(scene: Scene) -> geopandas.GeoDataFrame:
-    """Lakes under water of at least a hectare, inside the scene and judged in all their pixels (UTM)."""
+def _waters(scene: Scene) -> geopandas.GeoDataFrame:
+    """All water of the season (UTM): area_m2 (geodesic), and whole: a lake inside the scene, all judged."""
     drawn = outlines(read_lakes(scene.archive), scene.season, "water")
-    lakes = drawn[(drawn["kind"] == "lake") & (_geodesic(drawn.geometry) >= SMALLEST_M2)]
-    inside = lakes[lakes.geometry.within(shapely.box(*scene.geobox.extent.boundingbox).buffer(-20.0))]
+    inside = drawn.geometry.within(shapely.box(*scene.geobox.extent.boundingbox).buffer(-2 * PIXEL))
     judged = scene.labels != IGNORED
-    return inside[[_share(shape, scene, judged) >= WHOLLY for shape in inside.geometry]]
+    seen = [
+        lake and here and _share(shape, scene, judged) >= WHOLLY
+        for lake, here, shape in zip(drawn["kind"] == "lake", inside, drawn.geometry, strict=True)
+    ]
+    return drawn.assign(area_m2=_geodesic(drawn.geometry), whole=np.array(seen, bool))
 
 
 def _share(shape: shapely.Geometry, scene: Scene, mask: NDArray[np.bool_]) -> float:

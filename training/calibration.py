@@ -194,8 +194,8 @@ class Doubt:
         most = np.argsort(doubt, kind="stable")[-(len(p) // 10) :]
         top = np.isin(np.arange(len(p)), most)
         figures = {
-            "rank_correlation": float(spearmanr(doubt, error).statistic),
-            "rank_correlation_of_p": float(spearmanr(p * (1 - p), error).statistic),
+            "rank_correlation": _ranks(doubt, error),
+            "rank_correlation_of_p": _ranks(p * (1 - p), error),
             "wrong_in_most_doubtful_tenth": float(wrong[top].mean()),
             "wrong_in_the_rest": float(wrong[~top].mean()),
         }
@@ -208,6 +208,13 @@ def doubt(probability: Floats, uncertainty: Floats, labels: Labels, step: int = 
     said, spread = probability[::step, ::step], uncertainty[::step, ::step]
     known = (thin != IGNORED) & np.isfinite(said) & np.isfinite(spread)
     return Doubt(said[known], spread[known], thin[known].astype(np.float32) / FULL)
+
+
+def _ranks(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation, NaN where either does not vary."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(spearmanr(one, other).statistic)
 
 
 def _rounded(value: float, digits: int) -> float | None:

@@ -73,11 +73,10 @@ def calibration(values: dict[str, Any]) -> str:
         (f"{row['from']:.1f}-{row['to']:.1f}", row["mean_probability"], row["share_of_water"], row["pixels"])
         for row in known["bins"]
     ]
+    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_alone")
     held = [
-        (_size(row), row["lakes"], _share(row), _share(bare), _share(shore), row["half_width"])
-        for row, bare, shore in zip(
-            area["held"], area["held_at_factor_1"], area["held_by_shoreline_alone"], strict=True
-        )
+        (_size(rows[0]), rows[0]["lakes"], *map(_share, rows), rows[0]["half_width"])
+        for rows in zip(*(area[name] for name in columns), strict=True)
     ]
     kinds = [(name, values) for name, values in told.items() if len(values) > 1]
     rows = [(_plain(n), *(v[n] for _, v in kinds)) for n in kinds[0][1]] if kinds else []
@@ -86,13 +85,14 @@ def calibration(values: dict[str, Any]) -> str:
         table(("probability", "mean", "share of water", "pixels"), bins),
         f"Expected calibration error {known['expected_error']}; between 0.1 and 0.9 "
         f"{known['expected_error_between']}.",
-        f"Areas: lakes whose 95 % interval holds the true area, of {area['compared']} mapped out of "
-        f"{area['lakes']} that were wholly seen, with the standard error of the share; then the same with a "
-        "factor of 1, and for the shoreline's term alone; last the median half width of the interval over "
-        "the area.",
+        "Areas: mapped lakes whose 95 % interval holds the true area, with the standard error of the share: "
+        f"with the model's factor of {area['factor']}, with a factor of 1, and for the shoreline's term "
+        f"alone. Of {area['lakes']} lakes that were wholly seen {area['found']} were mapped, "
+        f"{area['joined']} of them as one with a neighbour; a mapped lake is compared with all the water it "
+        "holds. `Each alone` compares with every true lake by itself, so that lakes mapped as one count as "
+        "missed. Last the median half width of the interval over the area.",
         table(
-            ("true area", "lakes", f"held (factor {area['factor']})", "factor 1", "shoreline alone", "width"),
-            held,
+            ("true area", "lakes", "held", "factor 1", "shoreline alone", "each alone", "half width"), held
         ),
     ]
     if kinds:

@@ -18,12 +18,12 @@ from segmenter.manifest import Manifest
 from segmenter.protocol import Answer, Segmenter
 from segmenter.windows import halo as halo_of
 from training.areas import Drawn, draw
-from training.calibration import Areas, Doubt, Reliability, coverage, doubt, fit_area_factor, reliability
+from training.calibration import Doubt, Reliability, coverage, doubt, fit_area_factor, reliability
 from training.chips import OPTICAL
 from training.errors import TrainingError
 from training.labels import FULL, outlines, read_lakes
 from training.scenes import Scene
-from training.scores import THRESHOLDS, Score, choose_threshold, fit_temperature, rescale, score
+from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, score
 
 Floats = NDArray[np.float32]
 #: real tile -> what its digital numbers need to become reflectance x 10000
@@ -38,6 +38,8 @@ class Calibration:
 
     threshold: float
     temperature: float
+    #: added to logits before they are divided by the temperature
+    shift: float
     #: threshold -> score there
     table: dict[float, Score]
 
@@ -62,9 +64,11 @@ class Measured:
             "reliability": self.reliability.as_dict(),
             "area": {
                 "lakes": drawn.lakes,
-                "compared": drawn.found,
+                "found": drawn.found,
+                "joined": drawn.joined,
                 "factor": factor,
                 "held": coverage(drawn.areas, factor),
+                "held_alone": coverage(drawn.alone, factor),
                 "held_at_factor_1": coverage(drawn.areas, 1.0),
                 "held_by_shoreline_alone": coverage(drawn.areas.shoreline_alone(), 1.0),
             },
@@ -103,7 +107,7 @@ def lake_numbers(scene: Scene) -> NDArray[np.int32]:
 
 
 def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
-    """Temperature and threshold for a model whose manifest still has temperature 1.
+    """Temperature, shift of the logits and threshold for a model whose manifest still has temperature 1.
 
     Raises:
         TrainingError: no lake to calibrate on, or the model is calibrated already.
@@ -114,15 +118,15 @@ def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
         (predict_scene(model, scene).probability, np.array(scene.labels))
         for scene in track(scenes, "calibrating")
     ]
-    temperature = fit_temperature(maps)
+    temperature, shift = fit_scaling(maps)
     table = dict.fromkeys(THRESHOLDS, Score())
     for scene, (probability, labels) in zip(scenes, maps, strict=True):
-        numbers, scaled = lake_numbers(scene), rescale(probability, temperature)
+        numbers, scaled = lake_numbers(scene), rescale(probability, temperature, shift)
         for threshold in THRESHOLDS:
             table[threshold] += score(scaled, labels, numbers, threshold)
     if not any(result.area_errors for result in table.values()):
         raise TrainingError("no lake of a hectare was found in validation; train longer or add seeds")
-    return Calibration(choose_threshold(table), temperature, table)
+    return Calibration(choose_threshold(table), temperature, shift, table)
 
 
 def calibrate_areas(model: Segmenter, scenes: Sequence[Scene]) -> float:
@@ -142,7 +146,7 @@ def calibrate_areas(model: Segmenter, scenes: Sequence[Scene]) -> float:
 
 def evaluate(model: Segmenter, scenes: Sequence[Scene], purpose: str = "scoring") -> Measured:
     """Everything that is measured over whole scenes, at the manifest's threshold and temperature."""
-    total = Measured(Score(), Reliability.nothing(), Drawn(Areas.nothing()), Doubt.nothing())
+    total = Measured(Score(), Reliability.nothing(), Drawn.nothing(), Doubt.nothing())
     for scene in track(scenes, description=purpose):
         answer, labels = predict_scene(model, scene), np.array(scene.labels)
         total += Measured(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -157,17 +157,30 @@ class Trainer:
 def with_dropout(network: nn.Module, share: float) -> nn.Module:
     """`network` with whole channels left out before its head's 1x1 convolution, while it trains.
 
-    The same channels as prediction's passes leave out (`segmenter.dropout`); weights keep their names.
+    As prediction's passes leave channels out (`segmenter.members`); weights keep their names.
 
     Raises:
         TrainingError: the head is not terratorch's of a 1x1 convolution.
     """
-    layers = getattr(getattr(network, "head", None), "head", None)
-    last = layers[-1] if isinstance(layers, nn.Sequential) and len(layers) == 3 else None
-    if layers is None or not isinstance(last, nn.Conv2d) or isinstance(layers[1], nn.Conv2d):
-        raise TrainingError("network: its head is no place for dropout; build it with segmenter.network")
-    layers[1] = nn.Dropout2d(share)
+    _head(network)[1] = nn.Dropout2d(share)
     return network
+
+
+def shift_logits(network: nn.Module, shift: float) -> None:
+    """Add `shift` to every logit of `network`, in the bias of its head's last convolution."""
+    bias = cast(nn.Conv2d, _head(network)[2]).bias
+    if bias is None:
+        raise TrainingError("network: its head has no bias to calibrate; build it with segmenter.network")
+    with torch.no_grad():
+        bias += shift
+
+
+def _head(network: nn.Module) -> nn.Sequential:
+    """The head's layers: what comes before, a place for dropout, a 1x1 convolution."""
+    layers = getattr(getattr(network, "head", None), "head", None)
+    if not isinstance(layers, nn.Sequential) or len(layers) != 3 or not isinstance(layers[2], nn.Conv2d):
+        raise TrainingError("network: its head is not the one known here; build it with segmenter.network")
+    return layers
 
 
 def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:

@@ -14,12 +14,12 @@ from training.archives import make_archives
 from training.chips import statistics
 from training.errors import TrainingError
 from training.evaluate import calibrate, calibrate_areas, evaluate, evaluate_real
-from training.fit import Fitted, Machine, fit
+from training.fit import Fitted, Machine, fit, shift_logits
 from training.package import Facts, package
 from training.recipe import Recipe
 from training.scenes import Scene, prepare_all
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
     validation = _scenes(places, archives, archives.validation, "validation")
     draft = Draft(fitted, places.work / "draft", machine)
     chosen = calibrate(draft.model(facts), validation)
+    shift_logits(fitted.network, chosen.shift)
     facts = replace(facts, threshold=chosen.threshold, temperature=chosen.temperature)
     facts = replace(facts, area_factor=calibrate_areas(draft.model(facts), validation))
     model = draft.model(facts)

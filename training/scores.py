@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from training.labels import FULL, IGNORED
 
@@ -136,11 +137,15 @@ def choose_threshold(table: dict[float, Score]) -> float:
     return min(fair, key=key)
 
 
-def fit_temperature(maps: Sequence[tuple[Floats, Labels]], step: int = 3) -> float:
-    """The temperature that makes probabilities made at temperature 1 most likely (Guo et al. 2017).
+def fit_scaling(maps: Sequence[tuple[Floats, Labels]], step: int = 3) -> tuple[float, float]:
+    """Temperature and shift of logits that make what was seen most likely: sigmoid((logit + shift) / T).
+
+    Platt's scaling (1999): temperature alone (Guo et al. 2017) cannot mend a loss that leans to one side, as
+    Dice does.
 
     Args:
-        maps: probability and labels of whole scenes, (H, W) each; every `step`-th pixel of an axis is used.
+        maps: probability, made at temperature 1, and labels of whole scenes, (H, W) each; every `step`-th
+            pixel of an axis is used.
     """
     logits, water = [], []
     for probability, labels in maps:
@@ -150,12 +155,17 @@ def fit_temperature(maps: Sequence[tuple[Floats, Labels]], step: int = 3) -> flo
         water.append(thin_labels[known].astype(np.float64) / FULL)
     x, share = np.concatenate(logits), np.concatenate(water)
 
-    def entropy(log_temperature: float) -> float:
-        scaled = x / np.exp(log_temperature)
-        return float((np.logaddexp(0, scaled) - share * scaled).mean())
+    def entropy(how: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Mean cross-entropy at (1 / T, shift / T), and its gradient."""
+        scaled = how[0] * x + how[1]
+        wrong = expit(scaled) - share
+        value = float((np.logaddexp(0, scaled) - share * scaled).mean())
+        return value, np.array([(wrong * x).mean(), wrong.mean()])
 
-    found = minimize_scalar(entropy, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
-    return round(float(np.exp(found.x)), 3)
+    bounds = [(0.2, 5.0), (-10.0, 10.0)]
+    found = minimize(entropy, np.array([1.0, 0.0]), jac=True, bounds=bounds, options={"ftol": 1e-12})
+    steepness, moved = found.x
+    return round(float(1 / steepness), 3), round(float(moved / steepness), 3)
 
 
 def logit(probability: Floats) -> NDArray[np.float64]:
@@ -164,9 +174,9 @@ def logit(probability: Floats) -> NDArray[np.float64]:
     return np.log(clipped / (1 - clipped))
 
 
-def rescale(probability: Floats, temperature: float) -> Floats:
-    """A map made at temperature 1 as it is at `temperature`; NaN stays."""
-    return (1 / (1 + np.exp(-logit(probability) / temperature))).astype(np.float32)
+def rescale(probability: Floats, temperature: float, shift: float = 0.0) -> Floats:
+    """A map made at temperature 1 as it is with `fit_scaling`'s numbers; NaN stays."""
+    return expit((logit(probability) + shift) / temperature).astype(np.float32)
 
 
 def _share(part: int, whole: int) -> float:

@@ -12,7 +12,7 @@ import torch
 from segmenter.network import build_network, logits
 from training.chips import ChipSource, statistics
 from training.errors import TrainingError
-from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, with_dropout
+from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import IGNORED
 from training.recipe import ARCHITECTURE, DEMO_SEED, Recipe, parse_seeds
 from training.scenes import Scene
@@ -102,8 +102,16 @@ def test_channels_drop_out_in_training_only_and_leave_no_name() -> None:
     assert torch.equal(whole, same)
 
 
-def test_dropout_has_its_place_before_the_last_convolution() -> None:
-    with pytest.raises(TrainingError, match="no place for dropout"):
+def test_a_shift_of_logits_is_in_the_weights() -> None:
+    network = build_network(ARCHITECTURE, "rtc").eval()
+    chips = torch.randn(1, 12, 32, 32), torch.randn(1, 2, 32, 32), torch.randn(1, 1, 32, 32)
+    before = logits(network, "rtc", *chips)
+    shift_logits(network, 0.25)
+    assert (logits(network, "rtc", *chips) - before).detach().numpy() == pytest.approx(0.25, abs=1e-5)
+
+
+def test_dropout_needs_a_head_and_a_share() -> None:
+    with pytest.raises(TrainingError, match="its head is not"):
         with_dropout(torch.nn.Linear(2, 2), 0.1)
     with pytest.raises(TrainingError, match="dropout"):
         Recipe(dropout=0)

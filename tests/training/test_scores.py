@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.labels import FULL, IGNORED
-from training.scores import Score, choose_threshold, fit_temperature, logit, rescale, score
+from training.scores import Score, choose_threshold, fit_scaling, logit, rescale, score
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +63,14 @@ def test_threshold_with_the_best_area_among_nearly_best_iou() -> None:
     assert choose_threshold(table) == 0.55, "of equal ones the nearest to a half"
 
 
-def test_temperature_undoes_overconfidence() -> None:
+@pytest.mark.parametrize("shift", [0.0, -0.7])
+def test_scaling_undoes_overconfidence_and_a_lean(shift: float) -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(0, 2, (300, 300))
     labels = np.where(rng.random((300, 300)) < 1 / (1 + np.exp(-logits)), FULL, 0).astype(np.uint8)
-    boasting = (1 / (1 + np.exp(-3 * logits))).astype(np.float32)
-    temperature = fit_temperature([(boasting, labels)], step=1)
-    assert temperature == pytest.approx(3, rel=0.05)
-    assert logit(rescale(boasting, temperature)) == pytest.approx(logit(boasting) / temperature, abs=1e-3)
+    boasting = (1 / (1 + np.exp(-(3 * logits - shift)))).astype(np.float32)
+    scaling = fit_scaling([(boasting, labels)], step=1)
+    assert scaling == pytest.approx((3, shift), rel=0.05, abs=0.05)
+    assert logit(rescale(boasting, *scaling)) == pytest.approx(
+        (logit(boasting) + scaling[1]) / scaling[0], abs=1e-3
+    )

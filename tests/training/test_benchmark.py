@@ -1,0 +1,33 @@
+"""The calibration benchmark: it runs on a small archive, and refuses seasons that the model has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.calibration import SEEDS, drawn, measure, refuse_seen
+from training.errors import TrainingError
+from training.recipe import parse_seeds
+
+INDEX = Path(__file__).parents[2] / "models" / "index-baseline"
+
+
+def test_tables_of_one_small_archive(tmp_path: Path) -> None:
+    """Of the index baseline, which needs no network: what is measured is the same for all segmenters."""
+    result = measure([INDEX], "402", tmp_path, size=256, seasons="2021-2021")
+    console = Console(record=True, width=140)
+    console.print(drawn(result))
+    text = console.export_text()
+    assert "Reliability of index-baseline" in text
+    assert "95 % interval" in text
+    assert result["scenes"] == 1
+    assert sum(row["pixels"] for row in result["reliability"]["bins"]) > 30_000
+
+
+def test_seasons_the_model_has_seen_are_refused() -> None:
+    training = {"train_seeds": [101], "validation_seeds": [201], "test_seeds": [401, 402]}
+    with pytest.raises(TrainingError, match=r"\[401, 402\]"):
+        refuse_seen(training, parse_seeds(SEEDS))
+    refuse_seen(training, parse_seeds("403-408"))
