@@ -7,8 +7,19 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import Geod
 
-from monitor.grid import NORTHING_ORIGIN, WGS84, Tile, geobox_at, pixel_at, reproject, tiles_of, zone_at
+from monitor.grid import (
+    NORTHING_ORIGIN,
+    WGS84,
+    Tile,
+    geobox_at,
+    grown,
+    pixel_at,
+    reproject,
+    tiles_of,
+    zone_at,
+)
 
 #: zones 43 north to 47 north, and one in the south
 zones = st.sampled_from([32643, 32644, 32647, 32719])
@@ -140,3 +151,35 @@ def test_a_tile_begins_at_its_own_pixel() -> None:
 
 def test_zones_of_both_hemispheres() -> None:
     assert [zone_at(77, 42.5), zone_at(-69.5, -33), zone_at(78, 0)] == [32643, 32719, 32644]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    west=st.floats(70, 90),
+    south=st.floats(28, 44),
+    wide=st.floats(0.01, 8),
+    high=st.floats(0.01, 2),
+    metres=st.floats(100, 20_000),
+)
+def test_a_zone_grown_holds_all_that_is_near_and_nothing_far(
+    west: float, south: float, wide: float, high: float, metres: float
+) -> None:
+    """Measured on the ellipsoid from points of the border, also of a box as wide as a mountain range."""
+    box = shapely.box(west, south, west + wide, south + high)
+    bigger = grown(box, metres)
+    assert bigger.contains(box.buffer(-1e-9))
+    geod = Geod(ellps="WGS84")
+    for part in (0.0, 0.13, 0.5, 0.77):
+        place = shapely.segmentize(box, 0.1).exterior.interpolate(part, normalized=True)
+        for azimuth in range(0, 360, 45):
+            near, far = (geod.fwd(place.x, place.y, azimuth, metres * share)[:2] for share in (0.97, 1.05))
+            assert bigger.contains(shapely.Point(near))
+            if box.distance(shapely.Point(far)) > 0 and _shortest(geod, box, far) > 1.04 * metres:
+                assert not bigger.contains(shapely.Point(far))
+
+
+def _shortest(geod: Geod, box: shapely.Geometry, point: tuple[float, float]) -> float:
+    """Metres from a point to the border of a box, nearly."""
+    edge = shapely.segmentize(box, 0.01).exterior
+    nearest = edge.interpolate(edge.project(shapely.Point(point)))
+    return geod.inv(*point, nearest.x, nearest.y)[2]

@@ -13,7 +13,7 @@ from monitor.archive.scenes import NEAR, Choice, Scene, SceneList
 from monitor.errors import AssetError
 from monitor.grid import cells_near, cells_of, tiles_of
 from monitor.plan import Action, TileTask, decide, plan
-from storage.codes import TaskState
+from storage.codes import SurveyKind, TaskState
 from storage.ledger import TaskRow
 
 AREA = shapely.box(77.0, 42.5, 77.1, 42.55)
@@ -51,6 +51,7 @@ def row(task: TileTask, state: TaskState, **changes) -> TaskRow:
         region=task.region,
         tile=task.tile.name,
         season=task.season,
+        kind=SurveyKind.MODEL,
         model_digest=task.model_digest,
         config_digest=task.config_digest,
         state=state,
