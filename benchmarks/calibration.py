@@ -55,9 +55,6 @@ def measure(
     models: Sequence[Path] = (MODEL,),
     seeds: str = SEEDS,
     work: Path = WORK,
-    *,
-    size: int = 1024,
-    seasons: str = "2021-2023",
 ) -> dict[str, Any]:
     """`training.evaluate.Measured.calibration` of a model, or of an ensemble, with what it was measured on.
 
@@ -67,7 +64,7 @@ def measure(
     model = open_segmenter(models)
     chosen = parse_seeds(seeds)
     refuse_seen(model.manifest.training, chosen)
-    archives = make_archives(work / "archives", chosen, size=size, seasons=seasons, processes=2)
+    archives = make_archives(work / "archives", chosen, size=1024, seasons="2021-2023", processes=2)
     scenes = prepare_all(archives, work / "scenes", "calibration")
     measured = evaluate(model, scenes)
     return {
