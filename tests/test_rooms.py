@@ -22,7 +22,11 @@ RULE = {
     "simulator": set(),
 }
 #: what training may know of the path: the steps that give the same stack to both
-SHARED_STEPS = {f"monitor.{step}" for step in ("archive", "stack", "errors", "grid", "settings")}
+#: what training shares with the path: reading scenes, and, to calibrate areas, drawing lakes
+SHARED_STEPS = {
+    f"monitor.{step}"
+    for step in ("archive", "stack", "errors", "grid", "settings", "segment", "vectorise", "error")
+}
 HEAVY = ("torch", "terratorch", "dask", "distributed")
 
 
