@@ -26,14 +26,17 @@ from segmenter.conversion import (
     spread_bands,
     water_class,
 )
-from segmenter.draft import complete
+from segmenter.draft import complete, read_draft
 from segmenter.errors import CheckpointError, ManifestError
 from segmenter.manifest import OPTICAL_BANDS, Manifest
 from segmenter.model import load, save
 from segmenter.network import last_convolution, logits
-from segmenter.recognise import Found, recognise
+from segmenter.recognise import BANDS, Found, recognise
+from segmenter.registry import read_registry
 
+REPOSITORY = Path(__file__).parents[2]
 TOLERANCE = 1e-5
+SIZES = [("terramind_v1_small", (2, 5, 8, 11)), ("terramind_v1_large", (5, 11, 17, 23))]
 
 
 def found_in(checkpoint: Checkpoint) -> Found:
@@ -143,10 +146,7 @@ def test_other_tasks_of_terratorch_answer_the_same(tmp_path: Path, changes: dict
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize(
-    ("backbone", "indices"),
-    [("terramind_v1_small", (2, 5, 8, 11)), ("terramind_v1_large", (5, 11, 17, 23))],
-)
+@pytest.mark.parametrize(("backbone", "indices"), SIZES)
 def test_larger_networks_of_the_published_layout(
     tmp_path: Path, backbone: str, indices: tuple[int, ...]
 ) -> None:
@@ -167,13 +167,20 @@ def test_larger_networks_of_the_published_layout(
 
 
 @pytest.mark.prove
-def test_a_small_task_of_terratorch(tmp_path: Path) -> None:
-    task = made.make_task(backbone="terramind_v1_small", decoder_channels=256)
-    network, manifest, _ = bring(made.save_task(task, tmp_path / "a.ckpt"))
+@pytest.mark.parametrize(("backbone", "indices"), SIZES)
+def test_larger_tasks_of_terratorch(tmp_path: Path, backbone: str, indices: tuple[int, ...]) -> None:
+    necks = [{"name": "SelectIndices", "indices": list(indices)}, *made.NECKS[1:]]
+    task = made.make_task(backbone=backbone, necks=necks, decoder_channels=256, decoder_scale_modules=True)
+    path = made.save_task(task, tmp_path / "a.ckpt")
     chips = made.chips_for(task.model)
     expected = made.water_logits(task.model, chips)
+    del task
+    network, manifest, _ = bring(path)
     difference = (answers(network, manifest, chips) - expected).abs().max()
-    print(f"small task of two classes: spread {expected.std():.2f}, largest difference {difference:.2g}")
+    print(
+        f"{backbone}, a task of two classes: spread {expected.std():.2f}, largest difference {difference:.2g}"
+    )
+    assert expected.std() > made.SPREAD / 2
     assert difference <= TOLERANCE
 
 
@@ -350,6 +357,22 @@ def test_a_draft_that_lacks_or_contradicts_is_refused_naming_the_field(
 ) -> None:
     with pytest.raises(ManifestError, match=said):
         complete(yaml.safe_load(made.DRAFT) | draft, "m", recognise(shapes), {}, "draft.yaml")
+
+
+def test_the_drafts_that_are_shipped_or_shown_are_whole(shapes: dict[str, tuple[int, ...]]) -> None:
+    registry = read_registry(REPOSITORY / "config" / "models.yaml")
+    drafts = {name: entry for name, entry in registry.models.items() if entry.draft is not None}
+    assert "cryosentinel-terramind-v3" in drafts
+    for name, entry in drafts.items():
+        assert entry.draft is not None
+        draft = read_draft(REPOSITORY / entry.draft)
+        found = Found({"backbone": draft["architecture"]["backbone"]}, 1, entry.s1_kind, dict(BANDS))
+        assert complete(draft, name, found, {}, name).inputs.S1.kind == entry.s1_kind
+    shown = (REPOSITORY / "docs" / "models.md").read_text().partition("```yaml")[2].partition("```")[0]
+    draft = yaml.safe_load(shown)
+    assert draft.pop("water_class") == 1
+    found = recognise(shapes, made.TINY)
+    assert complete(draft, "mine", found, {}, "docs/models.md").inputs.S1.kind == "grd"
 
 
 def test_weights_that_do_not_fit_the_arguments_are_refused(reference_file: Path) -> None:
