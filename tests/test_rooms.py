@@ -25,7 +25,7 @@ RULE = {
 #: what training shares with the path: reading scenes, and, to calibrate areas, drawing lakes
 SHARED_STEPS = {
     f"monitor.{step}"
-    for step in ("archive", "stack", "errors", "grid", "settings", "segment", "vectorise", "error")
+    for step in ("archive", "stack", "errors", "grid", "settings", "segment", "vectorise", "error", "change")
 }
 HEAVY = ("torch", "terratorch", "dask", "distributed")
 
