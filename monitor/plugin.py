@@ -42,7 +42,8 @@ def _unbind(threads: int) -> None:
 
     It has them compute with one thread, and give memory back at every chance, only to ask for it again.
     """
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # torch asks when it is loaded
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # torch asks for both when it is loaded
+        os.environ[name] = str(threads)
     with suppress(OSError, AttributeError):  # only the GNU C library has these
         library = ctypes.CDLL("libc.so.6")
         library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
