@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,6 +109,15 @@ def test_another_model_takes_the_place_of_the_held_one(tmp_path: Path) -> None:
     assert mine.segmenter(chosen(copy)) is held() and mine.opened().openings == 1, "the same elsewhere"
     assert mine.manifest(chosen(other)).threshold == 0.6 and mine.opened().openings == 2
     assert held() is None, "its memory is given back"
+
+
+def test_reading_does_not_wait_for_the_tile_before() -> None:
+    """How far around a tile to read is known while another tile is predicted."""
+    mine = Predictor()
+    mine.manifest(chosen(INDEX))
+    busy = mine.submit(time.sleep, 0.5)
+    assert mine.manifest(chosen(INDEX)).name == "index-baseline" and not busy.done()
+    busy.result()
 
 
 def test_a_process_without_the_model(tmp_path: Path) -> None:

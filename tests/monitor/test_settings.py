@@ -23,6 +23,7 @@ from monitor.settings import (
     config_digest,
     parse_years,
 )
+from monitor.system import Sources
 from monitor.vectors import read_polygons
 
 GOOD = {
@@ -54,6 +55,19 @@ def polygons(path: Path, *shapes: shapely.Geometry, crs: str | None = "EPSG:4326
 def test_defaults(tmp_path: Path) -> None:
     settings = opened(tmp_path).settings
     assert (settings.tile_size, settings.database.url, settings.cluster.address) == (1024, None, None)
+
+
+def test_one_model_or_an_ensemble(tmp_path: Path) -> None:
+    assert opened(tmp_path).settings.model == ("terramind-tiny-simulated",)
+    workspace = opened(tmp_path, model=["terramind-tiny-simulated", "seed-42"])
+    assert workspace.settings.model == ("terramind-tiny-simulated", "seed-42")
+    with pytest.raises(RefusedError, match=r"model: 'seed-42' is neither a known model \(.*\) nor a folder"):
+        Sources(workspace).model_folders  # noqa: B018
+    (tmp_path / "seed-42").mkdir()
+    assert Sources(workspace).model_folders == (
+        CONFIG.parent / "models/terramind-tiny-simulated",
+        tmp_path / "seed-42",
+    )
 
 
 def test_no_workspace(tmp_path: Path) -> None:
@@ -105,7 +119,11 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
         ),
         ({"cluster": {"threads": 0}}, ["cluster.threads"]),
         ({"schedule": {"months": "July-October"}}, ["schedule.months"]),
-        ({"model": None}, ["model"]),
+        ({"model": None}, ["model", "a name of config/models.yaml, or a folder, or a list of them"]),
+        ({"model": []}, ["model", "or a list of them"]),
+        ({"model": ["seed-17", 42]}, ["model.1", "string"]),
+        ({"cluster": {"gpus": True, "address": "tcp://s:8786"}}, ["cluster", "either gpus or address"]),
+        ({"cluster": {"workers": 2}}, ["cluster.workers: no such key", "address, gpus, threads"]),
     ],
 )
 def test_refusals_name_the_key_and_what_would_be_valid(

@@ -40,7 +40,7 @@ INDEX = ROOT / "models/index-baseline"
 TASK_BYTES = 50_000
 
 
-def local(workers: int, threads: int = 1) -> LocalCluster:
+def local(workers: int, threads: int = 2) -> LocalCluster:
     """A scheduler and worker processes of this machine."""
     return LocalCluster(
         n_workers=workers,
@@ -112,6 +112,8 @@ def test_processes_give_what_threads_give(
 
     model = read_manifests([MODEL]).fingerprint
     assert held(cluster) == [Opened(model, openings=1, failure=None)] * 2, "once each, not once a tile"
+    with Client(cluster, set_as_default=False) as client:
+        assert set(client.run(os.getenv, "MKL_NUM_THREADS").values()) == {"2"}, "as many as the worker has"
     (report,) = run_here(there, 2021)
     assert report.nothing_new
     with Workers(ClusterSettings(**address)) as workers:
@@ -205,7 +207,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace: Path, smal
     never = make_workspace(workspace / "never", small_archive, tile_size=256)
     run_here(never, 2021)
     folder = make_workspace(workspace / "killed", small_archive, tile_size=256)
-    with local(2, threads=2) as cluster, open_system(Workspace.open(folder)) as system:
+    with local(2) as cluster, open_system(Workspace.open(folder)) as system:
         killer = Killer(cluster)
         with system.database.begin() as conn:
             run_id = ledger.start_run(conn, "test", {})
@@ -230,7 +232,7 @@ def test_an_ensemble_on_processes(workspace: Path, small_archive: Path) -> None:
     alone = make_workspace(workspace / "alone", small_archive)
     both = [str(MODEL), str(other)]
     here = make_workspace(workspace / "here", small_archive, model=both)
-    with local(1, threads=2) as cluster:
+    with local(1) as cluster:
         address = {"address": cluster.scheduler_address}
         there = make_workspace(workspace / "there", small_archive, model=both, cluster=address)
         for folder in (alone, here, there):
