@@ -183,7 +183,7 @@ def test_a_cube_of_an_earlier_version_gets_the_new_layer(
     assert np.isnan(doubt(2021, 0)).all() and doubt(2021, 0).shape == (SIZE, SIZE)
     with pytest.raises(StorageError, match="no season 2030"):
         doubt(2030, 0)
-    with pytest.raises(StorageError, match="laid out without uncertainty.*prepare"):
+    with pytest.raises(StorageError, match=r"laid out without uncertainty.*prepare"):
         work(cube.slot(), 1)
     assert cube.head() == head, "reading changes nothing"
     cube.prepare(EPSG, 2021)
