@@ -278,6 +278,10 @@ def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
         from segmenter.registry import read_registry
 
         assert read_registry(path).models
+    elif path.parent.name == "imports":
+        from segmenter.manifest import Manifest
+
+        assert content.keys() <= Manifest.model_fields.keys()
     elif path.name == "regions.yaml":
         assert all(RegionSettings.model_validate(entry).bounds for entry in content.values())
     elif path.name == "monitor.example.yaml":
