@@ -172,6 +172,8 @@ def import_model(
                 "checkpoint's; please report it with the checkpoint's name"
             )
         changed = _move(beside, folder, written, there, request.replace)
+    except OSError as error:
+        raise MonitorError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Imported(written, folder, changed, sha256, pinned, difference, checkpoint.dropped)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from segmenter.errors import CheckpointError
+from segmenter.vision_ops import name_missing_vision_ops
 
 ROOTS = ("encoder", "neck", "decoder", "head")
 """Parts of terratorch's network. What else a checkpoint holds does not enter an answer."""
@@ -96,6 +97,7 @@ def _load(path: Path, unsafe: bool) -> dict[str, Any]:
             "A clone of a hub's repository without Git LFS holds short text files in place of such files"
         )
     if unsafe:
+        name_missing_vision_ops()  # whatever its classes import
         how: dict[str, Any] = {"weights_only": False, "pickle_module": _TOLERANT}
     else:
         how = {"weights_only": True}
@@ -204,6 +206,7 @@ def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
         *((_value, name) for name in constants),
         *arrays,
         *(np.dtypes.__dict__[name] for name in np.dtypes.__all__),
+        (argparse.Namespace, "terratorch.models.model.AuxiliaryHead"),
         np.dtype, np.ndarray, argparse.Namespace, datetime, timedelta,
     ]  # fmt: skip
 

@@ -105,19 +105,17 @@ def checkpoint_logits(
         network = build_network(architecture, kind)
         head = cast(nn.Sequential, cast(Any, network).head.head)
         head[-1] = nn.Conv2d(last_convolution(network).in_channels, found.classes, 1)
-        named: dict[str, Tensor] = {
-            "S2L2A": chips["S2L2A"], "S1RTC": chips["S1"], "S1GRD": chips["S1"], "DEM": chips["DEM"]
-        }  # fmt: skip
     else:
         asked = flat(checkpoint.arguments)
         for name in ("backbone_pretrained", "backbone_ckpt_path", "aux_decoders"):
             asked.pop(name, None)
         network = build_terratorch(**asked)
-        named = _as_asked(network, found, chips)
-    weights = _floats(checkpoint.weights)
-    _fill(network, weights, architecture)
+    _fill(network.eval(), _floats(checkpoint.weights), architecture)
     with torch.inference_mode():
-        said: Tensor = network.eval()(named).output
+        if checkpoint.arguments is None:
+            said = logits(network, kind, chips["S2L2A"], chips["S1"], chips["DEM"])
+        else:
+            said = network(_as_asked(network, found, chips)).output
     return said if found.classes == 1 else said[:, water] - said[:, 1 - water]
 
 

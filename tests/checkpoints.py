@@ -32,12 +32,8 @@ SPREAD = 0.3
 BANDS = {"S2L2A": 12, "S1GRD": 2, "S1RTC": 2, "DEM": 1}
 
 
-def make_task(**changes: Any) -> Any:
+def make_task(options: dict[str, Any] | None = None, **changes: Any) -> Any:
     """terratorch's segmentation task of a tiny TerraMind, seeded; `changes` are of `model_args`."""
-    return task_of({key: value for key, value in (TINY | changes).items() if value is not None})
-
-
-def task_of(model_args: dict[str, Any], **options: Any) -> Any:
     name_missing_vision_ops()
     from terratorch.tasks import SemanticSegmentationTask
 
@@ -45,11 +41,21 @@ def task_of(model_args: dict[str, Any], **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         task = SemanticSegmentationTask(
-            model_args=model_args, model_factory="EncoderDecoderFactory", ignore_index=-1,
-            optimizer="AdamW", plot_on_val=False, **options,
+            model_args={key: value for key, value in (TINY | changes).items() if value is not None},
+            model_factory="EncoderDecoderFactory", ignore_index=-1, optimizer="AdamW", plot_on_val=False,
+            **(options or {}),
         )  # fmt: skip
     speak_up(task.model)
     return task
+
+
+def auxiliary_head() -> dict[str, Any]:
+    """Options of a task with a second head, which only training looks at."""
+    name_missing_vision_ops()
+    from terratorch.models.model import AuxiliaryHead
+
+    head = AuxiliaryHead("aux", "FCNDecoder", {"decoder_channels": 8})
+    return {"aux_heads": [head], "aux_loss": {"aux": 0.4}}
 
 
 def speak_up(network: nn.Module) -> None:

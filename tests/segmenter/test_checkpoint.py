@@ -33,6 +33,7 @@ from segmenter.model import load, save
 from segmenter.network import last_convolution, logits
 from segmenter.recognise import BANDS, Found, recognise
 from segmenter.registry import read_registry
+from segmenter.vision_ops import name_missing_vision_ops
 
 REPOSITORY = Path(__file__).parents[2]
 TOLERANCE = 1e-5
@@ -74,7 +75,7 @@ def reference_file(reference: nn.Module, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_trained_task_of_terratorch_answers_the_same(tmp_path: Path) -> None:
-    task = made.make_task(head_dropout=0.1)
+    task = made.make_task(made.auxiliary_head(), head_dropout=0.1)
     path = made.fit_and_save(task, tmp_path / "last.ckpt")  # leaves the averaged weights in the task
     network, manifest, checkpoint = bring(path)
     chips = made.chips_for(task.model)
@@ -83,7 +84,7 @@ def test_a_trained_task_of_terratorch_answers_the_same(tmp_path: Path) -> None:
     assert (answers(network, manifest, chips) - expected).abs().max() <= TOLERANCE
     assert last_convolution(network).out_channels == 1
     dropped = {part.what: part for part in checkpoint.dropped}
-    assert {"optimizer_states", "current_model_state", "averaging_state"} <= dropped.keys()
+    assert {"aux_heads", "optimizer_states", "current_model_state", "averaging_state"} <= dropped.keys()
     assert dropped["current_model_state"].size > 20e6
     assert checkpoint.facts["global_step"] == 1
 
@@ -237,6 +238,7 @@ def test_classes_that_are_not_installed_are_named_and_need_not_be(
 
 
 def test_harmless_values_are_read(tmp_path: Path) -> None:
+    name_missing_vision_ops()
     from terratorch.datasets.utils import HLSBands
 
     arguments = {"backbone": "terramind_v1_tiny", "backbone_bands": {"S2L2A": [HLSBands.BLUE, HLSBands.RED]}}
