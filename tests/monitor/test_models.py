@@ -204,6 +204,12 @@ def test_the_commands_print_what_came_of_it(
         app(["model", "show", "nowhere"], standalone_mode=False)
 
 
+def test_a_folder_that_cannot_be_written_is_named(root: Path, checkpoint: Path) -> None:
+    folder = root / "models.yaml" / "mine"
+    with pytest.raises(MonitorError, match=rf"{folder}: cannot be written \(Not a directory\)"):
+        bring(root, checkpoint=checkpoint, folder=folder)
+
+
 def test_objects_need_the_flag_and_earn_a_warning(
     root: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

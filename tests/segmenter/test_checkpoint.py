@@ -28,9 +28,9 @@ from segmenter.conversion import (
 )
 from segmenter.draft import complete, read_draft
 from segmenter.errors import CheckpointError, ManifestError
-from segmenter.manifest import OPTICAL_BANDS, Manifest
+from segmenter.manifest import OPTICAL_BANDS, Architecture, Manifest
 from segmenter.model import load, save
-from segmenter.network import last_convolution, logits
+from segmenter.network import build_network, last_convolution, logits
 from segmenter.recognise import BANDS, Found, recognise
 from segmenter.registry import read_registry
 from segmenter.vision_ops import name_missing_vision_ops
@@ -384,6 +384,17 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(reference_file: Path)
     manifest = complete(draft, "m", found, {}, "draft.yaml")
     with pytest.raises(CheckpointError, match=r"weights do not fit terramind_v1_tiny with UperNetDecoder"):
         build_imported(checkpoint, found, manifest, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"decoder": "NoDecoder"}, "NoDecoder"), ({"decoder_options": {"colour": "blue"}}, "colour"),
+     ({"indices": (2, 5, 8, 12)}, "index out of range")],
+)  # fmt: skip
+def test_an_architecture_that_terratorch_does_not_know_is_refused(changes: dict[str, Any], said: str) -> None:
+    fields: dict[str, Any] = {"backbone": "terramind_v1_tiny", "indices": (2, 5, 8, 11)}
+    with pytest.raises(ManifestError, match=rf"architecture: terratorch cannot build it: .*{said}"):
+        build_network(Architecture(**(fields | changes)), "grd")
 
 
 @pytest.mark.parametrize(
