@@ -19,8 +19,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT_BYTES = -1, -3, 32 * 2**20
 class OpenModel(WorkerPlugin):
     """Opens the model in every worker process, also in one that joins later.
 
-    It waits without blocking the worker, whose heartbeats go on. A model that cannot be opened is told by
-    `opened`, once for all workers, and by the tiles of a worker that came later.
+    It does not wait for it, so that the worker goes on telling the scheduler that it lives: tiles that come
+    meanwhile queue behind the opening. A model that cannot be opened is told by `opened`, once for all
+    workers, and by the first tile of a worker that came later.
     """
 
     #: one a scheduler: the next run's takes its place
@@ -29,12 +30,11 @@ class OpenModel(WorkerPlugin):
     def __init__(self, model: ChosenModel) -> None:
         self.model = model
 
-    async def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Worker) -> None:
         if not worker.address.startswith("inproc://"):
             predictor.name = f"the worker at {worker.address} on {socket.gethostname()}"
             _unbind(worker.state.nthreads)
-        opening = predictor.submit(predictor.segmenter, self.model)
-        await asyncio.wait([asyncio.wrap_future(opening)])
+        predictor.submit(predictor.segmenter, self.model)
 
 
 def _unbind(threads: int) -> None:

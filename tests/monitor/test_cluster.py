@@ -18,8 +18,8 @@ from workspaces import ROOT, make_workspace, monitor, run_here
 
 from monitor.cluster import Workers, gpu_cluster_class
 from monitor.errors import MonitorError, RefusedError
-from monitor.plugin import OpenModel
-from monitor.predictor import ChosenModel, Predictor, UnopenedError, predictor
+from monitor.plugin import OpenModel, opened
+from monitor.predictor import ChosenModel, Opened, Predictor, UnopenedError, predictor
 from monitor.settings import ClusterSettings
 from segmenter.opening import read_manifests
 
@@ -87,18 +87,20 @@ def test_gpus_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_loop_goes_on_while_a_model_is_opened() -> None:
     """Heartbeats are the loop's; what takes long is on the thread that predicts."""
 
-    async def beats() -> int:
-        predictor.submit(lambda: asyncio.run(asyncio.sleep(0.5)))  # it is busy
+    async def beats() -> tuple[int, Opened]:
+        predictor.submit(time.sleep, 0.5)
         worker: Any = SimpleNamespace(address="inproc://")
-        setting_up = asyncio.create_task(OpenModel(chosen(INDEX)).setup(worker))
+        OpenModel(chosen(INDEX)).setup(worker)
+        asking = asyncio.create_task(opened())
         count = 0
-        while not setting_up.done():
+        while not asking.done():
             await asyncio.sleep(0.01)
             count += 1
-        return count
+        return count, asking.result()
 
-    assert asyncio.run(beats()) > 10
-    assert predictor.submit(predictor.opened).result().digest == chosen(INDEX).digest
+    count, state = asyncio.run(beats())
+    assert count > 10
+    assert (state.digest, state.failure) == (chosen(INDEX).digest, None), "it answers once it is opened"
 
 
 def test_another_model_takes_the_place_of_the_held_one(tmp_path: Path) -> None:
