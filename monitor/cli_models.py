@@ -36,7 +36,7 @@ def model_import(
     json: JsonOption = False,
 ) -> None:
     """Make a checkpoint of terratorch's TerraMind a model: safetensors, manifest and card."""
-    from monitor.model_import import Request
+    from monitor.model_source import Request
     from monitor.models import run_import
 
     request = Request(

@@ -1,4 +1,4 @@
-"""From somebody's checkpoint to a model folder: where it is, what it lacks, whether it became the same."""
+"""From somebody's checkpoint to a model folder that answers the same, or to no change at all."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monitor.errors import MonitorError, RefusedError
 from monitor.model_card import CARD_FILE, card
-from segmenter.draft import complete, read_draft
-from segmenter.errors import HubError, ManifestError
-from segmenter.hub import check_digest, fetch
+from monitor.model_source import Request, Source, draft_of, folder_of
+from segmenter.draft import complete
+from segmenter.errors import ManifestError
+from segmenter.hub import check_digest
 from segmenter.manifest import MANIFEST_FILE, Manifest, read_manifest
 from segmenter.recognise import Found, recognise
 from segmenter.registry import NamedModel, Registry
@@ -24,36 +25,6 @@ if TYPE_CHECKING:
 #: largest difference of a logit that is rounding, for weights kept as float32
 ROUNDING = 1e-4
 STEPS = ("digest", "reading", "the checkpoint's answer", "converting", "comparing")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be imported, from where and how."""
-
-    name: str
-    #: a file of this machine
-    checkpoint: Path | None = None
-    #: or a file of the hub
-    repository: str | None = None
-    file: str | None = None
-    revision: str | None = None
-    sha256: str | None = None
-    #: fields of the manifest that a checkpoint does not hold
-    draft: Path | None = None
-    folder: Path | None = None
-    water_class: str | None = None
-    half: bool = False
-    unsafe: bool = False
-    replace: bool = False
-
-
-@dataclass(frozen=True)
-class Source:
-    """A checkpoint on this disk, where it came from, and the digest it must have."""
-
-    path: Path
-    facts: dict[str, Any]
-    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -70,59 +41,6 @@ class Imported:
     #: largest, of a logit of a random chip, from the checkpoint's own network
     difference: float
     dropped: tuple[Dropped, ...]
-
-
-def find_source(request: Request, registry: Registry) -> Source:
-    """The checkpoint asked for, fetched where it is not on this disk.
-
-    Raises:
-        RefusedError: it is not said where it is.
-        MonitorError: it cannot be fetched.
-    """
-    entry = registry.models.get(request.name)
-    hub = entry.hub if entry is not None else None
-    pinned = request.sha256 or (hub.sha256 if hub else None)
-    if request.checkpoint is not None:
-        return Source(request.checkpoint, {"file": request.checkpoint.name}, pinned)
-    repository, file = request.repository, request.file
-    revision = request.revision
-    if repository is None and file is None and hub is not None:
-        repository, file, revision = hub.repository, hub.file, revision or hub.revision
-    if repository is None or file is None:
-        known = ", ".join(sorted(name for name, model in registry.models.items() if model.hub))
-        raise RefusedError(
-            f"model {request.name!r}: where is its checkpoint? Give a file with --checkpoint, or one of "
-            f"the hub with --repository and --file; without them the registry's are known: {known}"
-        )
-    try:
-        fetched = fetch(repository, file, revision)
-    except HubError as error:
-        raise MonitorError(str(error)) from error
-    return Source(fetched.path, {"repository": repository, "file": file, "revision": fetched.commit}, pinned)
-
-
-def draft_of(request: Request, registry: Registry, root: Path) -> tuple[dict[str, Any], str]:
-    """The manifest's fields that a person wrote, and where.
-
-    Raises:
-        RefusedError: nobody wrote any.
-    """
-    entry = registry.models.get(request.name)
-    path = request.draft or (root / entry.draft if entry is not None and entry.draft is not None else None)
-    if path is None:
-        raise RefusedError(
-            "--manifest: a checkpoint does not say its license, statistics or kind of backscatter; give a "
-            "YAML file that does (docs/models.md has one to start from)"
-        )
-    return read_draft(path), str(path)
-
-
-def folder_of(request: Request, registry: Registry, root: Path) -> Path:
-    """Where the model goes."""
-    if request.folder is not None:
-        return request.folder
-    entry = registry.models.get(request.name)
-    return root / (entry.folder if entry is not None else Path("models") / request.name)
 
 
 def import_model(
@@ -248,6 +166,11 @@ def _move(beside: Path, folder: Path, written: Manifest, there: Manifest | None,
     old = folder.with_name(f".{folder.name}-{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)
-    beside.rename(folder)
+    try:
+        beside.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
     return True

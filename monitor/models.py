@@ -17,7 +17,8 @@ from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from segmenter.registry import Registry, read_registry
 
 if TYPE_CHECKING:
-    from monitor.model_import import Imported, Request
+    from monitor.model_import import Imported
+    from monitor.model_source import Request
 
 #: what the registry's paths are relative to
 ROOT = CONFIG.parent
@@ -30,10 +31,12 @@ def registry() -> Registry:
 
 def run_import(request: Request, *, json: bool = False) -> None:
     """Import a checkpoint and say what came of it."""
-    from monitor.model_import import STEPS, draft_of, find_source, import_model
+    from monitor.model_import import STEPS, import_model
+    from monitor.model_source import draft_of, find_source, folder_of
 
     known = registry()
-    draft_of(request, known, ROOT)  # refused before anything is fetched
+    folder_of(request, known, ROOT)  # refused before anything is fetched
+    draft_of(request, known, ROOT)
     if request.unsafe:
         err.print(
             "[bold yellow]warning[/]: --unsafe-pickle lets the checkpoint run whatever code it carries, with "

@@ -21,7 +21,8 @@ from workspaces import ROOT
 
 from monitor.cli import app
 from monitor.errors import MonitorError, RefusedError
-from monitor.model_import import Imported, Request, find_source, import_model
+from monitor.model_import import Imported, import_model
+from monitor.model_source import Request, find_source
 from monitor.models import list_models
 from segmenter.errors import CheckpointError, HubError, ManifestError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
@@ -148,6 +149,10 @@ def test_what_is_missing_is_refused_by_name(root: Path, checkpoint: Path) -> Non
         bring(root, "mine")
     with pytest.raises(RefusedError, match="--manifest: a checkpoint does not say its license"):
         bring(root, "mine", checkpoint=checkpoint)
+    with pytest.raises(RefusedError, match=r"--checkpoint: there is no file .*absent\.ckpt"):
+        bring(root, checkpoint=root / "absent.ckpt")
+    with pytest.raises(RefusedError, match=r"'\.\./mine' is no name for a model"):
+        bring(root, "../mine", checkpoint=checkpoint, draft=root / "drafts" / "lakes.yaml")
     with pytest.raises(ManifestError, match=r"absent\.yaml: cannot be read"):
         bring(root, "mine", checkpoint=checkpoint, draft=root / "absent.yaml")
     draft = root / "draft.yaml"
