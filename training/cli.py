@@ -24,7 +24,7 @@ def rebuild(
     *,
     out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/terramind-tiny-simulated"),
     seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-110",
-    validation: Annotated[str, typer.Option(help="Seeds that choose what is calibrated.")] = "201-212",
+    validation: Annotated[str, typer.Option(help="Seeds that choose what is calibrated.")] = "201-224",
     test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-312",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",

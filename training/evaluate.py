@@ -23,7 +23,7 @@ from training.chips import OPTICAL
 from training.errors import TrainingError
 from training.labels import FULL, outlines, read_lakes
 from training.scenes import Scene
-from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, score
+from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, rescale_spread, score
 
 Floats = NDArray[np.float32]
 #: real tile -> what its digital numbers need to become reflectance x 10000
@@ -40,6 +40,8 @@ class Calibration:
     temperature: float
     #: added to logits before they are divided by the temperature
     shift: float
+    #: of areas' standard deviations
+    area_factor: float
     #: threshold -> score there
     table: dict[float, Score]
 
@@ -107,41 +109,36 @@ def lake_numbers(scene: Scene) -> NDArray[np.int32]:
 
 
 def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
-    """Temperature, shift of the logits and threshold for a model whose manifest still has temperature 1.
+    """Everything that is fitted after training, for a model whose manifest still has temperature 1.
 
     Raises:
-        TrainingError: no lake to calibrate on, or the model is calibrated already.
+        TrainingError: too few lakes to calibrate on, or the model is calibrated already.
     """
     if model.manifest.temperature != 1.0:
         raise TrainingError(f"{model.manifest.name} is calibrated already; start from temperature 1")
-    maps = [
-        (predict_scene(model, scene).probability, np.array(scene.labels))
-        for scene in track(scenes, "calibrating")
-    ]
-    temperature, shift = fit_scaling(maps)
+    answers = [predict_scene(model, scene) for scene in track(scenes, "calibrating")]
+    labels = [np.array(scene.labels) for scene in scenes]
+    scaling = fit_scaling([(said.probability, true) for said, true in zip(answers, labels, strict=True)])
+    answers = [_rescaled(said, *scaling) for said in answers]
     table = dict.fromkeys(THRESHOLDS, Score())
-    for scene, (probability, labels) in zip(scenes, maps, strict=True):
-        numbers, scaled = lake_numbers(scene), rescale(probability, temperature, shift)
+    for scene, said, true in zip(scenes, answers, labels, strict=True):
+        numbers = lake_numbers(scene)
         for threshold in THRESHOLDS:
-            table[threshold] += score(scaled, labels, numbers, threshold)
+            table[threshold] += score(said.probability, true, numbers, threshold)
     if not any(result.area_errors for result in table.values()):
         raise TrainingError("no lake of a hectare was found in validation; train longer or add seeds")
-    return Calibration(choose_threshold(table), temperature, shift, table)
-
-
-def calibrate_areas(model: Segmenter, scenes: Sequence[Scene]) -> float:
-    """The manifest's `area_factor` for a model whose threshold and temperature are chosen.
-
-    Raises:
-        TrainingError: too few lakes to fit it on.
-    """
-    drawn = evaluate(model, scenes, "calibrating areas").drawn
+    threshold, drawn = choose_threshold(table), Drawn.nothing()
+    for scene, said in zip(scenes, answers, strict=True):
+        drawn += draw(said, scene, threshold, model.manifest.smallest_lake_m2)
     factor = fit_area_factor(drawn.areas)
     if factor is None:
-        raise TrainingError(
-            f"{drawn.found} lakes were mapped in validation, too few for the areas' factor; add seeds"
-        )
-    return factor
+        raise TrainingError(f"{drawn.found} lakes mapped in validation, too few for areas' errors; add seeds")
+    return Calibration(threshold, *scaling, factor, table)
+
+
+def _rescaled(answer: Answer, temperature: float, shift: float) -> Answer:
+    spread = rescale_spread(answer.probability, answer.uncertainty, temperature, shift)
+    return Answer(rescale(answer.probability, temperature, shift), spread)
 
 
 def evaluate(model: Segmenter, scenes: Sequence[Scene], purpose: str = "scoring") -> Measured:

@@ -13,7 +13,7 @@ from segmenter.protocol import Segmenter
 from training.archives import make_archives
 from training.chips import statistics
 from training.errors import TrainingError
-from training.evaluate import calibrate, calibrate_areas, evaluate, evaluate_real
+from training.evaluate import calibrate, evaluate, evaluate_real
 from training.fit import Fitted, Machine, fit, shift_logits
 from training.package import Facts, package
 from training.recipe import Recipe
@@ -71,12 +71,15 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
         training=_provenance(archives, recipe, fitted, machine),
     )
     validation = _scenes(places, archives, archives.validation, "validation")
-    draft = Draft(fitted, places.work / "draft", machine)
-    chosen = calibrate(draft.model(facts), validation)
+    chosen = calibrate(_packaged(fitted, facts, places, machine), validation)
     shift_logits(fitted.network, chosen.shift)
-    facts = replace(facts, threshold=chosen.threshold, temperature=chosen.temperature)
-    facts = replace(facts, area_factor=calibrate_areas(draft.model(facts), validation))
-    model = draft.model(facts)
+    facts = replace(
+        facts,
+        threshold=chosen.threshold,
+        temperature=chosen.temperature,
+        area_factor=chosen.area_factor,
+    )
+    model = _packaged(fitted, facts, places, machine)
     test = evaluate(model, _scenes(places, archives, archives.test, "test"))
     scores: dict[str, Any] = {
         "validation": chosen.table[chosen.threshold].as_dict(),
@@ -88,18 +91,10 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
     return package(fitted.network, replace(facts, scores=scores), places.out)
 
 
-@dataclass(frozen=True)
-class Draft:
-    """The fitted network as a packaged model, so that it is calibrated as it will be used."""
-
-    fitted: Fitted
-    folder: Path
-    machine: Machine
-
-    def model(self, facts: Facts) -> Segmenter:
-        """The packaged model with these facts."""
-        package(self.fitted.network, facts, self.folder)
-        return load(self.folder, self.machine.device)
+def _packaged(fitted: Fitted, facts: Facts, places: Places, machine: Machine) -> Segmenter:
+    """The model as it will be used: in half precision, from a folder."""
+    package(fitted.network, facts, places.work / "draft")
+    return load(places.work / "draft", machine.device)
 
 
 def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: str) -> list[Scene]:

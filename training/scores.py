@@ -179,5 +179,17 @@ def rescale(probability: Floats, temperature: float, shift: float = 0.0) -> Floa
     return expit((logit(probability) + shift) / temperature).astype(np.float32)
 
 
+def rescale_spread(probability: Floats, uncertainty: Floats, temperature: float, shift: float) -> Floats:
+    """The standard deviation beside `rescale`'s answer, to first order: times the slope of the change.
+
+    Args:
+        probability, uncertainty: (H, W), made at temperature 1.
+    """
+    before = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    after = rescale(probability, temperature, shift).astype(np.float64)
+    slope = after * (1 - after) / (before * (1 - before)) / temperature
+    return (uncertainty * slope).astype(np.float32)
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")

@@ -17,7 +17,7 @@ from training.card import card
 from training.chips import ChipSource, statistics
 from training.cli import app
 from training.errors import TrainingError
-from training.evaluate import calibrate, calibrate_areas, evaluate, evaluate_real, predict_scene
+from training.evaluate import calibrate, evaluate, evaluate_real, predict_scene
 from training.fit import Machine, Trainer
 from training.labels import FULL, IGNORED
 from training.package import LARGEST, Facts, package
@@ -103,11 +103,6 @@ def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[Scene]) -> None:
     doubtful = draw(Answer(truth, np.full_like(truth, 0.1)), scenes[0], 0.5, 5000)
     assert (doubtful.areas.model_m2 > 0.1 * doubtful.areas.mapped_m2).all()
     assert draw(Answer(0 * truth, truth), scenes[0], 0.5, 5000).found == 0
-
-
-def test_areas_without_enough_lakes_are_not_calibrated(model: Path) -> None:
-    with pytest.raises(TrainingError, match="too few"):
-        calibrate_areas(load(model, "cpu"), [])
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not beside the repository")

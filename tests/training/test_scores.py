@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from training.labels import FULL, IGNORED
-from training.scores import Score, choose_threshold, fit_scaling, logit, rescale, score
+from training.scores import Score, choose_threshold, fit_scaling, logit, rescale, rescale_spread, score
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -66,11 +67,24 @@ def test_threshold_with_the_best_area_among_nearly_best_iou() -> None:
 @pytest.mark.parametrize("shift", [0.0, -0.7])
 def test_scaling_undoes_overconfidence_and_a_lean(shift: float) -> None:
     rng = np.random.default_rng(3)
-    logits = rng.normal(0, 2, (300, 300))
-    labels = np.where(rng.random((300, 300)) < 1 / (1 + np.exp(-logits)), FULL, 0).astype(np.uint8)
+    logits = rng.normal(0, 2, (200, 200))
+    labels = np.where(rng.random((200, 200)) < 1 / (1 + np.exp(-logits)), FULL, 0).astype(np.uint8)
     boasting = (1 / (1 + np.exp(-(3 * logits - shift)))).astype(np.float32)
     scaling = fit_scaling([(boasting, labels)], step=1)
-    assert scaling == pytest.approx((3, shift), rel=0.05, abs=0.05)
+    assert scaling == pytest.approx((3, shift), rel=0.06, abs=0.1)
     assert logit(rescale(boasting, *scaling)) == pytest.approx(
         (logit(boasting) + scaling[1]) / scaling[0], abs=1e-3
     )
+
+
+def test_a_spread_is_rescaled_with_its_probability() -> None:
+    rng = np.random.default_rng(5)
+    members = rng.normal(0, 2, (1, 400)) + rng.normal(0, 0.2, (64, 400))
+    before = expit(members)
+    after = expit((members + 0.4) / 0.7)
+    mean = expit(members.mean(axis=0)).astype(np.float32)
+    spread = rescale_spread(mean, before.std(axis=0).astype(np.float32), 0.7, 0.4)
+    assert spread == pytest.approx(after.std(axis=0), rel=0.15)
+    sure = rescale_spread(np.float32([1e-12, 0.5, np.nan]), np.float32([0, 0.1, np.nan]), 2.0, 0.0)
+    assert sure[0] == 0 and np.isnan(sure[2])
+    assert sure[1] == pytest.approx(0.05)
