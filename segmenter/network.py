@@ -5,6 +5,7 @@ import warnings
 from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from segmenter.errors import ManifestError
@@ -38,8 +39,11 @@ def build_terratorch(**arguments: Any) -> nn.Module:
     name_missing_vision_ops()
     # a library beneath terratorch asks its makers for news when it is imported; nobody here wants that
     os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")
+    precision = torch.get_float32_matmul_precision()
     from terratorch.models import EncoderDecoderFactory
 
+    # one of its backbones lowers it for the whole process, whose answers would no longer be every worker's
+    torch.set_float32_matmul_precision(precision)
     try:
         with warnings.catch_warnings():
             # of decoder_scale_modules, which the published weights need
