@@ -36,11 +36,11 @@ from monitor.settings import ClusterSettings, Workspace
 from monitor.stack.acquire import acquire
 from monitor.system import System, open_system
 from segmenter.dense import halo
-from segmenter.model import load
+from segmenter.opening import open_segmenter
 from storage.embedded import EmbeddedPostgis
 from tests.servers.online import OnlineArchive, archive_online
 
-# as `monitor.tiles` asks of OpenMP before it loads a model
+# as `monitor.predictor` asks of OpenMP before it opens a model
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
@@ -66,7 +66,7 @@ def main() -> None:
         options.json.write_text(json.dumps(result, indent=2))
 
 
-def overlap(archive: Path) -> dict[str, float]:
+def overlap(archive: Path, threads: int = ClusterSettings().threads) -> dict[str, float]:
     """Seconds of reading alone, of predicting alone and of both together, over a slow network."""
     with (
         _workspace(archive) as folder,
@@ -74,10 +74,9 @@ def overlap(archive: Path) -> dict[str, float]:
         open_system(Workspace.open(folder)) as system,
     ):
         tasks = _tasks(system)
-        threads = ClusterSettings().threads
         slow = {"latency_s": LATENCY_S, "bytes_per_second": BYTES_PER_SECOND}
         online.begin()
-        segmenter = load(system.model_folder)
+        segmenter = open_segmenter(system.model_folders)
         border = halo(segmenter.manifest)
 
         def read(task: TileTask) -> Any:
@@ -96,11 +95,11 @@ def overlap(archive: Path) -> dict[str, float]:
         reading = time.perf_counter() - started
         system.cube.prepare(tasks[0].tile.epsg, SEASON)
         online.begin(**slow)
-        with Workers(ClusterSettings()) as workers:
-            warm = list(workers.predict(tasks[:1], system.profile, system.model_folder, system.cube))
+        with Workers(ClusterSettings(threads=threads)) as workers:
+            warm = list(workers.predict(tasks[:1], system.profile, system.model_folders, system.cube))
             online.begin(**slow)
             started = time.perf_counter()
-            done = list(workers.predict(tasks, system.profile, system.model_folder, system.cube))
+            done = list(workers.predict(tasks, system.profile, system.model_folders, system.cube))
             both = time.perf_counter() - started
         assert all(result.slot is not None for result in (*warm, *done)), done
     return {"tiles": len(tasks), "reading_s": reading, "predicting_s": predicting, "season_s": both}
