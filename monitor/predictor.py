@@ -163,10 +163,12 @@ def _open(chosen: ChosenModel) -> Segmenter:
 
 def _remedied(error: Exception, chosen: ChosenModel) -> str:
     """Why a model could not be opened, and what to do."""
-    from segmenter.errors import SegmenterError
+    from segmenter.errors import ManifestError, SegmenterError, WeightsError
 
-    if isinstance(error, SegmenterError | MonitorError):
+    if isinstance(error, ManifestError | WeightsError | MonitorError):
         return f"{error}. Every worker needs the same model in the same folder"
+    if isinstance(error, SegmenterError):
+        return f"{chosen}: {error}"
     if type(error).__name__ == "OutOfMemoryError":  # torch's; this room does without it
         return f"{chosen}: {error} See with `nvidia-smi` what else the GPU holds"
     return f"{chosen}: {type(error).__name__}: {error}"

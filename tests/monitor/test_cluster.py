@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 import weakref
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from distributed import LocalCluster
-from workspaces import ROOT, make_workspace, monitor, run_here
+from workspaces import MODEL, ROOT, make_workspace, monitor, run_here
 
 from monitor.cluster import Workers, gpu_cluster_class
 from monitor.errors import MonitorError, RefusedError
@@ -131,3 +132,15 @@ def test_a_process_without_the_model(tmp_path: Path) -> None:
     with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
         mine.manifest(ChosenModel((INDEX,), "sha256:other"))
     assert mine.manifest(chosen(INDEX)).name == "index-baseline" and mine.opened().failure is None
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+def test_a_gpu_that_torch_does_not_see() -> None:
+    """A worker of a GPU never falls back on the processor in silence."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    mine = Predictor(name="the worker at tcp://gpu:1 on gpu")
+    with pytest.raises(UnopenedError, match=r"the worker at tcp://gpu:1 .*: device: 'cuda' cannot be used"):
+        mine.manifest(replace(chosen(MODEL), device="cuda"))

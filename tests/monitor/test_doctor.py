@@ -27,9 +27,11 @@ from monitor.archive.scenes import Scene, optical_scene
 from monitor.cli import app
 from monitor.doctor.agreement import pairs
 from monitor.doctor.archive import ArchiveChecks
+from monitor.doctor.computing import device
 from monitor.doctor.examination import Check, Finding, State, examine
 from monitor.errors import MonitorError
 from monitor.settings import Workspace
+from segmenter.opening import open_segmenter
 from storage.database import Database
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -289,6 +291,26 @@ def test_a_cluster(small_archive: Path, tmp_path: Path) -> None:
         assert doctor(folder)["cluster"]["found"] == f"{address}: 1 workers, 2 threads"
     found = doctor(folder, code=1)["cluster"]
     assert (found["state"], "no Dask scheduler answers" in found["found"]) == ("problem", True)
+
+
+def test_gpus_that_are_not_there(small_archive: Path, tmp_path: Path) -> None:
+    found = doctor(make_workspace(tmp_path, small_archive, cluster={"gpus": True}), code=1)["cluster"]
+    assert found["state"] == "problem" and found["found"].startswith("cluster.gpus: ")
+
+
+@pytest.mark.prove
+def test_the_device_of_a_sound_workspace_and_its_exported_network(tmp_path: Path) -> None:
+    """Alone, an ensemble of a model with its program at hand and one without; asked as the doctor asks."""
+    shutil.copytree(MODEL, tmp_path / "bare", ignore=shutil.ignore_patterns("*.pt2"))
+    open_segmenter([MODEL])
+    (tmp_path / "archive").mkdir()
+    alone = device(Workspace.open(make_workspace(tmp_path, tmp_path / "archive", model=str(MODEL))))
+    assert alone.state == State.OK and "torch" in alone.found and "exports" not in alone.found
+    manifest = json.loads((MODEL / "manifest.json").read_text())
+    (tmp_path / "bare" / "manifest.json").write_text(json.dumps({**manifest, "version": "other"}))
+    both = make_workspace(tmp_path, tmp_path / "archive", model=[str(MODEL), str(tmp_path / "bare")])
+    found = device(Workspace.open(both)).found
+    assert found.endswith(f"it exports the network of {tmp_path / 'bare'}") or "no GPU" not in found
 
 
 def test_a_catalogue_that_is_not_there_or_hangs_is_a_problem_and_no_wait(

@@ -21,7 +21,7 @@ from workspaces import MODEL, ROOT, layers, make_workspace, run_here, tables
 from monitor.cluster import Workers
 from monitor.grid import tiles_of
 from monitor.plan import TileTask
-from monitor.plugin import opened
+from monitor.plugin import OpenModel, opened
 from monitor.predictor import ChosenModel, Opened, UnopenedError
 from monitor.run import plan_season, run_season
 from monitor.settings import ClusterSettings, Workspace
@@ -136,6 +136,8 @@ def test_processes_give_what_threads_give(
         assert held(cluster) == [Opened(by_index.manifest.fingerprint, 2, None)] * 2, (
             "another takes its place"
         )
+        assert OpenModel.name in cluster.scheduler.worker_plugins
+    assert OpenModel.name not in cluster.scheduler.worker_plugins, "no orders are left for those who come"
 
 
 def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_index: System) -> None:
