@@ -119,11 +119,11 @@ def _reliability(result: dict[str, Any]) -> Table:
 def _areas(result: dict[str, Any]) -> Table:
     area = result["area"]
     shown = _table(
-        f"Mapped lakes whose 95 % interval holds the true area: {area['found']} of "
+        f"Lakes whose 95 % interval holds the true area: {area['found']} of "
         f"{area['lakes']} were mapped, {area['joined']} as one with a neighbour",
-        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "each alone", "+-"),
+        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "as drawn", "+-"),
     )
-    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_alone")
+    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
     for rows in zip(*(area[name] for name in columns), strict=True):
         first = rows[0]
         most = first["to_ha"]

@@ -29,10 +29,10 @@ WHOLLY = 0.99
 class Drawn:
     """What became of the lakes of one scene."""
 
-    #: mapped lakes with the true water they hold
-    areas: Areas
-    #: the same with each true lake by itself, as if no two had been mapped as one
+    #: each true lake with the mapped lake that holds most of it: two that were mapped as one are both wrong
     alone: Areas
+    #: each mapped lake with all the true water it holds
+    areas: Areas
     #: true lakes wholly seen, those of which at least half was mapped, and those mapped as one with another
     lakes: int = 0
     found: int = 0
@@ -50,8 +50,8 @@ def draw(answer: Answer, scene: Scene, threshold: float, smallest_m2: float) -> 
     """Map the lakes of `scene` with the product's own drawing and errors, and match them with the truth.
 
     Every simulated water of which at least half is mapped goes with the mapped lake that holds most of it.
-    A mapped lake is compared with the sum of its waters when that is at least a hectare and all of them are
-    lakes that were wholly seen.
+    Compared are mapped lakes that hold a hectare or more, of lakes wholly seen and of nothing else: once with
+    each of these, and once with all of them together.
     """
     tile_map = _tile_map(answer, scene, threshold)
     found = vectorise([tile_map], scene.tile.footprint(margin=1), smallest_m2)

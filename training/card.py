@@ -73,7 +73,7 @@ def calibration(values: dict[str, Any]) -> str:
         (f"{row['from']:.1f}-{row['to']:.1f}", row["mean_probability"], row["share_of_water"], row["pixels"])
         for row in known["bins"]
     ]
-    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_alone")
+    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
     held = [
         (_size(rows[0]), rows[0]["lakes"], *map(_share, rows), rows[0]["half_width"])
         for rows in zip(*(area[name] for name in columns), strict=True)
@@ -85,15 +85,13 @@ def calibration(values: dict[str, Any]) -> str:
         table(("probability", "mean", "share of water", "pixels"), bins),
         f"Expected calibration error {known['expected_error']}; between 0.1 and 0.9 "
         f"{known['expected_error_between']}.",
-        "Areas: mapped lakes whose 95 % interval holds the true area, with the standard error of the share: "
-        f"with the model's factor of {area['factor']}, with a factor of 1, and for the shoreline's term "
-        f"alone. Of {area['lakes']} lakes that were wholly seen {area['found']} were mapped, "
-        f"{area['joined']} of them as one with a neighbour; a mapped lake is compared with all the water it "
-        "holds. `Each alone` compares with every true lake by itself, so that lakes mapped as one count as "
-        "missed. Last the median half width of the interval over the area.",
-        table(
-            ("true area", "lakes", "held", "factor 1", "shoreline alone", "each alone", "half width"), held
-        ),
+        "Areas: lakes whose 95 % interval holds the true area, with the share's standard error: with the "
+        f"model's factor of {area['factor']}, with a factor of 1, and for the shoreline's term alone. Of "
+        f"{area['lakes']} lakes that were wholly seen {area['found']} were mapped, {area['joined']} of them "
+        "as one with a neighbour: no interval holds those. `As drawn` compares a mapped lake with all the "
+        "water it holds, for which the factor was not fitted. Last the median half width of the interval "
+        "over the area.",
+        table(("true area", "lakes", "held", "factor 1", "shoreline alone", "as drawn", "half width"), held),
     ]
     if kinds:
         parts += [

@@ -69,10 +69,10 @@ class Measured:
                 "found": drawn.found,
                 "joined": drawn.joined,
                 "factor": factor,
-                "held": coverage(drawn.areas, factor),
-                "held_alone": coverage(drawn.alone, factor),
-                "held_at_factor_1": coverage(drawn.areas, 1.0),
-                "held_by_shoreline_alone": coverage(drawn.areas.shoreline_alone(), 1.0),
+                "held": coverage(drawn.alone, factor),
+                "held_at_factor_1": coverage(drawn.alone, 1.0),
+                "held_by_shoreline_alone": coverage(drawn.alone.shoreline_alone(), 1.0),
+                "held_as_drawn": coverage(drawn.areas, factor),
             },
             "uncertainty": self.doubt.as_dict(manifest.threshold),
         }
@@ -130,7 +130,7 @@ def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
     threshold, drawn = choose_threshold(table), Drawn.nothing()
     for scene, said in zip(scenes, answers, strict=True):
         drawn += draw(said, scene, threshold, model.manifest.smallest_lake_m2)
-    factor = fit_area_factor(drawn.areas)
+    factor = fit_area_factor(drawn.alone)
     if factor is None:
         raise TrainingError(f"{drawn.found} lakes mapped in validation, too few for areas' errors; add seeds")
     return Calibration(threshold, *scaling, factor, table)

@@ -78,6 +78,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
         threshold=chosen.threshold,
         temperature=chosen.temperature,
         area_factor=chosen.area_factor,
+        training={**facts.training, "logits_shifted_by": chosen.shift},
     )
     model = _packaged(fitted, facts, places, machine)
     test = evaluate(model, _scenes(places, archives, archives.test, "test"))

@@ -100,6 +100,7 @@ def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[Scene]) -> None:
     assert drawn.found == drawn.lakes == len(drawn.areas) > 3
     assert drawn.areas.mapped_m2 == pytest.approx(drawn.areas.true_m2, rel=0.05)
     assert np.abs(drawn.areas.deviations()).max() < 1.96
+    assert drawn.joined or np.array_equal(drawn.areas.true_m2.sum(), drawn.alone.true_m2.sum())
     doubtful = draw(Answer(truth, np.full_like(truth, 0.1)), scenes[0], 0.5, 5000)
     assert (doubtful.areas.model_m2 > 0.1 * doubtful.areas.mapped_m2).all()
     assert draw(Answer(0 * truth, truth), scenes[0], 0.5, 5000).found == 0
