@@ -283,7 +283,8 @@ print(np.isfinite(answer.probability).all(), sum(Hungry.ran), max(Hungry.ran))
     done = subprocess.run(
         [sys.executable, script, MODEL], capture_output=True, text=True, check=False, timeout=120
     )
-    assert done.stdout.split() == ["True", "16", "2"], done.stderr
+    assert done.stdout.split()[:2] == ["True", "16"], done.stderr
+    assert int(done.stdout.split()[2]) in (1, 2, 4)  # of 16 asked for, those that a gigabyte does for
 
 
 def test_only_what_is_wanted_is_answered_and_run(

@@ -125,7 +125,8 @@ def test_full_precision_weights_come_back_exactly(
     assert model.manifest == written
     with torch.inference_mode():
         expected = network.logits(tiny, "rtc", *chips())
-    torch.testing.assert_close(model.logits(*chips())[:, 0], expected, rtol=0, atol=1e-5)
+    assert expected.std() > 1
+    torch.testing.assert_close(model.logits(*chips())[:, 0], expected, rtol=0, atol=5e-5)
 
 
 def test_dropout_passes_are_the_head_with_channels_left_out(
@@ -194,8 +195,7 @@ def test_weights_too_large_for_half_precision_keep_their_own(
 def test_grd_and_rtc_are_different_embeddings(tiny: nn.Module, manifest_of: Callable[..., Manifest]) -> None:
     """A model of one kind cannot even be given the other's weights."""
     architecture = manifest_of().architecture.model_copy(update={"decoder_scale_modules": True})
-    with pytest.warns(UserWarning, match="scale_modules"):
-        published = network.build_network(architecture, "grd")
+    published = network.build_network(architecture, "grd")
     names = published.state_dict().keys()
     assert any("sen1grd" in name for name in names)
     assert not any("sen1rtc" in name for name in names)
