@@ -43,7 +43,8 @@ class Ground:
     def __getitem__(self, key: tuple[Any, ...]) -> Floats:
         rows, cols = (np.arange(*part.indices(n)) for part, n in zip(key[-2:], self.shape[-2:], strict=True))
         edge = self.square.shape[-1]
-        found: Floats = self.square[..., (rows % edge)[:, None], (cols % edge)[None, :]]
+        bands = self.square[key[:-2]] if len(key) > 2 else self.square
+        found: Floats = bands[..., (rows % edge)[:, None], (cols % edge)[None, :]]
         return found
 
 

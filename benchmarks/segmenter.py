@@ -114,14 +114,12 @@ def dense_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
 
 def region_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
     """A region with its glacier zone and clouds: everything, or only the windows that can say something."""
-    from scipy import ndimage
-
     with without_passes(options.model) as folder:
         manifest = read_manifest(folder)
         model, network = load(folder, "cpu"), peers.eager(folder, manifest)
     rows, cols = 3024, 2688
     wanted = glacier_zone(rows, cols)
-    cloud = ndimage.zoom(np.random.default_rng(5).random((7, 6)), 432, order=0)[:rows, :cols] < 0.15
+    cloud = np.random.default_rng(5).random((7, 7)).repeat(432, 0).repeat(432, 1)[:rows, :cols] < 0.15
     ground = peers.scene(manifest, rows, cols)
     inner = (..., slice(ground.halo, -ground.halo), slice(ground.halo, -ground.halo))
     ground.optical[inner][:, cloud] = np.nan
@@ -195,7 +193,7 @@ with without_passes(model) as folder:
     loaded = peers.eager(folder, manifest) if name == "peer" else load(folder, "cpu")
 small = peers.scene(manifest, 168, 168)
 run = (lambda scene: peers.tiled(loaded, manifest, scene, 16)) if name == "peer" else (
-    lambda scene: [strip.rows for strip in dense.strips([loaded], [scene])])
+    lambda scene: [patch.rows for patch in dense.patches([loaded], [scene])])
 run(small)
 scene = peers.scene(manifest, edge, edge, lazy=name.startswith("lazy"))
 with peers.most_memory() as most:

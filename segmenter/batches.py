@@ -28,7 +28,7 @@ _AHEAD = 2
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A window of a scene; or, without a window, the end of a row of them."""
+    """A window of a scene; or, without a window, the end of a block of them."""
 
     scene: Scene
     sweep: Any
@@ -41,7 +41,7 @@ Logits = list[Pixels]
 
 
 def answers(networks: Sequence[ChipNetwork], jobs: Iterable[Job]) -> Iterator[tuple[Job, Logits]]:
-    """Every job with its logits (none at the end of a row), in the order of the jobs.
+    """Every job with its logits (none at the end of a block), in the order of the jobs.
 
     Raises:
         SegmenterError: memory does not do for a single window.
@@ -81,7 +81,7 @@ def _settled(job: Job, future: Future[Logits] | None) -> tuple[Job, Logits]:
 
 
 def _in_batches(networks: Sequence[ChipNetwork], jobs: Iterable[Job]) -> Iterator[tuple[Job, Logits]]:
-    """Batches of windows, over the ends of rows and scenes; the next is cut while one is computed."""
+    """Batches of windows, over the ends of blocks and scenes; the next is cut while one is computed."""
     room = min(network.batch for network in networks)
     pinned = all(network.device.type == "cuda" for network in networks)
     running: deque[tuple[list[Job], _Batch]] = deque()

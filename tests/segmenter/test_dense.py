@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -230,7 +231,7 @@ def test_batches_go_on_from_one_scene_to_the_next(
     model = Convolution(small(stride=CHIP), batch=5)
     stacks = [stack_of(CHIP + 2 * HALO, size + 2 * HALO, seed=size) for size in (CHIP, 2 * CHIP, 4 * CHIP)]
     scenes = [Scene(s.optical, s.radar, s.dem, 0, 0, HALO) for s in stacks]
-    found = [strip.answer.probability for strip in dense.strips([model], scenes) if strip.rows.stop]
+    found = [answer.probability for answer in dense.predict_all([model], scenes)]
     assert model.batches == [5, 2]
     for scene, answer in zip(scenes, found, strict=True):
         np.testing.assert_array_equal(answer, dense.predict([model], scene).probability)
@@ -363,6 +364,26 @@ def test_an_uncertainty_does_not_depend_on_the_tiling(
     np.testing.assert_array_equal(part.uncertainty, whole.uncertainty[cut:])
     np.testing.assert_array_equal(part.probability, whole.probability[cut:])
     np.testing.assert_array_equal(np.isnan(whole.uncertainty), np.isnan(whole.probability))
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_blocks_change_nothing(
+    data: st.DataObject, small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    """A sweep in blocks of few windows is that in one block a row, bit by bit."""
+    stride = data.draw(st.integers(7, CHIP), "stride")
+    rows, cols = (data.draw(st.integers(1, 150), name) for name in ("rows", "cols"))
+    stack = stack_of(rows + 2 * HALO, cols + 2 * HALO, seed=rows)
+    blot(stack, np.random.default_rng(cols), 0.5)
+    model = Convolution(small(stride=stride, passes=1), batch=3)
+    corner = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 99)), "corner")
+    scene = Scene(stack.optical, stack.radar, stack.dem, *corner, HALO)
+    whole = dense.predict([model], scene)
+    with mock.patch.object(dense, "BLOCK", data.draw(st.integers(1, 100), "block")):
+        blocks = dense.predict([model], scene)
+    np.testing.assert_array_equal(blocks.probability, whole.probability)
+    np.testing.assert_array_equal(blocks.uncertainty, whole.uncertainty)
 
 
 def test_a_scene_may_stay_on_disk(
