@@ -46,6 +46,8 @@ def answers(networks: Sequence[ChipNetwork], jobs: Iterable[Job]) -> Iterator[tu
     Raises:
         SegmenterError: memory does not do for a single window.
     """
+    # terratorch, once anybody imports it, lowers the process's; a pixel's answer must be every process's
+    torch.set_float32_matmul_precision("highest")
     on_processor = all(network.device.type == "cpu" and network.batch == 1 for network in networks)
     return (_on_threads if on_processor else _in_batches)(networks, jobs)
 

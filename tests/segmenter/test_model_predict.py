@@ -89,6 +89,18 @@ def test_batches_do_not_change_what_the_network_says(
     np.testing.assert_allclose(one.uncertainty, many.uncertainty, atol=1e-5, rtol=0)
 
 
+def test_a_process_whose_products_were_made_coarser_answers_the_same(
+    model: Model, stack_of: Callable[..., Stack]
+) -> None:
+    stack = stack_of(60 + 224, 60 + 224)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    expected = model.predict(*arrays, row=40, col=40, halo=112)
+    torch.set_float32_matmul_precision("medium")
+    answer = model.predict(*arrays, row=40, col=40, halo=112)
+    np.testing.assert_array_equal(answer.probability, expected.probability)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_a_scene_smaller_than_a_window(model: Model, stack_of: Callable[..., Stack]) -> None:
     padded = stack_of(30, 50).padded(112)
     answer = model.predict(padded.optical, padded.radar, padded.dem, row=7, col=7, halo=112).probability
