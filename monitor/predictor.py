@@ -12,11 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from monitor.errors import MonitorError
-from segmenter.protocol import Answer, Pixels, Scene
+from segmenter.protocol import Answer, Predicts, Scene
 
 if TYPE_CHECKING:
     from segmenter.manifest import Manifest
@@ -175,7 +172,7 @@ def _remedied(error: Exception, chosen: ChosenModel) -> str:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asked(Predicts):
     """The chosen model for any other thread of this process. Implements `segmenter.protocol.Segmenter`."""
 
     chosen: ChosenModel
@@ -185,22 +182,8 @@ class Asked:
     def manifest(self) -> Manifest:
         return self.predictor.manifest(self.chosen)
 
-    def predict(
-        self,
-        optical: Pixels,
-        radar: Pixels,
-        dem: Pixels,
-        *,
-        row: int,
-        col: int,
-        halo: int,
-        wanted: NDArray[np.bool_] | None = None,
-    ) -> Answer:
-        """See `segmenter.protocol.Segmenter.predict`; waits for the thread that predicts."""
-        return next(self.predict_all([Scene(optical, radar, dem, row, col, halo, wanted)]))
-
     def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
-        """See `segmenter.protocol.Segmenter.predict_all`."""
+        """See `segmenter.protocol.Predicts.predict_all`."""
         for future in [self.predictor.answer(self.chosen, scene) for scene in scenes]:
             yield future.result()
 

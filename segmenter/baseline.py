@@ -33,14 +33,14 @@ from segmenter import indices
 from segmenter.errors import ManifestError
 from segmenter.inputs import check, valid
 from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest
-from segmenter.protocol import Answer, Pixels, Scene
+from segmenter.protocol import Answer, Pixels, Predicts, Scene
 from segmenter.windows import halo as halo_of
 
 VV = RADAR_BANDS.index("VV")
 
 
 @dataclass(frozen=True)
-class IndexBaseline:
+class IndexBaseline(Predicts):
     """Implements `segmenter.protocol.Segmenter`; safe to share between threads.
 
     Raises `ManifestError` for the manifest of a network.
@@ -60,26 +60,20 @@ class IndexBaseline:
         assert self.manifest.index is not None
         return self.manifest.index
 
-    def predict(
-        self,
-        optical: Pixels,
-        radar: Pixels,
-        dem: Pixels,
-        *,
-        row: int,
-        col: int,
-        halo: int,
-        wanted: NDArray[np.bool_] | None = None,
-    ) -> Answer:
-        """Probability and uncertainty of the core; see `segmenter.protocol.Segmenter.predict`.
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """Probability and uncertainty of each core; see `segmenter.protocol.Predicts.predict_all`.
 
         Raises `InputError` naming the argument that does not fit.
         """
-        check(optical, radar, dem, halo, halo_of(self.manifest), wanted)
+        return map(self._answer, scenes)
+
+    def _answer(self, scene: Scene) -> Answer:
+        optical, radar, dem, halo = scene.optical, scene.radar, scene.dem, scene.halo
+        check(optical, radar, dem, halo, halo_of(self.manifest), scene.wanted)
         core = (..., slice(halo, dem.shape[0] - halo), slice(halo, dem.shape[1] - halo))
         known = valid(optical[core], radar[core], dem[core])
-        if wanted is not None:
-            known &= wanted
+        if scene.wanted is not None:
+            known &= scene.wanted
         probability, uncertainty = (np.full(known.shape, np.nan, np.float32) for _ in range(2))
         if known.any():
             # only the pixels that are answered, one after the other
@@ -101,19 +95,6 @@ class IndexBaseline:
             )
             probability[known], uncertainty[known] = likely, np.sqrt(spread)
         return Answer(probability, uncertainty)
-
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
-        """The answers for several tiles; see `segmenter.protocol.Segmenter.predict_all`."""
-        for scene in scenes:
-            yield self.predict(
-                scene.optical,
-                scene.radar,
-                scene.dem,
-                row=scene.row,
-                col=scene.col,
-                halo=scene.halo,
-                wanted=scene.wanted,
-            )
 
     def _logistic(self, margin: Pixels) -> NDArray[np.float64]:
         result: NDArray[np.float64] = expit(margin.astype(np.float64) / self.manifest.temperature)

@@ -11,7 +11,7 @@ from segmenter.protocol import Pixels
 def check(
     optical: Pixels, radar: Pixels, dem: Pixels, halo: int, needed: int, wanted: NDArray[np.bool_] | None
 ) -> None:
-    """Refuse arguments of `segmenter.protocol.Segmenter.predict` that do not fit one another.
+    """Refuse arguments of `segmenter.protocol.Predicts.predict` that do not fit one another.
 
     `needed` is the halo that the model cannot do without. Raises `InputError` naming the argument.
     """

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -16,7 +14,7 @@ from segmenter import dense, network
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
 from segmenter.program import Forward, kept_program, make_program
-from segmenter.protocol import Answer, Pixels, Scene
+from segmenter.protocol import Answer, Predicts, Scene
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +24,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Predicts):
     """A loaded model. Implements `segmenter.protocol.Segmenter`; safe to share between threads."""
 
     manifest: Manifest
@@ -44,22 +42,8 @@ class Model:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return torch.cat([self.forward(*group).float() for group in groups])
 
-    def predict(
-        self,
-        optical: Pixels,
-        radar: Pixels,
-        dem: Pixels,
-        *,
-        row: int,
-        col: int,
-        halo: int,
-        wanted: NDArray[np.bool_] | None = None,
-    ) -> Answer:
-        """The answer for a tile; see `segmenter.protocol.Segmenter.predict`."""
-        return dense.predict([self], Scene(optical, radar, dem, row, col, halo, wanted))
-
     def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
-        """The answers for several tiles; see `segmenter.protocol.Segmenter.predict_all`."""
+        """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
         return dense.predict_all([self], scenes)
 
 

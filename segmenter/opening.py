@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segmenter.errors import ManifestError
 from segmenter.manifest import Manifest, read_manifest
-from segmenter.protocol import Answer, Pixels, Scene, Segmenter
+from segmenter.protocol import Answer, Predicts, Scene, Segmenter
 
 if TYPE_CHECKING:  # planning a run, or the index alone, need not wait for torch
     from segmenter.model import Model
@@ -82,28 +81,14 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble:
+class Ensemble(Predicts):
     """Several models as one. Implements `segmenter.protocol.Segmenter`."""
 
     manifest: Manifest
     models: tuple[Model, ...]
 
-    def predict(
-        self,
-        optical: Pixels,
-        radar: Pixels,
-        dem: Pixels,
-        *,
-        row: int,
-        col: int,
-        halo: int,
-        wanted: NDArray[np.bool_] | None = None,
-    ) -> Answer:
-        """The answer for a tile; see `segmenter.protocol.Segmenter.predict`."""
-        return next(self.predict_all([Scene(optical, radar, dem, row, col, halo, wanted)]))
-
     def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
-        """The answers for several tiles; see `segmenter.protocol.Segmenter.predict_all`."""
+        """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
         from segmenter.dense import predict_all
 
         return predict_all(self.models, scenes)

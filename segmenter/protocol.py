@@ -52,11 +52,12 @@ class Answer:
     """Standard deviation of that probability; NaN where the probability is."""
 
 
-class Segmenter(Protocol):
-    """Says for every pixel of a tile how likely it is water. All the path knows about a model."""
+class Predicts(Protocol):
+    """What answers scenes. A class that derives from it brings `predict_all` and has `predict`."""
 
-    @property
-    def manifest(self) -> Manifest: ...
+    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+        """The answer of every scene, in their order; on a GPU batches go on from one to the next."""
+        ...
 
     def predict(
         self,
@@ -70,11 +71,14 @@ class Segmenter(Protocol):
         wanted: NDArray[np.bool_] | None = None,
     ) -> Answer:
         """The answer for the core of one scene; the arguments are the fields of `Scene`."""
-        ...
+        return next(self.predict_all([Scene(optical, radar, dem, row, col, halo, wanted)]))
 
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
-        """The answer of every scene, in their order; on a GPU batches go on from one to the next."""
-        ...
+
+class Segmenter(Predicts, Protocol):
+    """Says for every pixel of a tile how likely it is water. All the path knows about a model."""
+
+    @property
+    def manifest(self) -> Manifest: ...
 
 
 class ChipNetwork(Protocol):
