@@ -148,7 +148,7 @@ def observations_of(
     """What is current for a region and season, one row a lake (this system's word before an inventory's).
 
     An index's word counts only where the region and season have no other survey, or when `kind` asks for it.
-    Columns: those of the view `lake_current`, with `geometry` in place of geom.
+    Columns: those of the view `lake_area_history`, with `geometry` in place of geom.
     """
     query = text(
         f"""
@@ -201,7 +201,7 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
         f"""
         SELECT l.id AS lake_id, l.code, l.region, min(c.season) AS first_season, max(c.season) AS last_season,
             count(*) FILTER (WHERE c.outcome = 'water') AS seasons, {latest}
-        FROM lake l JOIN lake_current c ON c.lake_id = l.id
+        FROM lake l JOIN lake_area_history c ON c.lake_id = l.id
         WHERE l.region = coalesce(CAST(:region AS text), l.region)
             AND (CAST(:like AS text) IS NULL OR starts_with(l.id::text, lower(:like))
                 OR starts_with(l.code, upper(:like)))

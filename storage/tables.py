@@ -30,6 +30,7 @@ from storage.rules import MULTIPOLYGON, POLYGON, Base, number, one_of, share, so
 
 __all__ = [
     "Base",
+    "Inventory",
     "Lake",
     "LakeLineage",
     "LakeObservation",
@@ -129,8 +130,44 @@ class Scene(Base):
     __table_args__ = (UniqueConstraint("collection", "item_id", "baseline"), Index(None, "taken_at"))
 
 
+class Inventory(Base):
+    """A published map of lakes as it was imported: which file, how its columns were read, what it claims.
+
+    `complete`: it drew every lake of the region, so that a known lake it leaves out was not there.
+    """
+
+    __tablename__ = "inventory"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    season: Mapped[int]
+    file: Mapped[str]
+    digest: Mapped[str]
+    mapping: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    complete: Mapped[bool]
+    pixel_m: Mapped[float]
+    polygons: Mapped[int]
+    repaired: Mapped[int]
+    duplicates: Mapped[int]
+    citation: Mapped[str | None]
+    licence: Mapped[str | None]
+    imported_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        CheckConstraint("source <> '' AND file <> '' AND digest <> ''", name="source"),
+        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        CheckConstraint("pixel_m > 0 AND pixel_m < 'infinity'::float8", name="pixel_m"),
+        CheckConstraint(
+            "polygons > 0 AND repaired BETWEEN 0 AND polygons AND duplicates BETWEEN 0 AND polygons - 1",
+            name="polygons",
+        ),
+    )
+
+
 class Survey(Base):
-    """One map of a region's lakes in one season. `superseded_by` null = current."""
+    """One map of a region's lakes in one season. `superseded_by` null = current.
+
+    `drawn_from` names the task of each tile, `content` is the digest of its rows, `basis` that of the surveys
+    told before it, which decided who is who; `suspect` says why its losses are not believed.
+    """
 
     __tablename__ = "survey"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -139,6 +176,12 @@ class Survey(Base):
     kind: Mapped[str]
     source: Mapped[str]
     digest: Mapped[str]
+    model_digest: Mapped[str | None] = mapped_column(ForeignKey("model.digest"))
+    inventory_id: Mapped[UUID | None] = mapped_column(ForeignKey("inventory.id"))
+    drawn_from: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    content: Mapped[str] = mapped_column(server_default="")
+    basis: Mapped[str] = mapped_column(server_default="")
+    suspect: Mapped[str | None]
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
     superseded_by: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -147,6 +190,9 @@ class Survey(Base):
         CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
         CheckConstraint("source <> '' AND digest <> ''", name="source"),
         CheckConstraint("superseded_by <> id", name="superseded_by"),
+        CheckConstraint("suspect <> ''", name="suspect"),
+        CheckConstraint("inventory_id IS NULL OR kind = 'inventory'", name="inventory"),
+        CheckConstraint("model_digest IS NULL OR kind <> 'inventory'", name="model"),
         UniqueConstraint("id", "season"),
         UniqueConstraint("id", "region", "season", "kind"),
         # Only a survey of the same region, season and kind can take another's place. Deferred, because
@@ -264,7 +310,9 @@ class LakeObservation(Base):
     """What one survey says of one lake. Areas are geodesic square metres; only water has a geometry.
 
     `sigma_m2` is the standard deviation of the area; `sigma_shore_m2` and `sigma_model_m2` are what shoreline
-    and model contribute, null where that was not told apart or there was no model.
+    and model contribute, null where that was not told apart or there was no model. `glacier_m` is the distance
+    to the nearest glacier outline, 0 where they touch; `task_key` the task of the tile that holds the lake's
+    middle; `label` an inventory's own id and `attributes` the rest of what it says.
     """
 
     __tablename__ = "lake_observation"
@@ -285,6 +333,10 @@ class LakeObservation(Base):
     last_day: Mapped[date | None]
     probability: Mapped[float | None]
     elevation_m: Mapped[float | None]
+    glacier_m: Mapped[float | None]
+    task_key: Mapped[UUID | None] = mapped_column(ForeignKey("task.key"))
+    label: Mapped[str | None]
+    attributes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     __table_args__ = (
         UniqueConstraint("lake_id", "survey_id"),
         ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"]),
@@ -298,11 +350,14 @@ class LakeObservation(Base):
         number("sigma_shore_m2"),
         number("sigma_model_m2"),
         number("perimeter_m"),
+        number("glacier_m"),
+        CheckConstraint("label <> ''", name="label"),
         share("seen_share"),
         share("probability"),
         Index(None, "survey_id"),
         Index(None, "season"),
         Index(None, "geom", postgresql_using="gist"),
+        Index(None, "label"),
     )
 
 

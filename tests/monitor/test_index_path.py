@@ -127,7 +127,7 @@ def test_its_layers_lie_apart(both: Path) -> None:
 
 
 def test_views_and_reports_say_whose_word_it_is(both: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = rows(both, "SELECT DISTINCT season, kind FROM lake_current ORDER BY season")
+    shown = rows(both, "SELECT DISTINCT season, kind FROM lake_area_history ORDER BY season")
     assert shown == [{"season": 2021, "kind": "index"}, {"season": 2022, "kind": "model"}]
     with open_database(Workspace.open(both)) as database, database.connect() as conn:
         assert [(row.season, row.kind, row.tasks) for row in status(conn)] == [

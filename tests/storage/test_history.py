@@ -117,7 +117,7 @@ def test_inventories_stand_beside_each_other_and_the_model(database: Database, w
             "other.gpkg",
             "source inventory",
         ]
-        one = conn.execute(text("SELECT kind, count(*) OVER () FROM lake_current")).one()
+        one = conn.execute(text("SELECT kind, count(*) OVER () FROM lake_area_history")).one()
     assert tuple(one) == ("model", 1)
 
 
@@ -149,7 +149,7 @@ def test_areas_are_shown_with_their_interval(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, world.survey(), 1, 2, 3, 4, observations=rows)
         read = {
-            "view": pd.read_sql(text("SELECT * FROM lake_current"), conn).set_index("lake_id"),
+            "view": pd.read_sql(text("SELECT * FROM lake_area_history"), conn).set_index("lake_id"),
             "season": history.observations_of(conn, "demo", 2021).set_index("lake_id"),
             "history": pd.concat([history.history(conn, lake) for lake in lakes], keys=lakes).droplevel(1),
             "list": history.lakes(conn).set_index("lake_id"),

@@ -65,7 +65,7 @@ def test_it_is_shown_only_where_nobody_else_looked(database: Database, world) ->
         record(conn, world, world.survey(2022, kind=INDEX), 1, 3, flags=world.flags(0.8))
         assert {row.season: row.open_flags for row in status(conn)} == {2021: 1, 2022: 1}
         record(conn, world, world.survey(2022), 1)
-        shown = conn.execute(text("SELECT season, kind, count(*) FROM lake_current GROUP BY 1, 2 ORDER BY 1"))
+        shown = conn.execute(text("SELECT season, kind, count(*) FROM lake_area_history GROUP BY 1, 2 ORDER BY 1"))
         assert [tuple(row) for row in shown] == [(2021, "index", 2), (2022, "model", 1)]
         assert len(history.observations_of(conn, "demo", 2022)) == 1
         assert len(history.observations_of(conn, "demo", 2022, INDEX)) == 2
@@ -136,4 +136,4 @@ def test_the_schema_before_loses_the_index_and_nothing_else(database: Database, 
     database.upgrade()
     with database.connect() as conn:
         assert {row.key: row.kind for row in ledger.tasks(conn)} == {keys[0]: MODEL, keys[2]: MODEL}
-        assert conn.execute(text("SELECT DISTINCT kind FROM lake_current")).scalars().all() == ["model"]
+        assert conn.execute(text("SELECT DISTINCT kind FROM lake_area_history")).scalars().all() == ["model"]
