@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from storage.codes import LineageKind, Outcome
+from storage.told import SEEN_WHOLE
 
 #: two-sided 95 % of a normal distribution
 Z95 = 1.96
-#: a lake counts as seen when this share of its footprint was
-SEEN_WHOLE = 0.9
 #: share of the area whose loss makes an outburst worth a look
 OUTBURST_LOSS = 0.3
 

@@ -213,22 +213,38 @@ def review_export(
 
 @inventory_app.command("import")
 def inventory_import(
-    file: Annotated[Path, typer.Argument(help="Polygons in any vector format or GeoParquet, any CRS.")],
-    year: Annotated[int, typer.Option("--year", help="The season the inventory shows.")],
+    file: Annotated[
+        Path, typer.Argument(help="Shapefile, GeoPackage, GeoJSON, GeoParquet, any vector file; any CRS.")
+    ],
+    year: Annotated[
+        int | None,
+        typer.Option("--year", help="The season it shows; every year of its year column without it."),
+    ] = None,
     region: RegionOption = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            "--mapping", help="What its columns mean: a name of config/inventories, or a YAML file."
+        ),
+    ] = None,
     year_column: Annotated[
         str | None, typer.Option(help="Column with the year, for a file that holds several.")
     ] = None,
     source: Annotated[
         str | None, typer.Option(help="Name to keep it under; the file's name without it.")
     ] = None,
+    complete: Annotated[
+        bool | None,
+        typer.Option("--complete/--partial", help="It drew every lake: a known lake left out was not there."),
+    ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Import an inventory as a season of the lake history; twice changes nothing."""
+    """Import an inventory as seasons of the lake history; twice changes nothing."""
     from monitor.commands import import_file
 
-    import_file(workspace, file, year, region, year_column, source, json=json)
+    overrides = {"year": year_column, "source": source, "complete": complete}
+    import_file(workspace, file, year, region, mapping, overrides, json=json)
 
 
 @app.command()

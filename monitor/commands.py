@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
 
-from monitor.console import ProgressWatch, err, out, print_json, table
+from monitor.console import ProgressWatch, err, out, print_json, progress_bar, table
 from monitor.errors import RefusedError
-from monitor.run import Report, plan_season, run_season
+from monitor.run import Report, plan_season, retell, run_season
 from monitor.settings import Workspace
 from monitor.system import System, open_database, open_system
+
+if TYPE_CHECKING:
+    from monitor.inventory import Imported
+
+#: repaired geometries that a person is told of one by one
+REPAIRS_SHOWN = 10
 
 
 def region_names(workspace: Workspace, region: str | None) -> list[str]:
@@ -57,6 +64,8 @@ def work_seasons(system: System, names: list[str], years: list[int], command: st
                 for year in years:
                     watch = ProgressWatch(f"{name} {year}")
                     reports.append(run_season(system, pool, name, year, watch, run_id))
+            with err.status("later seasons"):
+                retell(system)
         if not any(report.failed for report in reports):
             outcome = RunOutcome.DONE
     finally:
@@ -117,35 +126,72 @@ def show_plan(folder: Path, region: str | None, years: list[int], *, json: bool 
 def import_file(
     folder: Path,
     file: Path,
-    year: int,
+    year: int | None,
     region: str | None,
-    year_column: str | None,
-    source: str | None,
+    mapping_name: str | None,
+    overrides: dict[str, Any],
     *,
     json: bool = False,
 ) -> None:
-    """Import an inventory and say what came of it."""
-    from monitor.inventory import import_inventory
+    """Import an inventory, every season of it or one, and say what came of it."""
+    from monitor.inventory import import_inventory, read_inventory, years_of
+    from monitor.mapping import read_mapping
+    from monitor.season import redraw_season
+    from storage.codes import SurveyKind
 
     workspace = Workspace.open(folder)
     names = region_names(workspace, region)
     if len(names) != 1:
         raise RefusedError(f"--region: say which region the inventory belongs to: {', '.join(names)}")
-    where = (year_column, str(year)) if year_column else None
-    with open_database(workspace) as database, err.status(f"importing {file.name}"):
-        result = import_inventory(
-            database, file, region=workspace.region(names[0]), season=year, source=source, where=where
+    given = {key: value for key, value in overrides.items() if value is not None}
+    mapping = read_mapping(mapping_name).model_copy(update=given)
+    with err.status(f"reading {file.name}"):
+        polygons = read_inventory(file, mapping)
+    years = [year] if year is not None else years_of(polygons, mapping)
+    if not years:
+        raise RefusedError(
+            f"--year: say which season {file.name} shows; for a file of several, --year-column or --mapping"
         )
+    place = workspace.region(names[0])
+    results = []
+    with open_system(workspace) as system, progress_bar() as progress:
+        redraw = dict.fromkeys((SurveyKind.MODEL, SurveyKind.INDEX), partial(redraw_season, system))
+        for season in progress.track(years, description=f"importing {file.name}"):
+            imported = import_inventory(
+                system.database,
+                file,
+                region=place,
+                season=season,
+                mapping=mapping,
+                polygons=polygons,
+                redraw=redraw,
+            )
+            results.append(imported)
     if json:
-        print_json(asdict(result))
+        print_json([result.as_json() for result in results])
         return
+    for result in results:
+        _say_import(file, result)
+
+
+def _say_import(file: Path, result: Imported) -> None:
     if not result.changed:
-        out.print(f"{file.name}, {year}: imported before, nothing changed ({result.lakes} lakes)")
+        out.print(f"{file.name}, {result.season}: imported before, nothing changed ({result.lakes} lakes)")
         return
     out.print(
-        f"{file.name}, {year}: {result.lakes} lakes, {result.minted} of them new to the history; "
+        f"{file.name}, {result.season}: {result.lakes} lakes, {result.minted} of them new to the history; "
         f"{result.repaired} geometries repaired, {result.duplicates} exact duplicates left out"
     )
+    for repair in result.repairs[:REPAIRS_SHOWN]:
+        name = f" ({repair.label})" if repair.label else ""
+        err.print(f"  row {repair.row}{name} repaired: {repair.what}", highlight=False)
+    if result.repaired > REPAIRS_SHOWN:
+        err.print(f"  ... and {result.repaired - REPAIRS_SHOWN} more; --json lists them all")
+    if result.suspect:
+        err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses raise no alarms.")
+    if result.retold:
+        told = ", ".join(f"{region} {season}" for region, season in result.retold)
+        out.print(f"  told again, since this season came before them: {told}", highlight=False)
 
 
 def export_queue(

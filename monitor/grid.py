@@ -59,6 +59,14 @@ def tile_named(name: str) -> Tile:
     return Tile(epsg, size, row * size, col * size)
 
 
+def tile_at(longitude: float, latitude: float, size: int) -> Tile:
+    """The tile of `size` pixels that holds a place, in the UTM zone of its six degrees."""
+    epsg = zone_at(longitude, latitude)
+    easting, northing = _transformer(WGS84, epsg).transform(longitude, latitude)
+    row, col = int((NORTHING_ORIGIN - northing) // PIXEL), int(easting // PIXEL)
+    return Tile(epsg, size, row // size * size, col // size * size)
+
+
 def cells_of(area: BaseGeometry) -> list[Tile]:
     """The cells that touch `area` (EPSG:4326), and their neighbours."""
     return sorted({near for cell in tiles_of(area, CELL) for near in cells_near(cell, 1)})

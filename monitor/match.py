@@ -1,12 +1,13 @@
-"""Which lake is which: found outlines against the lakes already known, from any other season.
+"""Which lake is which: a survey's outlines against the lakes that were told before it.
 
-Pure: values in, values out. An identity is minted once, from the place and season where a lake was first
-seen, and never changes; splits, merges and disappearances are lineage beside it.
+Pure: values in, values out. Surveys are told in one order (`storage.told`), so that who is who depends on
+what was seen and not on when it was processed. An identity is minted once, from the place and season where a
+lake was first seen; splits, merges and disappearances are lineage beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from uuid import UUID, uuid5
@@ -15,6 +16,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import shapely
+from numpy.typing import NDArray
 
 from monitor.grid import WGS84
 from storage.codes import LineageKind, Outcome
@@ -24,6 +26,12 @@ NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
 EQUAL_AREA = 6933
 #: share of the smaller outline that must be common for two outlines to have anything to do with one another
 OVERLAP = 0.2
+
+
+def _nothing(outlines: geopandas.GeoSeries) -> geopandas.GeoDataFrame:
+    """No older outline of anything."""
+    columns: dict[str, list[object]] = {"lake_id": [], "season": []}
+    return geopandas.GeoDataFrame(columns, geometry=[], crs=outlines.crs)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Matching:
     lake_ids: tuple[UUID, ...]
     #: those of them that were minted now
     minted: frozenset[UUID]
-    #: those that no earlier season saw under water: the minted ones, and what a rerun finds again
+    #: those that no earlier season saw under water: the minted ones, and what a survey told again finds again
     young: frozenset[UUID]
     #: known lakes, not ended, that no outline was found for
     missing: tuple[UUID, ...]
@@ -51,43 +59,39 @@ class Matching:
     lineage: tuple[Lineage, ...]
 
 
-def references(known: pd.DataFrame, lineage: pd.DataFrame, season: int) -> geopandas.GeoDataFrame:
-    """Each known lake as it was seen nearest in time to `season`.
+def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -> geopandas.GeoDataFrame:
+    """Each lake as it was told last before a survey of `season`.
 
     Args:
-        known: observations of all surveys, superseded ones too, in any order, with lake_id, survey_id, kind,
-            season, outcome, current, area_m2, geometry (EPSG:4326).
+        observations: what was told before, in any order, as `storage.told.Told.observations`.
         lineage: lineage rows with season, kind, lake_id.
 
     Returns:
-        GeoDataFrame (EPSG:4326) indexed by lake_id: geometry, which says who is who; before (its last current
-        outline of an earlier season, or None), which says what happened since; ended (bool, merged into
-        another lake before); last_outcome (of the latest current answer before `season`, water or dry, else
-        None).
+        GeoDataFrame (EPSG:4326) indexed by lake_id: geometry, the latest sound outline, else the latest,
+        which says who is who; before (that of the earlier seasons, or None), which says what happened since;
+        ended (bool, merged into another lake before); last_outcome (of the latest answer before `season`,
+        water or dry, else None).
     """
-    # the season itself first (an earlier survey of it), then the nearest, the earlier of two equally near;
-    # in one season the current survey, the model's own, the larger part where two regions share a lake
-    ranked = known.assign(
-        distance=(known.season - season).abs() * 2 + (known.season > season),
-        dry=known.outcome == Outcome.DRY,
-        area=known.area_m2.astype(float),
-        survey=known.survey_id.astype(str),
-    ).sort_values(
-        ["distance", "dry", "current", "kind", "area", "survey"],
-        ascending=[True, True, False, False, False, True],
-    )
-    water = ranked[ranked.outcome == Outcome.WATER]
+    # of one season water before dry, the model's own word first, the larger part where regions share a lake
+    ranked = observations.assign(
+        dry=observations.outcome == Outcome.DRY,
+        area=observations.area_m2.astype(float),
+        survey=observations.survey_id.astype(str),
+    ).sort_values(["season", "dry", "kind", "area", "survey"], ascending=[False, True, False, False, True])
+    water = ranked[ranked.outcome == Outcome.WATER].sort_values("sound", ascending=False, kind="stable")
     frame = _first(water)[["geometry"]]
-    earlier = ranked[ranked.current & (ranked.season < season)]
-    seen = _first(earlier[earlier.outcome == Outcome.WATER])
+    earlier = ranked[ranked.earlier.astype(bool)]
+    wet = water[water.earlier.astype(bool)]
+    before = _first(wet).geometry.reindex(frame.index)
     answers = _first(earlier[earlier.outcome.isin([Outcome.WATER, Outcome.DRY])])
     merged = lineage[(lineage.kind == LineageKind.MERGED) & (lineage.season < season)]
     merged_in = merged.groupby("lake_id").season.max()
-    frame["before"] = [seen.geometry.get(lake) for lake in frame.index]
-    frame["ended"] = [
-        lake in merged_in.index and seen.season.get(lake, -1) <= merged_in[lake] for lake in frame.index
-    ]
-    frame["last_outcome"] = [answers.outcome.get(lake) for lake in frame.index]
+    frame["before"] = before.astype(object).where(before.notna(), None)
+    last_seen = wet.groupby("lake_id").season.max().reindex(frame.index).fillna(-1)
+    frame["ended"] = (last_seen <= merged_in.reindex(frame.index).fillna(-2)).to_numpy(bool)
+    frame["last_outcome"] = (
+        answers.outcome.reindex(frame.index).astype(object).where(lambda o: o.notna(), None)
+    )
     return geopandas.GeoDataFrame(frame.sort_index(), geometry="geometry", crs=WGS84)
 
 
@@ -98,45 +102,119 @@ def _first(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def match(
-    reference: geopandas.GeoDataFrame, found: geopandas.GeoSeries, region: str, season: int
+    reference: geopandas.GeoDataFrame,
+    found: geopandas.GeoSeries,
+    region: str,
+    season: int,
+    *,
+    older: Callable[[geopandas.GeoSeries], geopandas.GeoDataFrame] = _nothing,
+    forgotten: geopandas.GeoDataFrame | None = None,
 ) -> Matching:
     """Give every found outline (EPSG:4326) an identity.
 
-    The two outlines that are most alike are the same lake. What happened is then told from earlier seasons: a
-    lake that none of them knew, on the place of one that goes on, has split from it; a lake left without an
-    outline, under one of another identity, has merged into it. A lake that had merged and stands alone again
-    gets its own identity back, as a split of the one it had merged into.
+    The two outlines that are most alike are the same lake. Lakes and outlines that are left are compared
+    again over older seasons, the latest first: a lake that was last seen in part comes back as itself. What
+    happened is then told from earlier seasons: a lake that none of them knew, on the place of one that goes
+    on, has split from it; a lake left without an outline, under one of another identity, has merged into it.
+    A lake that had merged and stands alone again gets its own identity back, as a split of the one it had
+    merged into.
+
+    Args:
+        reference: as from `references`.
+        older: as `storage.told.Told.older`.
+        forgotten: as `storage.told.Told.forgotten`.
     """
     ended = set(reference.index[reference.ended])
     lake_of = _identify(overlaps(reference.geometry, found), ended)
+    lake_of |= _come_back(lake_of, reference.index[~reference.ended], found, older)
     taken = set(lake_of.values())
-    used = set(reference.index)
+    if forgotten is not None and len(forgotten):
+        lake_of |= _named_before(lake_of, reference, found, forgotten, season)
+    minted = set()
+    used = set(reference.index) | set(lake_of.values())
     for position in range(len(found)):
         if position not in lake_of:
             lake_of[position] = _unused(found.iloc[position], region, season, used)
             used.add(lake_of[position])
+            minted.add(lake_of[position])
     ids = tuple(lake_of[position] for position in range(len(found)))
     before = reference[reference.before.notna() & ~reference.ended]
     young = {lake for lake in ids if lake not in ended and lake not in before.index}
-
-    outlines = geopandas.GeoSeries(before.before, index=before.index, crs=WGS84)
-    since = overlaps(outlines, found).sort_values("common", ascending=False, kind="stable")
-    lineage = []
-    for position, lake in enumerate(ids):
-        parents = since[(since.found == position) & (since.lake != lake) & since.lake.isin(taken)]
-        if len(parents) and (lake in young or lake in ended):
-            lineage.append(Lineage(LineageKind.SPLIT, lake, parents.lake.iloc[0]))
-    for lake in before.index[~before.index.isin(list(taken))]:
-        heirs = since[since.lake == lake]
-        if len(heirs) and before.last_outcome[lake] == Outcome.WATER:
-            lineage.append(Lineage(LineageKind.MERGED, lake, ids[heirs.found.iloc[0]]))
+    lineage = _what_happened(before, found, ids, taken, young | (ended & taken))
     return Matching(
         ids,
-        minted=frozenset(ids) - taken,
+        minted=frozenset(minted),
         young=frozenset(young),
         missing=_missing(reference, found, taken),
-        lineage=tuple(lineage),
+        lineage=lineage,
     )
+
+
+def _what_happened(
+    before: geopandas.GeoDataFrame,
+    found: geopandas.GeoSeries,
+    ids: tuple[UUID, ...],
+    taken: set[UUID],
+    parted: set[UUID],
+) -> tuple[Lineage, ...]:
+    """Splits of those that may have `parted`, and merges of known lakes that were not `taken`."""
+    outlines = geopandas.GeoSeries(before.before, index=before.index, crs=WGS84)
+    since = overlaps(outlines, found).sort_values("common", ascending=False, kind="stable")
+    of_found, of_lake = dict(list(since.groupby("found"))), dict(list(since.groupby("lake")))
+    lineage = []
+    for position, lake in enumerate(ids):
+        if lake in parted and position in of_found:
+            pairs = of_found[position]
+            parents = pairs.lake[(pairs.lake != lake) & pairs.lake.isin(taken)]
+            if len(parents):
+                lineage.append(Lineage(LineageKind.SPLIT, lake, parents.iloc[0]))
+    for lake in before.index[~before.index.isin(list(taken))]:
+        if lake in of_lake and before.last_outcome[lake] == Outcome.WATER:
+            lineage.append(Lineage(LineageKind.MERGED, lake, ids[of_lake[lake].found.iloc[0]]))
+    return tuple(lineage)
+
+
+def _come_back(
+    lake_of: dict[int, UUID],
+    living: pd.Index,
+    found: geopandas.GeoSeries,
+    older: Callable[[geopandas.GeoSeries], geopandas.GeoDataFrame],
+) -> dict[int, UUID]:
+    """Left outlines that are left lakes as an older season drew them; the latest such season decides."""
+    left = found[[position not in lake_of for position in range(len(found))]]
+    if left.empty:
+        return {}
+    known = older(left)
+    free = set(living) - set(lake_of.values())
+    known = known[known.lake_id.isin(free)]
+    positions = np.flatnonzero([position not in lake_of for position in range(len(found))])
+    back: dict[int, UUID] = {}
+    for season in sorted(known.season.unique(), reverse=True):
+        drawn = known[(known.season == season) & ~known.lake_id.isin(list(back.values()))]
+        outlines = drawn.drop_duplicates("lake_id").set_index("lake_id").geometry.sort_index()
+        pairs = overlaps(outlines, left)
+        pairs["found"] = positions[pairs.found]
+        back |= _identify(pairs[~pairs.found.isin(list(back))], set())
+    return back
+
+
+def _named_before(
+    lake_of: dict[int, UUID],
+    reference: geopandas.GeoDataFrame,
+    found: geopandas.GeoSeries,
+    forgotten: geopandas.GeoDataFrame,
+    season: int,
+) -> dict[int, UUID]:
+    """Names for left outlines from superseded drawings: of this season, or of ground without a lake since."""
+    ours = forgotten.season == season
+    again = overlaps(forgotten[ours].set_index("lake_id").geometry, found)
+    # an outline that became a known lake leaves no name to its neighbour
+    again = again.drop_duplicates("lake")
+    past = forgotten[~ours].set_index("lake_id").geometry
+    borne = overlaps(past, reference.geometry).lake
+    back = overlaps(past[~past.index.isin(list(borne))], found)
+    pairs = pd.concat([again, back], ignore_index=True)
+    return _identify(pairs[~pairs.found.isin(list(lake_of))], set())
 
 
 def _identify(pairs: pd.DataFrame, ended: set[UUID]) -> dict[int, UUID]:
@@ -176,8 +254,7 @@ def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataF
     Returns:
         lake, found (position), common (m2), alike (common area over the area of both together).
     """
-    old = known.to_crs(EQUAL_AREA).make_valid().to_numpy()
-    new = found.to_crs(EQUAL_AREA).make_valid().to_numpy()
+    old, new = _flat(known), _flat(found)
     a, b = shapely.STRtree(new).query(old, predicate="intersects")
     common = shapely.area(shapely.intersection(old[a], new[b]))
     first, second = shapely.area(old)[a], shapely.area(new)[b]
@@ -191,6 +268,16 @@ def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataF
         }
     )
     return pairs.sort_values(["alike", "found"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def _flat(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
+    """Outlines on the equal-area plane, valid there too."""
+    flat = outlines.to_crs(EQUAL_AREA).to_numpy()
+    crooked = ~shapely.is_valid(flat)
+    if crooked.any():
+        flat = flat.copy()
+        flat[crooked] = shapely.make_valid(flat[crooked])
+    return np.asarray(flat, object)
 
 
 def mint(outline: shapely.Geometry, region: str, season: int, turn: int = 0) -> UUID:

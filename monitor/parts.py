@@ -10,9 +10,9 @@ import pandas as pd
 import shapely
 
 from monitor.absence import seen_shares
-from monitor.change import SEEN_WHOLE
 from monitor.match import overlaps
 from monitor.vectorise import TileMap, sights_within
+from storage.told import SEEN_WHOLE
 
 
 def join_parts(

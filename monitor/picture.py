@@ -46,7 +46,7 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
 
     from storage import ledger
     from storage.codes import TRUSTED, SurveyKind
-    from storage.history import history, known_observations
+    from storage.history import history, last_outlines
 
     region = workspace.region(name)
     with open_system(workspace) as system:
@@ -55,12 +55,11 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
             scenes = recall(system.profile, *ledger.frozen(conn, name, years[-1], kind))
             changes = changes_between(conn, name, years[0], years[-1])
             heard = (kind,) if kind == SurveyKind.INDEX else TRUSTED
-            known = known_observations(conn, name, heard)
+            outlines = last_outlines(conn, name, heard)
             order = changes.change_m2.abs().sort_values(ascending=False).index[:CURVES]
             curves = {str(changes.code[lake]): history(conn, lake, heard) for lake in order}
         background, extent, epsg = _background(scenes, system.profile, region)
-    water = known[known.current & (known.outcome == "water")].sort_values("season")
-    outlines = water.drop_duplicates("lake_id", keep="last").set_index("lake_id").to_crs(epsg)
+    outlines = outlines.set_index("lake_id").to_crs(epsg)
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(15, 8.6), width_ratios=[1.35, 1], layout="constrained"
     )

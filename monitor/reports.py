@@ -251,6 +251,8 @@ def show_queue(folder: Path, region: str | None, season: int | None, *, explaine
 
 def _detail(detail: dict[str, Any]) -> str:
     """A flag's detail in a few words."""
+    if "why" in detail:
+        return str(detail["why"])
     if "since" in detail:
         return f"{detail['area_before_ha']} to {detail['area_after_ha']}"
     return f"{detail['patches']} patch" + ("es" if detail["patches"] > 1 else "")

@@ -11,27 +11,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-from uuid import UUID, uuid5
+from functools import partial
+from uuid import UUID
 
+from monitor import telling
 from monitor.archive.freeze import freeze
 from monitor.archive.scenes import SceneList
 from monitor.cluster import Workers
-from monitor.match import NAMESPACE
+from monitor.inventory import redraw_inventory
 from monitor.plan import Action, Planned, TileTask, decide, plan
+from monitor.season import redraw_season, tell_season
 from monitor.settings import Region, config_digest
-from monitor.survey import Earlier, Maps, draw
 from monitor.system import System
-from monitor.tiles import LAYERS, TileResult
-from monitor.vectorise import TileMap
+from monitor.tiles import TileResult
 from monitor.watch import UNWATCHED, Watch
 from storage import history, ledger, registry
-from storage.codes import TRUSTED, ModelState, SurveyKind, TaskState
-
-if TYPE_CHECKING:
-    import geopandas
-    import pandas as pd
-    from sqlalchemy import Connection
+from storage.codes import ModelState, SurveyKind, TaskState
+from storage.history import Survey
 
 
 @dataclass(frozen=True)
@@ -193,83 +189,37 @@ def _predict(
 
 def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:
     """Draw and record the season's survey from the cube, in one transaction; False when it stands already."""
-    manifest, kind = system.manifest, system.survey_kind
     with system.database.begin() as conn:
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
         written = _written(system, tasks, season)
-        done = [task.key for task in tasks if written.get(task.tile.name) == task.key]
+        done = {task.key for task in tasks if written.get(task.tile.name) == task.key}
         if not done and TaskState.FAILED in states.values():
             return False  # nothing was seen because it could not be read: that is no survey
-        seen = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
-        inputs = sorted(f"{task.key}:{task.key in done}" for task in tasks)
-        survey = history.Survey(
-            id=uuid5(NAMESPACE, "|".join((region.name, str(season), *inputs))),
-            region=region.name,
-            season=season,
-            kind=kind,
-            source=f"{manifest.name} {manifest.version}",
-            digest=manifest.fingerprint,
-            run_id=run_id,
-        )
-        surveys = history.surveys(conn, region.name)
-        current = surveys[surveys.current & (surveys.kind == kind)]
-        if survey.id in set(current.id):
-            return False
-        rows = draw(
-            _maps(system, tasks, season),
+        return tell_season(
+            conn,
+            system.cube,
             region,
             season,
-            manifest.smallest_lake_m2,
-            *_known(conn, region, kind),
-            _earlier(system, tasks, current.season.tolist(), season),
-            area_factor=manifest.area_factor,
-            kind=kind,
-        )
-        name = f"{region.name}-{season}-{survey.id}"
-        if name not in system.cube.tags():
-            system.cube.tag(name)
-        return history.record_survey(
-            conn,
-            survey,
-            rows.observations,
-            lakes=rows.lakes,
-            lineage=rows.lineage,
-            flags=rows.flags,
-            done_tasks=seen,
+            system.survey_kind,
+            system.manifest,
+            {task.tile.name: str(task.key) if task.key in done else None for task in tasks},
+            run_id=run_id,
+            done_tasks=[key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)],
         )
 
 
-def _known(conn: Connection, region: Region, kind: SurveyKind) -> tuple[geopandas.GeoDataFrame, pd.DataFrame]:
-    """Observations and lineage that a survey of this kind builds on.
-
-    A model does not hear what an index said. An index learns from the others which lake is which, but tells
-    what became of them from its own surveys.
-    """
-    if kind != SurveyKind.INDEX:
-        return history.known_observations(conn, region.name), history.lineage(conn, region.name)
-    known = history.known_observations(conn, region.name, (*TRUSTED, kind))
-    known = known.assign(current=known.current & (known.kind == kind))
-    return known, history.lineage(conn, region.name, kinds=[kind])
-
-
-def _earlier(system: System, tasks: Sequence[TileTask], seasons: list[int], season: int) -> Earlier | None:
-    """The latest season before this one that has a survey."""
-    before = [other for other in seasons if other < season]
-    return Earlier(max(before), _maps(system, tasks, max(before))) if before else None
-
-
-def _maps(system: System, tasks: Sequence[TileTask], season: int) -> Maps:
-    """The cube's layers of these tiles in a season, read one tile at a time."""
-    zones = {task.tile.epsg for task in tasks if season in system.cube.seasons(task.tile.epsg)}
-
-    def maps() -> Iterator[TileMap]:
-        for tile in (task.tile for task in tasks if task.tile.epsg in zones):
-            window = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
-            layers = {name: system.cube.read(tile.epsg, season, *window, name) for name in LAYERS}
-            yield TileMap(tile=tile, **layers)
-
-    return maps
+def retell(system: System) -> list[Survey]:
+    """Tell again what was told before an earlier survey arrived; those that came out differently."""
+    redraw_cube = partial(redraw_season, system)
+    return telling.retell(
+        system.database,
+        {
+            SurveyKind.INVENTORY: redraw_inventory,
+            SurveyKind.MODEL: redraw_cube,
+            SurveyKind.INDEX: redraw_cube,
+        },
+    )
 
 
 def _report(

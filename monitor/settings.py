@@ -210,7 +210,7 @@ class Workspace:
             outline = shapely.box(*settings.bounds)
         else:
             outline = _polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
-        zone = None
+        zone = glaciers = None
         if settings.glaciers is not None:
             from monitor.grid import grown
 
@@ -221,7 +221,7 @@ class Workspace:
                     f"regions.{name}.glaciers: {settings.glaciers} has no glacier within "
                     f"{settings.glacier_zone_km:g} km of the region; without the key the whole region counts"
                 )
-        return Region(name, settings, outline, zone if zone is not None else outline)
+        return Region(name, settings, outline, zone if zone is not None else outline, glaciers)
 
 
 class Region:
@@ -230,12 +230,19 @@ class Region:
     Attributes:
         outline: EPSG:4326 polygon to look at.
         zone: EPSG:4326 part of it where a lake counts as glacial (all of it without glacier outlines).
+        glaciers: EPSG:4326 glacier outlines, None without any.
     """
 
     def __init__(
-        self, name: str, settings: RegionSettings, outline: BaseGeometry, zone: BaseGeometry
+        self,
+        name: str,
+        settings: RegionSettings,
+        outline: BaseGeometry,
+        zone: BaseGeometry,
+        glaciers: BaseGeometry | None = None,
     ) -> None:
         self.name, self.settings, self.outline, self.zone = name, settings, outline, zone
+        self.glaciers = glaciers
 
     @property
     def season(self) -> SeasonWindow:

@@ -5,8 +5,9 @@ Pure: tiles' layers and what is known go in, rows for the lake history come out.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -23,9 +24,11 @@ from monitor.grid import PIXEL, WGS84
 from monitor.match import Matching, lineage_frame, match, minted_frame, references, turning_points
 from monitor.parts import join_parts
 from monitor.settings import Region
-from monitor.triage import Flag, disagreements, losses
+from monitor.suspect import suspicion
+from monitor.triage import Flag, disagreements, losses, season_flag
 from monitor.vectorise import TileMap, sights_within, vectorise
 from storage.codes import Outcome, Reason, SurveyKind
+from storage.told import Told
 
 Maps = Callable[[], Iterable[TileMap]]
 #: share of a new lake's footprint that the season before must have seen dry for it to be called new
@@ -42,6 +45,26 @@ class Rows:
     lakes: pd.DataFrame
     lineage: pd.DataFrame
     flags: geopandas.GeoDataFrame
+    #: why losses of this season are not believed
+    suspect: str | None = None
+
+    def with_observations(self, observations: geopandas.GeoDataFrame) -> Rows:
+        """The same with more said of each lake."""
+        return replace(self, observations=observations)
+
+    @property
+    def digest(self) -> str:
+        """Of all that was said: the same rows in any order have the same."""
+        lines = [self.suspect or ""]
+        for frame in (self.observations, self.lineage, self.flags):
+            plain = pd.DataFrame(frame.drop(columns="geometry", errors="ignore"))
+            shapes = shapely.to_wkb(frame.geometry.to_numpy()) if "geometry" in frame else [b""] * len(frame)
+            texts = plain.astype(object).where(plain.notna(), None).itertuples(index=False, name=None)
+            rows = (
+                f"{row}|{b'' if shape is None else shape!r}" for row, shape in zip(texts, shapes, strict=True)
+            )
+            lines += sorted(hashlib.sha256(row.encode()).hexdigest() for row in rows)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -57,8 +80,7 @@ def draw(
     region: Region,
     season: int,
     smallest_m2: float,
-    known: geopandas.GeoDataFrame,
-    lineage: pd.DataFrame,
+    told: Told,
     earlier: Earlier | None,
     area_factor: float = 1.0,
     kind: SurveyKind = SurveyKind.MODEL,
@@ -68,16 +90,24 @@ def draw(
     Args:
         maps: gives the season's tiles, anew at each call.
         smallest_m2: lakes below it are not mapped.
-        known, lineage: what the lake history holds (`storage.history`), any season.
+        told: what was told before this survey (`storage.told`).
         earlier: the season to compare with.
         area_factor: of the model's manifest, by which standard deviations of areas are multiplied.
         kind: model or index; only surveys of the same kind are compared.
     """
-    reference = references(known, lineage, season)
+    reference = references(told.observations, told.lineage, season)
     found = join_parts(vectorise(maps(), region.zone, smallest_m2), reference, maps)
-    matching = match(reference, found.geometry, region.name, season)
+    matching = match(
+        reference, found.geometry, region.name, season, older=told.older, forgotten=told.forgotten
+    )
     water = _water_rows(found, matching, reference, maps, season, area_factor)
     absent = _absence_rows(matching.missing, reference, maps)
+    suspect = suspicion(reference, matching, water, absent)
+    if suspect:
+        absent = absent.assign(
+            reason=absent.reason.where(absent.outcome != Outcome.DRY, f"suspect season: {suspect}"),
+            outcome=Outcome.NOT_OBSERVED.value,
+        )
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
     turns = turning_points(reference, matching, dry, _dry_before(found, matching, earlier))
     observations = geopandas.GeoDataFrame(
@@ -86,14 +116,19 @@ def draw(
     events = lineage_frame((*matching.lineage, *turns))
     # an index that disagrees with an index is nobody's business
     flags = [] if kind == SurveyKind.INDEX else disagreements(maps())
-    if earlier is not None:
-        changes = compare(_past(known, earlier.season, kind), _with_area(observations, found), events)
+    if suspect:
+        flags.append(season_flag(region.outline, suspect))
+    elif earlier is not None:
+        changes = compare(
+            _past(told.observations, earlier.season, kind), _with_area(observations, found), events
+        )
         flags += losses(changes, reference.geometry, earlier.season)
     return Rows(
         observations=observations,
         lakes=minted_frame(matching, found.geometry),
         lineage=events,
-        flags=_flag_frame(flags),
+        flags=flag_frame(flags),
+        suspect=suspect,
     )
 
 
@@ -155,9 +190,9 @@ def _dry_before(found: geopandas.GeoDataFrame, matching: Matching, earlier: Earl
     return [matching.lake_ids[position] for position, is_dry in zip(at, dry, strict=True) if is_dry]
 
 
-def _past(known: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
-    """What the current surveys of `season` say of each lake: an answer before none, the better view first."""
-    past = known[known.current & (known.season == season) & (known.kind == kind)]
+def _past(told: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
+    """What the surveys of `season` say of each lake: an answer before none, the better view first."""
+    past = told[(told.season == season) & (told.kind == kind)]
     past = past.assign(blind=past.outcome == Outcome.NOT_OBSERVED, share=past.seen_share.astype(float))
     past = past.sort_values(["blind", "share", "survey_id"], ascending=[True, False, True])
     best: pd.DataFrame = past.drop_duplicates("lake_id").set_index("lake_id")
@@ -170,7 +205,8 @@ def _with_area(observations: geopandas.GeoDataFrame, found: geopandas.GeoDataFra
     return frame.set_index("lake_id")
 
 
-def _flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
+def flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
+    """Flags as the lake history takes them."""
     columns = ["kind", "explained", "score", "geometry", "tile", "lake_id", "detail"]
     rows = [(f.kind, f.explained, f.score, f.footprint, f.tile, f.lake, asdict(f)["detail"]) for f in flags]
     frame = pd.DataFrame(rows, columns=columns)

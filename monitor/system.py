@@ -71,12 +71,15 @@ class System(Sources):
 
     @cached_property
     def cube(self) -> Cube:
+        return self.cube_of(self.survey_kind)
+
+    def cube_of(self, kind: SurveyKind) -> Cube:
         """The layers; an index's lie beside the model's, whose seasons must not be compared with them."""
         from storage.codes import SurveyKind
         from storage.cube import Cube
 
         folder = self.workspace.cube_folder
-        if self.survey_kind == SurveyKind.INDEX:
+        if kind == SurveyKind.INDEX:
             folder = folder.with_name(f"{folder.name}-index")
         return Cube(folder, self.workspace.settings.tile_size)
 

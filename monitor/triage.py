@@ -128,3 +128,14 @@ def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> 
         )
         for lake, row in worth.iterrows()
     ]
+
+
+def season_flag(region: BaseGeometry, why: str) -> Flag:
+    """A whole season that is not believed, in place of an alarm for each of its lakes."""
+    return Flag(
+        kind="suspect season",
+        explained=False,
+        score=0.0,
+        footprint=shapely.box(*region.bounds),
+        detail={"why": why},
+    )

@@ -13,7 +13,8 @@ from monitor.errors import RefusedError
 def read_polygons(path: Path, what: str) -> geopandas.GeoDataFrame:
     """Polygons of any vector file or GeoParquet, repaired where invalid, in EPSG:4326.
 
-    The frame carries `repaired` (bool): whether the geometry had to be mended.
+    The frame carries `row` (of the file, from 0), `repaired` (bool): whether the geometry had to be mended,
+    and `why` (what was wrong with it, or None).
 
     Raises:
         RefusedError: no file, not readable, no CRS, or no polygon; names `what` and the path.
@@ -31,11 +32,13 @@ def read_polygons(path: Path, what: str) -> geopandas.GeoDataFrame:
             f"{what}: {path} has no CRS, so its coordinates mean nothing; "
             "assign the right one (for example with `ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`) and try again"
         )
+    frame["row"] = range(len(frame))
     frame = frame[frame.geometry.notna() & frame.geom_type.isin(["Polygon", "MultiPolygon"])]
     if frame.empty:
         raise RefusedError(f"{what}: {path} holds no polygon")
     frame = frame.to_crs(4326)
     frame["repaired"] = ~frame.is_valid
+    frame["why"] = frame.geometry.is_valid_reason().where(frame.repaired, None)
     frame.geometry = frame.make_valid(method="structure", keep_collapsed=False)
     frame = frame[~frame.is_empty]  # an outline without any area is a line, not a lake
     if frame.empty:

@@ -6,31 +6,37 @@ region, season and kind supersedes the earlier one, whose rows stay and carry `c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 from uuid import UUID, uuid5
 
 import geopandas as gpd
 import pandas as pd
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from storage import ledger
 from storage.codes import TRUSTED, SurveyKind
 from storage.copying import copy_frame, read_frame, read_geoframe
 from storage.errors import StorageError
 from storage.tables import Lake, LakeLineage, LakeObservation, ReviewFlag
+from storage.told import Place
 
 __all__ = [
     "Survey",
+    "drawn_by",
     "history",
-    "known_observations",
     "lakes",
+    "last_outlines",
     "lineage",
     "lineage_of",
     "lock",
     "observations_of",
     "record_survey",
+    "resolve",
+    "standing",
+    "standing_at",
     "surveys",
 ]
 
@@ -45,49 +51,71 @@ class Survey:
     """One map of a region's lakes in one season: this system's, or an imported inventory."""
 
     id: UUID
-    """Made from what went into it, so that the same survey made twice has the same id."""
+    """Made from what went into it and what came of it, so that the same survey made twice has the same id."""
     region: str
     season: int
     kind: SurveyKind
     source: str
-    """Model name and version, or the inventory's file name."""
+    """Model name and version, or the inventory's name."""
     digest: str
     """Of the model or the file."""
     run_id: UUID | None = None
+    drawn_from: Mapping[str, str | None] = field(default_factory=dict)
+    """Tile to the key of its task, None where it was not done; empty for an inventory."""
+    inventory_id: UUID | None = None
+    content: str = ""
+    """Digest of all its rows."""
+    basis: str = ""
+    """Digest of what was told before it (`storage.told.basis_of`)."""
+    suspect: str | None = None
+    """Why its losses are not believed."""
+
+    @property
+    def place(self) -> Place:
+        return Place(self.region, self.season, self.kind, self.source)
 
 
 def lock(conn: Connection) -> None:
-    """Until the transaction ends, nobody else matches or records. Take it before `known_observations`."""
+    """Until the transaction ends, nobody else matches or records. Take it before
+    `storage.told.told_before`."""
     conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake history'))"))
 
 
-def known_observations(
-    conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED
-) -> gpd.GeoDataFrame:
-    """All that surveys of these kinds ever said of the region's lakes, superseded ones too: what a new survey
-    is matched against.
-
-    Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake
-    across the border stays one. Columns: observation_id, lake_id, survey_id, season, kind, source, outcome,
-    reason, current (bool), area_m2, sigma_m2, seen_share, geometry (None unless water); in order of season.
-    """
+def standing(conn: Connection) -> list[Survey]:
+    """Every current survey in the order in which they are told."""
     query = text(
         """
-        WITH known AS (
-            SELECT o.lake_id FROM lake_observation o JOIN survey s ON s.id = o.survey_id
-            WHERE s.region = :region AND s.kind = ANY(:kinds)
-            UNION
-            SELECT o.lake_id FROM lake_observation o JOIN region r ON r.name = :region AND o.geom && r.geom
-        )
-        SELECT o.id AS observation_id, o.lake_id, o.survey_id, o.season, s.kind, s.source, o.outcome,
-            o.reason, s.superseded_by IS NULL AS current, o.area_m2, o.sigma_m2, o.seen_share,
-            ST_AsBinary(o.geom) AS geometry
-        FROM lake_observation o JOIN known USING (lake_id) JOIN survey s ON s.id = o.survey_id
-        WHERE s.kind = ANY(:kinds)
-        ORDER BY o.season, s.kind, s.source, s.created_at, o.lake_id
+        SELECT id, region, season, kind, source, digest, run_id, drawn_from, inventory_id, content, basis,
+            suspect
+        FROM survey WHERE superseded_by IS NULL
+        ORDER BY kind = 'index', season, kind, region COLLATE "C", source COLLATE "C"
         """
     )
-    return read_geoframe(conn, query, region=region, kinds=[kind.value for kind in kinds])
+    return [
+        Survey(**{**row, "kind": SurveyKind(row["kind"])})
+        for row in map(dict, conn.execute(query).mappings())
+    ]
+
+
+def standing_at(conn: Connection, place: Place) -> Survey | None:
+    """The current survey of a place."""
+    same = (
+        s for s in standing(conn) if (s.region, s.season, s.kind) == (place.region, place.season, place.kind)
+    )
+    return next((s for s in same if s.kind != SurveyKind.INVENTORY or s.source == place.source), None)
+
+
+def drawn_by(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
+    """The outlines that a survey drew, with all that it says of them, as `record_survey` takes them."""
+    query = text(
+        """
+        SELECT lake_id, outcome, reason, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share,
+            first_day, last_day, probability, elevation_m, glacier_m, task_key, label, attributes,
+            ST_AsBinary(geom) AS geometry
+        FROM lake_observation WHERE survey_id = :survey AND outcome = 'water'
+        """
+    )
+    return read_geoframe(conn, query, survey=survey_id)
 
 
 def record_survey(
@@ -104,7 +132,7 @@ def record_survey(
 
     observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless
     water), and any of id, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share, first_day,
-    last_day, probability, elevation_m.
+    last_day, probability, elevation_m, glacier_m, task_key, label, attributes (dict).
     lakes: id, code of the newly minted ones. lineage: kind, lake_id, other_lake_id.
     flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
     done_tasks: keys that become done with this survey; finished tasks they replace are superseded.
@@ -118,6 +146,7 @@ def record_survey(
         text("SELECT superseded_by FROM survey WHERE id = :id"), {"id": survey.id}
     ).one_or_none()
     if known is not None and known.superseded_by is None:
+        conn.execute(_NEW_BASIS, {"id": survey.id, "basis": survey.basis})
         ledger.complete(conn, done_tasks, survey.id)
         return False
     _take_the_place(conn, survey, known_already=known is not None)
@@ -211,6 +240,26 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
     return read_frame(conn, query, region=region, like=like)
 
 
+def resolve(conn: Connection, lake_id: UUID) -> UUID:
+    """The lake that bears this identity, or that took its place when an earlier season arrived."""
+    query = text("SELECT now_lake_id FROM lake_renamed WHERE lake_id = :lake")
+    return cast(UUID, conn.execute(query, {"lake": lake_id}).scalar_one_or_none() or lake_id)
+
+
+def last_outlines(conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED) -> gpd.GeoDataFrame:
+    """The last outline of every lake that current surveys of these kinds drew in a region: lake_id, season,
+    geometry."""
+    query = text(
+        """
+        SELECT DISTINCT ON (o.lake_id) o.lake_id, o.season, ST_AsBinary(o.geom) AS geometry
+        FROM survey s JOIN lake_observation o ON o.survey_id = s.id
+        WHERE s.region = :region AND s.superseded_by IS NULL AND s.kind = ANY(:kinds) AND o.outcome = 'water'
+        ORDER BY o.lake_id, o.season DESC, s.kind DESC, o.area_m2 DESC, s.id
+        """
+    )
+    return read_geoframe(conn, query, region=region, kinds=[kind.value for kind in kinds])
+
+
 def lineage(
     conn: Connection, region: str, season: int | None = None, kinds: Collection[SurveyKind] = TRUSTED
 ) -> pd.DataFrame:
@@ -244,6 +293,9 @@ def lineage_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
     return read_frame(conn, query, lake=lake_id)
 
 
+_NEW_BASIS = text("UPDATE survey SET basis = :basis WHERE id = :id AND basis <> :basis")
+
+
 def _table(entity: type[Lake | LakeObservation | LakeLineage | ReviewFlag]) -> Table:
     return cast(Table, entity.__table__)
 
@@ -258,6 +310,11 @@ def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) ->
         "source": survey.source,
         "digest": survey.digest,
         "run_id": survey.run_id,
+        "inventory_id": survey.inventory_id,
+        "drawn_from": dict(survey.drawn_from),
+        "content": survey.content,
+        "basis": survey.basis,
+        "suspect": survey.suspect,
     }
     step_aside = text(
         "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
@@ -266,12 +323,15 @@ def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) ->
     conn.execute(step_aside, row)
     if known_already:
         conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
+        conn.execute(_NEW_BASIS, row)
         return
     conn.execute(
         text(
-            "INSERT INTO survey (id, region, season, kind, source, digest, run_id) "
-            "VALUES (:id, :region, :season, :kind, :source, :digest, :run_id)"
-        ),
+            "INSERT INTO survey (id, region, season, kind, source, digest, run_id, model_digest, "
+            "inventory_id, drawn_from, content, basis, suspect) VALUES (:id, :region, :season, :kind, :source, "
+            ":digest, :run_id, CASE WHEN :kind <> 'inventory' THEN (SELECT digest FROM model WHERE digest = "
+            ":digest) END, :inventory_id, :drawn_from, :content, :basis, :suspect)"
+        ).bindparams(bindparam("drawn_from", type_=JSONB)),
         row,
     )
 

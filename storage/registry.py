@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from geoalchemy2.shape import from_shape
+from geoalchemy2.shape import from_shape, to_shape
 from shapely import MultiPolygon, Polygon
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -15,7 +15,15 @@ from storage.codes import ModelState
 from storage.rules import SRID
 from storage.tables import Model, Region, Tile
 
-__all__ = ["RegisteredModel", "TileRow", "model", "register_model", "upsert_region", "upsert_tiles"]
+__all__ = [
+    "RegisteredModel",
+    "TileRow",
+    "model",
+    "region_outline",
+    "register_model",
+    "upsert_region",
+    "upsert_tiles",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,12 @@ def upsert_region(
     }
     statement = insert(Region).values(name=name, **row)
     conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+def region_outline(conn: Connection, name: str) -> MultiPolygon | None:
+    """A region's area (EPSG:4326), None where it is not known."""
+    geom = conn.execute(select(Region.geom).where(Region.name == name)).scalar_one_or_none()
+    return None if geom is None else to_shape(geom)
 
 
 def upsert_tiles(conn: Connection, tiles: Iterable[TileRow]) -> None:

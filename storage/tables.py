@@ -310,9 +310,9 @@ class LakeObservation(Base):
     """What one survey says of one lake. Areas are geodesic square metres; only water has a geometry.
 
     `sigma_m2` is the standard deviation of the area; `sigma_shore_m2` and `sigma_model_m2` are what shoreline
-    and model contribute, null where that was not told apart or there was no model. `glacier_m` is the distance
-    to the nearest glacier outline, 0 where they touch; `task_key` the task of the tile that holds the lake's
-    middle; `label` an inventory's own id and `attributes` the rest of what it says.
+    and model contribute, null where that was not told apart or there was no model. `glacier_m` is the
+    distance to the nearest glacier outline, 0 where they touch; `task_key` the task of the tile that holds
+    the lake's middle; `label` an inventory's own id and `attributes` the rest of what it says.
     """
 
     __tablename__ = "lake_observation"

@@ -2,9 +2,9 @@
 
 Revision 0007, after 0006.
 
-Views: `lake_area_history` (in place of `lake_current`), `lake_latest`, `lake_change_yearly`, `lake_change_any`,
-`lake_drainage`, `lake_trend`, `lake_events`, `lake_renamed`; `docs/history.md` has queries. The verdicts are
-those of `monitor/change.py`; a test holds that both say the same.
+Views: `lake_area_history` (in place of `lake_current`), `lake_latest`, `lake_change_yearly`,
+`lake_change_any`, `lake_drainage`, `lake_trend`, `lake_events`, `lake_renamed`; `docs/history.md` has
+queries. The verdicts are those of `monitor/change.py`; a test holds that both say the same.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ LANGUAGE sql STABLE PARALLEL SAFE ROWS 30000 AS $$
 $$
 """
 
-CHANGES = """c.lake_id, l.code, c.area_before_m2, c.area_after_m2, c.change_m2, c.sigma_m2, c.detection_limit_m2,
+CHANGES = """c.lake_id, l.code, c.area_before_m2, c.area_after_m2, c.change_m2, c.sigma_m2,
+c.detection_limit_m2,
     c.change_percent, c.verdict, c.verdict NOT IN ('no significant change', 'not observed') AS significant,
     c.day_before, c.day_after, c.suspect"""
 
@@ -290,13 +291,13 @@ VIEWS = {
 COMMENTS = {
     "lake_area_history": LAKE_CURRENT_COMMENT,
     "lake_latest": "One row a lake: what was last seen of it, water or dry",
-    "season_pair": "Seasons of a region, each with the surveyed season before it; an index''s among themselves",
+    "season_pair": "Seasons of a region, each with the one surveyed before it; an index''s among themselves",
     "lake_change_yearly": "Every lake between two surveyed seasons that follow one another",
-    "lake_change_any": "Every lake between any two surveys of a region: name season_from, season_to and, where "
-    "a season has several, source_from and source_to",
+    "lake_change_any": "Every lake between any two surveys of a region: name season_from, season_to and, "
+    "where a season has several, source_from and source_to",
     "lake_drainage": "Outburst candidates: more than 30 % lost, beyond the error",
-    "lake_trend": "Robust slope of the area over all seasons seen whole (Theil 1950, Sen 1968), with its 95 % "
-    "interval from four seasons on",
+    "lake_trend": "Robust slope of the area over all seasons seen whole (Theil 1950, Sen 1968), with its "
+    "95 % interval from four seasons on",
     "lake_events": "What happened to identities: new, split, merged, drained, reappeared",
     "lake_renamed": "Identities that no current survey bears, and the lake that is now on their place",
 }
@@ -343,8 +344,8 @@ def upgrade() -> None:
         "WHERE kind <> 'inventory' AND digest IN (SELECT digest FROM model)"
     )
     op.execute(
-        "UPDATE survey s SET drawn_from = t.tiles FROM (SELECT survey_id, jsonb_object_agg(tile, key) AS tiles "
-        "FROM task WHERE survey_id IS NOT NULL GROUP BY survey_id) AS t WHERE t.survey_id = s.id"
+        "UPDATE survey s SET drawn_from = t.tiles "
+        "FROM (SELECT survey_id, jsonb_object_agg(tile, key) AS tiles FROM task WHERE survey_id IS NOT NULL GROUP BY survey_id) AS t WHERE t.survey_id = s.id"
     )
     for name, kind in OBSERVATION_COLUMNS.items():
         op.execute(f"ALTER TABLE lake_observation ADD COLUMN {name} {kind}")
@@ -361,8 +362,8 @@ def upgrade() -> None:
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
     op.execute(
-        "CREATE TRIGGER drawing_kept BEFORE UPDATE OF model_digest, inventory_id, drawn_from, content, suspect "
-        "ON survey FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        "CREATE TRIGGER drawing_kept "
+        "BEFORE UPDATE OF model_digest, inventory_id, drawn_from, content, suspect ON survey FOR EACH ROW EXECUTE FUNCTION refuse_change()"
     )
     op.execute("DROP VIEW lake_current")
     op.execute(SURVEY_SHOWN.format(more=", s.model_digest, s.inventory_id, s.suspect"))

@@ -19,6 +19,7 @@ from monitor.settings import Region, RegionSettings
 from monitor.survey import Rows
 from monitor.vectorise import TileMap
 from storage.codes import Outcome, Reason, SurveyKind
+from storage.told import SEEN_WHOLE, Told
 
 EPSG = 32643
 #: global pixel near the central meridian of zone 43 at 42.5 N
@@ -107,7 +108,14 @@ class History:
         for row in rows.observations.to_dict("records"):
             area = area_of(row["geometry"]) if row["outcome"] == Outcome.WATER else np.nan
             self.observations.append(
-                {**row, "survey_id": survey, "season": season, "kind": kind, "area_m2": area}
+                {
+                    **row,
+                    "survey_id": survey,
+                    "season": season,
+                    "kind": kind,
+                    "area_m2": area,
+                    "suspect": rows.suspect,
+                }
             )
         for event in rows.lineage.to_dict("records"):
             self.events.append({**event, "survey_id": survey, "season": season})
@@ -118,6 +126,7 @@ class History:
         outlines: dict[UUID, BaseGeometry | None],
         events: tuple[Lineage, ...] = (),
         seen_share: float = 1.0,
+        suspect: str | None = None,
     ) -> None:
         """A survey by hand: None is a lake seen dry."""
         frame = geopandas.GeoDataFrame(
@@ -135,14 +144,34 @@ class History:
         lineage = pd.DataFrame(
             [(e.kind.value, e.lake, e.other) for e in events], columns=["kind", "lake_id", "other_lake_id"]
         )
-        self.record(Rows(frame, pd.DataFrame(), lineage, geopandas.GeoDataFrame()), season)
+        self.record(Rows(frame, pd.DataFrame(), lineage, geopandas.GeoDataFrame(), suspect), season)
 
-    @property
-    def known(self) -> geopandas.GeoDataFrame:
+    def told(self, season: int, kind: SurveyKind = SurveyKind.MODEL) -> Told:
+        """What `storage.told.told_before` would give before a survey of `season`."""
         columns = ["lake_id", "survey_id", "season", "kind", "outcome", "area_m2", "sigma_m2", "seen_share"]
-        frame = pd.DataFrame(self.observations, columns=[*columns, "geometry"])
-        frame["current"] = frame.survey_id.isin(list(self.current.values())).astype(bool)
-        return geopandas.GeoDataFrame(frame, geometry="geometry", crs=WGS84)
+        frame = pd.DataFrame(self.observations, columns=[*columns, "suspect", "geometry"])
+        current = frame.survey_id.isin(list(self.current.values())).astype(bool)
+        before = frame[current & (frame.season < season) & (frame.kind == kind)]
+        before = before.assign(
+            earlier=True,
+            sound=(before.seen_share.astype(float).fillna(1) >= SEEN_WHOLE) & before.suspect.isna(),
+        )
+        known = geopandas.GeoDataFrame(before, geometry="geometry", crs=WGS84)
+        water = frame[(frame.outcome == Outcome.WATER) & (frame.kind == kind) & (frame.season <= season)]
+        first = frame.groupby("lake_id").season.min()
+        named = water[
+            ((water.season == season) | ~current.reindex(water.index).astype(bool))
+            & (water.season == first.reindex(water.lake_id).to_numpy())
+            & ~water.lake_id.isin(known.lake_id)
+        ].drop_duplicates("lake_id", keep="last")
+        forgotten = named[["lake_id", "season", "geometry"]]
+        outlines = known[known.outcome == Outcome.WATER][["lake_id", "season", "geometry"]]
+        return Told(
+            known.drop(columns="suspect"),
+            self.lineage,
+            geopandas.GeoDataFrame(forgotten, geometry="geometry", crs=WGS84),
+            lambda _: outlines,
+        )
 
     @property
     def lineage(self) -> pd.DataFrame:

@@ -10,12 +10,14 @@ import shapely
 
 from monitor.errors import RefusedError
 from monitor.inventory import import_inventory
+from monitor.mapping import Mapping, read_mapping
 from monitor.reports import changes_between
 from monitor.settings import Region, RegionSettings
 from storage import history
 from storage.database import Database
 
 HKH = Path(__file__).parents[3] / "shared/samples/hkh_lakes_2000_2010_2020.parquet"
+ICIMOD = read_mapping("hkh-icimod")
 YEARS = (2000, 2010, 2020)
 needs_samples = pytest.mark.skipif(not HKH.exists(), reason="the sample inventory is not beside the checkout")
 
@@ -28,10 +30,7 @@ def himalaya() -> Region:
 @needs_samples
 def test_three_epochs_twice(database: Database) -> None:
     region = himalaya()
-    imported = [
-        import_inventory(database, HKH, region=region, season=year, where=("year", str(year)))
-        for year in YEARS
-    ]
+    imported = [import_inventory(database, HKH, region=region, season=year, mapping=ICIMOD) for year in YEARS]
     assert [result.lakes + result.duplicates for result in imported] == [1486, 1541, 1117]
     assert all(result.changed for result in imported)
     assert imported[0].minted == imported[0].lakes
@@ -41,7 +40,7 @@ def test_three_epochs_twice(database: Database) -> None:
         changes = changes_between(conn, "hkh", 2000, 2010)
     assert len(first[0]) == 1486
     for year in reversed(YEARS):
-        again = import_inventory(database, HKH, region=region, season=year, where=("year", str(year)))
+        again = import_inventory(database, HKH, region=region, season=year, mapping=ICIMOD)
         assert not again.changed
     with database.connect() as conn:
         for year, before in zip(YEARS, first, strict=True):
@@ -70,7 +69,7 @@ def test_a_known_lake_keeps_its_identity(
     for year in YEARS:
         part = tmp_path / f"{year}.parquet"
         near[near.year == year].to_parquet(part)
-        import_inventory(database, part, region=region, season=year, source="near")
+        import_inventory(database, part, region=region, season=year, mapping=Mapping(source="near"))
         with database.connect() as conn:
             found = history.observations_of(conn, "hkh", year)
         spot = source[(code == source.GLIMS_ID) & (source.year == 2020)].geometry.iloc[0]
@@ -106,5 +105,5 @@ def test_an_unknown_column_is_refused(database: Database, tmp_path: Path) -> Non
     geopandas.GeoDataFrame({"jahr": [2000]}, geometry=[shapely.box(81, 30, 81.01, 30.01)], crs=4326).to_file(
         file
     )
-    with pytest.raises(RefusedError, match="no column 'year'; it has jahr"):
-        import_inventory(database, file, region=himalaya(), season=2000, where=("year", "2000"))
+    with pytest.raises(RefusedError, match=r"no column 'year' \(year\); it has jahr"):
+        import_inventory(database, file, region=himalaya(), season=2000, mapping=Mapping(year="year"))

@@ -67,7 +67,7 @@ def survey(lakes: geopandas.GeoDataFrame, history: History, season: int, size: i
     before = [s for s in SEASONS if s < season]
     earlier = Earlier(before[-1], lambda: maps_of(lakes, before[-1], size)) if before else None
     maps = maps_of(lakes, season, size)
-    return draw(lambda: maps, region(), season, SMALLEST, history.known, history.lineage, earlier)
+    return draw(lambda: maps, region(), season, SMALLEST, history.told(season), earlier)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_hidden_and_frozen_lakes_are_not_observed_with_the_reason(lakes, drawn) 
 def test_areas_are_those_of_the_truth(lakes, drawn) -> None:
     for season, rows in drawn[1].items():
         now = lakes[(lakes.season == season) & (lakes.state == "water") & (lakes.seen_share > 0.5)]
-        areas = drawn[0].known.query("season == @season").set_index("lake_id").area_m2
+        areas = pd.DataFrame(drawn[0].observations).query("season == @season").set_index("lake_id").area_m2
         for outline in now.geometry:
             measured = areas[identity(rows, outline, lakes.crs.to_epsg())]
             assert measured == pytest.approx(outline.area, rel=0.001, abs=4 * 0.6872 * outline.length * 5)

@@ -16,6 +16,7 @@ from storage import history, ledger, reviews
 from storage.codes import TRUSTED, SurveyKind, TaskState
 from storage.database import Database
 from storage.status import status
+from storage.told import told_before
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX, MODEL = SurveyKind.INDEX, SurveyKind.MODEL
@@ -65,7 +66,9 @@ def test_it_is_shown_only_where_nobody_else_looked(database: Database, world) ->
         record(conn, world, world.survey(2022, kind=INDEX), 1, 3, flags=world.flags(0.8))
         assert {row.season: row.open_flags for row in status(conn)} == {2021: 1, 2022: 1}
         record(conn, world, world.survey(2022), 1)
-        shown = conn.execute(text("SELECT season, kind, count(*) FROM lake_area_history GROUP BY 1, 2 ORDER BY 1"))
+        shown = conn.execute(
+            text("SELECT season, kind, count(*) FROM lake_area_history GROUP BY 1, 2 ORDER BY 1")
+        )
         assert [tuple(row) for row in shown] == [(2021, "index", 2), (2022, "model", 1)]
         assert len(history.observations_of(conn, "demo", 2022)) == 1
         assert len(history.observations_of(conn, "demo", 2022, INDEX)) == 2
@@ -84,9 +87,14 @@ def test_others_hear_of_it_only_when_they_ask(database: Database, world) -> None
     with database.begin() as conn:
         record(conn, world, world.survey(2020, kind=SurveyKind.INVENTORY), 1)
         record(conn, world, world.survey(2021, kind=INDEX), 1, 2, lineage=[("new", 2, None)])
-        heard = history.known_observations(conn, "demo")
-        assert set(heard.kind) == {"inventory"} and set(heard.lake_id) == {world.uuid("lake", 1)}
-        assert len(history.known_observations(conn, "demo", (*TRUSTED, INDEX))) == 3
+        heard = told_before(conn, world.survey(2022).place)
+        assert set(heard.observations.kind) == {"inventory"} and heard.lineage.empty
+        assert set(heard.observations.lake_id) == {world.uuid("lake", 1)}
+        heard = told_before(conn, world.survey(2022, kind=INDEX).place)
+        rows = heard.observations.set_index(["lake_id", "kind"])
+        one, two = world.uuid("lake", 1), world.uuid("lake", 2)
+        assert set(rows.index) == {(one, "index"), (two, "index")} and rows.earlier.all()
+        assert heard.lineage.kind.tolist() == ["new"]
         assert len(history.lineage(conn, "demo")) == 0
         assert history.lineage(conn, "demo", kinds=[INDEX]).survey_kind.tolist() == ["index"]
         assert history.history(conn, world.uuid("lake", 1)).kind.tolist() == ["inventory", "index"]

@@ -1,0 +1,85 @@
+"""How an inventory's file is read: which column means what, and what the inventory claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from monitor.errors import RefusedError
+from monitor.settings import CONFIG
+
+INVENTORIES = CONFIG / "inventories"
+
+
+class Mapping(BaseModel):
+    """A file of `config/inventories`, or a person's own. Unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: name under which its seasons are kept; the file's name without it
+    source: Annotated[str, Field(min_length=1)] | None = None
+    citation: str | None = None
+    licence: str | None = None
+    #: pixels that the lakes were drawn on, m: what their error depends on. Landsat's where nothing is known
+    pixel_m: Annotated[float, Field(gt=0, le=1000)] = 30.0
+    #: it drew every lake of its region, so that a known lake it leaves out was not there
+    complete: bool = False
+    #: column with the year, in a file that holds several
+    year: str | None = None
+    #: column with the inventory's own id; kept as a label, never trusted as an identity
+    label: str | None = None
+    #: column with the lake's elevation, m
+    elevation_m: str | None = None
+    #: columns with the first and last day of its images
+    first_day: str | None = None
+    last_day: str | None = None
+    #: what else is kept: name in the history to column of the file
+    attributes: dict[str, str] = {}
+
+    def columns(self) -> dict[str, str]:
+        """Key of this mapping to the column that it names."""
+        single = {
+            key: getattr(self, key) for key in ("year", "label", "elevation_m", "first_day", "last_day")
+        }
+        named = {key: column for key, column in single.items() if column is not None}
+        return named | {f"attributes.{name}": column for name, column in self.attributes.items()}
+
+    def check(self, path: Path, columns: list[str]) -> None:
+        """Raises RefusedError that names every column which the file lacks."""
+        missing = {key: column for key, column in self.columns().items() if column not in columns}
+        if missing:
+            wanted = ", ".join(f"{column!r} ({key})" for key, column in missing.items())
+            raise RefusedError(f"{path} has no column {wanted}; it has {', '.join(columns)}")
+
+
+def read_mapping(name: str | None) -> Mapping:
+    """The mapping called `name` (a file of config/inventories, or a path); an empty one for None.
+
+    Raises:
+        RefusedError: no such file, no YAML, or a key that is wrong.
+    """
+    if name is None:
+        return Mapping()
+    path = INVENTORIES / f"{name}.yaml"
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in INVENTORIES.glob("*.yaml")))
+        raise RefusedError(f"--mapping {name}: is neither one of config/inventories ({known}) nor a file")
+    try:
+        content: Any = yaml.safe_load(path.read_text()) or {}
+        return Mapping.model_validate(content)
+    except yaml.YAMLError as error:
+        raise RefusedError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path} cannot be used:"]
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+            hint = problem["msg"]
+            if problem["type"] == "extra_forbidden":
+                hint = f"no such key; there are {', '.join(Mapping.model_fields)}"
+            lines.append(f"  {where}: {hint}")
+        raise RefusedError("\n".join(lines)) from error

@@ -1,0 +1,65 @@
+"""A season in which much of a region's water is gone at once: bad mapping, until a person says otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from monitor.change import OUTBURST_LOSS
+from monitor.grid import WGS84
+from monitor.match import EQUAL_AREA, Matching
+from storage.codes import LineageKind, Outcome
+from storage.told import SEEN_WHOLE
+
+#: share of the water known before that a season must lose to be suspect
+COLLAPSE = 0.25
+#: one lake that empties is an outburst, not a bad map
+AT_LEAST = 2
+
+
+def suspicion(
+    reference: pd.DataFrame, matching: Matching, water: pd.DataFrame, absent: pd.DataFrame
+) -> str | None:
+    """Why the losses of a season are not to be believed, or None.
+
+    The lakes that earlier seasons saw under water are added up as they were seen last, and what of each this
+    season still draws: not lakes that it could not see whole, parts with the lake they split from, and a lake
+    that merged not at all. A season is suspect that lost a quarter of that water, and in which at least two
+    lakes lost more than 30 %.
+
+    Args:
+        reference: as from `match.references`.
+        matching: as from `match.match`.
+        water: lake_id, seen_share and geometry (EPSG:4326) of the season's outlines.
+        absent: lake_id and outcome of lakes without one, for those that the survey has something to say of; a
+            known lake in neither frame was left out and counts as lost.
+    """
+    known = reference[reference.before.notna() & ~reference.ended & (reference.last_outcome == Outcome.WATER)]
+    parents = {e.lake: e.other for e in matching.lineage if e.kind == LineageKind.SPLIT}
+    merged = {e.lake for e in matching.lineage if e.kind == LineageKind.MERGED}
+    hidden = set(absent.lake_id[absent.outcome == Outcome.NOT_OBSERVED])
+    hidden |= set(water.lake_id[water.seen_share < SEEN_WHOLE])
+    compared = known[~known.index.isin(list(hidden | merged))]
+    if compared.empty:
+        return None
+    before = pd.Series(_areas(compared.before.tolist()), compared.index)
+    drawn = pd.Series(_areas(water.geometry.tolist()), water.lake_id.tolist())
+    after = drawn.groupby([parents.get(lake, lake) for lake in drawn.index]).sum()
+    after = after.reindex(before.index).fillna(0.0)
+    kept = np.minimum(after, before)  # growth elsewhere does not make up for what is gone
+    lost = after < (1 - OUTBURST_LOSS) * before
+    share = 1 - kept.sum() / before.sum()
+    if share < COLLAPSE or lost.sum() < AT_LEAST:
+        return None
+    return (
+        f"{share:.0%} of the water is gone that the lakes had when last seen; "
+        f"{int(lost.sum())} of {len(before)} lost more than {OUTBURST_LOSS:.0%}"
+    )
+
+
+def _areas(outlines: list[shapely.Geometry]) -> np.ndarray:
+    import geopandas
+
+    flat = geopandas.GeoSeries(outlines, crs=WGS84).to_crs(EQUAL_AREA)
+    return np.asarray(shapely.area(flat.to_numpy()), float)

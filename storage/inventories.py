@@ -1,0 +1,59 @@
+"""Published maps of lakes as they were imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from storage import tables
+
+__all__ = ["Inventory", "add", "complete_before", "get"]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """One season of a published inventory, and how its file was read."""
+
+    id: UUID
+    """Made from season, source and content: the same import twice has the same."""
+    source: str
+    season: int
+    file: str
+    digest: str
+    mapping: Mapping[str, Any]
+    complete: bool
+    """It drew every lake of its region."""
+    pixel_m: float
+    polygons: int
+    """In the file, duplicates included."""
+    repaired: int
+    duplicates: int
+    citation: str | None = None
+    licence: str | None = None
+
+
+def add(conn: Connection, inventory: Inventory) -> None:
+    """Make an inventory known; a known one is left alone."""
+    row = {**asdict(inventory), "mapping": dict(inventory.mapping)}
+    conn.execute(insert(tables.Inventory).values(row).on_conflict_do_nothing())
+
+
+def get(conn: Connection, inventory_id: UUID) -> Inventory:
+    """A known inventory."""
+    columns = [getattr(tables.Inventory, name) for name in Inventory.__dataclass_fields__]
+    row = conn.execute(select(*columns).where(tables.Inventory.id == inventory_id)).one()
+    return Inventory(*row)
+
+
+def complete_before(conn: Connection, region: str, season: int) -> bool:
+    """Whether a complete inventory of the region stands in an earlier season."""
+    query = text(
+        "SELECT EXISTS (SELECT FROM survey s JOIN inventory i ON i.id = s.inventory_id "
+        "WHERE s.region = :region AND s.season < :season AND s.superseded_by IS NULL AND i.complete)"
+    )
+    return bool(conn.execute(query, {"region": region, "season": season}).scalar_one())
