@@ -63,4 +63,6 @@ def _one(parts: geopandas.GeoDataFrame) -> dict[str, object]:
         "probability": np.average(parts.probability, weights=parts.area_m2),
         "first_doy": parts.first_doy.min(),
         "last_doy": parts.last_doy.max(),
+        # of the part that was seen best, as that is no sum that an order could change
+        "elevation_m": parts.elevation_m[parts.area_m2.idxmax()],
     }

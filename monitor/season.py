@@ -86,9 +86,10 @@ def redraw_season(system: System, conn: Connection, survey: Survey) -> bool:
     """
     model = registry.model(conn, survey.digest)
     if model is None:
+        run = f"monitor run --region {survey.region} --season {survey.season}"
         raise StorageError(
             f"The survey of {survey.region} {survey.season} has to be told again, but its model "
-            f"{survey.digest} is not in the registry; run `monitor run --region {survey.region} --season {survey.season}`."
+            f"{survey.digest} is not in the registry; run `{run}`."
         )
     return tell_season(
         conn,

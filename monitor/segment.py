@@ -12,7 +12,7 @@ from monitor.grid import WGS84, Tile, reproject
 from monitor.mndwi import index_of
 from monitor.stack.acquire import Stack
 from segmenter.protocol import Segmenter
-from storage.codes import Reason
+from storage.codes import NO_ELEVATION, Reason
 
 #: `mask` where there is no answer
 NO_ANSWER = 255
@@ -34,6 +34,8 @@ class Prediction:
     day_of_year: NDArray[np.int16]
     #: uint8, monitor.mndwi.Index
     index: NDArray[np.uint8]
+    #: int16, metres of the DEM, NO_ELEVATION where there is none
+    elevation: NDArray[np.int16]
 
     @property
     def observed(self) -> bool:
@@ -81,6 +83,7 @@ def segment(
         reason=reason,
         day_of_year=stack.day_of_year[core],
         index=opinion[core],
+        elevation=np.nan_to_num(np.round(stack.dem[core]), nan=NO_ELEVATION).astype(np.int16),
     )
 
 

@@ -6,6 +6,7 @@ Pure: tiles' layers and what is known go in, rows for the lake history come out.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
@@ -37,6 +38,28 @@ DRY_BEFORE = 0.5
 RIM = PIXEL / 111_320
 
 
+#: columns of `Rows.observations`; what is not known of a lake may be left out
+SAID_OF_LAKES = [
+    "lake_id",
+    "outcome",
+    "reason",
+    "geometry",
+    "sigma_m2",
+    "sigma_shore_m2",
+    "sigma_model_m2",
+    "perimeter_m",
+    "seen_share",
+    "first_day",
+    "last_day",
+    "probability",
+    "elevation_m",
+    "glacier_m",
+    "task_key",
+    "label",
+    "attributes",
+]
+
+
 @dataclass(frozen=True)
 class Rows:
     """What `storage.history.record_survey` writes."""
@@ -54,16 +77,16 @@ class Rows:
 
     @property
     def digest(self) -> str:
-        """Of all that was said: the same rows in any order have the same."""
+        """Of all that is said: the same for the same rows, in any order and wherever they came from."""
         lines = [self.suspect or ""]
-        for frame in (self.observations, self.lineage, self.flags):
-            plain = pd.DataFrame(frame.drop(columns="geometry", errors="ignore"))
-            shapes = shapely.to_wkb(frame.geometry.to_numpy()) if "geometry" in frame else [b""] * len(frame)
-            texts = plain.astype(object).where(plain.notna(), None).itertuples(index=False, name=None)
-            rows = (
-                f"{row}|{b'' if shape is None else shape!r}" for row, shape in zip(texts, shapes, strict=True)
-            )
-            lines += sorted(hashlib.sha256(row.encode()).hexdigest() for row in rows)
+        for frame, columns in (
+            (self.observations, SAID_OF_LAKES),
+            (self.lineage, ["kind", "lake_id", "other_lake_id"]),
+            (self.flags, ["kind", "explained", "score", "geometry", "tile", "lake_id", "detail"]),
+        ):
+            said = pd.DataFrame(frame).reindex(columns=columns)
+            rows = zip(*([_spelt(value) for value in said[name]] for name in columns), strict=True)
+            lines += sorted(hashlib.sha256("|".join(row).encode()).hexdigest() for row in rows)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -163,6 +186,7 @@ def _water_rows(
             "first_day": [_day(season, doy) for doy in found.first_doy],
             "last_day": [_day(season, doy) for doy in found.last_doy],
             "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
+            "elevation_m": found.elevation_m.astype(float).to_numpy(),
         }
     )
 
@@ -215,3 +239,20 @@ def flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
 
 def _day(season: int, day_of_year: int) -> date | None:
     return date(season, 1, 1) + timedelta(days=int(day_of_year) - 1) if day_of_year > 0 else None
+
+
+def _spelt(value: object) -> str:
+    """A value in one spelling, whether it was just made or read back from the database."""
+    if value is None or value is pd.NaT or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return ""
+    if isinstance(value, shapely.Geometry):
+        # the database holds every outline as a MultiPolygon of two dimensions
+        whole = value if isinstance(value, shapely.MultiPolygon) else shapely.multipolygons([value])
+        return hashlib.sha256(shapely.to_wkb(shapely.force_2d(whole))).hexdigest()
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True, default=str)
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, int | float | np.number):
+        return repr(float(value))
+    return str(value)

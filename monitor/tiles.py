@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 #: what of a `segment.Prediction` the cube keeps
-LAYERS = ("probability", "mask", "reason", "day_of_year", "index", "uncertainty")
+LAYERS = ("probability", "mask", "reason", "day_of_year", "index", "uncertainty", "elevation")
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from shapely.geometry.base import BaseGeometry
 from monitor.absence import DISPUTED, SIGHTS
 from monitor.grid import WGS84, Tile, reproject
 from monitor.mndwi import Index
-from storage.codes import Reason
+from storage.codes import NO_ELEVATION, Reason
 
 EIGHT = np.ones((3, 3), np.int8)
 GEOD = Geod(ellps="WGS84")
-COLUMNS = ["geometry", "area_m2", "perimeter_m", "probability", "first_doy", "last_doy"]
+COLUMNS = ["geometry", "area_m2", "perimeter_m", "probability", "first_doy", "last_doy", "elevation_m"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class TileMap:
     day_of_year: NDArray[np.int16]
     index: NDArray[np.uint8]
     uncertainty: NDArray[np.float32]
+    elevation: NDArray[np.int16]
 
 
 def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
@@ -50,7 +51,8 @@ def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -
     Returns:
         GeoDataFrame (EPSG:4326), a row a lake, from west to east: geometry (MultiPolygon, the same however
         the region is tiled), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability (mean over
-        its pixels), first_doy and last_doy (days of the year of its pixels).
+        its pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of the DEM over its
+        pixels, NaN without one).
     """
     pieces = pd.DataFrame([piece for tile_map in maps for piece in _pieces(tile_map)])
     if pieces.empty:
@@ -68,6 +70,7 @@ def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -
     lakes["geometry"] = [_multi(shapely.make_valid(g)) for g in lakes.geometry]
     lakes["area_m2"] = [abs(GEOD.geometry_area_perimeter(g)[0]) for g in lakes.geometry]
     lakes["probability"] = lakes.weight / lakes.pixels
+    lakes["elevation_m"] = lakes.metres / lakes.measured.where(lakes.measured > 0)
     shapely.prepare(zone)
     points = [g.representative_point() for g in lakes.geometry]
     here = np.array([zone.covers(point) for point in points], bool)
@@ -87,6 +90,10 @@ def _pieces(tile_map: TileMap) -> Iterator[dict[str, object]]:
     pixels = np.bincount(flat, minlength=count + 1)
     weight = np.bincount(flat, np.nan_to_num(tile_map.probability).ravel(), minlength=count + 1)
     numbers = np.arange(1, count + 1)
+    known = tile_map.elevation != NO_ELEVATION
+    measured = np.bincount(flat, known.ravel(), minlength=count + 1)
+    # whole metres add up to the same in any order of tiles
+    metres = np.bincount(flat, np.where(known, tile_map.elevation, 0).ravel(), minlength=count + 1)
     first, last = ndimage.minimum(days, labels, numbers), ndimage.maximum(days, labels, numbers)
     parts: dict[int, list[BaseGeometry]] = {}
     affine = tile.geobox().affine
@@ -104,6 +111,8 @@ def _pieces(tile_map: TileMap) -> Iterator[dict[str, object]]:
             "border": label in at_edge,
             "pixels": int(pixels[label]),
             "weight": float(weight[label]),
+            "measured": int(measured[label]),
+            "metres": int(metres[label]),
             "first_doy": int(first[label - 1]),
             "last_doy": int(last[label - 1]),
         }
@@ -135,6 +144,8 @@ def _join(pieces: pd.DataFrame, column: str) -> pd.DataFrame:
                 "epsg": zones.pop() if len(zones) == 1 else 0,
                 "pixels": members.pixels.sum(),
                 "weight": members.weight.sum(),
+                "measured": members.measured.sum(),
+                "metres": members.metres.sum(),
                 "first_doy": members.first_doy.min(),
                 "last_doy": members.last_doy.max(),
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 
 __all__ = [
+    "NO_ELEVATION",
     "TRUSTED",
     "LineageKind",
     "ModelState",
@@ -15,6 +16,10 @@ __all__ = [
     "TaskState",
     "VerdictKind",
 ]
+
+
+NO_ELEVATION = -32768
+"""A pixel of the cube without a DEM (int16, metres)."""
 
 
 class Reason(IntEnum):

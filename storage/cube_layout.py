@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from zarr.codecs import BloscCodec
 
-from storage.codes import Reason
+from storage.codes import NO_ELEVATION, Reason
 from storage.errors import StorageError
 
 __all__ = [
@@ -73,6 +73,9 @@ LAYERS: Mapping[str, Layer] = {
         "float32",
         float("nan"),
         {"long_name": "standard deviation of the probability of water", "units": "1"},
+    ),
+    "elevation": Layer(
+        "int16", NO_ELEVATION, {"long_name": "elevation of the DEM that the model saw", "units": "m"}
     ),
 }
 _PACKED = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")

@@ -325,6 +325,50 @@ def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) ->
         conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
         conn.execute(_NEW_BASIS, row)
         return
+    conn.execute(_NEW_SURVEY, row)
+
+
+_NEW_SURVEY = text(
+    """
+    INSERT INTO survey (id, region, season, kind, source, digest, run_id, model_digest, inventory_id,
+        drawn_from, content, basis, suspect)
+    VALUES (:id, :region, :season, :kind, :source, :digest, :run_id,
+        CASE WHEN :kind <> 'inventory' THEN (SELECT digest FROM model WHERE digest = :digest) END,
+        :inventory_id, :drawn_from, :content, :basis, :suspect)
+    """
+).bindparams(bindparam("drawn_from", type_=JSONB))
+_NEW_BASIS = text("UPDATE survey SET basis = :basis WHERE id = :id AND basis <> :basis")
+
+
+def _table(entity: type[Lake | LakeObservation | LakeLineage | ReviewFlag]) -> Table:
+    return cast(Table, entity.__table__)
+
+
+def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) -> None:
+    """Supersede the current survey of the same place in the history, then stand there."""
+    row = {
+        "id": survey.id,
+        "region": survey.region,
+        "season": survey.season,
+        "kind": survey.kind.value,
+        "source": survey.source,
+        "digest": survey.digest,
+        "run_id": survey.run_id,
+        "inventory_id": survey.inventory_id,
+        "drawn_from": dict(survey.drawn_from),
+        "content": survey.content,
+        "basis": survey.basis,
+        "suspect": survey.suspect,
+    }
+    step_aside = text(
+        "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
+        "AND (kind <> 'inventory' OR source = :source) AND superseded_by IS NULL"
+    )
+    conn.execute(step_aside, row)
+    if known_already:
+        conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
+        conn.execute(_NEW_BASIS, row)
+        return
     conn.execute(
         text(
             "INSERT INTO survey (id, region, season, kind, source, digest, run_id, model_digest, "

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,15 +42,29 @@ def migrated_template(postgis_url: str) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def new_database(postgis_url: str, migrated_template: str) -> Callable[[], AbstractContextManager[Database]]:
+    """Makes fresh, migrated databases (about 30 ms each), for tests that need several."""
+
+    @contextmanager
+    def fresh() -> Iterator[Database]:
+        name = f"test_{uuid4().hex}"
+        _administer(postgis_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        database = _database(postgis_url, name)
+        try:
+            yield database
+        finally:
+            database.dispose()
+            _administer(postgis_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    return fresh
+
+
 @pytest.fixture
-def database(postgis_url: str, migrated_template: str) -> Iterator[Database]:
-    """A fresh, migrated database of the test's own (about 30 ms)."""
-    name = f"test_{uuid4().hex}"
-    _administer(postgis_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    fresh = _database(postgis_url, name)
-    yield fresh
-    fresh.dispose()
-    _administer(postgis_url, f"DROP DATABASE {name} WITH (FORCE)")
+def database(new_database: Callable[[], AbstractContextManager[Database]]) -> Iterator[Database]:
+    """A fresh, migrated database of the test's own."""
+    with new_database() as fresh:
+        yield fresh
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from monitor.grid import PIXEL, WGS84
 from monitor.segment import NO_ANSWER
 from monitor.vectorise import GEOD, TileMap, vectorise
 from segmenter.protocol import Answer
+from storage.codes import NO_ELEVATION
 from training.calibration import CLASSES_M2, Areas
 from training.labels import IGNORED, coverage, outlines, read_lakes
 from training.scenes import Scene
@@ -92,6 +93,7 @@ def _tile_map(answer: Answer, scene: Scene, threshold: float) -> TileMap:
         reason=nothing,
         day_of_year=nothing.astype(np.int16),
         index=nothing,
+        elevation=np.full(seen.shape, NO_ELEVATION, np.int16),
     )
 
 

@@ -344,8 +344,12 @@ def upgrade() -> None:
         "WHERE kind <> 'inventory' AND digest IN (SELECT digest FROM model)"
     )
     op.execute(
-        "UPDATE survey s SET drawn_from = t.tiles "
-        "FROM (SELECT survey_id, jsonb_object_agg(tile, key) AS tiles FROM task WHERE survey_id IS NOT NULL GROUP BY survey_id) AS t WHERE t.survey_id = s.id"
+        """
+        UPDATE survey s SET drawn_from = t.tiles FROM (
+            SELECT survey_id, jsonb_object_agg(tile, key) AS tiles FROM task
+            WHERE survey_id IS NOT NULL GROUP BY survey_id
+        ) AS t WHERE t.survey_id = s.id
+        """
     )
     for name, kind in OBSERVATION_COLUMNS.items():
         op.execute(f"ALTER TABLE lake_observation ADD COLUMN {name} {kind}")
@@ -362,8 +366,11 @@ def upgrade() -> None:
         "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     )
     op.execute(
-        "CREATE TRIGGER drawing_kept "
-        "BEFORE UPDATE OF model_digest, inventory_id, drawn_from, content, suspect ON survey FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        """
+        CREATE TRIGGER drawing_kept
+        BEFORE UPDATE OF model_digest, inventory_id, drawn_from, content, suspect ON survey
+        FOR EACH ROW EXECUTE FUNCTION refuse_change()
+        """
     )
     op.execute("DROP VIEW lake_current")
     op.execute(SURVEY_SHOWN.format(more=", s.model_digest, s.inventory_id, s.suspect"))

@@ -43,6 +43,7 @@ def tile_map(
     day_of_year: NDArray[np.int16] | int = 230,
     index: NDArray[np.uint8] | None = None,
     uncertainty: NDArray[np.float32] | float = 0.0,
+    elevation: NDArray[np.int16] | int = 4000,
 ) -> TileMap:
     """A tile seen whole, unless `reason` says otherwise."""
     if reason is None:
@@ -58,6 +59,7 @@ def tile_map(
         day_of_year=np.broadcast_to(np.asarray(day_of_year, np.int16), water.shape),
         index=water.astype(np.uint8) if index is None else index,
         uncertainty=np.where(hidden, np.nan, uncertainty).astype(np.float32),
+        elevation=np.broadcast_to(np.asarray(elevation, np.int16), water.shape),
     )
 
 

@@ -14,8 +14,12 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+from remembered import remembered
+from sqlalchemy import text
 from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
 
+from monitor.settings import Workspace
+from monitor.system import open_database
 from storage.codes import Reason
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -92,6 +96,38 @@ def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, wor
         return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
 
     assert outlines(folder) == outlines(finished)
+
+
+def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspace: Path) -> None:
+    """2022 is told before 2021 is known, and told again when it is. The cube's layers are those of `finished`."""
+    folder = workspace / "backwards"
+    folder.mkdir()
+    shutil.copy(finished / "monitor.yaml", folder)
+    shutil.copytree(finished / "cube", folder / "cube")
+    (alone,) = run_here(folder, 2022)
+    with open_database(Workspace.open(folder)) as database:
+        first = remembered(database)
+    (later,) = run_here(folder, 2021)
+    assert alone.tiles == later.tiles == {"done": 4}
+    with open_database(Workspace.open(folder)) as database, open_database(Workspace.open(finished)) as other:
+        now, expected = remembered(database), remembered(other)
+    assert now == expected
+    assert {row[1] for row in first["observations"]} != {row[1] for row in now["observations"]}
+    run_here(folder, 2021, 2022)
+    with open_database(Workspace.open(folder)) as database:
+        assert remembered(database) == now, "and once more changes nothing"
+    assert not any(report.nothing_new is False for report in run_here(folder, 2021, 2022))
+
+
+def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None:
+    with open_database(Workspace.open(finished)) as database, database.connect() as conn:
+        rows = conn.execute(text("SELECT * FROM lake_area_history WHERE outcome = 'water'")).mappings().all()
+        tiles = dict(map(tuple, conn.execute(text("SELECT key, tile FROM task"))))
+    assert rows
+    for row in rows:
+        assert 1000 < row["elevation_m"] < 7000 and 0 <= row["glacier_m"] <= 4000
+        assert row["model_digest"].startswith("sha256:") and row["task_key"] in tiles
+        assert row["perimeter_m"] > 0 and row["first_day"] <= row["last_day"]
 
 
 @pytest.mark.parametrize("after", ["tile", pytest.param("season", marks=pytest.mark.prove)])

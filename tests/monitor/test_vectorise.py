@@ -15,7 +15,7 @@ from monitor.absence import DISPUTED, SIGHTS
 from monitor.grid import WGS84, Tile, reproject
 from monitor.mndwi import Index
 from monitor.vectorise import sights, sights_within, vectorise
-from storage.codes import Reason
+from storage.codes import NO_ELEVATION, Reason
 
 CORNERS = picture("""
     ##....
@@ -105,8 +105,11 @@ def test_figures_are_of_the_lakes_own_pixels() -> None:
     probability[0, :2] = 0.6, 0.8
     probability[2, 1:3] = 0.9, 1.0
     days = np.arange(200, 216, dtype=np.int16).reshape(4, 4)
-    lakes = lakes_of(water, 2, probability=probability, day_of_year=days)
+    metres = np.full((4, 4), 4100, np.int16)
+    metres[0, 1], metres[2, 1:3] = 4105, NO_ELEVATION
+    lakes = lakes_of(water, 2, probability=probability, day_of_year=days, elevation=metres)
     assert list(lakes.probability) == pytest.approx([0.7, 0.95])
+    assert lakes.elevation_m[0] == 4102.5 and np.isnan(lakes.elevation_m[1])
     assert list(zip(lakes.first_doy, lakes.last_doy, strict=True)) == [(200, 201), (209, 210)]
 
 

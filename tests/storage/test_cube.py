@@ -41,6 +41,7 @@ def layers(seed: int) -> dict[str, np.ndarray]:
         "day_of_year": random.integers(180, 260, (SIZE, SIZE), dtype=np.int16),
         "index": random.integers(0, 2, (SIZE, SIZE), dtype=np.uint8),
         "uncertainty": (probability * (1 - probability)).astype(np.float32),
+        "elevation": random.integers(3000, 6000, (SIZE, SIZE), dtype=np.int16),
     }
 
 
