@@ -62,7 +62,7 @@ SAID_OF_LAKES = [
 
 @dataclass(frozen=True)
 class Rows:
-    """What `storage.history.record_survey` writes."""
+    """What `storage.recording.record_survey` writes."""
 
     observations: geopandas.GeoDataFrame
     lakes: pd.DataFrame

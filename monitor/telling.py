@@ -20,6 +20,7 @@ from storage import history, ledger
 from storage.codes import SurveyKind
 from storage.database import Database
 from storage.history import Survey
+from storage.recording import record_survey
 from storage.told import Place, Told, basis_of, told_before
 
 
@@ -86,7 +87,7 @@ def tell(
     replaced = None if standing is None or same else standing.id
     rows = draw(told_before(conn, source.place, compared, replaced))
     survey = source.survey(rows, basis, run_id)
-    changed = history.record_survey(
+    changed = record_survey(
         conn,
         survey,
         rows.observations,

@@ -51,8 +51,8 @@ def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -
     Returns:
         GeoDataFrame (EPSG:4326), a row a lake, from west to east: geometry (MultiPolygon, the same however
         the region is tiled), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability (mean over
-        its pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of the DEM over its
-        pixels, NaN without one).
+        its pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of the DEM on
+        its pixels, NaN without one).
     """
     pieces = pd.DataFrame([piece for tile_map in maps for piece in _pieces(tile_map)])
     if pieces.empty:

@@ -6,21 +6,17 @@ region, season and kind supersedes the earlier one, whose rows stay and carry `c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import cast
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import geopandas as gpd
 import pandas as pd
-from sqlalchemy import Connection, Table, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, text
 
-from storage import ledger
 from storage.codes import TRUSTED, SurveyKind
-from storage.copying import copy_frame, read_frame, read_geoframe
-from storage.errors import StorageError
-from storage.tables import Lake, LakeLineage, LakeObservation, ReviewFlag
+from storage.copying import read_frame, read_geoframe
 from storage.told import Place
 
 __all__ = [
@@ -33,7 +29,6 @@ __all__ = [
     "lineage_of",
     "lock",
     "observations_of",
-    "record_survey",
     "resolve",
     "standing",
     "standing_at",
@@ -116,48 +111,6 @@ def drawn_by(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
         """
     )
     return read_geoframe(conn, query, survey=survey_id)
-
-
-def record_survey(
-    conn: Connection,
-    survey: Survey,
-    observations: gpd.GeoDataFrame,
-    *,
-    lakes: pd.DataFrame,
-    lineage: pd.DataFrame,
-    flags: gpd.GeoDataFrame | None = None,
-    done_tasks: Sequence[UUID] = (),
-) -> bool:
-    """Write one survey and all that follows from it; the caller's transaction makes it all or nothing.
-
-    observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless
-    water), and any of id, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share, first_day,
-    last_day, probability, elevation_m, glacier_m, task_key, label, attributes (dict).
-    lakes: id, code of the newly minted ones. lineage: kind, lake_id, other_lake_id.
-    flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
-    done_tasks: keys that become done with this survey; finished tasks they replace are superseded.
-
-    The earlier current survey of this region, season and kind (for inventories: and source) is superseded.
-    Returns False, and changes nothing, when this survey is current already; a superseded one becomes current
-    again. Raises StorageError when the database refuses a row; nothing of the transaction then stands.
-    """
-    lock(conn)
-    known = conn.execute(
-        text("SELECT superseded_by FROM survey WHERE id = :id"), {"id": survey.id}
-    ).one_or_none()
-    if known is not None and known.superseded_by is None:
-        conn.execute(_NEW_BASIS, {"id": survey.id, "basis": survey.basis})
-        ledger.complete(conn, done_tasks, survey.id)
-        return False
-    _take_the_place(conn, survey, known_already=known is not None)
-    if known is None:
-        copy_frame(conn, _table(Lake), _with(lakes, region=survey.region), skip_known=True)
-        copy_frame(conn, _table(LakeObservation), _observation_rows(survey, observations))
-        copy_frame(conn, _table(LakeLineage), _with(lineage, survey_id=survey.id, season=survey.season))
-        if flags is not None:
-            copy_frame(conn, _table(ReviewFlag), _flag_rows(survey, flags))
-    ledger.complete(conn, done_tasks, survey.id)
-    return True
 
 
 def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
@@ -291,121 +244,3 @@ def lineage_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
         """
     )
     return read_frame(conn, query, lake=lake_id)
-
-
-_NEW_BASIS = text("UPDATE survey SET basis = :basis WHERE id = :id AND basis <> :basis")
-
-
-def _table(entity: type[Lake | LakeObservation | LakeLineage | ReviewFlag]) -> Table:
-    return cast(Table, entity.__table__)
-
-
-def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) -> None:
-    """Supersede the current survey of the same place in the history, then stand there."""
-    row = {
-        "id": survey.id,
-        "region": survey.region,
-        "season": survey.season,
-        "kind": survey.kind.value,
-        "source": survey.source,
-        "digest": survey.digest,
-        "run_id": survey.run_id,
-        "inventory_id": survey.inventory_id,
-        "drawn_from": dict(survey.drawn_from),
-        "content": survey.content,
-        "basis": survey.basis,
-        "suspect": survey.suspect,
-    }
-    step_aside = text(
-        "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
-        "AND (kind <> 'inventory' OR source = :source) AND superseded_by IS NULL"
-    )
-    conn.execute(step_aside, row)
-    if known_already:
-        conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
-        conn.execute(_NEW_BASIS, row)
-        return
-    conn.execute(_NEW_SURVEY, row)
-
-
-_NEW_SURVEY = text(
-    """
-    INSERT INTO survey (id, region, season, kind, source, digest, run_id, model_digest, inventory_id,
-        drawn_from, content, basis, suspect)
-    VALUES (:id, :region, :season, :kind, :source, :digest, :run_id,
-        CASE WHEN :kind <> 'inventory' THEN (SELECT digest FROM model WHERE digest = :digest) END,
-        :inventory_id, :drawn_from, :content, :basis, :suspect)
-    """
-).bindparams(bindparam("drawn_from", type_=JSONB))
-_NEW_BASIS = text("UPDATE survey SET basis = :basis WHERE id = :id AND basis <> :basis")
-
-
-def _table(entity: type[Lake | LakeObservation | LakeLineage | ReviewFlag]) -> Table:
-    return cast(Table, entity.__table__)
-
-
-def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) -> None:
-    """Supersede the current survey of the same place in the history, then stand there."""
-    row = {
-        "id": survey.id,
-        "region": survey.region,
-        "season": survey.season,
-        "kind": survey.kind.value,
-        "source": survey.source,
-        "digest": survey.digest,
-        "run_id": survey.run_id,
-        "inventory_id": survey.inventory_id,
-        "drawn_from": dict(survey.drawn_from),
-        "content": survey.content,
-        "basis": survey.basis,
-        "suspect": survey.suspect,
-    }
-    step_aside = text(
-        "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
-        "AND (kind <> 'inventory' OR source = :source) AND superseded_by IS NULL"
-    )
-    conn.execute(step_aside, row)
-    if known_already:
-        conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
-        conn.execute(_NEW_BASIS, row)
-        return
-    conn.execute(
-        text(
-            "INSERT INTO survey (id, region, season, kind, source, digest, run_id, model_digest, "
-            "inventory_id, drawn_from, content, basis, suspect) VALUES (:id, :region, :season, :kind, :source, "
-            ":digest, :run_id, CASE WHEN :kind <> 'inventory' THEN (SELECT digest FROM model WHERE digest = "
-            ":digest) END, :inventory_id, :drawn_from, :content, :basis, :suspect)"
-        ).bindparams(bindparam("drawn_from", type_=JSONB)),
-        row,
-    )
-
-
-def _observation_rows(survey: Survey, observations: gpd.GeoDataFrame) -> pd.DataFrame:
-    rows = _degrees(observations, "observations")
-    ids = [uuid5(survey.id, str(lake)) for lake in rows["lake_id"]]
-    return _with(rows, survey_id=survey.id, season=survey.season, **({} if "id" in rows else {"id": ids}))
-
-
-def _flag_rows(survey: Survey, flags: gpd.GeoDataFrame) -> pd.DataFrame:
-    rows = _degrees(flags, "flags")
-    ids = [uuid5(survey.id, f"flag {number}") for number in range(len(rows))]
-    return _with(rows, survey_id=survey.id, **({} if "id" in rows else {"id": ids}))
-
-
-def _with(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
-    """The frame with more columns: a list gives a value a row, anything else the same value to all."""
-    added = {
-        name: pd.Series(value if isinstance(value, list) else [value] * len(frame), frame.index, dtype=object)
-        for name, value in columns.items()
-    }
-    return frame.assign(**added)
-
-
-def _degrees(frame: gpd.GeoDataFrame, what: str) -> pd.DataFrame:
-    """The frame with its geometry as column `geom`, sure to be in EPSG:4326."""
-    if len(frame) and (frame.crs is None or frame.crs.to_epsg() != 4326):
-        raise StorageError(
-            f"The {what} are in {frame.crs or 'no CRS'}; give them in EPSG:4326 (to_crs(4326))."
-        )
-    plain = pd.DataFrame(frame)
-    return plain.rename(columns={frame.active_geometry_name or "geometry": "geom"})

@@ -165,7 +165,7 @@ def set_state(
 ) -> None:
     """Move a task to written, empty (with a reason) or failed (with a reason and the fault).
 
-    A task becomes done only with its survey (`history.record_survey`) and superseded only by another
+    A task becomes done only with its survey (`recording.record_survey`) and superseded only by another
     (`supersede`); a task that is done stays done. Raises StorageError otherwise, or when the key is unknown.
     """
     if state in (TaskState.DONE, TaskState.SUPERSEDED):

@@ -17,8 +17,8 @@ CURRENT = {
     "o.attributes::text FROM lake_observation o JOIN survey s ON s.id = o.survey_id "
     "WHERE s.superseded_by IS NULL",
     "lineage": "SELECT region, season, event, lake_id, other_lake_id, survey_kind FROM lake_events",
-    "changes": "SELECT region, season_from, season_to, lake_id, verdict, change_m2, detection_limit_m2, suspect "
-    "FROM lake_change_yearly",
+    "changes": "SELECT region, season_from, season_to, lake_id, verdict, change_m2, detection_limit_m2, "
+    "suspect FROM lake_change_yearly",
     "flags": "SELECT f.id, f.kind, f.lake_id, f.score FROM review_flag f JOIN survey s ON s.id = f.survey_id "
     "WHERE s.superseded_by IS NULL",
 }

@@ -99,7 +99,7 @@ def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, wor
 
 
 def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspace: Path) -> None:
-    """2022 is told before 2021 is known, and told again when it is. The cube's layers are those of `finished`."""
+    """2022 is told before 2021 is known, and again when it is. The layers are those of `finished`."""
     folder = workspace / "backwards"
     folder.mkdir()
     shutil.copy(finished / "monitor.yaml", folder)

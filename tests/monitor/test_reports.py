@@ -18,6 +18,7 @@ from monitor.reports import show_history, show_lakes
 from storage import history, registry
 from storage.codes import SurveyKind
 from storage.database import Database
+from storage.recording import record_survey
 
 LAKE = uuid5(NAMESPACE, "a lake")
 
@@ -47,7 +48,7 @@ def place(database: Database, tmp_path: Path) -> Path:
             )
             lakes = pd.DataFrame({"id": [LAKE], "code": ["GL075000E42400N"]} if season == 2021 else {})
             lineage = pd.DataFrame(columns=["kind", "lake_id", "other_lake_id"])
-            history.record_survey(conn, survey, frame, lakes=lakes, lineage=lineage)
+            record_survey(conn, survey, frame, lakes=lakes, lineage=lineage)
     return make_workspace(tmp_path, tmp_path / "archive", database={"url": database.url})
 
 

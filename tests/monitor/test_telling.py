@@ -372,7 +372,7 @@ def test_many_seasons_in_any_order(new_database: NewDatabase, told: Any) -> None
 
 
 def test_every_kind_of_event_is_told(database: Database) -> None:
-    """By hand, in complete inventories: new, split, merged, drained, reappeared; and each verdict in the view."""
+    """By hand, in complete inventories; and the verdicts of the view."""
 
     def box(col: float, width: float = 0.8, row: float = 0) -> BaseGeometry:
         return shapely.box(

@@ -16,6 +16,7 @@ from alembic import command
 from storage import history
 from storage.database import Database
 from storage.errors import StorageError
+from storage.recording import record_survey
 from storage.tables import Base
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +55,7 @@ def test_migrations_and_tables_state_the_same_rules(database: Database) -> None:
 
 def test_down_and_up_again_with_data_in_the_tables(database: Database, world) -> None:
     with database.begin() as conn:
-        history.record_survey(
+        record_survey(
             conn,
             world.survey(),
             world.water(1, 2),
@@ -76,9 +77,7 @@ def test_down_and_up_again_with_data_in_the_tables(database: Database, world) ->
 def test_areas_keep_their_error_when_its_parts_come_and_go(database: Database, world) -> None:
     """Rows of before have an interval, but no parts."""
     with database.begin() as conn:
-        history.record_survey(
-            conn, world.survey(), world.water(1), lakes=world.lakes(1), lineage=world.lineage()
-        )
+        record_survey(conn, world.survey(), world.water(1), lakes=world.lakes(1), lineage=world.lineage())
         before = history.history(conn, world.uuid("lake", 1))
         command.downgrade(alembic_config(conn), "0006-1")
         assert "area_low_m2" not in set(conn.execute(text("SELECT * FROM lake_current")).keys())

@@ -21,6 +21,7 @@ from storage import history, ledger, registry, reviews
 from storage.codes import SurveyKind, TaskState
 from storage.database import Database
 from storage.errors import StorageError
+from storage.recording import record_survey
 from storage.status import ReasonCount, status
 from storage.told import told_before
 
@@ -34,7 +35,7 @@ def counts(database: Database) -> dict[str, int]:
 
 
 def record(conn, world, survey, *lakes, observations=None, lineage=(), flags=None, tasks=()):
-    return history.record_survey(
+    return record_survey(
         conn,
         survey,
         world.water(*lakes) if observations is None else observations,
@@ -261,7 +262,7 @@ from storage import history, ledger
 from storage.database import Database
 world, database = World(), Database(sys.argv[1])
 with database.begin() as conn:
-    history.record_survey(conn, world.survey(name="new"), world.water(2, 3), lakes=world.lakes(2, 3),
+    record_survey(conn, world.survey(name="new"), world.water(2, 3), lakes=world.lakes(2, 3),
         lineage=world.lineage(("new", 3, None)), flags=world.flags(0.7), done_tasks=[world.task("a").key])
     print("written, not committed", flush=True)
     time.sleep(60)
@@ -330,7 +331,7 @@ def test_tens_of_thousands_of_observations_load_in_seconds(database: Database, w
     observations, lakes = world.water(*numbers), world.lakes(*numbers)
     start = time.perf_counter()
     with database.begin() as conn:
-        history.record_survey(conn, world.survey(), observations, lakes=lakes, lineage=world.lineage())
+        record_survey(conn, world.survey(), observations, lakes=lakes, lineage=world.lineage())
     assert time.perf_counter() - start < 20
     assert counts(database)["lake_observation"] == 20_000
 

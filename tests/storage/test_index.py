@@ -15,6 +15,7 @@ from alembic import command
 from storage import history, ledger, reviews
 from storage.codes import TRUSTED, SurveyKind, TaskState
 from storage.database import Database
+from storage.recording import record_survey
 from storage.status import status
 from storage.told import told_before
 
@@ -25,7 +26,7 @@ INDEX, MODEL = SurveyKind.INDEX, SurveyKind.MODEL
 def record(
     conn: Connection, world, survey: history.Survey, *lakes: int, lineage=(), flags=None, tasks=()
 ) -> bool:
-    return history.record_survey(
+    return record_survey(
         conn,
         survey,
         world.water(*lakes),

@@ -9,14 +9,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from storage import history, ledger, registry
+from storage import ledger, registry
 from storage.codes import ModelState, RunOutcome, TaskState
 from storage.database import Database
 from storage.errors import StorageError
+from storage.recording import record_survey
 
 
 def record(conn, world, survey, *tasks):
-    return history.record_survey(
+    return record_survey(
         conn,
         survey,
         world.water(1),

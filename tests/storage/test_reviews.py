@@ -8,14 +8,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from storage import history, reviews
+from storage import reviews
 from storage.codes import VerdictKind
 from storage.database import Database
 from storage.errors import StorageError
+from storage.recording import record_survey
 
 
 def record(conn, world, name, *scores, season=2021):
-    history.record_survey(
+    record_survey(
         conn,
         world.survey(season, name),
         world.water(1),
