@@ -147,7 +147,7 @@ def import_inventory(
         citation=mapping.citation,
         licence=mapping.licence,
     )
-    lakes = _measured(lakes, mapping.pixel_m, region.glaciers)
+    lakes = measured(lakes, mapping.pixel_m, region.glaciers)
     minted: list[int] = []
 
     def draw(told: Told) -> Rows:
@@ -293,7 +293,7 @@ def _prepare(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> Drawn:
     return Drawn(_from_west_to_east(unique), len(frame) - len(unique), repairs)
 
 
-def _measured(
+def measured(
     lakes: geopandas.GeoDataFrame, pixel_m: float, glaciers: BaseGeometry | None
 ) -> geopandas.GeoDataFrame:
     """With the error of the shoreline, the perimeter, the nearest glacier; drawn from whole views."""

@@ -125,7 +125,8 @@ def match(
         forgotten: as `storage.told.Told.forgotten`.
     """
     ended = set(reference.index[reference.ended])
-    lake_of = _identify(overlaps(reference.geometry, found), ended)
+    pairs = overlaps(reference.geometry, found)
+    lake_of = _identify(pairs, ended)
     lake_of |= _come_back(lake_of, reference.index[~reference.ended], found, older)
     taken = set(lake_of.values())
     if forgotten is not None and len(forgotten):
@@ -139,39 +140,46 @@ def match(
             minted.add(lake_of[position])
     ids = tuple(lake_of[position] for position in range(len(found)))
     before = reference[reference.before.notna() & ~reference.ended]
-    young = {lake for lake in ids if lake not in ended and lake not in before.index}
-    lineage = _what_happened(before, found, ids, taken, young | (ended & taken))
+    since = _overlaps_since(before, found, pairs)
+    young = set(ids) - ended - set(before.index)
     return Matching(
         ids,
         minted=frozenset(minted),
         young=frozenset(young),
-        missing=_missing(reference, found, taken),
-        lineage=lineage,
+        missing=_missing(reference, taken, set(pairs.lake) | set(since.lake)),
+        lineage=_what_happened(before, since, ids, taken, young | (ended & taken)),
     )
+
+
+def _overlaps_since(
+    before: geopandas.GeoDataFrame, found: geopandas.GeoSeries, pairs: pd.DataFrame
+) -> pd.DataFrame:
+    """`overlaps` with the outlines of earlier seasons; `pairs` has them where those are the latest anyway."""
+    same = np.array([was is now for was, now in zip(before.before, before.geometry, strict=True)], bool)
+    rest = before[~same].before
+    others = overlaps(geopandas.GeoSeries(rest, index=rest.index, crs=WGS84), found)
+    known = pairs[pairs.lake.isin(before.index[same])]
+    return _most_alike_first(pd.concat([known, others], ignore_index=True) if len(others) else known)
 
 
 def _what_happened(
     before: geopandas.GeoDataFrame,
-    found: geopandas.GeoSeries,
+    since: pd.DataFrame,
     ids: tuple[UUID, ...],
     taken: set[UUID],
     parted: set[UUID],
 ) -> tuple[Lineage, ...]:
     """Splits of those that may have `parted`, and merges of known lakes that were not `taken`."""
-    outlines = geopandas.GeoSeries(before.before, index=before.index, crs=WGS84)
-    since = overlaps(outlines, found).sort_values("common", ascending=False, kind="stable")
-    of_found, of_lake = dict(list(since.groupby("found"))), dict(list(since.groupby("lake")))
-    lineage = []
-    for position, lake in enumerate(ids):
-        if lake in parted and position in of_found:
-            pairs = of_found[position]
-            parents = pairs.lake[(pairs.lake != lake) & pairs.lake.isin(taken)]
-            if len(parents):
-                lineage.append(Lineage(LineageKind.SPLIT, lake, parents.iloc[0]))
-    for lake in before.index[~before.index.isin(list(taken))]:
-        if lake in of_lake and before.last_outcome[lake] == Outcome.WATER:
-            lineage.append(Lineage(LineageKind.MERGED, lake, ids[of_lake[lake].found.iloc[0]]))
-    return tuple(lineage)
+    largest = since.sort_values("common", ascending=False, kind="stable")
+    found = largest.assign(now=[ids[position] for position in largest.found])
+    parents = found[found.now.isin(list(parted)) & (found.lake != found.now) & found.lake.isin(list(taken))]
+    parent_of = dict(zip(parents.now[::-1], parents.lake[::-1], strict=True))
+    left = set(before.index[before.last_outcome == Outcome.WATER]) - taken
+    heirs = found[found.lake.isin(list(left))]
+    heir_of = dict(zip(heirs.lake[::-1], heirs.now[::-1], strict=True))
+    splits = [Lineage(LineageKind.SPLIT, lake, parent_of[lake]) for lake in ids if lake in parent_of]
+    merges = [Lineage(LineageKind.MERGED, lake, heir_of[lake]) for lake in before.index if lake in heir_of]
+    return (*splits, *merges)
 
 
 def _come_back(
@@ -233,15 +241,10 @@ def _identify(pairs: pd.DataFrame, ended: set[UUID]) -> dict[int, UUID]:
     return lake_of
 
 
-def _missing(
-    reference: geopandas.GeoDataFrame, found: geopandas.GeoSeries, taken: set[UUID]
-) -> tuple[UUID, ...]:
+def _missing(reference: geopandas.GeoDataFrame, taken: set[UUID], covered: set[UUID]) -> tuple[UUID, ...]:
     """Lakes that are neither found, nor ended, nor lie under an outline of another identity."""
-    left = reference[~reference.ended & ~reference.index.isin(list(taken))]
-    covered = set(overlaps(left.geometry, found).lake)
-    before = left[left.before.notna()]
-    covered |= set(overlaps(geopandas.GeoSeries(before.before, index=before.index, crs=WGS84), found).lake)
-    return tuple(lake for lake in left.index if lake not in covered)
+    left = reference.index[~reference.ended]
+    return tuple(lake for lake in left if lake not in taken and lake not in covered)
 
 
 def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataFrame:
@@ -267,6 +270,10 @@ def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataF
             "alike": (common / (first + second - common))[keep],
         }
     )
+    return _most_alike_first(pairs)
+
+
+def _most_alike_first(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs.sort_values(["alike", "found"], ascending=[False, True], kind="stable", ignore_index=True)
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
 from uuid import UUID
 
 import geopandas
@@ -75,7 +77,7 @@ class Rows:
         """The same with more said of each lake."""
         return replace(self, observations=observations)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of all that is said: the same for the same rows, in any order and wherever they came from."""
         lines = [self.suspect or ""]
@@ -84,8 +86,7 @@ class Rows:
             (self.lineage, ["kind", "lake_id", "other_lake_id"]),
             (self.flags, ["kind", "explained", "score", "geometry", "tile", "lake_id", "detail"]),
         ):
-            said = pd.DataFrame(frame).reindex(columns=columns)
-            rows = zip(*([_spelt(value) for value in said[name]] for name in columns), strict=True)
+            rows = zip(*(_spelt_column(frame, name) for name in columns), strict=True)
             lines += sorted(hashlib.sha256("|".join(row).encode()).hexdigest() for row in rows)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -241,14 +242,29 @@ def _day(season: int, day_of_year: int) -> date | None:
     return date(season, 1, 1) + timedelta(days=int(day_of_year) - 1) if day_of_year > 0 else None
 
 
+def _spelt_column(frame: pd.DataFrame, name: str) -> list[str]:
+    """A column's values in one spelling each, whether they were just made or read back from the database."""
+    if name not in frame:
+        return [""] * len(frame)
+    values = frame[name]
+    if name == "geometry":
+        # rings as they are: the database keeps every outline as a MultiPolygon of two dimensions
+        shapes = np.asarray(values, object)
+        flat = [b"" if shape is None else _rings(shape) for shape in shapes]
+        return [hashlib.sha256(rings).hexdigest() for rings in flat]
+    if values.dtype.kind == "f":
+        return ["" if math.isnan(number) else repr(number) for number in values.tolist()]
+    return [_spelt(value) for value in values]
+
+
+def _rings(shape: shapely.Geometry) -> bytes:
+    polygons = [shape] if isinstance(shape, shapely.Polygon) else list(shape.geoms)
+    return b"".join(shapely.to_wkb(polygon, output_dimension=2) for polygon in polygons)
+
+
 def _spelt(value: object) -> str:
-    """A value in one spelling, whether it was just made or read back from the database."""
     if value is None or value is pd.NaT or (isinstance(value, float | np.floating) and np.isnan(value)):
         return ""
-    if isinstance(value, shapely.Geometry):
-        # the database holds every outline as a MultiPolygon of two dimensions
-        whole = value if isinstance(value, shapely.MultiPolygon) else shapely.multipolygons([value])
-        return hashlib.sha256(shapely.to_wkb(shapely.force_2d(whole))).hexdigest()
     if isinstance(value, dict):
         return json.dumps(value, sort_keys=True, default=str)
     if isinstance(value, bool | np.bool_):

@@ -218,30 +218,30 @@ WHERE c.verdict IN ('shrunk', 'drained') AND c.change_percent < -30 AND -c.chang
 # Kendall's statistic among them, with the ranks that scipy.stats.theilslopes takes.
 LAKE_TREND = """
 CREATE VIEW lake_trend AS
-WITH point AS (
-    SELECT lake_id, season, CASE WHEN outcome = 'dry' THEN 0 ELSE area_m2 END AS area_m2
-    FROM lake_area_history
-    WHERE suspect IS NULL AND (outcome = 'dry' OR outcome = 'water' AND seen_share >= 0.9)
-), slope AS (
-    SELECT lake_id, (b.area_m2 - a.area_m2) / (b.season - a.season) AS slope
-    FROM point a JOIN point b USING (lake_id) WHERE b.season > a.season
-), sorted AS (
-    SELECT lake_id, array_agg(slope ORDER BY slope) AS slopes,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY slope) AS median
-    FROM slope GROUP BY lake_id
-), seen AS (
+WITH seen AS (
     SELECT lake_id, count(*) AS seasons, min(season) AS first_season, max(season) AS last_season,
         1.959964 * sqrt(count(*) * (count(*) - 1) * (2 * count(*) + 5) / 18.0) AS spread,
-        count(*) * (count(*) - 1) / 2 AS pairs
-    FROM point GROUP BY lake_id
+        count(*) * (count(*) - 1) / 2 AS pairs, array_agg(season ORDER BY season) AS seen_in,
+        array_agg(CASE WHEN outcome = 'dry' THEN 0 ELSE area_m2 END ORDER BY season) AS area
+    FROM lake_area_history
+    WHERE suspect IS NULL AND (outcome = 'dry' OR outcome = 'water' AND seen_share >= 0.9)
+    GROUP BY lake_id HAVING count(*) > 2
 )
 SELECT lake_id, l.code, l.region, seasons, first_season, last_season, median AS slope_m2_per_year,
     CASE WHEN seasons > 3 THEN slopes[greatest(round(((pairs - spread) / 2)::numeric)::int, 1)] END
         AS slope_low_m2_per_year,
     CASE WHEN seasons > 3 THEN slopes[least(round(((pairs + spread) / 2)::numeric)::int + 1, pairs)] END
         AS slope_high_m2_per_year
-FROM sorted JOIN seen USING (lake_id) JOIN lake l ON l.id = lake_id
-WHERE seasons > 2
+FROM seen
+JOIN lake l ON l.id = lake_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(slope ORDER BY slope) AS slopes,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY slope) AS median
+    FROM (
+        SELECT (area[j] - area[i]) / (seen_in[j] - seen_in[i]) AS slope
+        FROM generate_subscripts(seen_in, 1) AS i, generate_subscripts(seen_in, 1) AS j WHERE j > i
+    ) AS pair
+) AS sorted
 """
 
 LAKE_EVENTS = """
@@ -275,6 +275,32 @@ WHERE NOT EXISTS (
     SELECT FROM lake_observation o JOIN survey s ON s.id = o.survey_id
     WHERE o.lake_id = old.id AND s.superseded_by IS NULL
 )
+"""
+
+# The index walks outward from the point, over all current outlines; lakes are then ranked by true distance.
+NEAREST_LAKES = """
+CREATE FUNCTION nearest_lakes(longitude float8, latitude float8, how_many integer DEFAULT 10)
+RETURNS TABLE (lake_id uuid, code text, distance_m float8, season integer, area_m2 float8, outcome text,
+    elevation_m float8, geom geometry)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    WITH near AS MATERIALIZED (
+        SELECT o.lake_id, o.geom <-> ST_SetSRID(ST_MakePoint(longitude, latitude), 4326) AS apart
+        FROM lake_observation o
+        WHERE EXISTS (SELECT FROM survey s WHERE s.id = o.survey_id AND s.superseded_by IS NULL)
+        ORDER BY o.geom <-> ST_SetSRID(ST_MakePoint(longitude, latitude), 4326)
+        LIMIT 40 * how_many
+    ), lake AS (
+        SELECT near.lake_id FROM near GROUP BY near.lake_id ORDER BY min(apart) LIMIT 2 * how_many
+    )
+    SELECT h.lake_id, h.code,
+        ST_Distance(h.geom::geography, ST_SetSRID(ST_MakePoint(longitude, latitude), 4326)::geography),
+        h.season, h.area_m2, h.outcome, h.elevation_m, h.geom
+    FROM lake CROSS JOIN LATERAL (
+        SELECT a.* FROM lake_area_history a
+        WHERE a.lake_id = lake.lake_id AND a.outcome = 'water' ORDER BY a.season DESC LIMIT 1
+    ) AS h
+    ORDER BY 3 LIMIT how_many
+$$
 """
 
 VIEWS = {
@@ -379,11 +405,13 @@ def upgrade() -> None:
     for name, create in VIEWS.items():
         op.execute(create)
         op.execute(f"COMMENT ON VIEW {name} IS '{COMMENTS[name]}'")
+    op.execute(NEAREST_LAKES)
     _say_what_areas_are("lake_area_history")
 
 
 def downgrade() -> None:
     op.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    op.execute("DROP FUNCTION nearest_lakes(float8, float8, integer)")
     for name in reversed(VIEWS):
         op.execute(f"DROP VIEW {name}")
     for name in reversed(FUNCTIONS):
