@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import geopandas
 import numpy as np
@@ -13,6 +15,7 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon, box
+from sqlalchemy import create_engine, make_url, text
 from workspaces import MODEL
 
 from monitor.grid import Tile, tiles_of
@@ -43,10 +46,26 @@ class Kept:
     tiles: list[Tile]
     """Those that were written in 2021."""
     pixels: dict[Tile, dict[str, NDArray[Any]]]
+    out: Path
+    """Where to write to."""
 
     @property
     def workspace(self) -> Workspace:
         return Workspace.open(self.folder)
+
+
+@contextmanager
+def kept_world(postgis_url: str, template: str, folder: Path) -> Iterator[Kept]:
+    """`keep` in a database of its own, for all tests of a module, which only read it."""
+    admin = create_engine(make_url(postgis_url).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    name = f"export_{uuid4().hex}"
+    with admin.connect() as conn:
+        conn.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        database = Database(make_url(postgis_url).set(database=name).render_as_string(hide_password=False))
+        yield keep(folder, database)
+        database.dispose()
+        conn.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
 
 
 def outline(number: int, size: float) -> Polygon:
@@ -85,7 +104,7 @@ def keep(folder: Path, database: Database) -> Kept:
     (folder / "monitor.yaml").write_text(yaml.safe_dump(settings))
     surveys = _history(database)
     tiles, pixels = _pixels(folder, database, surveys[2021])
-    return Kept(folder, database, surveys, tiles, pixels)
+    return Kept(folder, database, surveys, tiles, pixels, out=folder)
 
 
 def _history(database: Database) -> dict[int, UUID]:

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
@@ -19,7 +20,7 @@ import pyogrio
 import pystac
 import pytest
 import shapely
-from exporting import SCENE, Kept, keep, uid
+from exporting import SCENE, Kept, kept_world, uid
 from sqlalchemy import text
 from stac_pydantic import Item
 from workspaces import monitor
@@ -36,13 +37,20 @@ from storage.errors import StorageError
 from storage.exports import View
 
 
+@pytest.fixture(scope="module")
+def world(postgis_url: str, migrated_template: str, module_workspace: Path) -> Iterator[Kept]:
+    with kept_world(postgis_url, migrated_template, module_workspace) as made:
+        yield made
+
+
 @pytest.fixture
-def kept(workspace: Path, database: Database) -> Kept:
-    return keep(workspace, database)
+def kept(world: Kept, tmp_path: Path) -> Kept:
+    """Only read; what a test writes is its own."""
+    return replace(world, out=tmp_path)
 
 
 def write(kept: Kept, name: str, kind: TableFormat, **wanted: Any) -> LakesWritten:
-    return export_lakes(kept.database, kept.workspace, LakesWanted(kept.folder / name, kind, **wanted))
+    return export_lakes(kept.database, kept.workspace, LakesWanted(kept.out / name, kind, **wanted))
 
 
 def truth(kept: Kept, view: str, where: str = "true") -> pd.DataFrame:
@@ -249,7 +257,7 @@ def test_rows_are_streamed_in_batches(kept: Kept, monkeypatch: pytest.MonkeyPatc
             yield pyarrow.RecordBatchReader.from_batches(reader.schema, some(reader))
 
     monkeypatch.setattr(exports, "stream", broken)
-    before = set(kept.folder.iterdir())
+    before = set(kept.out.iterdir())
     for name, kind in (
         ("c.gpkg", "gpkg"),
         ("c.parquet", "geoparquet"),
@@ -258,11 +266,11 @@ def test_rows_are_streamed_in_batches(kept: Kept, monkeypatch: pytest.MonkeyPatc
     ):
         with pytest.raises(StorageError, match="the connection was lost"):
             write(kept, name, TableFormat(kind), history=True)
-    assert set(kept.folder.iterdir()) == before
+    assert set(kept.out.iterdir()) == before
 
 
 def test_the_command(kept: Kept) -> None:
-    file = kept.folder / "lakes.gpkg"
+    file = kept.out / "lakes.gpkg"
     done = monitor("export", "lakes", file, "-w", kept.folder, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -273,13 +281,13 @@ def test_the_command(kept: Kept) -> None:
 
 
 def test_force_overwrites_and_leaves_no_parts(kept: Kept) -> None:
-    (kept.folder / "out").mkdir()
-    (kept.folder / "out" / "lakes.part.gpkg").write_text("of a run that was killed")
+    (kept.out / "out").mkdir()
+    (kept.out / "out" / "lakes.part.gpkg").write_text("of a run that was killed")
     write(kept, "out/lakes.gpkg", TableFormat.GPKG)
     with pytest.raises(RefusedError, match="--force"):
         write(kept, "out/lakes.gpkg", TableFormat.GPKG)
     assert write(kept, "out/lakes.gpkg", TableFormat.GPKG, force=True).rows["lake_latest"] == 5
-    assert sorted(path.name for path in (kept.folder / "out").iterdir()) == ["lakes.gpkg", "lakes.gpkg.json"]
+    assert sorted(path.name for path in (kept.out / "out").iterdir()) == ["lakes.gpkg", "lakes.gpkg.json"]
 
 
 @pytest.mark.parametrize(
@@ -290,13 +298,14 @@ def test_force_overwrites_and_leaves_no_parts(kept: Kept) -> None:
         ("a.csv", {"season": 2021, "history": True}, "give one of them"),
         ("a.shp", {}, "does not say which format"),
         ("none/a.csv", {}, "there is no folder"),
-        ("cube", {"asked": TableFormat.CSV}, "is a folder"),
+        ("folder", {"asked": TableFormat.CSV}, "is a folder"),
     ],
 )
 def test_refusals(kept: Kept, name: str, wanted: dict[str, Any], said: str) -> None:
+    (kept.out / "folder").mkdir()
     arguments = {"asked": None, "region": None, "season": None, "history": False} | wanted
     with pytest.raises(RefusedError, match=said):
-        export_lakes_to(kept.folder, kept.folder / name, force=False, json=False, **arguments)
+        export_lakes_to(kept.folder, kept.out / name, force=False, json=False, **arguments)
 
 
 def test_nothing_surveyed_yet(workspace: Path, database: Database) -> None:

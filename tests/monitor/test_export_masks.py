@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 import rasterio
 import shapely
 import xarray
-from exporting import SCENE, SIZE, Kept, keep, uid
+from exporting import SCENE, SIZE, Kept, keep, kept_world, uid
 from stac_pydantic import Item
 from workspaces import MODEL, monitor
 
@@ -34,15 +36,22 @@ pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model 
 EVERY = ("mask", "probability", "reason", "uncertainty")
 
 
+@pytest.fixture(scope="module")
+def world(postgis_url: str, migrated_template: str, module_workspace: Path) -> Iterator[Kept]:
+    with kept_world(postgis_url, migrated_template, module_workspace) as made:
+        yield made
+
+
 @pytest.fixture
-def kept(workspace: Path, database: Database) -> Kept:
-    return keep(workspace, database)
+def kept(world: Kept, tmp_path: Path) -> Kept:
+    """Only read; what a test writes is its own."""
+    return replace(world, out=tmp_path)
 
 
 def write(kept: Kept, kind: RasterFormat = RasterFormat.COG, **wanted: Any) -> list[ZoneWritten]:
     workspace = kept.workspace
     with open_system(workspace) as system:
-        asked = MasksWanted(kept.folder / "out", kind, **{"season": 2021} | wanted)
+        asked = MasksWanted(kept.out / "out", kind, **{"season": 2021} | wanted)
         return export_masks(system, workspace.region("demo"), asked)
 
 
@@ -151,8 +160,11 @@ def test_items_beside_the_files(kept: Kept) -> None:
         }  # fmt: skip
 
 
-def test_what_is_written_is_the_surveys_state_not_what_came_later(kept: Kept) -> None:
+def test_what_is_written_is_the_surveys_state_not_what_came_later(
+    workspace: Path, database: Database
+) -> None:
     """A tile done again after the survey is in the head, but not in what the survey was drawn from."""
+    kept = keep(workspace, database)
     tile = kept.tiles[0]
     cube = Cube(kept.folder / "cube", SIZE)
     later = {name: values * 0 for name, values in kept.pixels[tile].items()}
@@ -188,8 +200,8 @@ def test_refusals(kept: Kept, wanted: dict[str, Any], said: str) -> None:
         "kind": RasterFormat.COG,
     } | wanted
     with pytest.raises(RefusedError, match=said):
-        export_masks_to(kept.folder, kept.folder / "out", force=False, json=False, **asked)
-    assert not (kept.folder / "out").exists()
+        export_masks_to(kept.folder, kept.out / "out", force=False, json=False, **asked)
+    assert not (kept.out / "out").exists()
 
 
 def test_nothing_is_overwritten_unasked_nor_left_half_done(
@@ -197,12 +209,12 @@ def test_nothing_is_overwritten_unasked_nor_left_half_done(
 ) -> None:
     for kind in RasterFormat:
         files = write(kept, kind)[0].files
-        (kept.folder / "out" / "demo-2021-32643.json").unlink()
+        (kept.out / "out" / "demo-2021-32643.json").unlink()
         with pytest.raises(RefusedError, match="--force"):
             write(kept, kind)
         write(kept, kind, force=True)
         assert all(file.exists() for file in files)
-        for item in (kept.folder / "out").glob("*.json"):
+        for item in (kept.out / "out").glob("*.json"):
             item.unlink()
 
     def broken(*arguments: Any, **options: Any) -> None:
@@ -211,12 +223,12 @@ def test_nothing_is_overwritten_unasked_nor_left_half_done(
     monkeypatch.setattr(masks.rasterio.shutil, "copy", broken)
     with pytest.raises(masks.MonitorError, match="could not be written: no space left"):
         write(kept, layers=("reason",))
-    assert not [path.name for path in (kept.folder / "out").iterdir() if "reason" in path.name]
-    assert not list((kept.folder / "out").glob("*part*"))
+    assert not [path.name for path in (kept.out / "out").iterdir() if "reason" in path.name]
+    assert not list((kept.out / "out").glob("*part*"))
 
 
 def test_the_command(kept: Kept) -> None:
-    target = kept.folder / "out"
+    target = kept.out / "out"
     options = ("--season", "2021", "--layer", "mask", "--layer", "reason", "-w", kept.folder)
     done = monitor("export", "masks", target, *options, "--json")
     assert done.returncode == 0, done.stderr
