@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Connection, CursorResult, text
+from sqlalchemy import Connection, CursorResult, Row, text
 
 from storage.copying import read_frame
 from storage.database import Database
@@ -116,18 +116,14 @@ class SourceItem:
     collection: str
     taken_at: datetime | None
     href: str | None
-    """None where the catalogue's items do not say where they are."""
+    """None where that is not known."""
 
 
 def source_items(conn: Connection, region: str | None, season: int, kind: str = "model") -> list[SourceItem]:
     """The scenes that a season's tasks of this kind were made of, superseded tasks apart, by time."""
     query = text(
         """
-        SELECT DISTINCT c.item_id, c.collection, c.taken_at, coalesce(c.href, (
-            SELECT link ->> 'href' FROM jsonb_array_elements(CASE
-                WHEN jsonb_typeof(c.item -> 'links') = 'array' THEN c.item -> 'links'
-                ELSE CAST('[]' AS jsonb) END) AS link
-            WHERE link ->> 'rel' = 'self' LIMIT 1)) AS href
+        SELECT DISTINCT c.item_id, c.collection, c.taken_at, c.href, c.item -> 'links' AS links
         FROM task t JOIN task_scene ts ON ts.task_key = t.key JOIN scene c ON c.id = ts.scene_id
         WHERE t.region = coalesce(CAST(:region AS text), t.region) AND t.season = :season AND t.kind = :kind
             AND t.state <> 'superseded'
@@ -135,7 +131,19 @@ def source_items(conn: Connection, region: str | None, season: int, kind: str = 
         """
     )
     rows = conn.execute(query, {"region": region, "season": season, "kind": kind})
-    return [SourceItem(row.item_id, row.collection, row.taken_at, row.href) for row in rows]
+    return [SourceItem(row.item_id, row.collection, row.taken_at, row.href or _address(row)) for row in rows]
+
+
+def _address(row: Row[Any]) -> str | None:
+    """Where a scene's item lies: as it says itself, else in the collection of an API that it names."""
+    links = {link.get("rel"): str(link.get("href")) for link in row.links or []}
+    if "self" in links:
+        return links["self"]
+    collection = links.get("collection", "")
+    # STAC API - Features: /collections/{id}/items/{id}; a file of a static catalogue says no such thing
+    if collection.startswith("http") and collection.endswith(f"/collections/{row.collection}"):
+        return f"{collection}/items/{row.item_id}"
+    return None
 
 
 def _columns(conn: Connection, view: View) -> list[tuple[str, str]]:

@@ -36,8 +36,8 @@ def export_lakes_to(
         print_json(asdict(written))
         return
     rows = ", ".join(f"{count} rows of {name}" for name, count in written.rows.items())
-    out.print(f"{written.file}: {rows}; {_size(written.bytes)}", highlight=False)
-    out.print(f"{written.item}: its STAC item", highlight=False)
+    out.print(f"{written.file}: {rows}; {_size(written.bytes)}", highlight=False, soft_wrap=True)
+    out.print(f"{written.item}: its STAC item", highlight=False, soft_wrap=True)
 
 
 def export_masks_to(
@@ -78,9 +78,9 @@ def export_masks_to(
         return
     for zone in written:
         size = f"{zone.shape[1]} x {zone.shape[0]} pixels, {zone.tiles} tiles, {_size(zone.bytes)}"
-        out.print(f"EPSG:{zone.epsg}: {size}, from {zone.cube}", highlight=False)
+        out.print(f"EPSG:{zone.epsg}: {size}, from {zone.cube}", highlight=False, soft_wrap=True)
         for file in (*zone.files, zone.item):
-            out.print(f"  {file}", highlight=False)
+            out.print(f"  {file}", highlight=False, soft_wrap=True)
 
 
 def _size(count: int) -> str:

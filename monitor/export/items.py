@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -34,7 +34,8 @@ class Told:
     place: BaseGeometry | None
     """EPSG:4326."""
     properties: Mapping[str, Any]
-    sources: Iterable[SourceItem] = ()
+    sources: Sequence[SourceItem] = ()
+    """Scenes that it was made of: named, and linked to where their place is known."""
 
 
 def new_item(told: Told) -> pystac.Item:
@@ -50,6 +51,10 @@ def new_item(told: Told) -> pystac.Item:
         end_datetime=end,
         properties={"title": told.title, **told.properties},
     )
+    if told.sources:
+        item.properties["lake_monitor:scenes"] = [
+            f"{source.collection}/{source.id}" for source in told.sources
+        ]
     item.common_metadata.created = datetime.now(UTC).replace(microsecond=0)
     for source in told.sources:
         if source.href is not None:

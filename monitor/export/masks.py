@@ -140,7 +140,9 @@ def export_masks(
     source = _source(system, region, wanted)
     zones = sorted(source.tiles)
     places = {epsg: _places(source, epsg, wanted) for epsg in zones}
-    items = {epsg: wanted.folder / f"{_name(source, epsg)}.json" for epsg in zones}
+    # beside GeoTIFFs of the same season a Zarr store has an item of its own
+    ending = ".zarr.json" if wanted.format is RasterFormat.ZARR else ".json"
+    items = {epsg: wanted.folder / f"{_name(source, epsg)}{ending}" for epsg in zones}
     refuse_existing(
         [*items.values(), *(path for files in places.values() for path in files.values())], force=wanted.force
     )
@@ -369,12 +371,15 @@ def _said(value: Any) -> str:
 def _item(source: _Source, extent: _Extent, wanted: MasksWanted, places: Mapping[str, Path]) -> pystac.Item:
     window = source.region.season
     told = Told(
-        id=_name(source, extent.epsg),
+        id=_name(source, extent.epsg) + ("-zarr" if wanted.format is RasterFormat.ZARR else ""),
         title=f"{source.region.name} {source.season}: {', '.join(wanted.layers)}, EPSG:{extent.epsg}",
         first=window.dates(source.season)[0],
         last=window.reserve(source.season),
         place=shapely.union_all([tile.footprint() for tile in extent.tiles]),
-        properties={f"lake_monitor:{name}": value for name, value in source.tags.items()},
+        properties={
+            **{f"lake_monitor:{name}": value for name, value in source.tags.items()},
+            "lake_monitor:season": source.season,
+        },
         sources=source.scenes,
     )
     item = new_item(told)

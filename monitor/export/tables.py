@@ -47,22 +47,22 @@ class Tally:
     error: BaseException | None = None
     """What ended the stream early: libraries between hide it."""
 
-    def watch(self, reader: pa.RecordBatchReader, told: Callable[[int], None]) -> pa.RecordBatchReader:
-        """The same stream; `told` hears how many rows each batch had."""
-        return pa.RecordBatchReader.from_batches(reader.schema, self._through(reader, told))
+    def watch(self, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """The same stream."""
+        return pa.RecordBatchReader.from_batches(reader.schema, self._through(reader))
 
-    def _through(self, reader: pa.RecordBatchReader, told: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    def _through(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         try:
             for batch in reader:
                 self.rows += batch.num_rows
-                self._grow(_outlines(batch))
-                told(batch.num_rows)
+                self.grow(_outlines(batch))
                 yield batch
         except BaseException as error:
             self.error = error
             raise
 
-    def _grow(self, outlines: NDArray[np.object_]) -> None:
+    def grow(self, outlines: NDArray[np.object_]) -> None:
+        """Take these outlines into the bounds."""
         west, south, east, north = (float(edge) for edge in shapely.total_bounds(outlines))
         if math.isnan(west):
             return
@@ -82,9 +82,7 @@ class Layer:
     style: Style | None = field(default=None)
 
 
-def write_tables(
-    path: Path, kind: TableFormat, layers: list[Layer], told: Callable[[int], None] = lambda rows: None
-) -> dict[str, Tally]:
+def write_tables(path: Path, kind: TableFormat, layers: list[Layer]) -> dict[str, Tally]:
     """Write the layers, one after the other, to a file that is not there; all but a GeoPackage hold one.
 
     Raises:
@@ -95,7 +93,7 @@ def write_tables(
     for layer in layers:
         with layer.open() as reader:
             tally = tallies[layer.name] = Tally(reader.schema)
-            watched = tally.watch(reader, told)
+            watched = tally.watch(reader)
             try:
                 _WRITERS[kind](path, layer, watched)
             except (DataSourceError, RuntimeError, pa.ArrowException, OSError) as error:
@@ -140,7 +138,7 @@ def _write_parquet(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
         for table in _grouped(rows):
             outlines = _outlines(table)
-            total._grow(outlines)
+            total.grow(outlines)
             types |= {shape.geom_type for shape in outlines if shape is not None}
             edges = shapely.bounds(outlines)
             absent = pa.array(shapely.is_missing(outlines))

@@ -151,7 +151,7 @@ def _pixels(
         "S2A_1",
         "05.09",
         pd.Timestamp("2021-08-01", tz="UTC"),
-        item={"links": [{"rel": "self", "href": SCENE}]},
+        item={"links": [{"rel": "collection", "href": SCENE.partition("/items/")[0]}]},
     )
     with database.begin() as conn:
         registry.upsert_tiles(

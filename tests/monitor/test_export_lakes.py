@@ -228,6 +228,7 @@ def test_item_beside_the_file(kept: Kept) -> None:
         "2021-10-31",
     )
     assert [link.href for link in item.links if link.rel == "derived_from"] == [SCENE]
+    assert item.properties["lake_monitor:scenes"] == ["sentinel-2-l2a/S2A_1"]
     assert item.bbox == pytest.approx(pyogrio.read_info(written.file, layer="lake_latest")["total_bounds"])
 
 
