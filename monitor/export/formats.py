@@ -75,7 +75,7 @@ def part_of(path: Path) -> Iterator[Path]:
     try:
         with beside(path, "part") as part:
             yield part
-            if path.is_dir():
+            if path.is_dir() and part.is_dir():  # a file never takes the place of a folder
                 shutil.rmtree(path)
             part.replace(path)
     except OSError as error:

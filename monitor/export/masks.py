@@ -61,6 +61,8 @@ COG_MEDIA_TYPE = pystac.MediaType.COG
 ZARR_MEDIA_TYPE = "application/vnd.zarr; version=3"
 #: edge of a GeoTIFF's blocks, pixels
 BLOCK = 512
+# of blocks that GDAL keeps, bytes; without it a twentieth of the machine's memory
+_MEMORY = {"GDAL_CACHEMAX": 256 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,7 @@ def _write_cog(source: _Source, extent: _Extent, layer: str, path: Path, watch: 
         "bigtiff": "if_safer",
     }
     about = LAYERS[layer].attributes
-    with part_of(path) as part, _writing(path), beside(path, "tiles") as tiles:
+    with part_of(path) as part, _writing(path), beside(path, "tiles") as tiles, rasterio.Env(**_MEMORY):
         with (
             watch.count(f"{layer} {extent.epsg}", len(extent.tiles)) as told,
             rasterio.open(tiles, "w", **profile) as file,

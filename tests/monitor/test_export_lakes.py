@@ -23,7 +23,7 @@ import shapely
 from exporting import SCENE, Kept, kept_world, uid
 from sqlalchemy import text
 from stac_pydantic import Item
-from workspaces import monitor
+from workspaces import ROOT, monitor
 
 from monitor.errors import RefusedError
 from monitor.export.columns import COLUMNS
@@ -236,6 +236,8 @@ def test_every_column_is_described(kept: Kept) -> None:
     for view in View:
         names = set(truth(kept, view)) - {"wkt"}
         assert not names - set(COLUMNS), view
+    page = (ROOT / "docs/exports.md").read_text()
+    assert all(f"| `{name}` | {meaning} |" in page for name, meaning in COLUMNS.items())
 
 
 def test_rows_are_streamed_in_batches(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
