@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
@@ -93,14 +93,25 @@ def write_tables(path: Path, kind: TableFormat, layers: list[Layer]) -> dict[str
     for layer in layers:
         with layer.open() as reader:
             tally = tallies[layer.name] = Tally(reader.schema)
-            watched = tally.watch(reader)
-            try:
-                _WRITERS[kind](path, layer, watched)
-            except (DataSourceError, RuntimeError, pa.ArrowException, OSError) as error:
-                raise tally.error or MonitorError(f"{path} could not be written: {error}") from error
+            with _refusals_are_clear(path, tally):
+                _WRITERS[kind](path, layer, tally.watch(reader))
     if kind is TableFormat.GPKG:
-        _write_styles(path, layers)
+        with _refusals_are_clear(path):
+            _write_styles(path, layers)
     return tallies
+
+
+@contextmanager
+def _refusals_are_clear(path: Path, tally: Tally | None = None) -> Iterator[None]:
+    try:
+        yield
+    except (DataSourceError, RuntimeError, pa.ArrowException, OSError) as error:
+        if tally is not None and tally.error is not None:
+            raise tally.error from error
+        raise MonitorError(
+            f"{path} could not be written: {error}; nothing was left there. Check the room on its disk, and "
+            "run the same command again"
+        ) from error
 
 
 def _write_geopackage(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None:
