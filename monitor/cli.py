@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.cli_export import export_app
 from monitor.cli_models import model_app
 from monitor.errors import MonitorError, RefusedError
 from segmenter.errors import SegmenterError
@@ -28,6 +29,7 @@ app.add_typer(review_app, name="review")
 app.add_typer(inventory_app, name="inventory")
 app.add_typer(db_app, name="db")
 app.add_typer(model_app, name="model")
+app.add_typer(export_app, name="export")
 
 DEMO = Path("workspace/demo")
 WorkspaceOption = Annotated[

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,7 @@ from storage.cube_layout import LAYERS
 from storage.cube_place import BRANCH, committing, open_repository
 from storage.errors import StorageError, full_disk_is_clear
 
-__all__ = ["LAYERS", "Cube", "CubeSlot"]
+__all__ = ["LAYERS", "Cube", "CubeSlot", "CubeView"]
 
 _TRIES = 5  # commits of other processes on an object store that one commit outlasts
 TilePlace = tuple[int, int, int, int]
@@ -74,6 +75,49 @@ class CubeSlot:
                 layout.array(group, name)[index, rows, cols] = values
             keys[index, tile_row, tile_col, :] = np.frombuffer(task_key.bytes, np.uint8)
         return self
+
+
+@dataclass(frozen=True)
+class CubeView:
+    """The cube as it stood at one commit, whatever is committed while it is read."""
+
+    session: icechunk.Session
+
+    @property
+    def snapshot(self) -> str:
+        """Id of the commit."""
+        return str(self.session.snapshot_id)
+
+    def seasons(self, epsg: int) -> list[int]:
+        """Seasons of a zone in the order in which they came; empty when there are none."""
+        return layout.seasons(layout.zone(self._root, epsg)) if str(epsg) in self._root else []
+
+    def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
+        """The task that wrote each tile, by (tile_row, tile_col); tiles nobody wrote are left out."""
+        if season not in self.seasons(epsg):
+            return {}
+        group = layout.zone(self._root, epsg)
+        index = layout.season_index(group, season)
+        tiles = sorted((r, c) for s, r, c, _ in _chunks(self.session, f"/{epsg}/task") if s == index)
+        if not tiles:
+            return {}
+        (top, left), (bottom, right) = np.min(tiles, axis=0), np.max(tiles, axis=0)
+        keys = np.asarray(layout.array(group, "task")[index, top : bottom + 1, left : right + 1, :])
+        return {(row, col): UUID(bytes=keys[row - top, col - left].tobytes()) for row, col in tiles}
+
+    def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
+        """A window of one layer, in global pixels; fill values where nobody wrote.
+
+        A zone laid out by an earlier version reads fill values of layers it lacks. Raises StorageError for a
+        layer, zone, season or window that is not there.
+        """
+        if layer not in LAYERS:
+            raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
+        return layout.window(layout.zone(self._root, epsg), season, rows, cols, layer)
+
+    @cached_property
+    def _root(self) -> zarr.Group:
+        return zarr.open_group(self.session.store, mode="r")
 
 
 class Cube:
@@ -150,22 +194,11 @@ class Cube:
 
     def seasons(self, epsg: int) -> list[int]:
         """Seasons of a zone in the order in which they came; empty when there are none."""
-        root = self._root()
-        return layout.seasons(layout.zone(root, epsg)) if str(epsg) in root else []
+        return self.view().seasons(epsg)
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
         """The task that wrote each tile, by (tile_row, tile_col); tiles nobody wrote are left out."""
-        if season not in self.seasons(epsg):
-            return {}
-        session = self._repository.readonly_session(BRANCH)
-        group = layout.zone(zarr.open_group(session.store, mode="r"), epsg)
-        index = layout.season_index(group, season)
-        tiles = sorted((r, c) for s, r, c, _ in _chunks(session, f"/{epsg}/task") if s == index)
-        if not tiles:
-            return {}
-        (top, left), (bottom, right) = np.min(tiles, axis=0), np.max(tiles, axis=0)
-        keys = np.asarray(layout.array(group, "task")[index, top : bottom + 1, left : right + 1, :])
-        return {(row, col): UUID(bytes=keys[row - top, col - left].tobytes()) for row, col in tiles}
+        return self.view().written(epsg, season)
 
     def read(
         self, epsg: int, season: int, rows: slice, cols: slice, layer: str, *, tag: str | None = None
@@ -174,10 +207,7 @@ class Cube:
 
         A zone laid out by an earlier version reads fill values of layers it lacks.
         """
-        if layer not in LAYERS:
-            raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
-        group = layout.zone(zarr.open_group(self.store(tag), mode="r"), epsg)
-        return layout.window(group, season, rows, cols, layer)
+        return self.view(tag).read(epsg, season, rows, cols, layer)
 
     def head(self) -> str:
         """Snapshot id of the last commit."""
@@ -197,15 +227,19 @@ class Cube:
         """Names that can be read back."""
         return sorted(self._repository.list_tags())
 
-    def store(self, tag: str | None = None) -> icechunk.IcechunkStore:
-        """A read-only Zarr store of the head, or of a tag, for xarray and other tools."""
+    def view(self, tag: str | None = None) -> CubeView:
+        """The cube as it stands now, or as a tag names it, for many reads of one state."""
         if tag is None:
-            return self._repository.readonly_session(BRANCH).store
+            return CubeView(self._repository.readonly_session(BRANCH))
         if tag not in self._repository.list_tags():
             raise StorageError(
                 f"The cube at {self.place} has no tag {tag}; it has {', '.join(self.tags()) or 'none'}."
             )
-        return self._repository.readonly_session(tag=tag).store
+        return CubeView(self._repository.readonly_session(tag=tag))
+
+    def store(self, tag: str | None = None) -> icechunk.IcechunkStore:
+        """A read-only Zarr store of the head, or of a tag, for xarray and other tools."""
+        return self.view(tag).session.store
 
     def _root(self) -> zarr.Group:
         return zarr.open_group(self.store(), mode="r")

@@ -75,6 +75,16 @@ def test_every_layer_reads_back_and_the_rest_has_no_answer(cube: Cube) -> None:
     assert fresh.written(EPSG, 2022) == fresh.written(32644, 2021) == {}
 
 
+def test_a_view_stays_at_its_commit(cube: Cube) -> None:
+    cube.commit(work(cube.slot(), 0), "one tile")
+    view = cube.view()
+    cube.commit(work(cube.slot(), 1), "another")
+    assert view.written(EPSG, 2021) == {(1100, 120): key(2021, 0)} and len(cube.written(EPSG, 2021)) == 2
+    assert (view.read(EPSG, 2021, *window(1), "mask") == LAYERS["mask"].fill).all()
+    np.testing.assert_array_equal(cube.read(EPSG, 2021, *window(1), "mask"), layers(1)["mask"])
+    assert view.snapshot != cube.head() == cube.view().snapshot
+
+
 def test_slots_of_threads_meet(cube: Cube) -> None:
     with ThreadPoolExecutor(4) as pool:
         slots = [cube.slot() for _ in range(6)]

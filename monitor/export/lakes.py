@@ -1,0 +1,202 @@
+"""`monitor export lakes`: the lake history's views as a file of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pystac
+import shapely
+from pystac.extensions.projection import ProjectionExtension
+from pystac.extensions.table import Column, TableExtension
+
+from monitor.errors import RefusedError
+from monitor.export.columns import COLUMNS
+from monitor.export.formats import TableFormat, part_of, refuse_existing
+from monitor.export.items import Told, add_file, new_item, size_of, write_item
+from monitor.export.styles import changes_style, history_style, latest_style
+from monitor.export.tables import Layer, Tally, write_tables
+from monitor.settings import SeasonWindow, Workspace
+from monitor.watch import UNWATCHED, Watch
+from storage import exports
+from storage.codes import SurveyKind
+from storage.exports import GEOMETRY, Scope, View
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlalchemy import Connection
+
+    from storage.database import Database
+
+_TITLES = {
+    View.LATEST: "What was last seen of every lake",
+    View.HISTORY: "Every lake in every season",
+    View.CHANGES: "Every lake between two seasons that follow one another",
+}
+MEDIA_TYPES = {
+    TableFormat.GPKG: "application/geopackage+sqlite3",
+    TableFormat.GEOPARQUET: "application/vnd.apache.parquet",
+    TableFormat.GEOJSON: "application/geo+json",
+    TableFormat.CSV: "text/csv",
+}
+
+
+@dataclass(frozen=True)
+class LakesWanted:
+    """Which lakes, in which file."""
+
+    file: Path
+    format: TableFormat
+    region: str | None = None
+    """None: all of the lake history."""
+    season: int | None = None
+    history: bool = False
+    """Every season in place of the latest of each lake; a GeoPackage holds both anyway."""
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class LakesWritten:
+    """What was written."""
+
+    file: Path
+    item: Path
+    format: TableFormat
+    rows: dict[str, int]
+    """Of each layer."""
+    bytes: int
+
+
+def export_lakes(
+    database: Database, workspace: Workspace, wanted: LakesWanted, watch: Watch = UNWATCHED
+) -> LakesWritten:
+    """Write the file and its STAC item, `<file>.json`, as the history is now; nothing is left when it fails.
+
+    Raises:
+        RefusedError: the file is there, its folder is not, or nobody surveyed that region or season.
+        MonitorError, StorageError: it could not be written, or the history not be read.
+    """
+    file, item_file = wanted.file, wanted.file.with_name(f"{wanted.file.name}.json")
+    if wanted.history and wanted.season is not None:
+        raise RefusedError("--history and --season: the one is all seasons, the other one; give one of them")
+    if not file.parent.is_dir():
+        raise RefusedError(f"{file}: there is no folder {file.parent}; make it first")
+    refuse_existing([file, item_file], force=wanted.force)
+    with exports.snapshot(database) as conn:
+        surveys = _surveys(conn, wanted)
+        seasons = sorted({int(season) for season in surveys.season})
+        layers = _layers(conn, wanted, seasons)
+        with part_of(file) as part, watch.stage(f"writing {file.name}"):
+            tallies = write_tables(part, wanted.format, layers)
+        item = _item(conn, workspace, wanted, surveys, tallies)
+    write_item(item, item_file)
+    rows = {name: tally.rows for name, tally in tallies.items()}
+    return LakesWritten(file, item_file, wanted.format, rows, size_of(file))
+
+
+def _surveys(conn: Connection, wanted: LakesWanted) -> pd.DataFrame:
+    """The surveys that the rows come from."""
+    every = exports.surveyed(conn)
+    if every.empty:
+        raise RefusedError("nothing has been surveyed yet: `monitor run --season YEAR` begins")
+    found = every
+    if wanted.region is not None:
+        found = every[every.region == wanted.region]
+        if found.empty:
+            known = ", ".join(sorted(set(every.region)))
+            raise RefusedError(f"--region {wanted.region}: nobody surveyed it; the lake history has {known}")
+    if wanted.season is not None:
+        seasons = sorted(set(found.season))
+        found = found[found.season == wanted.season]
+        if found.empty:
+            known = ", ".join(str(season) for season in seasons)
+            raise RefusedError(f"--season {wanted.season}: nobody surveyed it; the lake history has {known}")
+    return found
+
+
+def _layers(conn: Connection, wanted: LakesWanted, seasons: Sequence[int]) -> list[Layer]:
+    """All views for a GeoPackage, else the one that was asked for."""
+    scope = Scope(wanted.region, wanted.season)
+    styles = {
+        View.LATEST: latest_style(),
+        View.HISTORY: history_style(seasons),
+        View.CHANGES: changes_style(),
+    }
+    one = View.LATEST if wanted.season is None and not wanted.history else View.HISTORY
+    return [
+        Layer(view.value, _TITLES[view], partial(exports.stream, conn, view, scope), styles[view])
+        for view in (View if wanted.format is TableFormat.GPKG else [one])
+    ]
+
+
+def _item(
+    conn: Connection,
+    workspace: Workspace,
+    wanted: LakesWanted,
+    surveys: pd.DataFrame,
+    tallies: dict[str, Tally],
+) -> pystac.Item:
+    bounds = [tally.bounds for tally in tallies.values() if tally.bounds is not None]
+    first, last = _days(workspace, surveys)
+    sources: list[exports.SourceItem] = []
+    if wanted.season is not None:  # those of every season would be more than an item can bear
+        for kind in (SurveyKind.MODEL, SurveyKind.INDEX):
+            if (surveys.kind == kind).any():
+                sources += exports.source_items(conn, wanted.region, wanted.season, kind)
+    place = shapely.box(*shapely.total_bounds([shapely.box(*box) for box in bounds])) if bounds else None
+    told = Told(
+        id=wanted.file.name,
+        title=f"Glacial lakes: {', '.join(sorted(set(surveys.region)))}",
+        first=first,
+        last=last,
+        place=place,
+        properties={
+            "lake_monitor:rows": {name: tally.rows for name, tally in tallies.items()},
+            "lake_monitor:surveys": [
+                {
+                    "id": str(s.id),
+                    "region": s.region,
+                    "season": int(str(s.season)),
+                    "kind": s.kind,
+                    "source": s.source,
+                }
+                for s in surveys.itertuples()
+            ],
+        },
+        sources=sources,
+    )
+    item = new_item(told)
+    ProjectionExtension.ext(item, add_if_missing=True).apply(code="EPSG:4326")
+    title = "; ".join(f"{name}: {_TITLES[View(name)]}" for name in tallies)
+    asset = add_file(item, "lakes", wanted.file, MEDIA_TYPES[wanted.format], title, ["data"])
+    main = next(iter(tallies.values()))
+    table = TableExtension.ext(asset, add_if_missing=True)
+    table.columns = [_column(field) for field in main.columns]
+    table.primary_geometry = "geom" if wanted.format is TableFormat.GPKG else GEOMETRY
+    table.row_count = main.rows
+    return item
+
+
+def _column(field: pa.Field) -> Column:
+    said: dict[str, Any] = {"name": field.name, "type": str(field.type)}
+    if field.name in COLUMNS:
+        said["description"] = COLUMNS[field.name]
+    return Column(said)
+
+
+def _days(workspace: Workspace, surveys: pd.DataFrame) -> tuple[date, date]:
+    """First and last day that the surveys may show, by their regions' seasons."""
+    known = workspace.regions()
+    windows = {
+        region: known[region].season if region in known else SeasonWindow() for region in set(surveys.region)
+    }
+    seasons = sorted(int(str(season)) for season in surveys.season)
+    return (
+        min(window.dates(seasons[0])[0] for window in windows.values()),
+        max(window.reserve(seasons[-1]) for window in windows.values()),
+    )
