@@ -32,26 +32,29 @@ LANGUAGE sql STABLE PARALLEL SAFE ROWS 30000 SECURITY DEFINER SET search_path = 
 $$
 """
 
-# What a lake looked like when it was last drawn: a drained one has no outline any more.
-OUTLINE = """(
+# What a lake looked like when it was last drawn: a drained one has no outline any more. The CASE says nothing,
+# but keeps the planner from turning the join round for a filter on the outline: it takes few outlines to pass
+# and would ask for all changes again for each (measured: 4 s against 0.3 s).
+GEOM = "CASE WHEN outline.lake_id IS NULL THEN outline.geom ELSE outline.geom END AS geom"
+OUTLINE = """LEFT JOIN (
     SELECT DISTINCT ON (lake_id) lake_id, geom FROM lake_area_history WHERE geom IS NOT NULL
     ORDER BY lake_id, season DESC
-) AS outline"""
+) AS outline USING (lake_id)"""
 
 VIEWS = {
     "lake_latest": "SELECT * FROM lake_latest",
     "lake_area_history": "SELECT * FROM lake_area_history",
     "lake_change_yearly": """
-        SELECT concat_ws('.', c.lake_id, c.season_to, c.region) AS change_id, c.*, outline.geom
-        FROM ({changes}) AS c LEFT JOIN {outline} USING (lake_id)""",
+        SELECT concat_ws('.', c.lake_id, c.season_to, c.region) AS change_id, c.*, {geom}
+        FROM ({changes}) AS c {outline}""",
     # several in one season: those between the days of its surveys
     "lake_drainage": """
         SELECT concat_ws('.', d.lake_id, d.season_from, d.season_to, row_number() OVER (
                 PARTITION BY d.region, d.season_from, d.season_to, d.lake_id
                 ORDER BY d.day_before, d.day_after, d.area_before_m2, d.area_after_m2
-            ), d.region) AS drainage_id, d.*, outline.geom
-        FROM ({drainages}) AS d LEFT JOIN {outline} USING (lake_id)""",
-    "lake_trend": "SELECT t.*, outline.geom FROM lake_trend t LEFT JOIN {outline} USING (lake_id)",
+            ), d.region) AS drainage_id, d.*, {geom}
+        FROM ({drainages}) AS d {outline}""",
+    "lake_trend": "SELECT t.*, {geom} FROM lake_trend t {outline}",
     "review_queue": "SELECT * FROM review_queue",
 }
 WITH_OUTLINE = ("lake_change_yearly", "lake_drainage", "lake_trend")
@@ -71,7 +74,7 @@ def upgrade() -> None:
     for name, inner in (("lake_change_yearly", changes), ("lake_change_any", changes_any)):
         drainages = drainages.replace(f"FROM {name}", f"FROM ({inner}) AS {name}")
     for name, select in VIEWS.items():
-        parts = {"changes": changes, "drainages": drainages, "outline": OUTLINE}
+        parts = {"changes": changes, "drainages": drainages, "geom": GEOM, "outline": OUTLINE}
         op.execute(f"CREATE VIEW served.{name} AS {select.format(**parts)}")
         _comment(name)
 
