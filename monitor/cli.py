@@ -260,6 +260,20 @@ def schedule(
     keep_schedule(workspace, once=once)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than this machine's own is open to everyone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    workspace: WorkspaceOption = DEMO,
+) -> None:
+    """Offer lakes, history and changes to maps and scripts: OGC API Features and vector tiles, read-only."""
+    from monitor.serve import serve_lakes
+
+    serve_lakes(workspace, host, port)
+
+
 @db_app.command("upgrade")
 def db_upgrade(workspace: WorkspaceOption = DEMO) -> None:
     """Bring the database's schema up to date."""

@@ -93,7 +93,7 @@ def test_an_older_schema_is_named(database: Database) -> None:
     with database.begin() as conn:
         command.downgrade(alembic_config(conn), "0002")
     with pytest.raises(
-        StorageError, match=r"has schema 0002, this version needs 0007. Run `monitor db upgrade`"
+        StorageError, match=r"has schema 0002, this version needs 0008. Run `monitor db upgrade`"
     ):
         database.check_current()
 
