@@ -258,8 +258,8 @@ KILLED = """
 import sys, time
 sys.path[:0] = sys.argv[2:4]
 from conftest import World
-from storage import history, ledger
 from storage.database import Database
+from storage.recording import record_survey
 world, database = World(), Database(sys.argv[1])
 with database.begin() as conn:
     record_survey(conn, world.survey(name="new"), world.water(2, 3), lakes=world.lakes(2, 3),
