@@ -50,7 +50,7 @@ class Point:
         if self.suspect is not None:
             return f"suspect: {self.suspect}"
         if self.outcome == "water" and (self.seen_share or 0) < SEEN_WHOLE:
-            return "seen in part" if self.seen_share is None else f"seen to {100 * self.seen_share:.0f} %"
+            return "seen in part" if self.seen_share is None else f"seen to {self.seen_share:.0%}"
         return None
 
 
@@ -106,6 +106,14 @@ class Curve:
         return {p.season: p.doubt for p in self.seen if p.doubt is not None}
 
     @property
+    def trend_told(self) -> bool:
+        """The trend's interval leaves out 0: the lake grows or shrinks."""
+        trend = self.trend
+        if trend is None or trend.slope_low_m2_per_year is None or trend.slope_high_m2_per_year is None:
+            return False
+        return trend.slope_low_m2_per_year > 0 or trend.slope_high_m2_per_year < 0
+
+    @property
     def hollow_kinds(self) -> set[str]:
         """Kinds of the surveys whose points are hollow."""
         return {p.kind for p in self.seen if p.doubt is not None}
@@ -133,7 +141,7 @@ def trend_words(curve: Curve) -> str:
     if low is None or high is None:
         few = f"Theil-Sen of {trend.seasons} seasons, too few for an interval"
         return f"Trend: {slope} {unit} per year, {span}, {few}{rest}"
-    told = "" if low > 0 or high < 0 else "; neither growth nor loss can be told from it"
+    told = "" if curve.trend_told else "; neither growth nor loss can be told from it"
     theil = f"Theil-Sen of {trend.seasons} seasons"
     return f"Trend: {slope} {unit} per year (95 %: {ends[0]} to {ends[1]}), {span}, {theil}{told}{rest}"
 
@@ -145,8 +153,9 @@ def decimals(value: float) -> int:
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers around low..high, at most `most` steps, evenly spaced, the outer ones outside."""
-    span = high - low if high > low else abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / most))
+    if high <= low:
+        low, high = (0.5 * low, 1.5 * low) if low > 0 else (0.0, 1.0)
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
     for factor in (1, 2, 2.5, 5, 10, 20):
         step = factor * power
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

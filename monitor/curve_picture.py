@@ -70,7 +70,7 @@ def _axes(axes: Axes, curve: Curve) -> None:
     axes.set_xlim(min(seasons) - 0.06 * span, max(seasons) + 0.06 * span)
     axes.set_ylim(marks[0], marks[-1])
     axes.set_yticks(marks)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
     axes.set_ylabel(f"area, {unit.replace('2', '²')}")
     axes.set_xlabel("season (late summer)", color=GREY, fontsize=9)
@@ -84,6 +84,7 @@ def _trend(axes: Axes, curve: Curve) -> None:
     if trend is None:
         return
     scale = curve.unit[1]
+    told = curve.trend_told
     years = [float(trend.first_season), trend.middle_season, float(trend.last_season)]
     low, high = trend.slope_low_m2_per_year, trend.slope_high_m2_per_year
     if low is not None and high is not None:
@@ -93,12 +94,19 @@ def _trend(axes: Axes, curve: Curve) -> None:
             ends.min(axis=0),
             ends.max(axis=0),
             color="#d9a441",
-            alpha=0.2,
+            alpha=0.2 if told else 0.1,
             linewidth=0,
             label="95 % of the slope",
         )
     line = [trend.area_m2(year) / scale for year in years]
-    axes.plot(years, line, color="#c17d11", linewidth=1.4, label="trend (Theil-Sen)")
+    axes.plot(
+        years,
+        line,
+        color="#c17d11",
+        linewidth=1.4,
+        linestyle="-" if told else "--",
+        label="trend (Theil-Sen)",
+    )
 
 
 def _points(axes: Axes, curve: Curve) -> None:
@@ -213,7 +221,7 @@ def _event(words: str, others: tuple[str, ...]) -> str:
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:
     """Code and identity over the trend in words, `above` lines of events."""
-    said = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve), LINE)]
+    said = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
     foot = 6 + 12 * above
     axes.annotate(
         "\n".join(said),
