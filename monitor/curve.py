@@ -64,6 +64,15 @@ class Event:
     """Codes of the lakes on the other side."""
 
     @property
+    def told(self) -> str:
+        """With the codes of the lakes on the other side, two of them at most."""
+        if not self.others:
+            return self.words
+        shown = [*self.others[:2], *([f"{len(self.others) - 2} more"] if len(self.others) > 2 else [])]
+        joint = {"split": ", giving", "split off": " from"}.get(self.words, "")
+        return f"{self.words}{joint} {', '.join(shown)}"
+
+    @property
     def jump(self) -> str | None:
         """What made the area jump, though no water came or went."""
         return "split" if "split" in self.words else "merger" if "merged" in self.words else None

@@ -182,7 +182,7 @@ def _events(axes: Axes, curve: Curve) -> int:
     """What happened to the lake, above the field, with a line down to its season; lines of text used."""
     words: dict[int, list[str]] = {}
     for event in curve.events:
-        words.setdefault(event.season, []).append(_event(event.words, event.others))
+        words.setdefault(event.season, []).append(event.told)
     left, right = axes.get_xlim()
     labels = [
         (round((season - left) / (right - left) * LINE), "; ".join(lines)) for season, lines in words.items()
@@ -208,15 +208,6 @@ def _events(axes: Axes, curve: Curve) -> int:
             break
         labels = rest
     return level
-
-
-def _event(words: str, others: tuple[str, ...]) -> str:
-    """An event with the codes of the lakes on the other side, two of them at most."""
-    if not others:
-        return words
-    shown = [*others[:2], *([f"{len(others) - 2} more"] if len(others) > 2 else [])]
-    joint = {"split": ", giving", "split off": " from"}.get(words, "")
-    return f"{words}{joint} {', '.join(shown)}"
 
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:

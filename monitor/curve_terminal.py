@@ -209,12 +209,9 @@ def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
     order = [*canvas.seasons[:1], *reversed(canvas.seasons[1:])]
     years, _ = place([(canvas.column_of(season), str(season)) for season in order], canvas.columns)
     lines.append(Text(f"{blank}{years}", style="dim"))
-    words = [(canvas.column_of(event.season), event.words) for event in curve.events]
+    words = [(canvas.column_of(event.season), event.told[: canvas.columns]) for event in curve.events]
     while words:
-        line, rest = place(words, canvas.columns)
-        if len(rest) == len(words):
-            break
-        words = rest
+        line, words = place(words, canvas.columns)
         lines.append(Text(f"{blank}{line}", style="italic"))
     return lines
 

@@ -132,7 +132,7 @@ GL075000E42400N: area in km2
 0.0 ┤                                                           ●
     └───┬─────────────────────────────┬────────────────┬──?──┬──┬──┬──┬──?──?───
        2000                          2010                2017  2019  2021  2023
-                                                                 split
+                                                   split, giving GL075010E42410N
 ● model: tiny 1   ■ inventory: lakes of 2000   │ 95 % interval   ·· trend
 ? not observed: 2017, 2022 cloud; 2023 snow or frozen
 ○ not part of the trend: 2018 suspect: 37 of 40 lost water at once; 2021 seen to
