@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -158,13 +159,16 @@ def lakes_list(
 @lakes_app.command("history")
 def lakes_history(
     lake: Annotated[str, typer.Argument(help="Identity or inventory code, or the beginning of one.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the curve for a report: a .png or an .svg.")
+    ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Every season of one lake: area with its error, or why it was not seen."""
+    """Every season of one lake, drawn and listed: area with its error, or why it was not seen."""
     from monitor.reports import show_history
 
-    show_history(workspace, lake, json=json)
+    show_history(workspace, lake, picture, json=json)
 
 
 @lakes_app.command("changes")
@@ -284,6 +288,9 @@ def db_upgrade(workspace: WorkspaceOption = DEMO) -> None:
 
 def main() -> None:
     """Entry point: 0 done, 1 something failed (and it says what), 2 refused before starting."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal without a letter of ours gets a question mark
+            stream.reconfigure(errors="replace")
     try:
         app()
     except (RefusedError, SegmenterError) as error:

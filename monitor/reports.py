@@ -82,33 +82,42 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
     )
 
 
-def show_history(folder: Path, lake: str, *, json: bool) -> None:
-    """Every current observation of one lake and what happened to its identity."""
-    from storage.history import history, lakes, lineage_of
+def show_history(folder: Path, lake: str, picture: Path | None = None, *, json: bool) -> None:
+    """Every current observation of one lake, drawn and listed, and what happened to its identity.
+
+    A lake that no current survey names any more is shown as the lake that is on its place now.
+
+    Args:
+        lake: the beginning of an identity or of a code.
+        picture: also draw the curve there, as PNG or SVG.
+
+    Raises:
+        RefusedError: no such lake, several, or no place for the picture.
+    """
+    from monitor.lake_report import find_lake, read_curve, say_trend, show_curve, write_picture
+    from storage.history import history, lineage_of
 
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:
-        found = lakes(conn, like=lake)
-        if found.empty:
-            raise RefusedError(
-                f"no lake's identity or code begins with {lake!r}; `monitor lakes list` shows them"
-            )
-        if len(found) > 1:
-            some = ", ".join(f"{r['lake_id']} ({r['code']})" for r in records(found.head(5)))
-            raise RefusedError(f"{lake!r} fits {len(found)} lakes; write more of one: {some}")
-        identity = found.lake_id.iloc[0]
+        identity, code, renamed = find_lake(conn, lake)
         rows, events = history(conn, identity), lineage_of(conn, identity)
+        curve = read_curve(conn, identity, code)
+    if picture is not None:
+        write_picture(curve, picture)
     if json:
         print_json(
             {
                 "lake_id": identity,
-                "code": found.code.iloc[0],
+                "code": code,
                 "observations": records(rows),
                 "lineage": records(events),
+                "trend": say_trend(curve),
+                "renamed": renamed,
             }
         )
         return
+    show_curve(curve, renamed)
     table(
-        f"{found.code.iloc[0]}  {identity}",
+        f"{code}  {identity}",
         "season|outcome|>area ha|>± 95 %|>seen|days|source",
         [
             [
@@ -128,6 +137,8 @@ def show_history(folder: Path, lake: str, *, json: bool) -> None:
         mine = "" if event["lake_id"] == identity else f" (of {event['lake_id']})"
         season = _season(event["season"], event["survey_kind"])
         out.print(f"{season}: {event['kind']}{mine}{other}", highlight=False)
+    if picture is not None:
+        out.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
 
 
 def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.DataFrame:
