@@ -135,7 +135,7 @@ def obvious(
     engine = create_engine(database.url)
     known = geopandas.read_postgis(
         text(
-            "SELECT lake_id::text, season, area_m2, geom FROM lake_area_history "
+            "SELECT lake_id::text, season, area_m2, geom FROM lake_observation "
             "WHERE season = ANY(:seasons) AND geom IS NOT NULL"
         ),
         engine,

@@ -8,7 +8,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from monitor.grid import WGS84, zone_at
+from monitor.grid import WGS84, by_zone
 
 #: degrees beside a lake within which glaciers are measured exactly; beyond it the nearest of all is sought
 NEAR = 0.5
@@ -28,16 +28,13 @@ def glacier_distances(lakes: geopandas.GeoSeries, glaciers: BaseGeometry) -> NDA
         return distances
     parts = shapely.get_parts(glaciers)
     tree = shapely.STRtree(parts)
-    middles = shapely.centroid(shapely.envelope(lakes.to_numpy()))
-    zones = np.array([zone_at(point.x, point.y) for point in middles])
-    for zone in np.unique(zones):
-        here = np.flatnonzero(zones == zone)
+    for zone, here in by_zone(lakes).items():
         around = shapely.box(*shapely.total_bounds(lakes.to_numpy()[here])).buffer(NEAR)
         near = parts[np.sort(tree.query(around))]
         if len(near) == 0:
             near = parts
-        flat = geopandas.GeoSeries(near, crs=WGS84).to_crs(int(zone)).to_numpy()
-        flat_lakes = lakes.iloc[here].to_crs(int(zone)).to_numpy()
+        flat = geopandas.GeoSeries(near, crs=WGS84).to_crs(zone).to_numpy()
+        flat_lakes = lakes.iloc[here].to_crs(zone).to_numpy()
         pairs, metres = shapely.STRtree(flat).query_nearest(
             flat_lakes, return_distance=True, all_matches=False
         )

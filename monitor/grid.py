@@ -17,6 +17,8 @@ from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
 if TYPE_CHECKING:
+    import geopandas
+    from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
 PIXEL = 10.0
@@ -152,6 +154,22 @@ def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
         return np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 
     return shapely.transform(geometry, move)
+
+
+def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
+    """Outlines (EPSG:4326), each in the UTM zone of its middle: lengths true to 0.1 %."""
+    flat = np.empty(len(outlines), object)
+    for zone, at in by_zone(outlines).items():
+        flat[at] = outlines.iloc[at].to_crs(zone).to_numpy()
+    return flat
+
+
+def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
+    """EPSG code of the UTM zone of their middles to the positions of outlines (EPSG:4326)."""
+    bounds = outlines.bounds.to_numpy()
+    middles = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
+    zones = np.array([zone_at(x, y) for x, y in middles], int)
+    return {int(zone): np.flatnonzero(zones == zone) for zone in np.unique(zones)}
 
 
 def grown(geometry: BaseGeometry, metres: float) -> BaseGeometry:

@@ -19,9 +19,9 @@ from shapely.geometry.base import BaseGeometry
 from monitor.error import area_sigma
 from monitor.errors import RefusedError
 from monitor.glaciers import glacier_distances
-from monitor.grid import WGS84
+from monitor.grid import WGS84, in_utm
 from monitor.mapping import Mapping
-from monitor.match import NAMESPACE, lineage_frame, match, minted_frame, references, turning_points
+from monitor.match import NAMESPACE, areas_of, lineage_frame, match, minted_frame, references, turning_points
 from monitor.settings import Region
 from monitor.survey import Rows, flag_frame
 from monitor.suspect import suspicion
@@ -235,7 +235,7 @@ def draw_inventory(
             "seen_share": 1.0,
         }
     )
-    suspect = suspicion(reference, matching, water, absent)
+    suspect = suspicion(reference, matching, water, areas_of(lakes.geometry), absent)
     if suspect:
         absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect}")
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
@@ -297,14 +297,14 @@ def measured(
     lakes: geopandas.GeoDataFrame, pixel_m: float, glaciers: BaseGeometry | None
 ) -> geopandas.GeoDataFrame:
     """With the error of the shoreline, the perimeter, the nearest glacier; drawn from whole views."""
-    metres = lakes.geometry.to_crs(lakes.estimate_utm_crs())
-    sigma = metres.length.map(lambda perimeter: area_sigma(perimeter, pixel_m)).to_numpy()
+    perimeters = shapely.length(in_utm(lakes.geometry))
+    sigma = [area_sigma(perimeter, pixel_m) for perimeter in perimeters]
     return lakes.assign(
         outcome=Outcome.WATER.value,
         reason=None,
         sigma_m2=sigma,
         sigma_shore_m2=sigma,
-        perimeter_m=metres.length.to_numpy(),
+        perimeter_m=perimeters,
         seen_share=1.0,
         glacier_m=None if glaciers is None else glacier_distances(lakes.geometry, glaciers),
     )
@@ -312,8 +312,8 @@ def measured(
 
 def _from_west_to_east(lakes: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     """In an order of their own, so that a shuffled file is the same inventory."""
-    bounds = lakes.geometry.bounds.assign(area=lakes.geometry.to_crs(6933).area, wkb=lakes.geometry.to_wkb())
-    order = bounds.sort_values(["minx", "miny", "area", "wkb"]).index
+    bounds = lakes.geometry.bounds.assign(wkb=lakes.geometry.to_wkb())
+    order = bounds.sort_values(["minx", "miny", "maxx", "maxy", "wkb"]).index
     return lakes.loc[order].reset_index(drop=True)
 
 

@@ -22,8 +22,8 @@ from monitor.grid import WGS84
 from storage.codes import LineageKind, Outcome
 
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
-#: cylindrical equal area (EASE-Grid 2.0), so that overlaps are areas
-EQUAL_AREA = 6933
+#: square metres in the unit of the plane on which outlines are compared: of a sphere as large as the Earth
+SQUARE_METRES = 6_371_007.2**2
 #: share of the smaller outline that must be common for two outlines to have anything to do with one another
 OVERLAP = 0.2
 
@@ -85,14 +85,16 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
     before = _first(wet).geometry.reindex(frame.index)
     answers = _first(earlier[earlier.outcome.isin([Outcome.WATER, Outcome.DRY])])
     merged = lineage[(lineage.kind == LineageKind.MERGED) & (lineage.season < season)]
-    merged_in = merged.groupby("lake_id").season.max()
+    merged_in = merged.groupby("lake_id", sort=False).season.max()
+    frame["area_m2"] = _first(wet).area_m2.astype(float).reindex(frame.index)
     frame["before"] = before.astype(object).where(before.notna(), None)
-    last_seen = wet.groupby("lake_id").season.max().reindex(frame.index).fillna(-1)
+    last_seen = wet.groupby("lake_id", sort=False).season.max().reindex(frame.index).fillna(-1)
     frame["ended"] = (last_seen <= merged_in.reindex(frame.index).fillna(-2)).to_numpy(bool)
     frame["last_outcome"] = (
         answers.outcome.reindex(frame.index).astype(object).where(lambda o: o.notna(), None)
     )
-    return geopandas.GeoDataFrame(frame.sort_index(), geometry="geometry", crs=WGS84)
+    ordered = frame.loc[sorted(frame.index, key=lambda lake: lake.int)]
+    return geopandas.GeoDataFrame(ordered, geometry="geometry", crs=WGS84)
 
 
 def _first(rows: pd.DataFrame) -> pd.DataFrame:
@@ -266,11 +268,17 @@ def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataF
         {
             "lake": known.index.to_numpy(object)[a[keep]],
             "found": b[keep],
-            "common": common[keep],
+            "common": common[keep] * SQUARE_METRES,
             "alike": (common / (first + second - common))[keep],
         }
     )
     return _most_alike_first(pairs)
+
+
+def areas_of(outlines: geopandas.GeoSeries) -> NDArray[np.float64]:
+    """Areas (N,) of outlines (EPSG:4326) on the sphere, m2: within 0.5 % of those on the ellipsoid."""
+    areas: NDArray[np.float64] = shapely.area(_flat(outlines)) * SQUARE_METRES
+    return areas
 
 
 def _most_alike_first(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -278,8 +286,16 @@ def _most_alike_first(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _flat(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
-    """Outlines on the equal-area plane, valid there too."""
-    flat = outlines.to_crs(EQUAL_AREA).to_numpy()
+    """Outlines on the cylindrical equal-area plane of a sphere (Lambert 1772), valid there too.
+
+    What is compared are shares of areas in one place, for which the sphere is as good as the ellipsoid.
+    """
+
+    def plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        east, north = np.radians(points).T
+        return np.column_stack([east, np.sin(north)])
+
+    flat = shapely.transform(outlines.to_numpy(), plane)
     crooked = ~shapely.is_valid(flat)
     if crooked.any():
         flat = flat.copy()

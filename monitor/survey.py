@@ -126,7 +126,7 @@ def draw(
     )
     water = _water_rows(found, matching, reference, maps, season, area_factor)
     absent = _absence_rows(matching.missing, reference, maps)
-    suspect = suspicion(reference, matching, water, absent)
+    suspect = suspicion(reference, matching, water, found.area_m2.to_numpy(float), absent)
     if suspect:
         absent = absent.assign(
             reason=absent.reason.where(absent.outcome != Outcome.DRY, f"suspect season: {suspect}"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
-import shapely
+from numpy.typing import NDArray
 
 from monitor.change import OUTBURST_LOSS
-from monitor.grid import WGS84
-from monitor.match import EQUAL_AREA, Matching
+from monitor.match import Matching
 from storage.codes import LineageKind, Outcome
 from storage.told import SEEN_WHOLE
 
@@ -19,7 +20,11 @@ AT_LEAST = 2
 
 
 def suspicion(
-    reference: pd.DataFrame, matching: Matching, water: pd.DataFrame, absent: pd.DataFrame
+    reference: pd.DataFrame,
+    matching: Matching,
+    water: pd.DataFrame,
+    areas_m2: Sequence[float] | NDArray[np.float64],
+    absent: pd.DataFrame,
 ) -> str | None:
     """Why the losses of a season are not to be believed, or None.
 
@@ -31,7 +36,8 @@ def suspicion(
     Args:
         reference: as from `match.references`.
         matching: as from `match.match`.
-        water: lake_id, seen_share and geometry (EPSG:4326) of the season's outlines.
+        water: lake_id and seen_share of the season's outlines.
+        areas_m2: of the same outlines.
         absent: lake_id and outcome of lakes without one, for those that the survey has something to say of; a
             known lake in neither frame was left out and counts as lost.
     """
@@ -43,9 +49,9 @@ def suspicion(
     compared = known[~known.index.isin(list(hidden | merged))]
     if compared.empty:
         return None
-    before = pd.Series(_areas(compared.before.tolist()), compared.index)
-    drawn = pd.Series(_areas(water.geometry.tolist()), water.lake_id.tolist())
-    after = drawn.groupby([parents.get(lake, lake) for lake in drawn.index]).sum()
+    before = compared.area_m2
+    drawn = pd.Series(areas_m2, water.lake_id.tolist(), dtype=float)
+    after = drawn.groupby([parents.get(lake, lake) for lake in drawn.index], sort=False).sum()
     after = after.reindex(before.index).fillna(0.0)
     kept = np.minimum(after, before)  # growth elsewhere does not make up for what is gone
     lost = after < (1 - OUTBURST_LOSS) * before
@@ -56,10 +62,3 @@ def suspicion(
         f"{share:.0%} of the water is gone that the lakes had when last seen; "
         f"{int(lost.sum())} of {len(before)} lost more than {OUTBURST_LOSS:.0%}"
     )
-
-
-def _areas(outlines: list[shapely.Geometry]) -> np.ndarray:
-    import geopandas
-
-    flat = geopandas.GeoSeries(outlines, crs=WGS84).to_crs(EQUAL_AREA)
-    return np.asarray(shapely.area(flat.to_numpy()), float)
