@@ -23,6 +23,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import shapely
+from pyproj import Geod
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, create_engine, text
@@ -37,6 +38,7 @@ from storage.database import Database
 from storage.embedded import EmbeddedPostgis
 from storage.told import Place
 
+GEOD = Geod(ellps="WGS84")
 REGION, FIRST = "country", 2014
 NEW_SEASON_S, FASTER = 60, 5.0
 BOUNDS_MS = {
@@ -152,7 +154,7 @@ def obvious(
     )
     now["lake_id"] = now.row.map(best.set_index("row").lake_id)
     now["lake_id"] = [name if isinstance(name, str) else str(uuid4()) for name in now.lake_id]
-    now["area_m2"], now["season"] = now.area, season
+    now["season"], now["area_m2"] = season, [abs(GEOD.geometry_area_perimeter(g)[0]) for g in outlines]
     latest = known.sort_values("season").drop_duplicates("lake_id", keep="last").set_index("lake_id")
     now["change_m2"] = now.area_m2 - now.lake_id.map(latest.area_m2)
     now.to_crs(4326).to_postgis(f"obvious_{uuid4().hex[:8]}", engine, index=False)

@@ -21,7 +21,7 @@ from monitor.errors import RefusedError
 from monitor.glaciers import glacier_distances
 from monitor.grid import WGS84, in_utm
 from monitor.mapping import Mapping
-from monitor.match import NAMESPACE, areas_of, lineage_frame, match, minted_frame, references, turning_points
+from monitor.match import NAMESPACE, lineage_frame, match, minted_frame, references, turning_points
 from monitor.settings import Region
 from monitor.survey import Rows, flag_frame
 from monitor.suspect import suspicion
@@ -217,14 +217,14 @@ def draw_inventory(
     """The rows of an inventory's season. Pure.
 
     Args:
-        lakes: what it drew, with the columns of observations other than lake_id (EPSG:4326).
+        lakes: what it drew, with area_m2 and the columns of observations other than lake_id (EPSG:4326).
         outline: of the region; None where it is not known.
         complete: it drew every lake of the region.
         before: so did an inventory of an earlier season, so that a lake not known before is new.
     """
     reference = references(told.observations, told.lineage, season)
     matching = match(reference, lakes.geometry, region, season, older=told.older, forgotten=told.forgotten)
-    water = lakes.assign(lake_id=list(matching.lake_ids))
+    water = lakes.drop(columns="area_m2").assign(lake_id=list(matching.lake_ids))
     missing = [lake for lake in matching.missing if complete and _inside(reference.geometry[lake], outline)]
     absent = pd.DataFrame(
         {
@@ -235,7 +235,7 @@ def draw_inventory(
             "seen_share": 1.0,
         }
     )
-    suspect = suspicion(reference, matching, water, areas_of(lakes.geometry), absent)
+    suspect = suspicion(reference, matching, water, lakes.area_m2.to_numpy(float), absent)
     if suspect:
         absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect}")
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
@@ -297,7 +297,8 @@ def measured(
     lakes: geopandas.GeoDataFrame, pixel_m: float, glaciers: BaseGeometry | None
 ) -> geopandas.GeoDataFrame:
     """With the error of the shoreline, the perimeter, the nearest glacier; drawn from whole views."""
-    perimeters = shapely.length(in_utm(lakes.geometry))
+    metres = in_utm(lakes.geometry)
+    perimeters = shapely.length(metres)
     sigma = [area_sigma(perimeter, pixel_m) for perimeter in perimeters]
     return lakes.assign(
         outcome=Outcome.WATER.value,
@@ -305,6 +306,7 @@ def measured(
         sigma_m2=sigma,
         sigma_shore_m2=sigma,
         perimeter_m=perimeters,
+        area_m2=shapely.area(metres),
         seen_share=1.0,
         glacier_m=None if glaciers is None else glacier_distances(lakes.geometry, glaciers),
     )

@@ -7,7 +7,9 @@ lake was first seen; splits, merges and disappearances are lineage beside it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from uuid import UUID, uuid5
@@ -22,8 +24,6 @@ from monitor.grid import WGS84
 from storage.codes import LineageKind, Outcome
 
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
-#: square metres in the unit of the plane on which outlines are compared: of a sphere as large as the Earth
-SQUARE_METRES = 6_371_007.2**2
 #: share of the smaller outline that must be common for two outlines to have anything to do with one another
 OVERLAP = 0.2
 
@@ -257,50 +257,47 @@ def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataF
         found: outlines by position.
 
     Returns:
-        lake, found (position), common (m2), alike (common area over the area of both together).
+        lake, found (position), common (area, to be compared in one place only), alike (common area over the
+        area of both together).
     """
-    old, new = _flat(known), _flat(found)
-    a, b = shapely.STRtree(new).query(old, predicate="intersects")
-    common = shapely.area(shapely.intersection(old[a], new[b]))
+    if known.empty or found.empty:
+        return pd.DataFrame({"lake": [], "found": np.array([], int), "common": [], "alike": []})
+    old, new = _sound(known), _sound(found)
+    a, b = shapely.STRtree(new).query(old)
+    with ThreadPoolExecutor() as threads:
+        pieces = (np.array_split(side, os.cpu_count() or 1) for side in (old[a], new[b]))
+        common = np.concatenate([*threads.map(_common, *pieces)])
     first, second = shapely.area(old)[a], shapely.area(new)[b]
     keep = common >= OVERLAP * np.minimum(first, second)
     pairs = pd.DataFrame(
         {
             "lake": known.index.to_numpy(object)[a[keep]],
             "found": b[keep],
-            "common": common[keep] * SQUARE_METRES,
+            "common": common[keep],
             "alike": (common / (first + second - common))[keep],
         }
     )
     return _most_alike_first(pairs)
 
 
-def areas_of(outlines: geopandas.GeoSeries) -> NDArray[np.float64]:
-    """Areas (N,) of outlines (EPSG:4326) on the sphere, m2: within 0.5 % of those on the ellipsoid."""
-    areas: NDArray[np.float64] = shapely.area(_flat(outlines)) * SQUARE_METRES
-    return areas
-
-
 def _most_alike_first(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs.sort_values(["alike", "found"], ascending=[False, True], kind="stable", ignore_index=True)
 
 
-def _flat(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
-    """Outlines on the cylindrical equal-area plane of a sphere (Lambert 1772), valid there too.
+def _common(first: NDArray[np.object_], second: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Area that each pair of outlines shares; GEOS works outside Python's lock."""
+    shared: NDArray[np.float64] = shapely.area(shapely.intersection(first, second))
+    return shared
 
-    What is compared are shares of areas in one place, for which the sphere is as good as the ellipsoid.
-    """
 
-    def plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        east, north = np.radians(points).T
-        return np.column_stack([east, np.sin(north)])
-
-    flat = shapely.transform(outlines.to_numpy(), plane)
-    crooked = ~shapely.is_valid(flat)
+def _sound(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
+    """Outlines that can be laid on one another, in degrees: in one place all areas shrink alike."""
+    shapes = outlines.to_numpy()
+    crooked = ~shapely.is_valid(shapes)
     if crooked.any():
-        flat = flat.copy()
-        flat[crooked] = shapely.make_valid(flat[crooked])
-    return np.asarray(flat, object)
+        shapes = shapes.copy()
+        shapes[crooked] = shapely.make_valid(shapes[crooked])
+    return np.asarray(shapes, object)
 
 
 def mint(outline: shapely.Geometry, region: str, season: int, turn: int = 0) -> UUID:

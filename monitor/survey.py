@@ -31,6 +31,7 @@ from monitor.suspect import suspicion
 from monitor.triage import Flag, disagreements, losses, season_flag
 from monitor.vectorise import TileMap, sights_within, vectorise
 from storage.codes import Outcome, Reason, SurveyKind
+from storage.copying import multi
 from storage.told import Told
 
 Maps = Callable[[], Iterable[TileMap]]
@@ -248,18 +249,12 @@ def _spelt_column(frame: pd.DataFrame, name: str) -> list[str]:
         return [""] * len(frame)
     values = frame[name]
     if name == "geometry":
-        # rings as they are: the database keeps every outline as a MultiPolygon of two dimensions
-        shapes = np.asarray(values, object)
-        flat = [b"" if shape is None else _rings(shape) for shape in shapes]
-        return [hashlib.sha256(rings).hexdigest() for rings in flat]
+        # as the database keeps every outline
+        shapes = shapely.to_wkb(multi(shapely.force_2d(np.asarray(values, object))))
+        return [hashlib.sha256(shape or b"").hexdigest() for shape in shapes]
     if values.dtype.kind == "f":
         return ["" if math.isnan(number) else repr(number) for number in values.tolist()]
     return [_spelt(value) for value in values]
-
-
-def _rings(shape: shapely.Geometry) -> bytes:
-    polygons = [shape] if isinstance(shape, shapely.Polygon) else list(shape.geoms)
-    return b"".join(shapely.to_wkb(polygon, output_dimension=2) for polygon in polygons)
 
 
 def _spelt(value: object) -> str:

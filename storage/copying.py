@@ -12,6 +12,7 @@ import pandas as pd
 import psycopg
 import shapely
 from geoalchemy2 import Geometry
+from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, Boolean, Connection, Date, Double, Integer, Table, Text, TextClause, Uuid
@@ -23,7 +24,10 @@ from storage.errors import StorageError
 # PostgreSQL's type numbers.
 _BOOL_OIDS, _INTEGER_OIDS, _FLOAT_OIDS, _TIME_OIDS = {16}, {20, 21, 23}, {700, 701, 1700}, {1184}
 
-__all__ = ["copy_frame", "read_frame", "read_geoframe"]
+PIECE = 1000
+"""Rows made ready at a time."""
+
+__all__ = ["copy_frame", "multi", "read_frame", "read_geoframe"]
 
 # The order matters: BigInteger is an Integer to SQLAlchemy.
 _WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
@@ -68,8 +72,12 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_know
         into = stage if skip_known else target
         with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(into, columns)) as copy:
             copy.set_types([_wire_type(table.columns[name].type) for name in names])
-            for row in zip(*(_values(frame[name], table.columns[name].type) for name in names), strict=True):
-                copy.write_row(row)
+            # piece by piece: the server checks one while the next is made ready
+            for start in range(0, len(frame), PIECE):
+                piece = frame.iloc[start : start + PIECE]
+                columns_of = (_values(piece[name], table.columns[name].type) for name in names)
+                for row in zip(*columns_of, strict=True):
+                    copy.write_row(row)
         if skip_known:
             insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING")
             cursor.execute(insert.format(target, columns, columns, stage))
@@ -116,10 +124,7 @@ def _values(series: pd.Series[Any], column: TypeEngine[Any]) -> list[Any]:
     if isinstance(column, Geometry):
         shapes = shapely.force_2d(np.asarray(series, dtype=object))
         if column.geometry_type == "MULTIPOLYGON":
-            shapes = [
-                shapely.multipolygons([s]) if s is not None and s.geom_type == "Polygon" else s
-                for s in shapes
-            ]
+            shapes = multi(shapes)
         return list(shapely.to_wkb(shapely.set_srid(shapes, column.srid), include_srid=True))
     values: list[Any] = series.astype(object).where(series.notna(), None).tolist()
     if isinstance(column, JSONB):
@@ -129,6 +134,14 @@ def _values(series: pd.Series[Any], column: TypeEngine[Any]) -> list[Any]:
     casts: Mapping[type, type] = {Integer: int, Double: float, Boolean: bool, Text: str}
     cast = next((to for kind, to in casts.items() if isinstance(column, kind)), None)
     return values if cast is None else [None if value is None else cast(value) for value in values]
+
+
+def multi(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Polygons as MultiPolygons of one, other shapes as they are."""
+    single = shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON
+    several = shapes.copy()
+    several[single] = shapely.multipolygons(shapes[single], indices=np.arange(single.sum()))
+    return several
 
 
 @contextmanager

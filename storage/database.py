@@ -45,7 +45,8 @@ class Database:
             max_overflow=5,
             pool_pre_ping=True,
             # Compiling queries costs more than it saves in a spatial join (measured: 9 s with, 6 s without).
-            connect_args={"options": "-c jit=off -c timezone=UTC"},
+            # Ranking 300,000 observations fits into 64 MB and spills to disk from the default of 4.
+            connect_args={"options": "-c jit=off -c work_mem=64MB -c timezone=UTC"},
         )
 
     @contextmanager

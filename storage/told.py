@@ -102,26 +102,29 @@ _OBSERVATIONS = text(
         UNION
         SELECT o.lake_id FROM heard JOIN lake_observation o ON o.survey_id = heard.id
         JOIN region r ON r.name = :region AND o.geom && r.geom
-        WHERE heard.region <> :region
     ), said AS (
         SELECT o.id, o.lake_id, o.survey_id, o.season, heard.kind, o.outcome, o.seen_share, o.area_m2,
             o.sigma_m2, heard.earlier,
             heard.suspect IS NULL AND coalesce(o.seen_share, 1) >= {SEEN_WHOLE} AS sound
-        FROM heard JOIN lake_observation o ON o.survey_id = heard.id JOIN here USING (lake_id)
-    ), ranked AS (
-        SELECT said.*,
-            row_number() OVER (PARTITION BY lake_id ORDER BY outcome <> 'water', NOT sound,
-                season DESC, kind DESC, area_m2 DESC, survey_id) AS latest,
-            row_number() OVER (PARTITION BY lake_id, earlier ORDER BY outcome <> 'water', NOT sound,
-                season DESC, kind DESC, area_m2 DESC, survey_id) AS latest_water,
-            row_number() OVER (PARTITION BY lake_id, earlier ORDER BY outcome = 'not observed',
-                season DESC, outcome = 'dry', kind DESC, area_m2 DESC, survey_id) AS latest_answer
+        FROM heard JOIN lake_observation o ON o.survey_id = heard.id
+        WHERE heard.region = :region OR o.lake_id IN (SELECT lake_id FROM here)
+    ), ordered AS (
+        SELECT said.*, row_number() OVER (PARTITION BY lake_id
+            ORDER BY season DESC, outcome = 'dry', kind DESC, area_m2 DESC, survey_id) AS place
         FROM said
+    ), ranked AS (
+        SELECT ordered.*,
+            coalesce(min(place) FILTER (WHERE outcome = 'water' AND sound) OVER lake,
+                min(place) FILTER (WHERE outcome = 'water') OVER lake) AS latest,
+            coalesce(min(place) FILTER (WHERE outcome = 'water' AND earlier AND sound) OVER lake,
+                min(place) FILTER (WHERE outcome = 'water' AND earlier) OVER lake) AS before,
+            min(place) FILTER (WHERE outcome <> 'not observed' AND earlier) OVER lake AS answer
+        FROM ordered WINDOW lake AS (PARTITION BY lake_id)
     )
     SELECT ranked.lake_id, survey_id, season, kind, outcome, seen_share, ranked.area_m2, sigma_m2, earlier,
         sound, ST_AsBinary(o.geom) AS geometry
     FROM ranked JOIN (SELECT id, geom FROM lake_observation) o USING (id)
-    WHERE latest = 1 OR earlier AND (latest_water = 1 OR latest_answer = 1) OR season = :compared
+    WHERE place IN (latest, before, answer) OR season = :compared
     """
 )
 
@@ -161,11 +164,13 @@ _FORGOTTEN = text(
 _OLDER = text(
     f"""
     WITH {_TOLD}, box AS MATERIALIZED (SELECT ST_GeomFromWKB(unnest(CAST(:boxes AS bytea[])), 4326) AS geom)
-    SELECT o.lake_id, o.season, ST_AsBinary(o.geom) AS geometry
-    FROM lake_observation o
-    WHERE o.id IN (SELECT c.id FROM box JOIN lake_observation c ON c.geom && box.geom)
-        AND o.survey_id IN (SELECT id FROM told)
-    ORDER BY o.season DESC, o.lake_id
+    SELECT DISTINCT ON (o.season, o.lake_id, o.id) o.lake_id, o.season, ST_AsBinary(o.geom) AS geometry
+    FROM box CROSS JOIN LATERAL (
+        SELECT c.id, c.survey_id, c.lake_id, c.season, c.geom FROM lake_observation c WHERE c.geom && box.geom
+        OFFSET 0 -- a look into the index for each box, whatever the planner knows of the table
+    ) AS o
+    WHERE o.survey_id IN (SELECT id FROM told)
+    ORDER BY o.season DESC, o.lake_id, o.id
     """
 )
 
