@@ -142,7 +142,7 @@ def match(
             minted.add(lake_of[position])
     ids = tuple(lake_of[position] for position in range(len(found)))
     before = reference[reference.before.notna() & ~reference.ended]
-    since = _overlaps_since(before, found, pairs)
+    since = _overlaps_since(before, found, pairs, len(reference))
     young = set(ids) - ended - set(before.index)
     return Matching(
         ids,
@@ -154,14 +154,17 @@ def match(
 
 
 def _overlaps_since(
-    before: geopandas.GeoDataFrame, found: geopandas.GeoSeries, pairs: pd.DataFrame
+    before: geopandas.GeoDataFrame, found: geopandas.GeoSeries, pairs: pd.DataFrame, known: int
 ) -> pd.DataFrame:
-    """`overlaps` with the outlines of earlier seasons; `pairs` has them where those are the latest anyway."""
+    """`overlaps` with the outlines of earlier seasons; `pairs`, of the latest outlines of all `known` lakes,
+    has them where those are the same."""
     same = np.array([was is now for was, now in zip(before.before, before.geometry, strict=True)], bool)
+    if same.all() and len(before) == known:
+        return pairs
     rest = before[~same].before
     others = overlaps(geopandas.GeoSeries(rest, index=rest.index, crs=WGS84), found)
-    known = pairs[pairs.lake.isin(before.index[same])]
-    return _most_alike_first(pd.concat([known, others], ignore_index=True) if len(others) else known)
+    latest = pairs[pairs.lake.isin(before.index[same])]
+    return _most_alike_first(pd.concat([latest, others], ignore_index=True) if len(others) else latest)
 
 
 def _what_happened(
@@ -229,13 +232,15 @@ def _named_before(
 
 def _identify(pairs: pd.DataFrame, ended: set[UUID]) -> dict[int, UUID]:
     """Position of a found outline to the known lake that it is; most alike first, each lake once."""
-    past = pairs.lake.isin(ended)
-    living = pairs[~past]
-    # a living lake with one outline keeps it, even if only the part of a lake that merged into it is left
-    kept = living.found[~living.lake.duplicated(keep=False)]
+    candidates = pairs
+    if ended:
+        past = pairs.lake.isin(ended)
+        living = pairs[~past]
+        # a living lake with one outline keeps it, even if only the part of one that merged into it is left
+        kept = living.found[~living.lake.duplicated(keep=False)]
+        candidates = pairs[~(past & pairs.found.isin(kept))]
     lake_of: dict[int, UUID] = {}
     taken: set[UUID] = set()
-    candidates = pairs[~(past & pairs.found.isin(kept))]
     for lake, position in zip(candidates.lake, candidates.found, strict=True):
         if lake not in taken and position not in lake_of:
             lake_of[position] = lake

@@ -355,9 +355,8 @@ class LakeObservation(Base):
         share("seen_share"),
         share("probability"),
         Index(None, "survey_id"),
-        Index(None, "season"),
         Index(None, "geom", postgresql_using="gist"),
-        Index(None, "label"),
+        Index(None, "label", postgresql_where=text("label IS NOT NULL")),
     )
 
 

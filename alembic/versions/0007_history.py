@@ -379,7 +379,8 @@ def upgrade() -> None:
     )
     for name, kind in OBSERVATION_COLUMNS.items():
         op.execute(f"ALTER TABLE lake_observation ADD COLUMN {name} {kind}")
-    op.execute("CREATE INDEX ix_lake_observation_label ON lake_observation (label)")
+    op.execute("CREATE INDEX ix_lake_observation_label ON lake_observation (label) WHERE label IS NOT NULL")
+    op.execute("DROP INDEX ix_lake_observation_season")  # every question has a survey or a lake beside it
     # outlines out of line: areas of 300,000 observations are then read without 400 MB of shores
     op.execute("ALTER TABLE lake_observation SET (toast_tuple_target = 256)")
     op.execute("ALTER TABLE lake_observation ALTER COLUMN geom SET STORAGE EXTERNAL")
@@ -437,6 +438,7 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER drawing_kept ON survey")
     op.execute("ALTER TABLE lake_observation RESET (toast_tuple_target)")
     op.execute("ALTER TABLE lake_observation ALTER COLUMN geom SET STORAGE MAIN")
+    op.execute("CREATE INDEX ix_lake_observation_season ON lake_observation (season)")
     for name in reversed(OBSERVATION_COLUMNS):
         op.execute(f"ALTER TABLE lake_observation DROP COLUMN {name}")
     for name in SURVEY_RULES:
