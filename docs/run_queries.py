@@ -20,6 +20,7 @@ import shapely
 from sqlalchemy import Connection, text
 
 from monitor.inventory import import_inventory
+from monitor.mapping import read_mapping
 from monitor.settings import Region, RegionSettings
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ def load(database: Database, samples: Path) -> None:
     outline = shapely.box(*BOUNDS)
     region = Region("hkh", RegionSettings(bounds=BOUNDS), outline, outline)
     for season in SEASONS:
-        where = ("year", str(season))
-        import_inventory(database, samples / INVENTORY, region=region, season=season, where=where)
+        # the sample's last season ends at 88 E
+        mapping = read_mapping("hkh-icimod", {"bounds": "67,26,88,39"} if season == 2020 else {})
+        import_inventory(database, samples / INVENTORY, region=region, season=season, mapping=mapping)
     with database.begin() as conn:
-        _altitudes(conn, samples / INVENTORY)
         glaciers = geopandas.read_file(samples / GLACIERS)
         conn.execute(text("CREATE TABLE glacier (rgiid text, area float8, geom geometry(Geometry, 4326))"))
         conn.execute(
@@ -97,22 +98,6 @@ def load(database: Database, samples: Path) -> None:
                 for one in glaciers.itertuples()
             ],
         )
-
-
-def _altitudes(conn: Connection, inventory: Path) -> None:
-    """The inventory's altitudes, where the import has not brought them."""
-    known = geopandas.read_postgis(
-        text("SELECT id, season, geom FROM lake_observation WHERE elevation_m IS NULL AND geom IS NOT NULL"),
-        conn,
-    )
-    said = geopandas.read_parquet(inventory, columns=["year", "Altitude", "geometry"])
-    known["geom"] = known.representative_point()
-    both = known.sjoin(said.to_crs(known.crs), predicate="within")
-    both = both[both.season == both.year].drop_duplicates("id")
-    conn.execute(text("SET LOCAL session_replication_role = replica"))
-    rows = [{"id": row.id, "altitude": float(row.Altitude)} for row in both.itertuples()]
-    if rows:
-        conn.execute(text("UPDATE lake_observation SET elevation_m = :altitude WHERE id = :id"), rows)
 
 
 def _plain(value: object) -> str:

@@ -243,13 +243,17 @@ def inventory_import(
         bool | None,
         typer.Option("--complete/--partial", help="It drew every lake: a known lake left out was not there."),
     ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(help="What it covers, if less than the region: west,south,east,north in degrees."),
+    ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
     """Import an inventory as seasons of the lake history; twice changes nothing."""
     from monitor.commands import import_file
 
-    overrides = {"year": year_column, "source": source, "complete": complete}
+    overrides = {"year": year_column, "source": source, "complete": complete, "bounds": bounds}
     import_file(workspace, file, year, region, mapping, overrides, json=json)
 
 

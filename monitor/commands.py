@@ -143,8 +143,7 @@ def import_file(
     names = region_names(workspace, region)
     if len(names) != 1:
         raise RefusedError(f"--region: say which region the inventory belongs to: {', '.join(names)}")
-    given = {key: value for key, value in overrides.items() if value is not None}
-    mapping = read_mapping(mapping_name).model_copy(update=given)
+    mapping = read_mapping(mapping_name, overrides)
     with err.status(f"reading {file.name}"):
         polygons = read_inventory(file, mapping)
     years = [year] if year is not None else years_of(polygons, mapping)

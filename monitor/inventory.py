@@ -148,6 +148,7 @@ def import_inventory(
         licence=mapping.licence,
     )
     lakes = measured(lakes, mapping.pixel_m, region.glaciers)
+    covered = mapping.covered(region.outline)
     minted: list[int] = []
 
     def draw(told: Told) -> Rows:
@@ -155,7 +156,7 @@ def import_inventory(
             told,
             lakes,
             region.name,
-            region.outline,
+            covered,
             season,
             complete=inventory.complete,
             before=complete_before,
@@ -187,6 +188,8 @@ def redraw_inventory(conn: Connection, survey: Survey) -> bool:
     """Tell an inventory again, from the outlines that the history keeps of it."""
     drawn = history.drawn_by(conn, survey.id).drop(columns="lake_id")
     inventory = None if survey.inventory_id is None else inventories.get(conn, survey.inventory_id)
+    mapping = Mapping() if inventory is None else Mapping.model_validate(inventory.mapping)
+    covered = mapping.covered(registry.region_outline(conn, survey.region))
     _, changed = tell(
         conn,
         Source.of(survey),
@@ -194,9 +197,9 @@ def redraw_inventory(conn: Connection, survey: Survey) -> bool:
             told,
             _from_west_to_east(drawn),
             survey.region,
-            registry.region_outline(conn, survey.region),
+            covered,
             survey.season,
-            complete=inventory is not None and inventory.complete,
+            complete=mapping.complete,
             before=inventories.complete_before(conn, survey.region, survey.season),
         ),
         run_id=survey.run_id,
@@ -218,24 +221,24 @@ def draw_inventory(
 
     Args:
         lakes: what it drew, with area_m2 and the columns of observations other than lake_id (EPSG:4326).
-        outline: of the region; None where it is not known.
+        outline: what it covers of the region; None where that is not known.
         complete: it drew every lake of the region.
         before: so did an inventory of an earlier season, so that a lake not known before is new.
     """
     reference = references(told.observations, told.lineage, season)
     matching = match(reference, lakes.geometry, region, season, older=told.older, forgotten=told.forgotten)
     water = lakes.drop(columns="area_m2").assign(lake_id=list(matching.lake_ids))
-    missing = [lake for lake in matching.missing if complete and _inside(reference.geometry[lake], outline)]
+    missing = [lake for lake in matching.missing if _inside(reference.geometry[lake], outline)]
     absent = pd.DataFrame(
         {
-            "lake_id": missing,
+            "lake_id": missing if complete else [],
             "outcome": Outcome.DRY.value,
             "reason": LEFT_OUT,
             "geometry": None,
             "seen_share": 1.0,
         }
     )
-    suspect = suspicion(reference, matching, water, lakes.area_m2.to_numpy(float), absent)
+    suspect = suspicion(reference, matching, water, lakes.area_m2.to_numpy(float), absent, missing)
     if suspect:
         absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect}")
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()

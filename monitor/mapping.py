@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Dictionary
 from pathlib import Path
 from typing import Annotated, Any
 
+import shapely
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from shapely.geometry.base import BaseGeometry
 
 from monitor.errors import RefusedError
 from monitor.settings import CONFIG
@@ -25,8 +28,10 @@ class Mapping(BaseModel):
     licence: str | None = None
     #: pixels that the lakes were drawn on, m: what their error depends on. Landsat's where nothing is known
     pixel_m: Annotated[float, Field(gt=0, le=1000)] = 30.0
-    #: it drew every lake of its region, so that a known lake it leaves out was not there
+    #: it drew every lake of what it covers, so that a known lake it leaves out was not there
     complete: bool = False
+    #: west, south, east, north in degrees: what it covers, where that is less than the region
+    bounds: tuple[float, float, float, float] | None = None
     #: column with the year, in a file that holds several
     year: str | None = None
     #: column with the inventory's own id; kept as a label, never trusted as an identity
@@ -38,6 +43,21 @@ class Mapping(BaseModel):
     last_day: str | None = None
     #: what else is kept: name in the history to column of the file
     attributes: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _degrees(self) -> Mapping:
+        if self.bounds is not None:
+            west, south, east, north = self.bounds
+            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+                raise ValueError(f"bounds {[*self.bounds]} are not west, south, east, north in degrees")
+        return self
+
+    def covered(self, outline: BaseGeometry | None) -> BaseGeometry | None:
+        """What of a region (EPSG:4326) the inventory covers; None where neither is known."""
+        if self.bounds is None:
+            return outline
+        box = shapely.box(*self.bounds)
+        return box if outline is None else outline.intersection(box)
 
     def columns(self) -> dict[str, str]:
         """Key of this mapping to the column that it names."""
@@ -55,31 +75,43 @@ class Mapping(BaseModel):
             raise RefusedError(f"{path} has no column {wanted}; it has {', '.join(columns)}")
 
 
-def read_mapping(name: str | None) -> Mapping:
+def read_mapping(name: str | None, overrides: Dictionary[str, Any] | None = None) -> Mapping:
     """The mapping called `name` (a file of config/inventories, or a path); an empty one for None.
+
+    Args:
+        overrides: keys and values that count instead of the file's, unless None; `bounds` may be text.
 
     Raises:
         RefusedError: no such file, no YAML, or a key that is wrong.
     """
-    if name is None:
-        return Mapping()
-    path = INVENTORIES / f"{name}.yaml"
-    if not path.is_file():
-        path = Path(name)
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in INVENTORIES.glob("*.yaml")))
-        raise RefusedError(f"--mapping {name}: is neither one of config/inventories ({known}) nor a file")
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    if isinstance(given.get("bounds"), str):
+        given["bounds"] = given["bounds"].split(",")
+    content: dict[str, Any] = {}
+    path = Path(name or "the command line")
+    if name is not None:
+        path = INVENTORIES / f"{name}.yaml" if (INVENTORIES / f"{name}.yaml").is_file() else path
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in INVENTORIES.glob("*.yaml")))
+            raise RefusedError(f"--mapping {name}: is neither one of config/inventories ({known}) nor a file")
+        try:
+            content = yaml.safe_load(path.read_text()) or {}
+        except yaml.YAMLError as error:
+            raise RefusedError(f"{path} is not YAML: {error}") from error
     try:
-        content: Any = yaml.safe_load(path.read_text()) or {}
-        return Mapping.model_validate(content)
-    except yaml.YAMLError as error:
-        raise RefusedError(f"{path} is not YAML: {error}") from error
-    except ValidationError as error:
-        lines = [f"{path} cannot be used:"]
-        for problem in error.errors():
-            where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-            hint = problem["msg"]
-            if problem["type"] == "extra_forbidden":
-                hint = f"no such key; there are {', '.join(Mapping.model_fields)}"
-            lines.append(f"  {where}: {hint}")
-        raise RefusedError("\n".join(lines)) from error
+        return Mapping.model_validate(content | given)
+    except (ValidationError, TypeError) as error:
+        raise RefusedError(f"{path} cannot be used as a mapping:\n{_explained(error)}") from error
+
+
+def _explained(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return "  it is no list of keys and values"
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        hint = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            hint = f"no such key; there are {', '.join(Mapping.model_fields)}"
+        lines.append(f"  {where}: {hint}")
+    return "\n".join(lines)

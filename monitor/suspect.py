@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ def suspicion(
     water: pd.DataFrame,
     areas_m2: Sequence[float] | NDArray[np.float64],
     absent: pd.DataFrame,
+    left_out: Collection[UUID] = (),
 ) -> str | None:
     """Why the losses of a season are not to be believed, or None.
 
@@ -38,15 +40,16 @@ def suspicion(
         matching: as from `match.match`.
         water: lake_id and seen_share of the season's outlines.
         areas_m2: of the same outlines.
-        absent: lake_id and outcome of lakes without one, for those that the survey has something to say of; a
-            known lake in neither frame was left out and counts as lost.
+        absent: lake_id and outcome of lakes without one, for those that the survey has something to say of.
+        left_out: known lakes that an inventory does not draw where it drew others.
     """
     known = reference[reference.before.notna() & ~reference.ended & (reference.last_outcome == Outcome.WATER)]
     parents = {e.lake: e.other for e in matching.lineage if e.kind == LineageKind.SPLIT}
     merged = {e.lake for e in matching.lineage if e.kind == LineageKind.MERGED}
     hidden = set(absent.lake_id[absent.outcome == Outcome.NOT_OBSERVED])
     hidden |= set(water.lake_id[water.seen_share < SEEN_WHOLE])
-    compared = known[~known.index.isin(list(hidden | merged))]
+    spoken_of = {*water.lake_id, *absent.lake_id, *left_out} - hidden - merged
+    compared = known[[lake in spoken_of for lake in known.index]]
     if compared.empty:
         return None
     before = compared.area_m2

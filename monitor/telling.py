@@ -104,8 +104,11 @@ def tell(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without Python's search for circular garbage, of which a survey makes none: going through a million objects
-    again and again costs a tenth of the time (measured: 5.4 s with, 4.8 s without)."""
+    """Without Python's search for circular garbage, of which a survey makes none.
+
+    Going through a million objects again and again costs a tenth of the time (measured: 5.4 s with it, 4.8 s
+    without, for 30,000 lakes).
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:

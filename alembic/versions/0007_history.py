@@ -201,7 +201,12 @@ LAKE_DRAINAGE = """
 CREATE VIEW lake_drainage AS
 SELECT c.region, c.season_from, c.season_to, c.lake_id, c.code, c.verdict, c.area_before_m2, c.area_after_m2,
     -c.change_m2 AS lost_m2, c.sigma_m2, -c.change_percent AS lost_percent, c.day_before, c.day_after,
-    -c.change_m2 / nullif(c.day_after - c.day_before, 0) AS rate_m2_per_day, c.suspect
+    -c.change_m2 / nullif(c.day_after - c.day_before, 0) AS rate_m2_per_day, c.suspect,
+    EXISTS (
+        SELECT FROM lake_lineage e JOIN survey s ON s.id = e.survey_id
+        WHERE e.other_lake_id = c.lake_id AND e.kind = 'split' AND s.region = c.region
+            AND s.superseded_by IS NULL AND e.season > c.season_from AND e.season <= c.season_to
+    ) AS split
 FROM (
     SELECT region, season_from, season_to, lake_id, code, verdict, area_before_m2, area_after_m2, change_m2,
         sigma_m2, detection_limit_m2, change_percent, day_before, day_after, suspect
@@ -321,7 +326,8 @@ COMMENTS = {
     "lake_change_yearly": "Every lake between two surveyed seasons that follow one another",
     "lake_change_any": "Every lake between any two surveys of a region: name season_from, season_to and, "
     "where a season has several, source_from and source_to",
-    "lake_drainage": "Outburst candidates: more than 30 % lost, beyond the error",
+    "lake_drainage": "Outburst candidates: more than 30 % lost, beyond the error; split: other lakes came "
+    "off it and hold part of the water",
     "lake_trend": "Robust slope of the area over all seasons seen whole (Theil 1950, Sen 1968), with its "
     "95 % interval from four seasons on",
     "lake_events": "What happened to identities: new, split, merged, drained, reappeared",

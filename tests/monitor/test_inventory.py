@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import geopandas
 import pytest
 import shapely
+from sqlalchemy import text
+from workspaces import monitor
 
 from monitor.errors import RefusedError
 from monitor.inventory import import_inventory
-from monitor.mapping import Mapping, read_mapping
+from monitor.mapping import INVENTORIES, Mapping, read_mapping
 from monitor.reports import changes_between
 from monitor.settings import Region, RegionSettings
 from storage import history
@@ -98,6 +102,116 @@ def test_another_crs_lands_in_the_same_place(database: Database, tmp_path: Path)
         a, b = (history.observations_of(conn, "hkh", year).iloc[0] for year in (2015, 2016))
     assert a.lake_id == b.lake_id
     assert b.area_m2 == pytest.approx(a.area_m2, rel=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".shp", ".gpkg", ".geojson", ".parquet", ".fgb"])
+def test_every_format_and_crs_is_the_same_inventory(database: Database, tmp_path: Path, suffix: str) -> None:
+    """What a file says is kept by the mapping: label, elevation, days and the rest as attributes."""
+    crs = 4326 if suffix == ".geojson" else 32644
+    frame = geopandas.GeoDataFrame(
+        {
+            "code": ["a", None],
+            "alt": [4900.5, None],
+            "day": ["2016-09-01", "2016-09-05"],
+            "kind": ["M(e)", None],
+        },
+        geometry=[shapely.box(81, 30, 81.01, 30.01), shapely.box(81.02, 30, 81.03, 30.01)],
+        crs=4326,
+    ).to_crs(crs)
+    file = tmp_path / f"lakes{suffix}"
+    frame.to_parquet(file) if suffix == ".parquet" else frame.to_file(file)
+    (tmp_path / "mine.yaml").write_text(
+        "source: mine\nlabel: code\nelevation_m: alt\nfirst_day: day\nlast_day: day\n"
+        "pixel_m: 10\nattributes: {type: kind}\n"
+    )
+    mapping = read_mapping(str(tmp_path / "mine.yaml"))
+    import_inventory(database, file, region=himalaya(), season=2016, mapping=mapping)
+    with database.connect() as conn:
+        rows = conn.execute(
+            text(
+                "SELECT label, elevation_m, first_day::text, attributes, seen_share, perimeter_m, sigma_m2 "
+                "FROM lake_area_history ORDER BY first_day"
+            )
+        ).all()
+        source, pixel = conn.execute(text("SELECT source, pixel_m FROM inventory")).one()
+    assert (source, pixel) == ("mine", 10)
+    assert [tuple(row)[:4] for row in rows] == [
+        ("a", 4900.5, "2016-09-01", {"type": "M(e)"}),
+        (None, None, "2016-09-05", {}),
+    ]
+    assert rows[0].sigma_m2 == pytest.approx(0.6872 * rows[0].perimeter_m / 10 * 50)
+    assert rows[0].perimeter_m == pytest.approx(2 * (965 + 1108), rel=0.01)
+
+
+def test_repairs_are_told_one_by_one(database: Database, tmp_path: Path) -> None:
+    bow_tie = shapely.Polygon([(80, 30), (80.01, 30.01), (80.01, 30), (80, 30.01)])
+    file = tmp_path / "lakes.parquet"
+    frame = geopandas.GeoDataFrame(
+        {"code": ["ok", "tie"]}, geometry=[shapely.box(81, 30, 81.01, 30.01), bow_tie], crs=4326
+    )
+    frame.to_parquet(file)
+    result = import_inventory(database, file, region=himalaya(), season=2015, mapping=Mapping(label="code"))
+    (repair,) = result.repairs
+    assert (repair.row, repair.label) == (1, "tie") and repair.what.startswith("Self-intersection[80.005")
+    assert result.as_json()["repaired"] == 1
+
+
+def test_what_an_inventory_does_not_cover_is_not_missed(database: Database, tmp_path: Path) -> None:
+    """Five lakes; the next inventory, complete west of 81, draws two of three there and none of two east."""
+    boxes = [shapely.box(80 + x, 30, 80.01 + x, 30.01) for x in (0, 0.1, 0.2, 1.5, 1.6)]
+    for season, drawn in ((2015, boxes), (2016, boxes[:2])):
+        file = tmp_path / f"{season}.gpkg"
+        geopandas.GeoDataFrame(geometry=drawn, crs=4326).to_file(file)
+        mapping = Mapping(source="s", complete=True, bounds=(70, 20, 81, 40) if season == 2016 else None)
+        result = import_inventory(database, file, region=himalaya(), season=season, mapping=mapping)
+        assert result.suspect is None
+    with database.connect() as conn:
+        seen = history.observations_of(conn, "hkh", 2016)
+        assert sorted(seen.outcome) == ["dry", "water", "water"]
+        assert history.lineage(conn, "hkh").kind.tolist() == ["drained"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("pixle_m: 30", "pixle_m: no such key; there are source, citation"),
+        ("pixel_m: -1", "pixel_m: Input should be greater than 0"),
+        ("bounds: [88, 26, 67, 39]", "are not west, south, east, north"),
+        ("[1, 2]", "no list of keys and values"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_mapping_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "m.yaml").write_text(content)
+    with pytest.raises(RefusedError, match=re.escape(message)):
+        read_mapping(str(tmp_path / "m.yaml"))
+
+
+def test_shipped_mappings_can_be_read_and_unknown_ones_are_refused() -> None:
+    names = [path.stem for path in INVENTORIES.glob("*.yaml")]
+    assert {"hkh-icimod", "iceland-yearly"} <= set(names)
+    assert all(read_mapping(name).source for name in names)
+    with pytest.raises(RefusedError, match=r"--mapping nobody: is neither one of .*hkh-icimod.* nor a file"):
+        read_mapping("nobody")
+
+
+@needs_samples
+def test_the_command_imports_every_year_of_a_file(workspace: Path) -> None:
+    """And says so once more when nothing is new; --json gives it to a script."""
+    (workspace / "monitor.yaml").write_text(
+        "catalog: {profile: planetary-computer}\nmodel: terramind-tiny-simulated\n"
+        "regions: {hkh: {bounds: [67, 26, 104, 39]}}\n"
+    )
+    command = ["inventory", "import", HKH, "--mapping", "hkh-icimod", "-w", workspace]
+    first = monitor(*command)
+    assert first.returncode == 0, first.stderr
+    assert "2010: 1539 lakes" in first.stdout and "2 exact duplicates left out" in first.stdout
+    assert "2020 is suspect" in first.stderr, "the sample ends at 88 E"
+    again = monitor(*command, "--json")
+    assert [row["changed"] for row in json.loads(again.stdout)] == [False] * 3
+    covered = monitor(*command, "--year", "2020", "--bounds", "67,26,88,39", "--json")
+    (row,) = json.loads(covered.stdout)
+    assert row["changed"] and row["suspect"] is None and row["minted"] == 0
 
 
 def test_an_unknown_column_is_refused(database: Database, tmp_path: Path) -> None:
