@@ -24,6 +24,7 @@ from storage import history, ledger, registry
 from storage.codes import ModelState, Reason, SurveyKind
 from storage.cube import Cube
 from storage.database import Database
+from storage.recording import record_survey
 
 SPACE = UUID("2f0f7d2e-4a9c-4be2-8d43-6a2f9f2f5c11")
 SIZE = 256
@@ -135,7 +136,7 @@ def _record(
     nothing = pd.DataFrame(columns=["kind", "lake_id", "other_lake_id"])
     new = pd.DataFrame([("new", uid("lake", 4), None)], columns=nothing.columns)
     events = new if season == 2022 else nothing
-    history.record_survey(conn, survey, observations, lakes=lakes, lineage=events)
+    record_survey(conn, survey, observations, lakes=lakes, lineage=events)
     return survey.id
 
 

@@ -29,6 +29,7 @@ from monitor.serve import CQL2, operations
 from storage import history, registry
 from storage.codes import SurveyKind
 from storage.database import Database
+from storage.recording import record_survey
 
 SERVED = [
     "lake_latest", "lake_area_history", "lake_change_yearly", "lake_drainage", "lake_trend", "review_queue",
@@ -67,7 +68,7 @@ def fill(database: Database) -> None:
             first = season == 2020
             flag = {"tile": "t", "lake_id": None, "kind": "model only", "explained": False, "score": 0.7}
             flags = gpd.GeoDataFrame([flag | {"detail": {"pixels": 9}}], geometry=[footprint], crs=4326)
-            history.record_survey(
+            record_survey(
                 conn,
                 history.Survey(uuid4(), "demo", season, SurveyKind.MODEL, "a model", "sha256:abc"),
                 rows,

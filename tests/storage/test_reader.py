@@ -14,9 +14,10 @@ from alembic.config import Config
 from sqlalchemy import make_url, text
 
 from alembic import command
-from storage import history, reader
+from storage import reader
 from storage.database import Database
 from storage.errors import StorageError
+from storage.recording import record_survey
 from storage.tables import Base
 
 VIEWS = (
@@ -47,7 +48,7 @@ def four_seasons(database: Database, world) -> Database:
                 rows = pd.concat([rows, dry], ignore_index=True)
             new = world.lakes(1, 2, 3) if season == 2020 else world.lakes()
             lineage, flags = world.lineage(), world.flags(0.7)
-            history.record_survey(conn, world.survey(season), rows, lakes=new, lineage=lineage, flags=flags)
+            record_survey(conn, world.survey(season), rows, lakes=new, lineage=lineage, flags=flags)
     return database
 
 
