@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,8 @@ def work_seasons(system: System, names: list[str], years: list[int], command: st
                     watch = ProgressWatch(f"{name} {year}")
                     reports.append(run_season(system, pool, name, year, watch, run_id))
             with err.status("later seasons"):
-                retell(system)
+                retold = retell(system)
+            say_left([(survey.region, survey.season) for survey in retold.left])
         if not any(report.failed for report in reports):
             outcome = RunOutcome.DONE
     finally:
@@ -73,6 +75,17 @@ def work_seasons(system: System, names: list[str], years: list[int], command: st
         with system.database.begin() as conn:
             ledger.finish_run(conn, run_id, outcome, counts)
     return reports
+
+
+def say_left(left: Sequence[tuple[str, int]]) -> None:
+    """Seasons that an earlier one has changed, but that cannot be drawn again from here."""
+    for region, season in left:
+        run = f"monitor run --region {region} --season {season}"
+        err.print(
+            f"  {region} {season} was drawn before an earlier season arrived and has to be told again, but "
+            f"this workspace has not the region or not its layers: run `{run}` where they are.",
+            highlight=False,
+        )
 
 
 def say_report(report: Report) -> None:
@@ -191,6 +204,7 @@ def _say_import(file: Path, result: Imported) -> None:
     if result.retold:
         told = ", ".join(f"{region} {season}" for region, season in result.retold)
         out.print(f"  told again, since this season came before them: {told}", highlight=False)
+    say_left(result.left)
 
 
 def export_queue(

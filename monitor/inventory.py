@@ -68,6 +68,8 @@ class Imported:
     suspect: str | None = None
     #: later surveys that came out differently: (region, season)
     retold: tuple[tuple[str, int], ...] = ()
+    #: later surveys that have to be told again, but not from here: (region, season)
+    left: tuple[tuple[str, int], ...] = ()
 
     @property
     def repaired(self) -> int:
@@ -180,7 +182,8 @@ def import_inventory(
         changed=changed,
         repairs=drawn.repairs,
         suspect=survey.suspect,
-        retold=tuple((other.region, other.season) for other in retold),
+        retold=tuple((other.region, other.season) for other in retold.changed),
+        left=tuple((other.region, other.season) for other in retold.left),
     )
 
 

@@ -27,7 +27,6 @@ from monitor.tiles import TileResult
 from monitor.watch import UNWATCHED, Watch
 from storage import history, ledger, registry
 from storage.codes import ModelState, SurveyKind, TaskState
-from storage.history import Survey
 
 
 @dataclass(frozen=True)
@@ -209,8 +208,8 @@ def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTas
         )
 
 
-def retell(system: System) -> list[Survey]:
-    """Tell again what was told before an earlier survey arrived; those that came out differently."""
+def retell(system: System) -> telling.Retold:
+    """Tell again what was told before an earlier survey arrived."""
     redraw_cube = partial(redraw_season, system)
     return telling.retell(
         system.database,

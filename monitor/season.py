@@ -78,12 +78,21 @@ def tell_season(
     return changed
 
 
-def redraw_season(system: System, conn: Connection, survey: Survey) -> bool:
+def redraw_season(system: System, conn: Connection, survey: Survey) -> bool | None:
     """Tell a season again from what the cube holds, as the model that drew it would.
+
+    Returns:
+        whether it came out differently; None where the region is another workspace's, or the cube does not
+        hold what the season was drawn from.
 
     Raises:
         StorageError: the model is not in the registry any more.
     """
+    if survey.region not in system.workspace.regions():
+        return None
+    cube = system.cube_of(survey.kind)
+    if not _holds(cube, survey):
+        return None
     model = registry.model(conn, survey.digest)
     if model is None:
         run = f"monitor run --region {survey.region} --season {survey.season}"
@@ -93,7 +102,7 @@ def redraw_season(system: System, conn: Connection, survey: Survey) -> bool:
         )
     return tell_season(
         conn,
-        system.cube_of(survey.kind),
+        cube,
         system.workspace.region(survey.region),
         survey.season,
         survey.kind,
@@ -102,6 +111,14 @@ def redraw_season(system: System, conn: Connection, survey: Survey) -> bool:
         run_id=survey.run_id,
         done_tasks=[UUID(key) for key in survey.drawn_from.values() if key],
     )
+
+
+def _holds(cube: Cube, survey: Survey) -> bool:
+    """Whether the cube's tiles are those that the survey was drawn from."""
+    keys = {tile_named(name): UUID(key) for name, key in survey.drawn_from.items() if key}
+    written = {epsg: cube.written(epsg, survey.season) for epsg in {tile.epsg for tile in keys}}
+    places = {tile: (tile.row // tile.size, tile.col // tile.size) for tile in keys}
+    return bool(keys) and all(written[tile.epsg].get(places[tile]) == key for tile, key in keys.items())
 
 
 def maps_of(cube: Cube, tiles: Sequence[Tile], season: int) -> Maps:

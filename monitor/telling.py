@@ -118,30 +118,33 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-#: tells a survey that stands again; whether it came out differently
-Redraw = Callable[[Connection, Survey], bool]
+#: tells a survey that stands again: whether it came out differently, or None if that cannot be done here
+Redraw = Callable[[Connection, Survey], bool | None]
 
 
-def retell(database: Database, redraw: Mapping[SurveyKind, Redraw]) -> list[Survey]:
+@dataclass(frozen=True)
+class Retold:
+    """What telling again came to."""
+
+    #: surveys that came out differently
+    changed: tuple[Survey, ...]
+    #: surveys that have to be told again, but not from here
+    left: tuple[Survey, ...]
+
+
+def retell(database: Database, redraw: Mapping[SurveyKind, Redraw]) -> Retold:
     """Tell again, in their order, the surveys that were told without one that has arrived since.
 
     Each is a transaction of its own; a run that dies goes on where it was. Kinds without a `redraw` are left
     for a run that has one.
-
-    Returns:
-        the surveys that came out differently.
     """
     with database.connect() as conn:
         standing = history.standing(conn)
-    changed = []
+    outcomes: dict[bool | None, list[Survey]] = {True: [], False: [], None: []}
     for survey in standing:
-        if survey.kind not in redraw:
-            continue
         with database.begin() as conn:
             history.lock(conn)
             now = history.standing_at(conn, survey.place)
-            if now is None or now.basis == basis_of(conn, now.place):
-                continue
-            if redraw[now.kind](conn, now):
-                changed.append(now)
-    return changed
+            if now is not None and now.basis != basis_of(conn, now.place):
+                outcomes[redraw[now.kind](conn, now) if now.kind in redraw else None].append(now)
+    return Retold(tuple(outcomes[True]), tuple(outcomes[None]))

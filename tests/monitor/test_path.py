@@ -14,6 +14,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import yaml
 from remembered import remembered
 from sqlalchemy import text
 from workspaces import MODEL, ROOT, layers, make_workspace, monitor, run_here, tables
@@ -117,6 +118,29 @@ def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspa
     with open_database(Workspace.open(folder)) as database:
         assert remembered(database) == now, "and once more changes nothing"
     assert not any(report.nothing_new is False for report in run_here(folder, 2021, 2022))
+
+
+def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, workspace: Path) -> None:
+    """An earlier season arrives where the cube is lost: nothing is drawn from an empty cube, and it is said."""
+    folder = workspace / "lost"
+    folder.mkdir()
+    shutil.copy(finished / "monitor.yaml", folder)
+    shutil.copytree(finished / "cube", folder / "cube")
+    run_here(folder, 2022)
+    with open_database(Workspace.open(folder)) as database:
+        before = remembered(database)
+    shutil.rmtree(folder / "cube")
+    settings = yaml.safe_load((folder / "monitor.yaml").read_text())
+    lake = geopandas.read_file(settings["regions"]["demo"]["outline"])
+    lake.geometry = lake.to_crs(32643).geometry.centroid.buffer(200).to_crs(lake.crs)
+    lake.to_file(workspace / "old.gpkg")
+    said = monitor("inventory", "import", workspace / "old.gpkg", "--year", "2000", "-w", folder)
+    assert said.returncode == 0, said.stderr
+    assert "demo 2022 was drawn before an earlier season arrived" in said.stderr
+    with open_database(Workspace.open(folder)) as database:
+        after = remembered(database)
+    assert set(before["observations"]) < set(after["observations"])
+    assert len(after["surveys"]) == 2
 
 
 def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None:
