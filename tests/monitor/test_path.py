@@ -121,7 +121,7 @@ def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspa
 
 
 def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, workspace: Path) -> None:
-    """An earlier season arrives where the cube is lost: nothing is drawn from an empty cube, and it is said."""
+    """An earlier season arrives where the cube is lost: nothing is drawn of an empty one, and it is said."""
     folder = workspace / "lost"
     folder.mkdir()
     shutil.copy(finished / "monitor.yaml", folder)
