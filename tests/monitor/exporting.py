@@ -186,4 +186,5 @@ def _random(seed: int) -> dict[str, NDArray[Any]]:
         "day_of_year": random.integers(180, 260, (SIZE, SIZE), dtype=np.int16),
         "index": random.integers(0, 2, (SIZE, SIZE), dtype=np.uint8),
         "uncertainty": (probability * (1 - probability)).astype(np.float32),
+        "elevation": np.full(probability.shape, 4000, np.int16),
     }
