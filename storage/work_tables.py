@@ -1,0 +1,176 @@
+"""The tables of the work: what was asked for, where, with what, and how it ended.
+
+The rest of the schema, what came of it, stands in `storage/tables.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.rules import MULTIPOLYGON, POLYGON, Base, one_of, sound
+
+__all__ = ["Model", "Region", "Run", "Scene", "Task", "TaskScene", "Tile"]
+
+
+class Run(Base):
+    """One command somebody or something started."""
+
+    __tablename__ = "run"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    command: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    outcome: Mapped[str] = mapped_column(server_default="running")
+    counts: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        one_of("outcome", "running", "done", "failed"),
+        CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished"),
+    )
+
+
+class Region(Base):
+    """A named area whose lakes are surveyed together, season by season."""
+
+    __tablename__ = "region"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    geom: Mapped[Any | None] = mapped_column(MULTIPOLYGON)
+    settings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (CheckConstraint("name <> ''", name="name"), sound("geom"))
+
+
+class Tile(Base):
+    """A square of the global 10 m grid of a UTM zone; `row` and `col` are global pixels of its upper left."""
+
+    __tablename__ = "tile"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    epsg: Mapped[int]
+    size: Mapped[int]
+    row: Mapped[int]
+    col: Mapped[int]
+    geom: Mapped[Any] = mapped_column(POLYGON)
+    __table_args__ = (
+        UniqueConstraint("epsg", "size", "row", "col"),
+        CheckConstraint("epsg BETWEEN 32601 AND 32660 OR epsg BETWEEN 32701 AND 32760", name="epsg"),
+        CheckConstraint(
+            'size > 0 AND "row" >= 0 AND col >= 0 AND mod("row", size) = 0 AND mod(col, size) = 0',
+            name="grid",
+        ),
+        sound("geom"),
+        Index(None, "geom", postgresql_using="gist"),
+    )
+
+
+class Model(Base):
+    """A registered model, known by the digest of its weights and manifest; one active per name."""
+
+    __tablename__ = "model"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    manifest: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        one_of("state", "candidate", "active", "retired"),
+        Index("uq_model_active", "name", unique=True, postgresql_where=text("state = 'active'")),
+    )
+
+
+class Scene(Base):
+    """A satellite scene (STAC item) as it was frozen into a task; a reprocessed baseline is another scene."""
+
+    __tablename__ = "scene"
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    collection: Mapped[str]
+    item_id: Mapped[str]
+    baseline: Mapped[str] = mapped_column(server_default="")
+    taken_at: Mapped[datetime | None]
+    platform: Mapped[str | None]
+    relative_orbit: Mapped[int | None]
+    orbit_state: Mapped[str | None]
+    href: Mapped[str | None]
+    item: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    __table_args__ = (UniqueConstraint("collection", "item_id", "baseline"), Index(None, "taken_at"))
+
+
+class Task(Base):
+    """A tile in a season with its frozen scene list, model and configuration; `key` is the uuid5 of these.
+
+    `kind` is that of the survey it is for: a model's tile and an index's do not replace one another.
+    `choices` holds, for each cell of the global grid, the item ids of the scenes it uses, best first.
+    """
+
+    __tablename__ = "task"
+    key: Mapped[UUID] = mapped_column(primary_key=True)
+    region: Mapped[str] = mapped_column(ForeignKey("region.name"))
+    tile: Mapped[str] = mapped_column(ForeignKey("tile.name"))
+    season: Mapped[int]
+    kind: Mapped[str]
+    model_digest: Mapped[str] = mapped_column(ForeignKey("model.digest"))
+    config_digest: Mapped[str]
+    choices: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    state: Mapped[str] = mapped_column(server_default="planned")
+    reason: Mapped[str | None]
+    failed_item: Mapped[str | None]
+    failed_asset: Mapped[str | None]
+    failed_href: Mapped[str | None]
+    run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
+    survey_id: Mapped[UUID | None]
+    superseded_by: Mapped[UUID | None] = mapped_column(ForeignKey("task.key"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        one_of("kind", "model", "index"),
+        one_of("state", "planned", "written", "done", "empty", "failed", "superseded"),
+        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        CheckConstraint("state NOT IN ('empty', 'failed') OR coalesce(reason, '') <> ''", name="reason"),
+        CheckConstraint(
+            "state IN ('failed', 'superseded') OR coalesce(failed_item, failed_asset, failed_href) IS NULL",
+            name="failed",
+        ),
+        CheckConstraint("state <> 'done' OR survey_id IS NOT NULL", name="done"),
+        CheckConstraint("survey_id IS NULL OR state IN ('done', 'superseded')", name="survey"),
+        CheckConstraint("(state = 'superseded') = (superseded_by IS NOT NULL)", name="superseded"),
+        CheckConstraint("superseded_by <> key", name="superseded_by"),
+        ForeignKeyConstraint(
+            ["survey_id", "region", "season", "kind"],
+            ["survey.id", "survey.region", "survey.season", "survey.kind"],
+            name="fk_task_survey",
+        ),
+        Index(None, "region", "season", "state"),
+        Index(
+            "uq_task_done",
+            "region",
+            "tile",
+            "season",
+            "kind",
+            unique=True,
+            postgresql_where=text("state = 'done'"),
+        ),
+    )
+
+
+class TaskScene(Base):
+    """The frozen scene list of a task."""
+
+    __tablename__ = "task_scene"
+    task_key: Mapped[UUID] = mapped_column(ForeignKey("task.key"), primary_key=True)
+    scene_id: Mapped[int] = mapped_column(ForeignKey("scene.id"), primary_key=True)
+    __table_args__ = (Index(None, "scene_id"),)
