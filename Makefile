@@ -26,7 +26,7 @@ prove: $(READY)
 	$(BIN)/python -m pytest -m prove -s
 
 bench: $(READY)
-	for name in accuracy archives seasons segmenter; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in accuracy archives history seasons segmenter; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean-demo:
 	rm -rf workspace/demo

@@ -56,7 +56,8 @@ def main() -> None:
     parser.add_argument("--seasons", type=int, default=10)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    small = measure(options.lakes // 10, options.seasons, peer=False)
+    smalls = [measure(options.lakes // 10, options.seasons, peer=False) for _ in range(3)]
+    small = sorted(smalls, key=lambda result: result["ours_s"])[1]
     large = measure(options.lakes, options.seasons, peer=True)
     result = {"small": small, "large": large, "growth": large["ours_s"] / small["ours_s"]}
     show(result)
@@ -238,7 +239,7 @@ def show(result: dict[str, Any]) -> None:
             what, f"{figure:.1f} ms ({small['lakes']} lakes: {small['queries_ms'][what]:.1f})", bound
         )
     table.add_row(
-        f"one new season, {small['lakes']} to {large['lakes']} lakes",
+        f"one new season, {small['lakes']} (median of 3) to {large['lakes']} lakes",
         f"{small['ours_s']:.2f} s to {large['ours_s']:.2f} s = {result['growth']:.1f} x",
         "10 x",
     )

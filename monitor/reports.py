@@ -48,6 +48,8 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
         ],
     )
     for row in rows:
+        if row.suspect:
+            out.print(f"{row.region} {row.season} is suspect: {row.suspect}", highlight=False)
         for why in row.reasons:
             out.print(
                 f"{row.region} {row.season}: {why.tasks} tile(s) {why.state}: {why.reason}", highlight=False

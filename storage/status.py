@@ -48,6 +48,8 @@ class SeasonStatus:
     """Known lakes that it could not see."""
     last_seen: date | None
     """Last day on which any of its lakes was seen."""
+    suspect: str | None
+    """Why the season's losses are not believed."""
     open_flags: int
     """Unexplained disagreements and losses that nobody has judged yet."""
 
@@ -81,6 +83,7 @@ def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
                 lakes=survey.lakes if survey else 0,
                 not_observed=survey.not_observed if survey else 0,
                 last_seen=survey.last_seen if survey else None,
+                suspect=survey.suspect if survey else None,
                 open_flags=survey.open_flags if survey else 0,
             )
         )
@@ -100,7 +103,8 @@ _TASKS = text(
 _SURVEYS = text(
     """
     SELECT DISTINCT ON (s.region, s.season, by_index) s.region, s.season, s.kind = 'index' AS by_index,
-        s.kind, s.id, s.source, s.created_at, seen.lakes, seen.not_observed, seen.last_seen, flags.open_flags
+        s.kind, s.id, s.source, s.created_at, s.suspect, seen.lakes, seen.not_observed, seen.last_seen,
+        flags.open_flags
     FROM survey s
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE outcome = 'water') AS lakes,
