@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from storage.told import SEEN_WHOLE
+
 if TYPE_CHECKING:
     from storage.trends import Trend
 
 #: lakes from here on are read in square kilometres, smaller ones in hectares
 LARGE_M2 = 1e6
-#: a lake of which less was seen is not compared (`monitor/change.py`), nor part of the trend
-SEEN_WHOLE = 0.9
+#: mergers and splits that a sentence names one by one
+MANY_JUMPS = 3
 #: the axis of areas begins above 0 when all areas lie in the upper part of it
 UPPER_PART = 0.6
 
@@ -48,7 +50,7 @@ class Point:
     def doubt(self) -> str | None:
         """Why the point is drawn hollow and is no part of the trend."""
         if self.suspect is not None:
-            return f"suspect: {self.suspect}"
+            return "suspect season"
         if self.outcome == "water" and (self.seen_share or 0) < SEEN_WHOLE:
             return "seen in part" if self.seen_share is None else f"seen to {self.seen_share:.0%}"
         return None
@@ -146,7 +148,8 @@ def trend_words(curve: Curve) -> str:
     slope, *ends = (f"{value:+.{digits}f}" for value in slopes)
     span = f"{trend.first_season}-{trend.last_season}"
     jumps = [f"the {e.jump} of {e.season}" for e in curve.events if e.jump and e.season in trend.span]
-    rest = f"; it runs across {' and '.join(jumps)}" if jumps else ""
+    across = " and ".join(jumps) if len(jumps) <= MANY_JUMPS else f"{len(jumps)} mergers and splits"
+    rest = f"; it runs across {across}" if jumps else ""
     if low is None or high is None:
         few = f"Theil-Sen of {trend.seasons} seasons, too few for an interval"
         return f"Trend: {slope} {unit} per year, {span}, {few}{rest}"
@@ -180,3 +183,11 @@ def area_ticks(curve: Curve) -> list[float]:
     low, high = min(lows, default=0.0), max(highs, default=0.0)
     scale = curve.unit[1]
     return ticks((low if low > UPPER_PART * high else 0.0) / scale, high / scale)
+
+
+def by_reason(reasons: dict[int, str]) -> str:
+    """Seasons with the same reason together."""
+    seasons: dict[str, list[str]] = defaultdict(list)
+    for season, reason in reasons.items():
+        seasons[reason].append(str(season))
+    return "; ".join(f"{', '.join(years)} {reason}" for reason, years in seasons.items())

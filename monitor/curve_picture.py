@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.curve import Curve, Point, area_ticks, trend_words
+from monitor.curve import Curve, Point, area_ticks, by_reason, trend_words
 from monitor.curve_terminal import place
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ GREY = "#767676"
 RED = "#b03030"
 #: letters of the small text that fit beside one another over the field
 LINE = 112
+#: seasons with events that still have room for the codes of the other lakes
+MANY_EVENTS = 5
 #: years by which two surveys of one season stand apart, as a share of all years
 APART = 0.012
 STYLE: dict[Any, Any] = {
@@ -136,7 +138,7 @@ def _points(axes: Axes, curve: Curve) -> None:
                 color=COLOURS[point.kind],
             )
     if curve.doubts:
-        why = "; ".join(f"{season} {doubt}" for season, doubt in curve.doubts.items())
+        why = by_reason(curve.doubts)
         label = "\n".join(textwrap.wrap(f"hollow: not part of the trend ({why})", 62))
         axes.plot([], [], "o", markersize=6, color=GREY, markerfacecolor="white", label=label)
 
@@ -183,13 +185,15 @@ def _events(axes: Axes, curve: Curve) -> int:
     words: dict[int, list[str]] = {}
     for event in curve.events:
         words.setdefault(event.season, []).append(event.told)
+    for season in words:
+        axes.axvline(season, color=RED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
+    if len(words) > MANY_EVENTS:
+        return _events_upright(axes, curve)
     left, right = axes.get_xlim()
     labels = [
         (round((season - left) / (right - left) * LINE), "; ".join(lines)) for season, lines in words.items()
     ]
     level = 0
-    for season in words:
-        axes.axvline(season, color=RED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     while labels:
         line, rest = place(labels, LINE)
         for label in (label for column, label in labels if (column, label) not in rest):
@@ -208,6 +212,29 @@ def _events(axes: Axes, curve: Curve) -> int:
             break
         labels = rest
     return level
+
+
+def _events_upright(axes: Axes, curve: Curve) -> int:
+    """Many events: a word each, standing on its line, without the codes of the others."""
+    words: dict[int, list[str]] = {}
+    for event in curve.events:
+        word = event.words.removesuffix(" with")
+        if word not in words.setdefault(event.season, []):
+            words[event.season].append(word)
+    for season, said in words.items():
+        axes.annotate(
+            ", ".join(said),
+            (season, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=RED,
+        )
+    return round(max(len(", ".join(said)) for said in words.values()) * 4.6 / 12 + 0.5)
 
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from monitor.curve import Curve, area_ticks, trend_words
+from monitor.curve import Curve, area_ticks, by_reason, trend_words
 
 #: rows of the drawing, about
 ROWS = 15
@@ -237,18 +237,11 @@ def _notes(curve: Curve, signs: Signs) -> list[str]:
     """Gaps and doubts with their reasons, and the trend."""
     notes = []
     if curve.gaps:
-        notes.append(f"? not observed: {_by_reason(curve.gaps)}")
+        notes.append(f"? not observed: {by_reason(curve.gaps)}")
     if curve.doubts:
         hollow = "".join(signs.hollow[kind] for kind in signs.hollow if kind in curve.hollow_kinds)
-        notes.append(f"{hollow} not part of the trend: {_by_reason(curve.doubts)}")
+        notes.append(f"{hollow} not part of the trend: {by_reason(curve.doubts)}")
     return [*notes, trend_words(curve)]
-
-
-def _by_reason(reasons: dict[int, str]) -> str:
-    seasons: dict[str, list[str]] = defaultdict(list)
-    for season, reason in reasons.items():
-        seasons[reason].append(str(season))
-    return "; ".join(f"{', '.join(years)} {reason}" for reason, years in seasons.items())
 
 
 def _wrapped(words: str, width: int) -> list[str]:
