@@ -96,7 +96,7 @@ def show_history(folder: Path, lake: str, picture: Path | None = None, *, json: 
     Raises:
         RefusedError: no such lake, several, or no place for the picture.
     """
-    from monitor.lake_report import find_lake, read_curve, say_trend, show_curve, write_picture
+    from monitor.curve.report import find_lake, read_curve, say_trend, show_curve, write_picture
     from storage.history import history, lineage_of
 
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:

@@ -15,8 +15,8 @@ from shapely import box
 from sqlalchemy import Connection, text
 from workspaces import make_workspace, monitor
 
-from monitor.curve import Curve, Event, Point, decimals, ticks, trend_words
-from monitor.curve_terminal import draw_curve, place
+from monitor.curve.terminal import draw_curve, place
+from monitor.curve.values import Curve, Event, Point, decimals, ticks, trend_words
 from monitor.errors import RefusedError
 from monitor.match import NAMESPACE
 from monitor.reports import show_history

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from monitor.console import out, records
-from monitor.curve import Curve, Event, Point, event_words
+from monitor.curve.values import Curve, Event, Point, event_words
 from monitor.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def say_trend(curve: Curve) -> dict[str, Any] | None:
 
 def show_curve(curve: Curve, renamed: str | None) -> None:
     """The curve on the output stream, as wide as that is, in letters it has."""
-    from monitor.curve_terminal import draw_curve
+    from monitor.curve.terminal import draw_curve
 
     if renamed is not None:
         out.print(renamed, style="yellow", highlight=False)
@@ -101,7 +101,7 @@ def write_picture(curve: Curve, path: Path) -> None:
     Raises:
         RefusedError: neither .png nor .svg, or no place to write it.
     """
-    from monitor.curve_picture import SUFFIXES, save_curve
+    from monitor.curve.picture import SUFFIXES, save_curve
 
     if path.suffix.lower() not in SUFFIXES:
         raise RefusedError(f"--picture {path}: a picture is a {' or a '.join(SUFFIXES)}")

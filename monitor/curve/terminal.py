@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from monitor.curve import Curve, area_ticks, by_reason, trend_words
+from monitor.curve.values import Curve, area_ticks, by_reason, trend_words
 
 #: rows of the drawing, about
 ROWS = 15

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monitor.curve import Curve, Point, area_ticks, by_reason, trend_words
-from monitor.curve_terminal import place
+from monitor.curve.terminal import place
+from monitor.curve.values import Curve, Point, area_ticks, by_reason, trend_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

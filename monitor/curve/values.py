@@ -1,6 +1,6 @@
 """A lake's area over its seasons: the values that are drawn, and what is said of them in words.
 
-`monitor/curve_terminal.py` draws them as text, `monitor/curve_picture.py` as PNG or SVG. Areas are square
+`monitor/curve/terminal.py` draws them as text, `monitor/curve/picture.py` as PNG or SVG. Areas are square
 metres until they are drawn.
 """
 

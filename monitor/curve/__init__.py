@@ -1,0 +1,1 @@
+"""A lake's area over its seasons, as text and as a picture."""
