@@ -5,64 +5,39 @@ Tiles go one by one from the cube to the file, so that a mountain range needs no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac
-import rasterio
-import rasterio.shutil
 import shapely
-from numpy.typing import NDArray
 from pystac.extensions.classification import Classification, ClassificationExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 from pystac.extensions.xarray_assets import XarrayAssetsExtension
-from rasterio._err import CPLE_BaseError  # what copying a file raises; no public name leads to it
-from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
-from monitor.errors import MonitorError, RefusedError
-from monitor.export.formats import RasterFormat, beside, part_of, refuse_existing
+from monitor.errors import RefusedError
+from monitor.export.formats import RasterFormat, refuse_existing
 from monitor.export.items import Told, add_file, new_item, size_of, write_item
-from monitor.grid import PIXEL, Tile, geobox_at, tile_named
+from monitor.export.rasters import (
+    COLOURS,
+    Extent,
+    Source,
+    write_cog,
+    write_zarr,
+)
+from monitor.grid import PIXEL, Tile, tile_named
 from monitor.settings import Region
 from monitor.system import System
 from monitor.watch import UNWATCHED, Watch
 from storage import exports, ledger
-from storage.codes import Reason
-from storage.cube import LAYERS, CubeView
+from storage.cube import LAYERS
 from storage.errors import StorageError
-from storage.exports import SourceItem
 from storage.history import surveys
 
-if TYPE_CHECKING:
-    from odc.geo.geobox import GeoBox
-
-#: colours of classes, red, green and blue; the rest is black
-COLOURS: Mapping[str, Mapping[int, tuple[int, int, int]]] = {
-    "mask": {0: (222, 214, 196), 1: (31, 120, 255)},
-    "reason": {
-        Reason.NODATA: (0, 0, 0),
-        Reason.WATER: (31, 120, 255),
-        Reason.DRY: (222, 214, 196),
-        Reason.CLOUD: (255, 255, 255),
-        Reason.SNOW: (178, 235, 242),
-        Reason.SHADOW: (70, 70, 90),
-        Reason.OUTSIDE: (158, 158, 158),
-    },
-}
 COG_MEDIA_TYPE = pystac.MediaType.COG
 ZARR_MEDIA_TYPE = "application/vnd.zarr; version=3"
-#: edge of a GeoTIFF's blocks, pixels
-BLOCK = 512
-# of blocks that GDAL keeps, bytes; without it a twentieth of the machine's memory
-_MEMORY = {"GDAL_CACHEMAX": 256 * 2**20}
 
 
 @dataclass(frozen=True)
@@ -96,35 +71,6 @@ class ZoneWritten:
     bytes: int
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A region's season in the cube."""
-
-    region: Region
-    season: int
-    view: CubeView
-    tag: str | None
-    model: str | None
-    tiles: Mapping[int, Sequence[Tile]]
-    """By zone, those that were written."""
-    scenes: Sequence[SourceItem]
-
-    @property
-    def cube(self) -> str:
-        return self.tag or self.view.snapshot
-
-    @cached_property
-    def tags(self) -> dict[str, str]:
-        """What every file says of itself."""
-        said = {
-            "region": self.region.name,
-            "season": str(self.season),
-            "model": self.model,
-            "cube_tag": self.tag,
-        }
-        return {name: value for name, value in said.items() if value} | {"cube_snapshot": self.view.snapshot}
-
-
 def export_masks(
     system: System, region: Region, wanted: MasksWanted, watch: Watch = UNWATCHED
 ) -> list[ZoneWritten]:
@@ -154,12 +100,12 @@ def export_masks(
         raise RefusedError(f"{wanted.folder} cannot be a folder to write to: {error}") from error
     written = []
     for epsg in zones:
-        extent = _Extent.over(source.tiles[epsg])
+        extent = Extent.over(source.tiles[epsg])
         if wanted.format is RasterFormat.COG:
             for layer, path in places[epsg].items():
-                _write_cog(source, extent, layer, path, watch)
+                write_cog(source, extent, layer, path, watch)
         else:
-            _write_zarr(source, extent, wanted.layers, next(iter(places[epsg].values())), watch)
+            write_zarr(source, extent, wanted.layers, next(iter(places[epsg].values())), watch)
         write_item(_item(source, extent, wanted, places[epsg]), items[epsg])
         files = tuple(dict.fromkeys(places[epsg].values()))
         written.append(
@@ -179,37 +125,7 @@ def export_masks(
     return written
 
 
-@dataclass(frozen=True)
-class _Extent:
-    """The rectangle of a zone that holds these tiles, in global pixels."""
-
-    tiles: Sequence[Tile]
-    row: int
-    col: int
-    shape: tuple[int, int]
-
-    @classmethod
-    def over(cls, tiles: Sequence[Tile]) -> _Extent:
-        top, left = min(tile.row for tile in tiles), min(tile.col for tile in tiles)
-        bottom = max(tile.row + tile.size for tile in tiles)
-        right = max(tile.col + tile.size for tile in tiles)
-        return cls(tiles, top, left, (bottom - top, right - left))
-
-    @property
-    def epsg(self) -> int:
-        return self.tiles[0].epsg
-
-    @property
-    def geobox(self) -> GeoBox:
-        return geobox_at(self.epsg, self.row, self.col, self.shape)
-
-    def window(self, tile: Tile) -> tuple[slice, slice]:
-        """Rows and columns of a tile in the rectangle."""
-        top, left = tile.row - self.row, tile.col - self.col
-        return slice(top, top + tile.size), slice(left, left + tile.size)
-
-
-def _source(system: System, region: Region, wanted: MasksWanted) -> _Source:
+def _source(system: System, region: Region, wanted: MasksWanted) -> Source:
     kind = system.survey_kind
     with system.database.connect() as conn:
         told = surveys(conn, region.name)
@@ -241,14 +157,14 @@ def _source(system: System, region: Region, wanted: MasksWanted) -> _Source:
     # of a tag that is no survey's, and of the head, it is not known whose pixels they are
     survey = tags.get(tag) if tag else None
     model = None if survey is None else str(survey.source)
-    return _Source(region, wanted.season, view, tag, model, tiles, scenes)
+    return Source(region, wanted.season, view, tag, model, tiles, scenes)
 
 
-def _name(source: _Source, epsg: int) -> str:
+def _name(source: Source, epsg: int) -> str:
     return f"{source.region.name}-{source.season}-{epsg}"
 
 
-def _places(source: _Source, epsg: int, wanted: MasksWanted) -> dict[str, Path]:
+def _places(source: Source, epsg: int, wanted: MasksWanted) -> dict[str, Path]:
     """The file of each layer; layers of a Zarr store share it."""
     name = _name(source, epsg)
     if wanted.format is RasterFormat.ZARR:
@@ -256,121 +172,7 @@ def _places(source: _Source, epsg: int, wanted: MasksWanted) -> dict[str, Path]:
     return {layer: wanted.folder / f"{name}-{layer}.tif" for layer in wanted.layers}
 
 
-def _pieces(
-    source: _Source, extent: _Extent, layer: str, told: Callable[[], None]
-) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
-    """Each tile's place in the rectangle, and its pixels."""
-    for tile in extent.tiles:
-        rows, cols = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
-        yield extent.window(tile), source.view.read(tile.epsg, source.season, rows, cols, layer)
-        told()
-
-
-def _is_class(layer: str) -> bool:
-    return not LAYERS[layer].dtype.startswith("float")
-
-
-def _write_cog(source: _Source, extent: _Extent, layer: str, path: Path, watch: Watch) -> None:
-    """A GeoTIFF with the tiles first, then from it the file in the order that a cloud-optimised one has."""
-    block = BLOCK if extent.tiles[0].size % BLOCK == 0 else BLOCK // 2
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "height": extent.shape[0],
-        "width": extent.shape[1],
-        "count": 1,
-        "dtype": LAYERS[layer].dtype,
-        "nodata": LAYERS[layer].fill,
-        "crs": f"EPSG:{extent.epsg}",
-        "transform": extent.geobox.affine,
-        "tiled": True,
-        "blockxsize": block,
-        "blockysize": block,
-        "compress": "zstd",
-        "zstd_level": 1,
-        "sparse_ok": True,  # what nobody wrote takes no room
-        "bigtiff": "if_safer",
-    }
-    about = LAYERS[layer].attributes
-    with part_of(path) as part, _writing(path), beside(path, "tiles") as tiles, rasterio.Env(**_MEMORY):
-        with (
-            watch.count(f"{layer} {extent.epsg}", len(extent.tiles)) as told,
-            rasterio.open(tiles, "w", **profile) as file,
-        ):
-            file.update_tags(layer=layer, **source.tags)
-            file.update_tags(1, **{name: _said(value) for name, value in about.items()})
-            file.set_band_description(1, str(about.get("long_name", layer)))
-            if "units" in about:
-                file.set_band_unit(1, str(about["units"]))
-            if layer in COLOURS:
-                file.write_colormap(1, {int(value): colour for value, colour in COLOURS[layer].items()})
-                file.colorinterp = [ColorInterp.palette]
-            for (rows, cols), values in _pieces(source, extent, layer, told):
-                file.write(values, 1, window=Window.from_slices(rows, cols))
-        with watch.stage(f"{path.name}: overviews"):
-            rasterio.shutil.copy(
-                tiles,
-                part,
-                driver="COG",
-                BLOCKSIZE=BLOCK,
-                COMPRESS="DEFLATE",
-                PREDICTOR="YES",
-                # an average of classes would be a class that nobody saw
-                OVERVIEW_RESAMPLING="NEAREST" if _is_class(layer) else "AVERAGE",
-                OVERVIEWS="IGNORE_EXISTING",
-                SPARSE_OK="TRUE",
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS="ALL_CPUS",
-            )
-
-
-def _write_zarr(source: _Source, extent: _Extent, names: Sequence[str], path: Path, watch: Watch) -> None:
-    """A Zarr 3 group with y, x and the CRS as CF has it; chunks are the cube's tiles."""
-    import dask.array
-    import xarray
-    from odc.geo.xr import xr_coords
-
-    empty: Callable[..., Any] = dask.array.full  # dask carries no types
-    side = extent.tiles[0].size
-    # the whole rectangle is only described; pixels follow tile by tile
-    described = xarray.Dataset(
-        {
-            name: (
-                ("y", "x"),
-                empty(extent.shape, LAYERS[name].fill, dtype=LAYERS[name].dtype, chunks=side),
-                {**LAYERS[name].attributes, "grid_mapping": "spatial_ref"},
-            )
-            for name in names
-        },
-        coords={**xr_coords(extent.geobox), "season": source.season},
-        attrs={"Conventions": "CF-1.11", **source.tags},
-    )
-    for axis in ("x", "y"):
-        described[axis].attrs |= {"standard_name": f"projection_{axis}_coordinate", "units": "m"}
-    # as the array's fill, not as CF's _FillValue: classes then stay whole numbers when they are opened
-    encoding = {name: {"fill_value": LAYERS[name].fill} for name in names}
-    with part_of(path) as part, _writing(path):
-        how: dict[str, Any] = {"zarr_format": 3, "consolidated": False}
-        described.to_zarr(part, mode="w", compute=False, encoding=encoding, **how)
-        with watch.count(f"zarr {extent.epsg}", len(extent.tiles) * len(names)) as told:
-            for name in names:
-                for (rows, cols), values in _pieces(source, extent, name, told):
-                    piece = xarray.Dataset({name: (("y", "x"), values)})
-                    piece.to_zarr(part, region={"y": rows, "x": cols}, **how)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (RasterioError, CPLE_BaseError) as error:
-        raise MonitorError(f"{path} could not be written: {error}; nothing was left there") from error
-
-
-def _said(value: Any) -> str:
-    return " ".join(str(int(part)) for part in value) if isinstance(value, list) else str(value)
-
-
-def _item(source: _Source, extent: _Extent, wanted: MasksWanted, places: Mapping[str, Path]) -> pystac.Item:
+def _item(source: Source, extent: Extent, wanted: MasksWanted, places: Mapping[str, Path]) -> pystac.Item:
     window = source.region.season
     told = Told(
         id=_name(source, extent.epsg) + ("-zarr" if wanted.format is RasterFormat.ZARR else ""),

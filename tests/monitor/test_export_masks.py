@@ -22,7 +22,7 @@ from stac_pydantic import Item
 from workspaces import MODEL, monitor
 
 from monitor.errors import RefusedError
-from monitor.export import masks
+from monitor.export import rasters
 from monitor.export.commands import export_masks_to
 from monitor.export.formats import RasterFormat
 from monitor.export.masks import MasksWanted, ZoneWritten, export_masks
@@ -222,8 +222,8 @@ def test_nothing_is_overwritten_unasked_nor_left_half_done(
     def broken(*arguments: Any, **options: Any) -> None:
         raise rasterio.errors.RasterioIOError("no space left")
 
-    monkeypatch.setattr(masks.rasterio.shutil, "copy", broken)
-    with pytest.raises(masks.MonitorError, match="could not be written: no space left"):
+    monkeypatch.setattr(rasters.rasterio.shutil, "copy", broken)
+    with pytest.raises(rasters.MonitorError, match="could not be written: no space left"):
         write(kept, layers=("reason",))
     assert not [path.name for path in (kept.out / "out").iterdir() if "reason" in path.name]
     assert not list((kept.out / "out").glob("*part*"))
