@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shapely.geometry.base import BaseGeometry
 
 from monitor.errors import RefusedError
-from monitor.settings import CONFIG
+from monitor.settings import CONFIG, explain
 
 INVENTORIES = CONFIG / "inventories"
 
@@ -98,20 +98,9 @@ def read_mapping(name: str | None, overrides: Dictionary[str, Any] | None = None
             content = yaml.safe_load(path.read_text()) or {}
         except yaml.YAMLError as error:
             raise RefusedError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RefusedError(f"{path} cannot be used as a mapping: it is no list of keys and values")
     try:
         return Mapping.model_validate(content | given)
-    except (ValidationError, TypeError) as error:
-        raise RefusedError(f"{path} cannot be used as a mapping:\n{_explained(error)}") from error
-
-
-def _explained(error: ValidationError | TypeError) -> str:
-    if isinstance(error, TypeError):
-        return "  it is no list of keys and values"
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        hint = problem["msg"]
-        if problem["type"] == "extra_forbidden":
-            hint = f"no such key; there are {', '.join(Mapping.model_fields)}"
-        lines.append(f"  {where}: {hint}")
-    return "\n".join(lines)
+    except ValidationError as error:
+        raise RefusedError(explain(path, error, lambda _: ", ".join(Mapping.model_fields))) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -163,7 +164,7 @@ class Workspace:
         except yaml.YAMLError as error:
             raise RefusedError(f"{path} is not YAML: {error}") from error
         except ValidationError as error:
-            raise RefusedError(_explain(path, error)) from error
+            raise RefusedError(explain(path, error, _keys)) from error
 
     @cached_property
     def profile(self) -> CatalogProfile:
@@ -287,13 +288,14 @@ def _polygons(path: Path, key: str) -> BaseGeometry:
     return read_polygons(path, key).geometry.union_all()
 
 
-def _explain(path: Path, error: ValidationError) -> str:
+def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str, ...]], str]) -> str:
+    """What is wrong with a file, a line a key; `keys` says which there are at a place."""
     lines = [f"{path} cannot be used:"]
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         hint = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            hint = f"no such key; there {_keys(problem['loc'][:-1])}"
+            hint = f"no such key; there are {keys(problem['loc'][:-1])}"
         lines.append(f"  {where}: {hint}")
     return "\n".join(lines)
 
@@ -305,4 +307,4 @@ def _keys(where: tuple[int | str, ...]) -> str:
         model = SeasonWindow if len(where) > 2 else RegionSettings
     elif where:
         model = Settings.model_fields[str(where[0])].annotation
-    return "are " + ", ".join(model.model_fields)
+    return ", ".join(model.model_fields)
