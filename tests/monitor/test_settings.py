@@ -282,6 +282,10 @@ def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
         from segmenter.manifest import Manifest
 
         assert content.keys() <= Manifest.model_fields.keys()
+    elif path.parent.name == "inventories":
+        from monitor.mapping import read_mapping
+
+        assert read_mapping(path.stem).source
     elif path.name == "regions.yaml":
         assert all(RegionSettings.model_validate(entry).bounds for entry in content.values())
     elif path.name == "monitor.example.yaml":
