@@ -180,6 +180,9 @@ def _queries(database: Database, country: Country) -> dict[str, float]:
             "ORDER BY abs(change_m2) DESC LIMIT 100"
         )
         nearest = text("SELECT * FROM nearest_lakes(:x, :y, 10)")
+        box = text(
+            "SELECT lake_id FROM lake_latest WHERE geom && ST_MakeEnvelope(:x, :y, :x + 1, :y + 1, 4326)"
+        )
         view = text("SELECT * FROM lake_area_history WHERE lake_id = :lake ORDER BY season")
         return {
             "history of one lake, p95": p95(lambda lake: history.history(conn, lake), chosen),
@@ -194,6 +197,9 @@ def _queries(database: Database, country: Country) -> dict[str, float]:
             ),
             "10 nearest lakes to a point": p95(
                 lambda at: conn.execute(nearest, {"x": at[0], "y": at[1]}).all(), points
+            ),
+            "lake_latest in a box of one degree": p95(
+                lambda at: conn.execute(box, {"x": at[0], "y": at[1]}).all(), points[:5], 50
             ),
             "trend of one lake": p95(lambda lake: trend(conn, lake), chosen[:50]),
         }

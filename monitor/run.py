@@ -3,7 +3,7 @@
 The archive's late-summer scenes of the region are frozen into a list; every tile not done before becomes a
 task; workers acquire and segment the tiles and their layers are committed to the cube; then the region's
 lakes are drawn, matched with the known ones and compared, doubtful chips are flagged, and one transaction
-writes it all into the lake history.
+writes it all into the lake history. Seasons that were told without it are then told again.
 """
 
 from __future__ import annotations
