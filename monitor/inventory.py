@@ -243,7 +243,7 @@ def draw_inventory(
     )
     suspect = suspicion(reference, matching, water, lakes.area_m2.to_numpy(float), absent, missing)
     if suspect:
-        absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect}")
+        absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect.why}")
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
     new = sorted(matching.young) if complete and before else []
     turns = turning_points(reference, matching, dry, new)
@@ -254,7 +254,7 @@ def draw_inventory(
         lakes=minted_frame(matching, lakes.geometry),
         lineage=lineage_frame((*matching.lineage, *turns)),
         flags=flag_frame([season_flag(whole, suspect)] if suspect else []),
-        suspect=suspect,
+        suspect=suspect.why if suspect else None,
     )
 
 

@@ -184,6 +184,7 @@ def show_changes(
         surveyed = {name: _seasons(conn, name) for name in wanted}
         names = [name for name in wanted if {start, end} <= set(surveyed[name])] or wanted[:1]
         changes = {name: changes_between(conn, name, start, end) for name in names}
+        doubts = {name: _suspects(conn, name, start, end) for name in names}
     shown = {name: _largest_first(frame, everything) for name, frame in changes.items()}
     if json:
         rows = {name: records(frame.reset_index(names="lake_id")) for name, frame in shown.items()}
@@ -194,6 +195,8 @@ def show_changes(
         _changes_table(f"{name}: changes {start} → {end}{by}", shown[name], start, end)
         counts = changes[name].verdict.value_counts()
         out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), highlight=False)
+        for season, why in doubts[name].items():
+            out.print(f"{season} is suspect, its losses may be bad mapping: {why}", highlight=False)
 
 
 def _seasons(conn: Connection, region: str) -> dict[int, bool]:
@@ -204,6 +207,15 @@ def _seasons(conn: Connection, region: str) -> dict[int, bool]:
     have = surveys(conn, region)
     by_index = have[have.current].kind == SurveyKind.INDEX
     return {int(str(season)): bool(only) for season, only in by_index.groupby(have.season).all().items()}
+
+
+def _suspects(conn: Connection, region: str, *seasons: int) -> dict[int, str]:
+    """Those of the seasons whose losses are not believed, and why."""
+    from storage.history import surveys
+
+    have = surveys(conn, region)
+    doubted = have[have.current & have.season.isin(seasons) & have.suspect.notna()]
+    return dict(zip(doubted.season, doubted.suspect, strict=True))
 
 
 def _largest_first(changes: pd.DataFrame, everything: bool) -> pd.DataFrame:

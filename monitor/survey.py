@@ -130,7 +130,7 @@ def draw(
     suspect = suspicion(reference, matching, water, found.area_m2.to_numpy(float), absent)
     if suspect:
         absent = absent.assign(
-            reason=absent.reason.where(absent.outcome != Outcome.DRY, f"suspect season: {suspect}"),
+            reason=absent.reason.where(absent.outcome != Outcome.DRY, f"suspect season: {suspect.why}"),
             outcome=Outcome.NOT_OBSERVED.value,
         )
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
@@ -153,7 +153,7 @@ def draw(
         lakes=minted_frame(matching, found.geometry),
         lineage=events,
         flags=flag_frame(flags),
-        suspect=suspect,
+        suspect=suspect.why if suspect else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +21,14 @@ COLLAPSE = 0.25
 AT_LEAST = 2
 
 
+@dataclass(frozen=True)
+class Suspicion:
+    """Why the losses of a season are not believed, and how much water is in question."""
+
+    why: str
+    lost_m2: float
+
+
 def suspicion(
     reference: pd.DataFrame,
     matching: Matching,
@@ -27,8 +36,8 @@ def suspicion(
     areas_m2: Sequence[float] | NDArray[np.float64],
     absent: pd.DataFrame,
     left_out: Collection[UUID] = (),
-) -> str | None:
-    """Why the losses of a season are not to be believed, or None.
+) -> Suspicion | None:
+    """Whether the losses of a season are not to be believed.
 
     The lakes that earlier seasons saw under water are added up as they were seen last, and what of each this
     season still draws: not lakes that it could not see whole, parts with the lake they split from, and a lake
@@ -61,7 +70,8 @@ def suspicion(
     share = 1 - kept.sum() / before.sum()
     if share < COLLAPSE or lost.sum() < AT_LEAST:
         return None
-    return (
+    why = (
         f"{share:.0%} of the water is gone that the lakes had when last seen; "
         f"{int(lost.sum())} of {len(before)} lost more than {OUTBURST_LOSS:.0%}"
     )
+    return Suspicion(why, float(before.sum() - kept.sum()))

@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from monitor.change import OUTBURST_LOSS, Verdict
 from monitor.grid import PIXEL, Tile
 from monitor.mndwi import EXPLAINED, Index
+from monitor.suspect import Suspicion
 from monitor.vectorise import TileMap
 from storage.codes import Reason
 
@@ -130,12 +131,12 @@ def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> 
     ]
 
 
-def season_flag(region: BaseGeometry, why: str) -> Flag:
+def season_flag(region: BaseGeometry, suspicion: Suspicion) -> Flag:
     """A whole season that is not believed, in place of an alarm for each of its lakes."""
     return Flag(
         kind="suspect season",
         explained=False,
-        score=0.0,
+        score=suspicion.lost_m2 / 1e4,
         footprint=shapely.box(*region.bounds),
-        detail={"why": why},
+        detail={"why": suspicion.why},
     )

@@ -114,9 +114,10 @@ def drawn_by(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
 
 
 def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
-    """Every survey: id, region, season, kind, source, digest, run_id, superseded_by, created_at, current."""
+    """Every survey: id, region, season, kind, source, digest, run_id, superseded_by, created_at, suspect,
+    current."""
     query = text(
-        "SELECT id, region, season, kind, source, digest, run_id, superseded_by, created_at, "
+        "SELECT id, region, season, kind, source, digest, run_id, superseded_by, created_at, suspect, "
         "superseded_by IS NULL AS current FROM survey "
         "WHERE region = coalesce(CAST(:region AS text), region) ORDER BY region, season, kind, "
         "source, created_at"

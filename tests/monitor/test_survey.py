@@ -265,6 +265,7 @@ def test_a_season_in_which_most_water_is_gone_is_one_flag_and_no_alarm() -> None
     rows = seasons.draw(2022, scene(NOTHING))
     assert rows.suspect is not None and rows.suspect.startswith("100% of the water is gone")
     assert list(rows.flags.kind) == ["suspect season"] and events(rows) == []
+    assert rows.flags.score[0] == pytest.approx(2.8, rel=0.01), "hectares in question"
     assert {outcome for outcome, _ in outcomes(rows)} == {"not observed"}
     assert all(reason == f"suspect season: {rows.suspect}" for _, reason in outcomes(rows))
     back = seasons.draw(2023, scene(LAKE | pond))
