@@ -190,6 +190,8 @@ def import_inventory(
 def redraw_inventory(conn: Connection, survey: Survey) -> bool:
     """Tell an inventory again, from the outlines that the history keeps of it."""
     drawn = history.drawn_by(conn, survey.id).drop(columns="lake_id")
+    # worked out as at the import: the database's own areas differ in the fourth digit
+    drawn["area_m2"] = shapely.area(in_utm(drawn.geometry))
     inventory = None if survey.inventory_id is None else inventories.get(conn, survey.inventory_id)
     mapping = Mapping() if inventory is None else Mapping.model_validate(inventory.mapping)
     covered = mapping.covered(registry.region_outline(conn, survey.region))

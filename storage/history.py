@@ -105,7 +105,7 @@ def drawn_by(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
     query = text(
         """
         SELECT lake_id, outcome, reason, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share,
-            first_day, last_day, probability, elevation_m, glacier_m, task_key, label, attributes, area_m2,
+            first_day, last_day, probability, elevation_m, glacier_m, task_key, label, attributes,
             ST_AsBinary(geom) AS geometry
         FROM lake_observation WHERE survey_id = :survey AND outcome = 'water'
         """
