@@ -29,7 +29,8 @@ from rich.table import Table
 from sqlalchemy import Connection, create_engine, text
 
 from benchmarks.lakes import Country
-from monitor.inventory import draw_inventory, measured
+from monitor.inventory.drawing import draw_inventory
+from monitor.inventory.lakes import measured
 from monitor.settings import Region, RegionSettings
 from monitor.telling import Source, tell
 from storage import history, registry

@@ -19,8 +19,8 @@ import geopandas
 import shapely
 from sqlalchemy import Connection, text
 
-from monitor.inventory import import_inventory
-from monitor.mapping import read_mapping
+from monitor.inventory.importing import import_inventory
+from monitor.inventory.mapping import read_mapping
 from monitor.settings import Region, RegionSettings
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from monitor.settings import Workspace
 from monitor.system import System, open_database, open_system
 
 if TYPE_CHECKING:
-    from monitor.inventory import Imported
+    from monitor.inventory.importing import Imported
 
 #: repaired geometries that a person is told of one by one
 REPAIRS_SHOWN = 10
@@ -147,8 +147,9 @@ def import_file(
     json: bool = False,
 ) -> None:
     """Import an inventory, every season of it or one, and say what came of it."""
-    from monitor.inventory import import_inventory, read_inventory, years_of
-    from monitor.mapping import read_mapping
+    from monitor.inventory.importing import import_inventory
+    from monitor.inventory.lakes import read_inventory, years_of
+    from monitor.inventory.mapping import read_mapping
     from monitor.season import redraw_season
     from storage.codes import SurveyKind
 

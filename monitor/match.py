@@ -11,8 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import geopandas
 import numpy as np
@@ -21,9 +20,9 @@ import shapely
 from numpy.typing import NDArray
 
 from monitor.grid import WGS84
+from monitor.identity import code_of, unused
 from storage.codes import LineageKind, Outcome
 
-NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
 #: share of the smaller outline that must be common for two outlines to have anything to do with one another
 OVERLAP = 0.2
 
@@ -137,7 +136,7 @@ def match(
     used = set(reference.index) | set(lake_of.values())
     for position in range(len(found)):
         if position not in lake_of:
-            lake_of[position] = _unused(found.iloc[position], region, season, used)
+            lake_of[position] = unused(found.iloc[position], region, season, used)
             used.add(lake_of[position])
             minted.add(lake_of[position])
     ids = tuple(lake_of[position] for position in range(len(found)))
@@ -305,18 +304,6 @@ def _sound(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
     return np.asarray(shapes, object)
 
 
-def mint(outline: shapely.Geometry, region: str, season: int, turn: int = 0) -> UUID:
-    """An identity from where and when a lake was first found, so that a repeated run mints the same."""
-    point = outline.representative_point()
-    again = f"|{turn}" if turn else ""
-    return uuid5(NAMESPACE, f"{region}|{season}|{point.x:.6f}|{point.y:.6f}{again}")
-
-
-def _unused(outline: shapely.Geometry, region: str, season: int, used: set[UUID]) -> UUID:
-    """A minted identity that is not in `used`, even where inventories draw one lake twice."""
-    return next(lake for turn in count() if (lake := mint(outline, region, season, turn)) not in used)
-
-
 def minted_frame(matching: Matching, outlines: geopandas.GeoSeries) -> pd.DataFrame:
     """The lakes minted by a matching, as the lake history takes them: id, code."""
     rows = [
@@ -331,13 +318,6 @@ def lineage_frame(events: Iterable[Lineage]) -> pd.DataFrame:
     """Lineage as the lake history takes it: kind, lake_id, other_lake_id."""
     rows = [(event.kind.value, event.lake, event.other) for event in events]
     return pd.DataFrame(rows, columns=["kind", "lake_id", "other_lake_id"], dtype=object)
-
-
-def code_of(outline: shapely.Geometry) -> str:
-    """The inventories' label, `GL086900E27725N`: centroid in thousandths of a degree; not unique."""
-    middle = outline.centroid
-    east, north = round(abs(middle.x) * 1000), round(abs(middle.y) * 1000)
-    return f"GL{east:06d}{'E' if middle.x >= 0 else 'W'}{north:05d}{'N' if middle.y >= 0 else 'S'}"
 
 
 def turning_points(

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
 from monitor.grid import Tile, grown, tiles_of
-from monitor.match import NAMESPACE
+from monitor.identity import NAMESPACE
 from storage.codes import TaskState
 from storage.ledger import TaskRow
 

@@ -18,7 +18,7 @@ from monitor import telling
 from monitor.archive.freeze import freeze
 from monitor.archive.scenes import SceneList
 from monitor.cluster import Workers
-from monitor.inventory import redraw_inventory
+from monitor.inventory.importing import redraw_inventory
 from monitor.plan import Action, Planned, TileTask, decide, plan
 from monitor.season import redraw_season, tell_season
 from monitor.settings import Region, config_digest

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
-from monitor.match import NAMESPACE
+from monitor.identity import NAMESPACE
 from monitor.survey import Rows
 from storage import history, ledger
 from storage.codes import SurveyKind

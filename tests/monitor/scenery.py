@@ -14,7 +14,8 @@ from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 
 from monitor.grid import NORTHING_ORIGIN, PIXEL, WGS84, Tile, reproject
-from monitor.match import NAMESPACE, Lineage
+from monitor.identity import NAMESPACE
+from monitor.match import Lineage
 from monitor.settings import Region, RegionSettings
 from monitor.survey import Rows
 from monitor.vectorise import TileMap

@@ -18,7 +18,7 @@ from workspaces import make_workspace, monitor
 from monitor.curve.terminal import draw_curve, place
 from monitor.curve.values import Curve, Event, Point, decimals, ticks, trend_words
 from monitor.errors import RefusedError
-from monitor.match import NAMESPACE
+from monitor.identity import NAMESPACE
 from monitor.reports import show_history
 from storage.database import Database
 from storage.trends import Trend

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from workspaces import monitor
 
 from monitor.errors import RefusedError
-from monitor.inventory import import_inventory
-from monitor.mapping import INVENTORIES, Mapping, read_mapping
+from monitor.inventory.importing import import_inventory
+from monitor.inventory.mapping import INVENTORIES, Mapping, read_mapping
 from monitor.reports import changes_between
 from monitor.settings import Region, RegionSettings
 from storage import history

@@ -16,7 +16,8 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.absence import explain_absence, seen_shares
 from monitor.grid import WGS84
-from monitor.match import Lineage, Matching, code_of, match, mint, references, turning_points
+from monitor.identity import code_of, mint
+from monitor.match import Lineage, Matching, match, references, turning_points
 from storage.codes import LineageKind, Outcome, Reason
 
 A, B, C = (UUID(int=number) for number in (1, 2, 3))

@@ -13,7 +13,7 @@ import pytest
 from scenery import area_of, pixels
 from workspaces import make_workspace
 
-from monitor.match import NAMESPACE
+from monitor.identity import NAMESPACE
 from monitor.reports import show_history, show_lakes
 from storage import history, registry
 from storage.codes import SurveyKind

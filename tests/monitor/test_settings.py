@@ -283,7 +283,7 @@ def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
 
         assert content.keys() <= Manifest.model_fields.keys()
     elif path.parent.name == "inventories":
-        from monitor.mapping import read_mapping
+        from monitor.inventory.mapping import read_mapping
 
         assert read_mapping(path.stem).source
     elif path.name == "regions.yaml":

@@ -21,8 +21,9 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy import text
 
 from monitor.change import compare
-from monitor.inventory import Imported, import_inventory, read_inventory, years_of
-from monitor.mapping import Mapping, read_mapping
+from monitor.inventory.importing import Imported, import_inventory
+from monitor.inventory.lakes import read_inventory, years_of
+from monitor.inventory.mapping import Mapping, read_mapping
 from monitor.settings import Region, RegionSettings
 from storage import history
 from storage.codes import LineageKind

@@ -1,0 +1,76 @@
+"""From an inventory's lakes to a survey's rows: matched, what is left out explained, suspect seasons. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import geopandas
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from monitor.grid import WGS84
+from monitor.match import lineage_frame, match, minted_frame, references, turning_points
+from monitor.survey import Rows, flag_frame
+from monitor.suspect import suspicion
+from monitor.triage import season_flag
+from storage.codes import Outcome
+from storage.told import Told
+
+if TYPE_CHECKING:
+    pass
+
+#: why a lake that a complete inventory leaves out counts as dry
+LEFT_OUT = "left out by an inventory that is complete"
+
+
+def draw_inventory(
+    told: Told,
+    lakes: geopandas.GeoDataFrame,
+    region: str,
+    outline: BaseGeometry | None,
+    season: int,
+    *,
+    complete: bool,
+    before: bool,
+) -> Rows:
+    """The rows of an inventory's season. Pure.
+
+    Args:
+        lakes: what it drew, with area_m2 and the columns of observations other than lake_id (EPSG:4326).
+        outline: what it covers of the region; None where that is not known.
+        complete: it drew every lake of the region.
+        before: so did an inventory of an earlier season, so that a lake not known before is new.
+    """
+    reference = references(told.observations, told.lineage, season)
+    matching = match(reference, lakes.geometry, region, season, older=told.older, forgotten=told.forgotten)
+    water = lakes.drop(columns="area_m2").assign(lake_id=list(matching.lake_ids))
+    missing = [lake for lake in matching.missing if _inside(reference.geometry[lake], outline)]
+    absent = pd.DataFrame(
+        {
+            "lake_id": missing if complete else [],
+            "outcome": Outcome.DRY.value,
+            "reason": LEFT_OUT,
+            "geometry": None,
+            "seen_share": 1.0,
+        }
+    )
+    suspect = suspicion(reference, matching, water, lakes.area_m2.to_numpy(float), absent, missing)
+    if suspect:
+        absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect.why}")
+    dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
+    new = sorted(matching.young) if complete and before else []
+    turns = turning_points(reference, matching, dry, new)
+    observations = pd.concat([water, absent], ignore_index=True) if len(absent) else water
+    whole = outline if outline is not None else shapely.box(*lakes.total_bounds)
+    return Rows(
+        observations=geopandas.GeoDataFrame(observations, geometry="geometry", crs=WGS84),
+        lakes=minted_frame(matching, lakes.geometry),
+        lineage=lineage_frame((*matching.lineage, *turns)),
+        flags=flag_frame([season_flag(whole, suspect)] if suspect else []),
+        suspect=suspect.why if suspect else None,
+    )
+
+
+def _inside(lake: BaseGeometry, outline: BaseGeometry | None) -> bool:
+    return outline is None or bool(outline.covers(lake.representative_point()))
