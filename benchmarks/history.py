@@ -111,7 +111,7 @@ def tell_season(database: Database, country: Country, season: int, outlines: geo
             conn,
             Source(Place(REGION, season, SurveyKind.INVENTORY, "generated"), f"generated {season}"),
             lambda told: draw_inventory(
-                told, lakes, REGION, region.outline, season, complete=False, before=False
+                told, lakes, REGION, region.outline, season, complete=False, before=None
             ),
         )
 

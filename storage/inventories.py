@@ -50,10 +50,11 @@ def get(conn: Connection, inventory_id: UUID) -> Inventory:
     return Inventory(*row)
 
 
-def complete_before(conn: Connection, region: str, season: int) -> bool:
-    """Whether a complete inventory of the region stands in an earlier season."""
+def complete_before(conn: Connection, region: str, season: int) -> list[Mapping[str, Any]]:
+    """The mappings of complete inventories of the region that stand in earlier seasons."""
     query = text(
-        "SELECT EXISTS (SELECT FROM survey s JOIN inventory i ON i.id = s.inventory_id "
-        "WHERE s.region = :region AND s.season < :season AND s.superseded_by IS NULL AND i.complete)"
+        "SELECT i.mapping FROM survey s JOIN inventory i ON i.id = s.inventory_id "
+        "WHERE s.region = :region AND s.season < :season AND s.superseded_by IS NULL AND i.complete "
+        "ORDER BY s.season, s.source"
     )
-    return bool(conn.execute(query, {"region": region, "season": season}).scalar_one())
+    return list(conn.execute(query, {"region": region, "season": season}).scalars())

@@ -81,7 +81,7 @@ _TOLD = (
 _BASIS = text(
     f"""
     WITH {_NEAR}
-    SELECT coalesce(md5(string_agg(concat_ws('|', s.season, s.kind, s.region, s.source,
+    SELECT coalesce(md5(string_agg(concat_ws('|', s.season, s.kind, s.region, s.source, s.inventory_id,
         coalesce(nullif(s.content, ''), s.id::text)), E'\\n'
         ORDER BY s.season, s.kind, s.region COLLATE "C", s.source COLLATE "C")), 'nothing')
     FROM survey s WHERE {_BEFORE}

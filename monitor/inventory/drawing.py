@@ -1,8 +1,6 @@
-"""From an inventory's lakes to a survey's rows: matched, what is left out explained, suspect seasons. Pure."""
+"""From an inventory's lakes to a survey's rows: matched, and what is left out explained. Pure."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import geopandas
 import pandas as pd
@@ -17,9 +15,6 @@ from monitor.triage import season_flag
 from storage.codes import Outcome
 from storage.told import Told
 
-if TYPE_CHECKING:
-    pass
-
 #: why a lake that a complete inventory leaves out counts as dry
 LEFT_OUT = "left out by an inventory that is complete"
 
@@ -32,7 +27,7 @@ def draw_inventory(
     season: int,
     *,
     complete: bool,
-    before: bool,
+    before: BaseGeometry | None,
 ) -> Rows:
     """The rows of an inventory's season. Pure.
 
@@ -40,7 +35,7 @@ def draw_inventory(
         lakes: what it drew, with area_m2 and the columns of observations other than lake_id (EPSG:4326).
         outline: what it covers of the region; None where that is not known.
         complete: it drew every lake of the region.
-        before: so did an inventory of an earlier season, so that a lake not known before is new.
+        before: what complete inventories of earlier seasons cover: a lake there that they do not know is new.
     """
     reference = references(told.observations, told.lineage, season)
     matching = match(reference, lakes.geometry, region, season, older=told.older, forgotten=told.forgotten)
@@ -59,8 +54,9 @@ def draw_inventory(
     if suspect:
         absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect.why}")
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
-    new = sorted(matching.young) if complete and before else []
-    turns = turning_points(reference, matching, dry, new)
+    drawn = dict(zip(matching.lake_ids, lakes.geometry, strict=True))
+    new = [lake for lake in sorted(matching.young) if before is not None and _inside(drawn[lake], before)]
+    turns = turning_points(reference, matching, dry, new if complete else [])
     observations = pd.concat([water, absent], ignore_index=True) if len(absent) else water
     whole = outline if outline is not None else shapely.box(*lakes.total_bounds)
     return Rows(

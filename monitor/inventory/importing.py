@@ -28,6 +28,9 @@ from storage.told import Place, Told
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+from shapely.geometry.base import BaseGeometry
+
+from monitor.errors import RefusedError
 from monitor.inventory.drawing import draw_inventory
 from monitor.inventory.lakes import Repair, measured, of_season, prepare, read_inventory, said, west_to_east
 
@@ -103,6 +106,11 @@ def import_inventory(
     )
     lakes = measured(lakes, mapping.pixel_m, region.glaciers)
     covered = mapping.covered(region.outline)
+    if covered is None or covered.is_empty:
+        raise RefusedError(
+            f"bounds {[*(mapping.bounds or ())]} do not touch the region {region.name}, which lies in "
+            f"{[*region.outline.bounds]}: west, south, east, north in degrees"
+        )
     minted: list[int] = []
 
     def draw(told: Told) -> Rows:
@@ -122,7 +130,7 @@ def import_inventory(
         history.lock(conn)
         registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
         inventories.add(conn, inventory)
-        complete_before = inventories.complete_before(conn, region.name, season)
+        complete_before = _complete_before(conn, region.name, region.outline, season)
         place = Place(region.name, season, SurveyKind.INVENTORY, source)
         survey, changed = tell(conn, Source(place, digest, inventory_id=inventory.id), draw)
     retold = retell(database, {SurveyKind.INVENTORY: redraw_inventory, **(redraw or {})})
@@ -146,7 +154,8 @@ def redraw_inventory(conn: Connection, survey: Survey) -> bool:
     drawn["area_m2"] = shapely.area(in_utm(drawn.geometry))
     inventory = None if survey.inventory_id is None else inventories.get(conn, survey.inventory_id)
     mapping = Mapping() if inventory is None else Mapping.model_validate(inventory.mapping)
-    covered = mapping.covered(registry.region_outline(conn, survey.region))
+    outline = registry.region_outline(conn, survey.region)
+    covered = mapping.covered(outline)
     _, changed = tell(
         conn,
         Source.of(survey),
@@ -157,8 +166,17 @@ def redraw_inventory(conn: Connection, survey: Survey) -> bool:
             covered,
             survey.season,
             complete=mapping.complete,
-            before=inventories.complete_before(conn, survey.region, survey.season),
+            before=_complete_before(conn, survey.region, outline, survey.season),
         ),
         run_id=survey.run_id,
     )
     return changed
+
+
+def _complete_before(
+    conn: Connection, region: str, outline: BaseGeometry | None, season: int
+) -> BaseGeometry | None:
+    """What complete inventories of earlier seasons cover of a region."""
+    mappings = map(Mapping.model_validate, inventories.complete_before(conn, region, season))
+    areas = [area for mapping in mappings if (area := mapping.covered(outline)) is not None]
+    return shapely.union_all(areas) if areas else None

@@ -171,6 +171,27 @@ def test_what_an_inventory_does_not_cover_is_not_missed(database: Database, tmp_
         assert history.lineage(conn, "hkh").kind.tolist() == ["drained"]
 
 
+def test_bounds_beside_the_region_are_refused(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "lakes.gpkg"
+    geopandas.GeoDataFrame(geometry=[shapely.box(81, 30, 81.01, 30.01)], crs=4326).to_file(file)
+    with pytest.raises(RefusedError, match=r"bounds \[1.0, 2.0, 3.0, 4.0\] do not touch the region hkh"):
+        import_inventory(database, file, region=himalaya(), season=2000, mapping=Mapping(bounds=(1, 2, 3, 4)))
+
+
+def test_new_is_said_only_where_an_earlier_inventory_looked(database: Database, tmp_path: Path) -> None:
+    east, west = shapely.box(81.5, 30, 81.51, 30.01), shapely.box(80, 30, 80.01, 30.01)
+    also = shapely.box(80.1, 30, 80.11, 30.01)
+    for season, drawn, bounds in ((2015, [west], (70, 20, 81, 40)), (2016, [west, also, east], None)):
+        file = tmp_path / f"{season}.gpkg"
+        geopandas.GeoDataFrame(geometry=drawn, crs=4326).to_file(file)
+        mapping = Mapping(source="s", complete=True, bounds=bounds)
+        import_inventory(database, file, region=himalaya(), season=season, mapping=mapping)
+    with database.connect() as conn:
+        events = history.lineage(conn, "hkh")
+        new = history.observations_of(conn, "hkh", 2016).set_index("lake_id").geometry[events.lake_id[0]]
+    assert events.kind.tolist() == ["new"] and new.intersects(also)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
