@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,17 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import InternalError
 
 from alembic import command
-from storage import history
+from storage import history, inventories
+from storage.codes import SurveyKind
 from storage.database import Database
 from storage.errors import StorageError
 from storage.recording import record_survey
 from storage.tables import Base
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+VIEWS = ("lake_area_history", "lake_latest", "lake_change_yearly", "lake_events", "review_queue")
 
 
 def alembic_config(conn: Connection) -> Config:
@@ -63,6 +68,25 @@ def test_down_and_up_again_with_data_in_the_tables(database: Database, world) ->
             lineage=world.lineage(("new", 1, None)),
             flags=world.flags(0.7),
         )
+        kept = inventories.Inventory(
+            world.uuid("inventory"), "hkh", 2020, "lakes.gpkg", "sha256:i", {"label": "id"}, True, 30, 3, 1, 1
+        )
+        inventories.add(conn, kept)
+        published = replace(
+            world.survey(2020, kind=SurveyKind.INVENTORY), inventory_id=kept.id, suspect="half of it is gone"
+        )
+        rows = world.water(1, 3).assign(label="GL1", attributes=[{"type": "M(e)"}, {}], glacier_m=12.5)
+        record_survey(conn, published, rows, lakes=world.lakes(3), lineage=world.lineage(("split", 3, 1)))
+        assert inventories.get(conn, kept.id) == kept
+        command.check(alembic_config(conn))
+    with database.begin() as conn:
+        before = {view: conn.execute(text(f"SELECT count(*) FROM {view}")).scalar_one() for view in VIEWS}
+        command.downgrade(alembic_config(conn), "0006")
+        assert conn.execute(text("SELECT count(*) FROM lake_observation")).scalar_one() == 4
+        command.upgrade(alembic_config(conn), "head")
+        command.check(alembic_config(conn))
+        after = {view: conn.execute(text(f"SELECT count(*) FROM {view}")).scalar_one() for view in VIEWS}
+        assert after == before, "what the schema of before could hold is there still"
     with database.begin() as conn:
         command.downgrade(alembic_config(conn), "base")
         left = conn.execute(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")).scalar_one()
