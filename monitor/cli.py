@@ -257,6 +257,16 @@ def inventory_import(
     import_file(workspace, file, year, region, mapping, overrides, json=json)
 
 
+@inventory_app.command("list")
+def inventory_list(
+    region: RegionOption = None, workspace: WorkspaceOption = DEMO, json: JsonOption = False
+) -> None:
+    """Imported inventories, season by season."""
+    from monitor.reports import show_inventories
+
+    show_inventories(workspace, region, json=json)
+
+
 @app.command()
 def schedule(
     once: Annotated[bool, typer.Option("--once", help="Do what is due today, then end: for cron.")] = False,

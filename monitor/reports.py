@@ -56,6 +56,36 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
             )
 
 
+def show_inventories(folder: Path, region: str | None, *, json: bool) -> None:
+    """Imported inventories, season by season."""
+    from storage.inventories import standing
+
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        rows = records(standing(conn, region))
+    if json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print("No inventory has been imported: `monitor inventory import FILE --year YEAR` begins.")
+        return
+    table(
+        "Inventories",
+        "region|season|source|>lakes|complete|>pixel m|file",
+        [
+            [
+                r["region"],
+                str(r["season"]) + (" (suspect)" if r["suspect"] else ""),
+                r["source"],
+                str(r["lakes"]),
+                "yes" if r["complete"] else "no",
+                f"{r['pixel_m']:g}",
+                r["file"],
+            ]
+            for r in rows
+        ],
+    )
+
+
 def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> None:
     """Known lakes, largest first."""
     from storage.history import lakes

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+import pandas as pd
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from storage import tables
+from storage.copying import read_frame
 
-__all__ = ["Inventory", "add", "complete_before", "get"]
+__all__ = ["Inventory", "add", "complete_before", "get", "standing"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,19 @@ def get(conn: Connection, inventory_id: UUID) -> Inventory:
     columns = [getattr(tables.Inventory, name) for name in Inventory.__dataclass_fields__]
     row = conn.execute(select(*columns).where(tables.Inventory.id == inventory_id)).one()
     return Inventory(*row)
+
+
+def standing(conn: Connection, region: str | None = None) -> pd.DataFrame:
+    """Inventories whose surveys are current: region, season, source, lakes (drawn), complete, pixel_m, repaired,
+    duplicates, file, licence, citation, suspect, imported_at."""
+    query = text(
+        "SELECT s.region, s.season, s.source, i.polygons - i.duplicates AS lakes, i.complete, i.pixel_m, "
+        "i.repaired, i.duplicates, i.file, i.licence, i.citation, s.suspect, i.imported_at "
+        "FROM survey s JOIN inventory i ON i.id = s.inventory_id "
+        "WHERE s.superseded_by IS NULL AND s.region = coalesce(CAST(:region AS text), s.region) "
+        "ORDER BY s.region, s.season, s.source"
+    )
+    return read_frame(conn, query, region=region)
 
 
 def complete_before(conn: Connection, region: str, season: int) -> list[Mapping[str, Any]]:

@@ -230,6 +230,11 @@ def test_the_command_imports_every_year_of_a_file(workspace: Path) -> None:
     assert "2020 is suspect" in first.stderr, "the sample ends at 88 E"
     again = monitor(*command, "--json")
     assert [row["changed"] for row in json.loads(again.stdout)] == [False] * 3
+    listed = json.loads(monitor("inventory", "list", "-w", workspace, "--json").stdout)
+    assert [(row["season"], row["lakes"], row["duplicates"]) for row in listed] == [
+        (2000, 1486, 0), (2010, 1539, 2), (2020, 1117, 0),
+    ]  # fmt: skip
+    assert "2020 (suspect)" in monitor("inventory", "list", "-w", workspace).stdout
     covered = monitor(*command, "--year", "2020", "--bounds", "67,26,88,39", "--json")
     (row,) = json.loads(covered.stdout)
     assert row["changed"] and row["suspect"] is None and row["minted"] == 0
