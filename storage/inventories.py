@@ -53,8 +53,11 @@ def get(conn: Connection, inventory_id: UUID) -> Inventory:
 
 
 def standing(conn: Connection, region: str | None = None) -> pd.DataFrame:
-    """Inventories whose surveys are current: region, season, source, lakes (drawn), complete, pixel_m, repaired,
-    duplicates, file, licence, citation, suspect, imported_at."""
+    """Inventories whose surveys are current.
+
+    Columns: region, season, source, lakes (drawn), complete, pixel_m, repaired, duplicates, file, licence,
+    citation, suspect, imported_at.
+    """
     query = text(
         "SELECT s.region, s.season, s.source, i.polygons - i.duplicates AS lakes, i.complete, i.pixel_m, "
         "i.repaired, i.duplicates, i.file, i.licence, i.citation, s.suspect, i.imported_at "
