@@ -48,8 +48,8 @@ def tell_season(
     """
     place = Place(region.name, season, kind, f"{manifest.name} {manifest.version}")
     tiles = [tile_named(name) for name in sorted(drawn_from)]
-    before = [s.season for s in history.standing(conn) if (s.region, s.kind) == (region.name, kind)]
-    earlier = max((other for other in before if other < season), default=None)
+    seasons = [p.season for p in history.places(conn) if (p.region, p.kind) == (region.name, kind)]
+    earlier = max((other for other in seasons if other < season), default=None)
 
     def drawn(told: Told) -> Rows:
         rows = draw(

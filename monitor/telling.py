@@ -139,12 +139,12 @@ def retell(database: Database, redraw: Mapping[SurveyKind, Redraw]) -> Retold:
     for a run that has one.
     """
     with database.connect() as conn:
-        standing = history.standing(conn)
+        places = history.places(conn)
     outcomes: dict[bool | None, list[Survey]] = {True: [], False: [], None: []}
-    for survey in standing:
+    for place in places:
         with database.begin() as conn:
             history.lock(conn)
-            now = history.standing_at(conn, survey.place)
-            if now is not None and now.basis != basis_of(conn, now.place):
+            now = history.standing_at(conn, place)
+            if now is not None and now.basis != basis_of(conn, place):
                 outcomes[redraw[now.kind](conn, now) if now.kind in redraw else None].append(now)
     return Retold(tuple(outcomes[True]), tuple(outcomes[None]))

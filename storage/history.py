@@ -29,8 +29,8 @@ __all__ = [
     "lineage_of",
     "lock",
     "observations_of",
+    "places",
     "resolve",
-    "standing",
     "standing_at",
     "surveys",
 ]
@@ -76,28 +76,30 @@ def lock(conn: Connection) -> None:
     conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake history'))"))
 
 
-def standing(conn: Connection) -> list[Survey]:
-    """Every current survey in the order in which they are told."""
+def places(conn: Connection) -> list[Place]:
+    """Where a current survey stands, in the order in which they are told."""
     query = text(
         """
-        SELECT id, region, season, kind, source, digest, run_id, drawn_from, inventory_id, content, basis,
-            suspect
-        FROM survey WHERE superseded_by IS NULL
+        SELECT region, season, kind, source FROM survey WHERE superseded_by IS NULL
         ORDER BY kind = 'index', season, kind, region COLLATE "C", source COLLATE "C"
         """
     )
-    return [
-        Survey(**{**row, "kind": SurveyKind(row["kind"])})
-        for row in map(dict, conn.execute(query).mappings())
-    ]
+    return [Place(row.region, row.season, SurveyKind(row.kind), row.source) for row in conn.execute(query)]
 
 
 def standing_at(conn: Connection, place: Place) -> Survey | None:
     """The current survey of a place."""
-    same = (
-        s for s in standing(conn) if (s.region, s.season, s.kind) == (place.region, place.season, place.kind)
+    query = text(
+        """
+        SELECT id, region, season, kind, source, digest, run_id, drawn_from, inventory_id, content, basis,
+            suspect
+        FROM survey
+        WHERE superseded_by IS NULL AND region = :region AND season = :season AND kind = :kind
+            AND (kind <> 'inventory' OR source = :source)
+        """
     )
-    return next((s for s in same if s.kind != SurveyKind.INVENTORY or s.source == place.source), None)
+    row = conn.execute(query, place.parameters).mappings().one_or_none()
+    return None if row is None else Survey(**{**row, "kind": SurveyKind(row["kind"])})
 
 
 def drawn_by(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
