@@ -74,9 +74,9 @@ _NEAR = """near AS (
     UNION
     SELECT b.name FROM region a JOIN region b ON ST_Intersects(a.geom, b.geom) WHERE a.name = :region
 )"""
-_TOLD = (
-    f"""{_NEAR}, told AS (SELECT s.id, s.region, s.season, s.kind, s.suspect FROM survey s WHERE {_BEFORE})"""
-)
+_TOLD = f"""{_NEAR}, told AS (
+    SELECT s.id, s.region, s.season, s.kind, s.suspect FROM survey s WHERE {_BEFORE}
+)"""
 
 _BASIS = text(
     f"""

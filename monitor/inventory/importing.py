@@ -11,9 +11,22 @@ from uuid import uuid5
 
 import geopandas
 import shapely
+from shapely.geometry.base import BaseGeometry
 
+from monitor.errors import RefusedError
 from monitor.grid import in_utm
 from monitor.identity import NAMESPACE
+from monitor.inventory.drawing import draw_inventory
+from monitor.inventory.lakes import (
+    Drawn,
+    Repair,
+    measured,
+    of_season,
+    prepare,
+    read_inventory,
+    said,
+    west_to_east,
+)
 from monitor.inventory.mapping import Mapping
 from monitor.settings import Region
 from monitor.survey import Rows
@@ -27,12 +40,6 @@ from storage.told import Place, Told
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-from shapely.geometry.base import BaseGeometry
-
-from monitor.errors import RefusedError
-from monitor.inventory.drawing import draw_inventory
-from monitor.inventory.lakes import Repair, measured, of_season, prepare, read_inventory, said, west_to_east
 
 
 @dataclass(frozen=True)
@@ -85,32 +92,14 @@ def import_inventory(
     """
     polygons = read_inventory(path, mapping) if polygons is None else polygons
     drawn = prepare(of_season(polygons, path, season, mapping), mapping)
-    lakes = drawn.lakes
-    source = mapping.source or path.name
-    told = mapping.model_dump_json()
-    digest = hashlib.sha256(told.encode() + b"".join(lakes.geometry.to_wkb()) + said(lakes)).hexdigest()
-    inventory = Inventory(
-        id=uuid5(NAMESPACE, f"inventory|{season}|{source}|{digest}"),
-        source=source,
-        season=season,
-        file=path.name,
-        digest=digest,
-        mapping=mapping.model_dump(mode="json", exclude_none=True),
-        complete=mapping.complete,
-        pixel_m=mapping.pixel_m,
-        polygons=len(lakes) + drawn.duplicates,
-        repaired=len(drawn.repairs),
-        duplicates=drawn.duplicates,
-        citation=mapping.citation,
-        licence=mapping.licence,
-    )
-    lakes = measured(lakes, mapping.pixel_m, region.glaciers)
+    inventory = _inventory(path, season, mapping, drawn)
     covered = mapping.covered(region.outline)
     if covered is None or covered.is_empty:
         raise RefusedError(
             f"bounds {[*(mapping.bounds or ())]} do not touch the region {region.name}, which lies in "
             f"{[*region.outline.bounds]}: west, south, east, north in degrees"
         )
+    lakes = measured(drawn.lakes, mapping.pixel_m, region.glaciers)
     minted: list[int] = []
 
     def draw(told: Told) -> Rows:
@@ -131,8 +120,8 @@ def import_inventory(
         registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
         inventories.add(conn, inventory)
         complete_before = _complete_before(conn, region.name, region.outline, season)
-        place = Place(region.name, season, SurveyKind.INVENTORY, source)
-        survey, changed = tell(conn, Source(place, digest, inventory_id=inventory.id), draw)
+        place = Place(region.name, season, SurveyKind.INVENTORY, inventory.source)
+        survey, changed = tell(conn, Source(place, inventory.digest, inventory_id=inventory.id), draw)
     retold = retell(database, {SurveyKind.INVENTORY: redraw_inventory, **(redraw or {})})
     return Imported(
         season=season,
@@ -144,6 +133,28 @@ def import_inventory(
         suspect=survey.suspect,
         retold=tuple((other.region, other.season) for other in retold.changed),
         left=tuple((other.region, other.season) for other in retold.left),
+    )
+
+
+def _inventory(path: Path, season: int, mapping: Mapping, drawn: Drawn) -> Inventory:
+    """What was imported; the same file read in the same way is the same inventory."""
+    source, lakes = mapping.source or path.name, drawn.lakes
+    read_as = mapping.model_dump_json().encode()
+    digest = hashlib.sha256(read_as + b"".join(lakes.geometry.to_wkb()) + said(lakes)).hexdigest()
+    return Inventory(
+        id=uuid5(NAMESPACE, f"inventory|{season}|{source}|{digest}"),
+        source=source,
+        season=season,
+        file=path.name,
+        digest=digest,
+        mapping=mapping.model_dump(mode="json", exclude_none=True),
+        complete=mapping.complete,
+        pixel_m=mapping.pixel_m,
+        polygons=len(lakes) + drawn.duplicates,
+        repaired=len(drawn.repairs),
+        duplicates=drawn.duplicates,
+        citation=mapping.citation,
+        licence=mapping.licence,
     )
 
 
