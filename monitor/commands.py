@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,11 +146,9 @@ def import_file(
     json: bool = False,
 ) -> None:
     """Import an inventory, every season of it or one, and say what came of it."""
-    from monitor.inventory.importing import import_inventory
+    from monitor.inventory.importing import tell_inventory
     from monitor.inventory.lakes import read_inventory, years_of
     from monitor.inventory.mapping import read_mapping
-    from monitor.season import redraw_season
-    from storage.codes import SurveyKind
 
     workspace = Workspace.open(folder)
     names = region_names(workspace, region)
@@ -168,18 +165,13 @@ def import_file(
     place = workspace.region(names[0])
     results = []
     with open_system(workspace) as system, progress_bar() as progress:
-        redraw = dict.fromkeys((SurveyKind.MODEL, SurveyKind.INDEX), partial(redraw_season, system))
         for season in progress.track(years, description=f"importing {file.name}"):
-            imported = import_inventory(
-                system.database,
-                file,
-                region=place,
-                season=season,
-                mapping=mapping,
-                polygons=polygons,
-                redraw=redraw,
+            imported = tell_inventory(
+                system.database, file, region=place, season=season, mapping=mapping, polygons=polygons
             )
             results.append(imported)
+        # once for all of them: a season drawn from the cube anew for every year would take hours
+        results[-1] = results[-1].then(retell(system))
     if json:
         print_json([result.as_json() for result in results])
         return

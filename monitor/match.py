@@ -81,12 +81,12 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
     frame = _first(water)[["geometry"]]
     earlier = ranked[ranked.earlier.astype(bool)]
     wet = water[water.earlier.astype(bool)]
-    before = _first(wet).geometry.reindex(frame.index)
+    before = _first(wet).reindex(frame.index)
     answers = _first(earlier[earlier.outcome.isin([Outcome.WATER, Outcome.DRY])])
     merged = lineage[(lineage.kind == LineageKind.MERGED) & (lineage.season < season)]
     merged_in = merged.groupby("lake_id", sort=False).season.max()
-    frame["area_m2"] = _first(wet).area_m2.astype(float).reindex(frame.index)
-    frame["before"] = before.astype(object).where(before.notna(), None)
+    frame["area_m2"] = before.area_m2.astype(float)
+    frame["before"] = before.geometry.astype(object).where(before.geometry.notna(), None)
     last_seen = wet.groupby("lake_id", sort=False).season.max().reindex(frame.index).fillna(-1)
     frame["ended"] = (last_seen <= merged_in.reindex(frame.index).fillna(-2)).to_numpy(bool)
     frame["last_outcome"] = (
@@ -193,13 +193,13 @@ def _come_back(
     older: Callable[[geopandas.GeoSeries], geopandas.GeoDataFrame],
 ) -> dict[int, UUID]:
     """Left outlines that are left lakes as an older season drew them; the latest such season decides."""
-    left = found[[position not in lake_of for position in range(len(found))]]
-    if left.empty:
+    positions = np.flatnonzero([position not in lake_of for position in range(len(found))])
+    if len(positions) == 0:
         return {}
+    left = found.iloc[positions]
     known = older(left)
     free = set(living) - set(lake_of.values())
     known = known[known.lake_id.isin(free)]
-    positions = np.flatnonzero([position not in lake_of for position in range(len(found))])
     back: dict[int, UUID] = {}
     for season in sorted(known.season.unique(), reverse=True):
         drawn = known[(known.season == season) & ~known.lake_id.isin(list(back.values()))]

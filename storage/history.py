@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 from uuid import UUID
 
 import geopandas as gpd
@@ -30,7 +29,6 @@ __all__ = [
     "lock",
     "observations_of",
     "places",
-    "resolve",
     "standing_at",
     "surveys",
 ]
@@ -194,12 +192,6 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
         """
     )
     return read_frame(conn, query, region=region, like=like)
-
-
-def resolve(conn: Connection, lake_id: UUID) -> UUID:
-    """The lake that bears this identity, or that took its place when an earlier season arrived."""
-    query = text("SELECT now_lake_id FROM lake_renamed WHERE lake_id = :lake")
-    return cast(UUID, conn.execute(query, {"lake": lake_id}).scalar_one_or_none() or lake_id)
 
 
 def last_outlines(conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED) -> gpd.GeoDataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from storage.copying import read_frame
+from storage.told import SEEN_WHOLE
 
 __all__ = ["Renamed", "Trend", "events_of", "points_of", "renamed", "trend_of"]
 
@@ -53,7 +54,7 @@ class Renamed:
 def trend_of(conn: Connection, lake_id: UUID) -> Trend | None:
     """Theil-Sen slope of the lake's area; None with fewer than three seasons that count."""
     query = text(
-        """
+        f"""
         SELECT t.seasons, t.first_season, t.last_season, t.slope_m2_per_year, t.slope_low_m2_per_year,
             t.slope_high_m2_per_year, p.middle_season, p.middle_area_m2
         FROM lake_trend t
@@ -63,7 +64,7 @@ def trend_of(conn: Connection, lake_id: UUID) -> Trend | None:
                     AS middle_area_m2
             FROM lake_area_history
             WHERE lake_id = :lake AND suspect IS NULL
-                AND (outcome = 'dry' OR outcome = 'water' AND seen_share >= 0.9)
+                AND (outcome = 'dry' OR outcome = 'water' AND seen_share >= {SEEN_WHOLE})
         ) AS p
         WHERE t.lake_id = :lake
         """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping as Dictionary
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
@@ -30,7 +29,7 @@ from monitor.inventory.lakes import (
 from monitor.inventory.mapping import Mapping
 from monitor.settings import Region
 from monitor.survey import Rows
-from monitor.telling import Redraw, Source, retell, tell
+from monitor.telling import Retold, Source, retell, tell
 from storage import history, inventories, registry
 from storage.codes import SurveyKind
 from storage.database import Database
@@ -64,6 +63,14 @@ class Imported:
     def repaired(self) -> int:
         return len(self.repairs)
 
+    def then(self, retold: Retold) -> Imported:
+        """The same with what it made of later surveys."""
+        return replace(
+            self,
+            retold=tuple((survey.region, survey.season) for survey in retold.changed),
+            left=tuple((survey.region, survey.season) for survey in retold.left),
+        )
+
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "repaired": self.repaired}
 
@@ -76,16 +83,31 @@ def import_inventory(
     season: int,
     mapping: Mapping = Mapping(),  # noqa: B008 - frozen
     polygons: geopandas.GeoDataFrame | None = None,
-    redraw: Dictionary[SurveyKind, Redraw] | None = None,
+) -> Imported:
+    """`tell_inventory`, and later inventories told again; surveys from a cube wait for the next run."""
+    imported = tell_inventory(
+        database, path, region=region, season=season, mapping=mapping, polygons=polygons
+    )
+    return imported.then(retell(database, {SurveyKind.INVENTORY: redraw_inventory}))
+
+
+def tell_inventory(
+    database: Database,
+    path: Path,
+    *,
+    region: Region,
+    season: int,
+    mapping: Mapping,
+    polygons: geopandas.GeoDataFrame | None = None,
 ) -> Imported:
     """Import the polygons of `path` as what its source mapped in `season`; twice gives the same as once.
 
     An inventory says where lakes are, not where it looked: a known lake it leaves out is not thereby dry,
-    unless the mapping calls it complete. Surveys of later seasons are told again where this one changes them.
+    unless the mapping calls it complete. Surveys of later seasons have to be told again afterwards
+    (`telling.retell`): once, when several seasons are imported.
 
     Args:
         polygons: as from `read_inventory`, when the file was read already.
-        redraw: how to tell surveys of other kinds again; those without wait for the next run.
 
     Raises:
         RefusedError: no polygons, no CRS, a column or a season that is not there.
@@ -122,7 +144,6 @@ def import_inventory(
         complete_before = _complete_before(conn, region.name, region.outline, season)
         place = Place(region.name, season, SurveyKind.INVENTORY, inventory.source)
         survey, changed = tell(conn, Source(place, inventory.digest, inventory_id=inventory.id), draw)
-    retold = retell(database, {SurveyKind.INVENTORY: redraw_inventory, **(redraw or {})})
     return Imported(
         season=season,
         lakes=len(lakes),
@@ -131,8 +152,6 @@ def import_inventory(
         changed=changed,
         repairs=drawn.repairs,
         suspect=survey.suspect,
-        retold=tuple((other.region, other.season) for other in retold.changed),
-        left=tuple((other.region, other.season) for other in retold.left),
     )
 
 

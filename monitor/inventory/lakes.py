@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -20,9 +20,6 @@ from monitor.grid import in_utm
 from monitor.inventory.mapping import Mapping
 from monitor.vectors import read_polygons
 from storage.codes import Outcome
-
-if TYPE_CHECKING:
-    pass
 
 #: what a file says of a lake beside its outline
 COLUMNS = ("label", "attributes", "elevation_m", "first_day", "last_day")

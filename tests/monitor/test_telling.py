@@ -28,6 +28,7 @@ from monitor.settings import Region, RegionSettings
 from storage import history
 from storage.codes import LineageKind
 from storage.database import Database
+from storage.trends import renamed
 
 SAMPLES = Path(__file__).parents[3] / "shared/samples"
 HKH = SAMPLES / "hkh_lakes_2000_2010_2020.parquet"
@@ -411,8 +412,9 @@ def test_names_given_before_an_earlier_season_arrived_still_lead_to_the_lake(dat
         name = conn.execute(text("SELECT lake_id FROM lake_area_history")).scalar_one()
     tell_all(database, drawn, [2022, 2021], complete=False)
     with database.connect() as conn:
-        now = history.resolve(conn, name)
-        assert now != name and history.resolve(conn, now) == now
+        (old,) = renamed(conn, str(name))
+        now = old.now_lake_id
+        assert now is not None and now != name and renamed(conn, str(now)) == []
         assert history.history(conn, now).season.tolist() == [2021, 2022, 2023]
 
 
