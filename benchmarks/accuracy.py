@@ -23,9 +23,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from monitor.demo import REGION, YEARS, prepare
-from monitor.settings import Workspace
-from monitor.system import open_database
+from monitor.cli.demo import REGION, YEARS, prepare
+from monitor.workspace import Workspace, open_database
 from storage import history
 
 SMALLEST_M2 = 10_000
@@ -50,12 +49,13 @@ def main() -> None:
 def measure(folder: Path) -> dict[str, Any]:
     """Scores of a workspace that `monitor demo` made (and makes, where it is not there)."""
     if not (folder / "archive").exists():
-        from monitor.commands import work_seasons
-        from monitor.system import open_system
+        from monitor.cli.console import progress_of
+        from monitor.operations.runs import run_seasons
+        from monitor.workspace import open_system
 
         prepare(folder)
         with open_system(Workspace.open(folder)) as system:
-            work_seasons(system, [REGION], YEARS, "benchmark")
+            run_seasons(system, [REGION], YEARS, "benchmark", progress_of)
     truth = geopandas.read_parquet(folder / "archive/truth/lakes.parquet")
     events = pd.read_parquet(folder / "archive/truth/events.parquet")
     workspace = Workspace.open(folder)

@@ -25,15 +25,14 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from monitor.demo import REGION, prepare
+from monitor.cli.demo import REGION, prepare
 from monitor.run import plan_season
-from monitor.settings import Workspace
 from monitor.stack.acquire import acquire
-from monitor.system import open_system
+from monitor.workspace import Workspace, open_system
 from segmenter.dense import halo
 from storage.embedded import EmbeddedPostgis
-from tests.servers.files import Read
-from tests.servers.online import OnlineArchive, archive_online
+from tests.support.servers.files import Read
+from tests.support.servers.online import OnlineArchive, archive_online
 
 SEASON = 2022
 BOUND = 1.15
@@ -74,10 +73,10 @@ def measure(archive: Path) -> list[Cost]:
         online.begin()
         tasks = [entry.task for entry in plan_season(system, system.workspace.region(REGION), SEASON)]
         costs = [_cost("choosing scenes", online, archive)]
-        border = halo(system.manifest)
+        border = halo(system.workspace.manifest)
         for task in tasks:
             online.begin()
-            acquire(task.scenes, system.profile, task.tile, border)
+            acquire(task.scenes, system.workspace.profile, task.tile, border)
             costs.append(_cost(task.tile.name, online, archive))
     return costs
 

@@ -1,4 +1,4 @@
-"""The lake history at full size: a new season told, and what people ask, against what is obvious.
+"""The lake history at full size: a new season recorded, and what people ask, against what is obvious.
 
     python -m benchmarks.history [--lakes 30000] [--seasons 10] [--json out.json]
 
@@ -29,15 +29,15 @@ from rich.table import Table
 from sqlalchemy import Connection, create_engine, text
 
 from benchmarks.lakes import Country
-from monitor.inventory.drawing import draw_inventory
-from monitor.inventory.lakes import measured
+from monitor.history.inventories.draft import draft_inventory
+from monitor.history.inventories.outlines import measured
+from monitor.history.record import SurveyInputs, record, survey_state
 from monitor.settings import Region, RegionSettings
-from monitor.telling import Source, tell
 from storage import history, registry
 from storage.codes import SurveyKind
 from storage.database import Database
 from storage.embedded import EmbeddedPostgis
-from storage.told import Place
+from storage.prior import SurveyKey, prior_surveys
 
 GEOD = Geod(ellps="WGS84")
 REGION, FIRST = "country", 2014
@@ -77,7 +77,7 @@ def measure(lakes: int, seasons: int, *, peer: bool) -> dict[str, Any]:
             database = Database(url)
             database.upgrade()
             for season in country.seasons[:-1]:
-                tell_season(database, country, season, country.draw(season))
+                record_season(database, country, season, country.draw(season))
             with database.begin() as conn:
                 conn.execute(text("ANALYZE"))
             outlines = country.draw(last)
@@ -85,12 +85,12 @@ def measure(lakes: int, seasons: int, *, peer: bool) -> dict[str, Any]:
             if peer:
                 result |= _peers(database, outlines, country)
             start = time.perf_counter()
-            tell_season(database, country, last, outlines)
-            told = time.perf_counter()
+            record_season(database, country, last, outlines)
+            recorded = time.perf_counter()
             with database.connect() as conn:
                 changes = conn.execute(text(YEARLY), {"region": REGION, "season": last}).one()
-            result["tell_s"], result["change_s"] = told - start, time.perf_counter() - told
-            result["ours_s"] = result["tell_s"] + result["change_s"]
+            result["record_s"], result["change_s"] = recorded - start, time.perf_counter() - recorded
+            result["ours_s"] = result["record_s"] + result["change_s"]
             result["changes"] = dict(changes._mapping)
             with database.begin() as conn:
                 conn.execute(text("ANALYZE"))
@@ -100,20 +100,18 @@ def measure(lakes: int, seasons: int, *, peer: bool) -> dict[str, Any]:
     return result
 
 
-def tell_season(database: Database, country: Country, season: int, outlines: geopandas.GeoSeries) -> None:
+def record_season(database: Database, country: Country, season: int, outlines: geopandas.GeoSeries) -> None:
     """What an import does with a season, once its file is read."""
     box = shapely.box(*country.bounds)
     region = Region(REGION, RegionSettings(bounds=country.bounds), box, box)
     lakes = measured(geopandas.GeoDataFrame(geometry=outlines), 10.0, None)
     with database.begin() as conn:
         registry.upsert_region(conn, REGION, box)
-        tell(
-            conn,
-            Source(Place(REGION, season, SurveyKind.INVENTORY, "generated"), f"generated {season}"),
-            lambda told: draw_inventory(
-                told, lakes, REGION, region.outline, season, complete=False, before=None
-            ),
-        )
+        key = SurveyKey(REGION, season, SurveyKind.INVENTORY, "generated")
+        state = survey_state(conn, SurveyInputs(key, f"generated {season}"))
+        prior = prior_surveys(conn, key)
+        draft = draft_inventory(prior, lakes, REGION, region.outline, season, complete=False, before=None)
+        record(conn, state, draft)
 
 
 YEARLY = """
@@ -230,7 +228,7 @@ def show(result: dict[str, Any]) -> None:
     )
     for column in ("what", "figure", "bound"):
         table.add_column(column)
-    table.add_row("match, record", f"{large['tell_s']:.1f} s", "")
+    table.add_row("match, record", f"{large['record_s']:.1f} s", "")
     table.add_row("change, by the view", f"{large['change_s']:.1f} s", "")
     table.add_row("load + match + change", f"{large['ours_s']:.1f} s", f"{NEW_SEASON_S} s")
     for name, what in (("all", "all earlier seasons, as we do"), ("last", "the last season only")):

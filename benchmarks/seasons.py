@@ -26,21 +26,21 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from monitor.cluster import Workers
-from monitor.demo import REGION, prepare
+from monitor.cli.demo import REGION, prepare
+from monitor.compute.cluster import Workers
+from monitor.compute.segment import segment
 from monitor.grid import tiles_of
 from monitor.plan import TileTask
 from monitor.run import plan_season
-from monitor.segment import segment
-from monitor.settings import ClusterSettings, Workspace
+from monitor.settings import ClusterSettings
 from monitor.stack.acquire import acquire
-from monitor.system import System, open_system
+from monitor.workspace import System, Workspace, open_system
 from segmenter.dense import halo
 from segmenter.opening import open_segmenter
 from storage.embedded import EmbeddedPostgis
-from tests.servers.online import OnlineArchive, archive_online
+from tests.support.servers.online import OnlineArchive, archive_online
 
-# as `monitor.predictor` asks of OpenMP before it opens a model
+# as `monitor.compute.predictor` asks of OpenMP before it opens a model
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
@@ -76,11 +76,11 @@ def overlap(archive: Path, threads: int = ClusterSettings().threads) -> dict[str
         tasks = _tasks(system)
         slow = {"latency_s": LATENCY_S, "bytes_per_second": BYTES_PER_SECOND}
         online.begin()
-        segmenter = open_segmenter(system.model_folders)
+        segmenter = open_segmenter(system.workspace.model_folders)
         border = halo(segmenter.manifest)
 
         def read(task: TileTask) -> Any:
-            return acquire(task.scenes, system.profile, task.tile, border)
+            return acquire(task.scenes, system.workspace.profile, task.tile, border)
 
         stacks = _side_by_side(read, tasks, threads)
         started = time.perf_counter()
@@ -96,10 +96,16 @@ def overlap(archive: Path, threads: int = ClusterSettings().threads) -> dict[str
         system.cube.prepare(tasks[0].tile.epsg, SEASON)
         online.begin(**slow)
         with Workers(ClusterSettings(threads=threads)) as workers:
-            warm = list(workers.predict(tasks[:1], system.profile, system.model_folders, system.cube))
+            warm = list(
+                workers.predict(
+                    tasks[:1], system.workspace.profile, system.workspace.model_folders, system.cube
+                )
+            )
             online.begin(**slow)
             started = time.perf_counter()
-            done = list(workers.predict(tasks, system.profile, system.model_folders, system.cube))
+            done = list(
+                workers.predict(tasks, system.workspace.profile, system.workspace.model_folders, system.cube)
+            )
             both = time.perf_counter() - started
         assert all(result.slot is not None for result in (*warm, *done)), done
     return {"tiles": len(tasks), "reading_s": reading, "predicting_s": predicting, "season_s": both}
@@ -138,7 +144,7 @@ def memory(archive: Path) -> list[dict[str, float]]:
 # not getrusage: its figure outlives exec, so it would be this process's own
 _RUN = """
 from pathlib import Path
-from monitor.cli import app
+from monitor.cli.main import app
 try:
     app(standalone_mode=False)
 finally:

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# as `monitor.predictor` asks of OpenMP before it loads a model
+# as `monitor.compute.predictor` asks of OpenMP before it loads a model
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 

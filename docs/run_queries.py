@@ -19,8 +19,8 @@ import geopandas
 import shapely
 from sqlalchemy import Connection, text
 
-from monitor.inventory.importing import import_inventory
-from monitor.inventory.mapping import read_mapping
+from monitor.history.inventories.importing import record_inventory
+from monitor.history.inventories.mapping import read_mapping
 from monitor.settings import Region, RegionSettings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def load(database: Database, samples: Path) -> None:
     for season in SEASONS:
         # the sample's last season ends at 88 E
         mapping = read_mapping("hkh-icimod", {"bounds": "67,26,88,39"} if season == 2020 else {})
-        import_inventory(database, samples / INVENTORY, region=region, season=season, mapping=mapping)
+        record_inventory(database, samples / INVENTORY, region=region, season=season, mapping=mapping)
     with database.begin() as conn:
         glaciers = geopandas.read_file(samples / GLACIERS)
         conn.execute(text("CREATE TABLE glacier (rgiid text, area float8, geom geometry(Geometry, 4326))"))

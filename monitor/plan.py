@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID, uuid5
@@ -13,8 +13,9 @@ from shapely.geometry.base import BaseGeometry
 from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
 from monitor.grid import Tile, grown, tiles_of
-from monitor.identity import NAMESPACE
-from storage.codes import TaskState
+from monitor.settings import NAMESPACE
+from storage import ledger
+from storage.codes import SurveyKind, TaskState
 from storage.ledger import TaskRow
 
 #: metres around the zone that are predicted too, so that a lake on its border is drawn whole
@@ -168,3 +169,35 @@ def _difference(task: TileTask, earlier: TaskRow, old_scenes: Mapping[UUID, froz
     if gone := sorted(before - now):
         reasons.append(f"scenes no longer used: {', '.join(gone)}")
     return "; ".join(reasons) or "the scenes' order or baselines changed"
+
+
+def ledger_row(task: TileTask, kind: SurveyKind = SurveyKind.MODEL) -> ledger.PlannedTask:
+    """The task as a row of the ledger."""
+    return ledger.PlannedTask(
+        key=task.key,
+        region=task.region,
+        tile=task.tile.name,
+        season=task.season,
+        model_digest=task.model_digest,
+        config_digest=task.config_digest,
+        scenes=tuple(_frozen(task.scenes)),
+        choices={
+            choice.cell.name: {"optical": choice.optical, "radar": choice.radar}
+            for choice in task.scenes.choices
+        },
+        kind=kind,
+    )
+
+
+def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
+    for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
+        yield ledger.FrozenScene(
+            scene.collection,
+            scene.id,
+            scene.baseline,
+            scene.datetime,
+            scene.platform or None,
+            scene.relative_orbit,
+            scene.orbit_state or None,
+            item=scene.item,
+        )

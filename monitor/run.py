@@ -2,8 +2,8 @@
 
 The archive's late-summer scenes of the region are frozen into a list; every tile not done before becomes a
 task; workers acquire and segment the tiles and their layers are committed to the cube; then the region's
-lakes are drawn, matched with the known ones and compared, doubtful chips are flagged, and one transaction
-writes it all into the lake history. Seasons that were told without it are then told again.
+lakes are outlined, matched with the known ones and compared, doubtful chips are flagged, and one transaction
+records it all in the lake history. Surveys that this makes stale are then replayed.
 """
 
 from __future__ import annotations
@@ -11,22 +11,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from monitor import telling
 from monitor.archive.freeze import freeze
-from monitor.archive.scenes import SceneList
-from monitor.cluster import Workers
-from monitor.inventory.importing import redraw_inventory
-from monitor.plan import Action, Planned, TileTask, decide, plan
-from monitor.season import redraw_season, tell_season
-from monitor.settings import Region, config_digest
-from monitor.system import System
-from monitor.tiles import TileResult
-from monitor.watch import UNWATCHED, Watch
+from monitor.compute.cluster import Workers
+from monitor.compute.tile import TileResult
+from monitor.grid import tile_named
+from monitor.history.inventories.importing import replay_inventory
+from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
+from monitor.history.season import PreviousSeason, draft_season
+from monitor.history.tiles import holds, layers_of, located
+from monitor.plan import Action, Planned, TileTask, decide, ledger_row, plan
+from monitor.progress import SILENT, Progress
+from monitor.settings import Region
+from monitor.workspace import System, config_digest
+from segmenter.manifest import Manifest
 from storage import history, ledger, registry
 from storage.codes import ModelState, SurveyKind, TaskState
+from storage.errors import StorageError
+from storage.history import Survey
+from storage.prior import SurveyKey, prior_surveys
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from storage.cube import Cube
 
 
 @dataclass(frozen=True)
@@ -44,24 +54,49 @@ class Report:
     #: nothing was left to do
     nothing_new: bool = False
 
+    @property
+    def summary(self) -> str:
+        """One line: tiles by state."""
+        tiles = ", ".join(f"{count} {state}" for state, count in sorted(self.tiles.items()))
+        said = f"nothing to do, every tile was done before ({tiles})" if self.nothing_new else tiles
+        return f"{self.region} {self.season}: {said}"
+
+    @property
+    def advice(self) -> str | None:
+        """What to do where something is missing."""
+        if self.failed:
+            return "some tiles failed; the others are recorded. Run the same command again to retry them."
+        if self.blind:
+            return (
+                "nothing could be seen: no lake was observed. `monitor plan` shows the scenes; run again "
+                "when new ones have arrived."
+            )
+        return None
+
 
 def run_season(
-    system: System, workers: Workers, region_name: str, season: int, watch: Watch, run_id: UUID
+    system: System, workers: Workers, region_name: str, season: int, progress: Progress, run_id: UUID
 ) -> Report:
     """Bring one region and season up to date; what was done before is not done again."""
     region = system.workspace.region(region_name)
-    planned = plan_season(system, region, season, watch)
+    planned = plan_season(system, region, season, progress)
     _remember(system, region, planned, run_id)
-    results = list(_predict(system, workers, planned, season, watch, run_id))
-    with watch.stage("lakes"):
+    results = list(_predict(system, workers, planned, season, progress, run_id))
+    with progress.stage("lakes"):
         recorded = _survey(system, region, season, [entry.task for entry in planned], run_id)
     return _report(region, season, planned, results, system, recorded)
 
 
-def plan_season(system: System, region: Region, season: int, watch: Watch = UNWATCHED) -> list[Planned]:
+def plan_season(system: System, region: Region, season: int, progress: Progress = SILENT) -> list[Planned]:
     """Every tile task of the season, compared with ledger and cube. Writes nothing."""
     weighed = freeze(
-        system.catalog, system.profile, region.zone, region.season, season, system.excluded, watch
+        system.workspace.catalog,
+        system.workspace.profile,
+        region.zone,
+        region.season,
+        season,
+        system.workspace.excluded,
+        progress,
     )
     tasks = plan(
         region.name,
@@ -69,11 +104,11 @@ def plan_season(system: System, region: Region, season: int, watch: Watch = UNWA
         region.zone,
         weighed.chosen,
         tile_size=system.workspace.settings.tile_size,
-        model_digest=system.manifest.fingerprint,
-        config_digest=config_digest(region, system.profile),
+        model_digest=system.workspace.manifest.fingerprint,
+        config_digest=config_digest(region, system.workspace.profile),
     )
     with system.database.connect() as conn:
-        known = ledger.tasks(conn, region.name, season, kind=system.survey_kind)
+        known = ledger.tasks(conn, region.name, season, kind=system.workspace.survey_kind)
         old_scenes = {
             row.key: frozenset(scene.item_id for scene in ledger.scenes_of(conn, row.key))
             for row in known
@@ -95,7 +130,7 @@ def _written(system: System, tasks: Sequence[TileTask], season: int) -> dict[str
 
 def _remember(system: System, region: Region, planned: Iterable[Planned], run_id: UUID) -> None:
     """Write down what is about to be done, so that a run that dies leaves its plan."""
-    manifest = system.manifest
+    manifest = system.workspace.manifest
     todo = [entry.task for entry in planned if entry.action != Action.DONE]
     with system.database.begin() as conn:
         registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
@@ -118,41 +153,9 @@ def _remember(system: System, region: Region, planned: Iterable[Planned], run_id
                 for t in todo
             ],
         )
-        ledger.plan_tasks(conn, [planned_row(task, system.survey_kind) for task in todo], run_id)
+        ledger.plan_tasks(conn, [ledger_row(task, system.workspace.survey_kind) for task in todo], run_id)
         again = [entry.task.key for entry in planned if entry.action == Action.AGAIN]
         ledger.reopen(conn, again)
-
-
-def planned_row(task: TileTask, kind: SurveyKind = SurveyKind.MODEL) -> ledger.PlannedTask:
-    """A task as the ledger keeps it."""
-    return ledger.PlannedTask(
-        key=task.key,
-        region=task.region,
-        tile=task.tile.name,
-        season=task.season,
-        model_digest=task.model_digest,
-        config_digest=task.config_digest,
-        scenes=tuple(_frozen(task.scenes)),
-        choices={
-            choice.cell.name: {"optical": choice.optical, "radar": choice.radar}
-            for choice in task.scenes.choices
-        },
-        kind=kind,
-    )
-
-
-def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
-    for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
-        yield ledger.FrozenScene(
-            scene.collection,
-            scene.id,
-            scene.baseline,
-            scene.datetime,
-            scene.platform or None,
-            scene.relative_orbit,
-            scene.orbit_state or None,
-            item=scene.item,
-        )
 
 
 def _predict(
@@ -160,15 +163,17 @@ def _predict(
     workers: Workers,
     planned: Sequence[Planned],
     season: int,
-    watch: Watch,
+    progress: Progress,
     run_id: UUID,
 ) -> Iterator[TileResult]:
     """Predict what is left to predict; each tile is committed to the cube, then noted in the ledger."""
     todo = [entry.task for entry in planned if entry.to_predict]
     for epsg in sorted({entry.task.tile.epsg for entry in planned}):
         system.cube.prepare(epsg, season)
-    with watch.tiles(len(todo)):
-        for result in workers.predict(todo, system.profile, system.model_folders, system.cube):
+    with progress.count("tiles", len(todo)) as done:
+        for result in workers.predict(
+            todo, system.workspace.profile, system.workspace.model_folders, system.cube
+        ):
             if result.slot is not None:
                 metadata = {"task": str(result.task.key), "tile": result.task.tile.name, "season": season}
                 system.cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
@@ -181,43 +186,134 @@ def _predict(
                     fault=result.fault,
                     run_id=run_id,
                 )
-            watch.tile(result)
+            done()
+            if result.reason:
+                progress.note(f"{result.task.tile.name}: {result.state}: {result.reason}")
             # what it wrote is committed; the slots of a whole region would fill the memory
             yield replace(result, slot=None)
 
 
 def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:
-    """Draw and record the season's survey from the cube, in one transaction; False when it stands already."""
+    """Record the season's survey from the cube; False when the current survey is up to date."""
+    manifest, kind = system.workspace.manifest, system.workspace.survey_kind
     with system.database.begin() as conn:
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
         written = _written(system, tasks, season)
         done = {task.key for task in tasks if written.get(task.tile.name) == task.key}
         if not done and TaskState.FAILED in states.values():
-            return False  # nothing was seen because it could not be read: that is no survey
-        return tell_season(
-            conn,
-            system.cube,
-            region,
-            season,
-            system.survey_kind,
-            system.manifest,
+            return False  # nothing was observed because it could not be read: that is no survey
+        inputs = SurveyInputs(
+            SurveyKey(region.name, season, kind, f"{manifest.name} {manifest.version}"),
+            manifest.fingerprint,
             {task.tile.name: str(task.key) if task.key in done else None for task in tasks},
-            run_id=run_id,
-            done_tasks=[key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)],
         )
+        finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
+        return record_season(conn, system.cube, region, manifest, inputs, run_id, finished)
 
 
-def retell(system: System) -> telling.Retold:
-    """Tell again what was told before an earlier survey arrived."""
-    redraw_cube = partial(redraw_season, system)
-    return telling.retell(
-        system.database,
-        {
-            SurveyKind.INVENTORY: redraw_inventory,
-            SurveyKind.MODEL: redraw_cube,
-            SurveyKind.INDEX: redraw_cube,
-        },
+def record_season(
+    conn: Connection,
+    cube: Cube,
+    region: Region,
+    manifest: Manifest,
+    inputs: SurveyInputs,
+    run_id: UUID | None,
+    done_tasks: Sequence[UUID],
+) -> bool:
+    """Draft a season's survey from its layers in the cube, and record it with all that follows from it.
+
+    Returns:
+        False when the current survey is up to date, or the new one equals it.
+    """
+    state = survey_state(conn, inputs)
+    if state.current is not None and state.up_to_date:
+        ledger.complete(conn, done_tasks, state.current.id)
+        return False
+    key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
+    before = history.season_before(conn, key)
+    previous = None if before is None else PreviousSeason(before, layers_of(cube, tiles, before))
+    prior = prior_surveys(conn, key, compared=before, replaced=state.replaced)
+    draft = draft_season(
+        layers_of(cube, tiles, key.season),
+        region,
+        key.season,
+        prior,
+        previous,
+        smallest_m2=manifest.smallest_lake_m2,
+        area_factor=manifest.area_factor,
+        kind=key.kind,
+    )
+    draft = draft.with_observations(located(draft.observations, region, tiles, inputs.drawn_from))
+    survey, changed = record(conn, state, draft, run_id=run_id, done_tasks=done_tasks)
+    tag = f"{key.region}-{key.season}-{survey.id}"
+    if changed and tag not in cube.tags():
+        cube.tag(tag)
+    return changed
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Surveys that were stale: (region, season)."""
+
+    #: those that came out differently when they were replayed
+    changed: tuple[tuple[str, int], ...]
+    #: those that are still stale, because this workspace lacks their region or their layers
+    stale: tuple[tuple[str, int], ...]
+
+
+def replay_stale(system: System) -> Replayed:
+    """Draft and record again, in their order, the surveys whose prior surveys have changed since.
+
+    Each is a transaction of its own; after a crash the next run replays the rest.
+    """
+    with system.database.connect() as conn:
+        keys = history.survey_keys(conn)
+    changed, stale = [], []
+    for key in keys:
+        with system.database.begin() as conn:
+            survey = stale_survey(conn, key)
+            if survey is None:
+                continue
+            if survey.kind == SurveyKind.INVENTORY:
+                differs = replay_inventory(conn, survey)
+            elif can_replay(system, survey):
+                differs = _replay_season(system, conn, survey)
+            else:
+                stale.append((key.region, key.season))
+                continue
+        if differs:
+            changed.append((key.region, key.season))
+    return Replayed(tuple(changed), tuple(stale))
+
+
+def can_replay(system: System, survey: Survey) -> bool:
+    """Whether the region is the workspace's, and the cube holds what the survey was drawn from."""
+    known = survey.region in system.workspace.regions()
+    return known and holds(system.cube_of(survey.kind), survey.season, survey.drawn_from)
+
+
+def _replay_season(system: System, conn: Connection, survey: Survey) -> bool:
+    """Draft and record a survey again, with the model that made it.
+
+    Raises:
+        StorageError: the model is not in the registry any more.
+    """
+    model = registry.model(conn, survey.digest)
+    if model is None:
+        run = f"monitor run --region {survey.region} --season {survey.season}"
+        raise StorageError(
+            f"The survey of {survey.region} {survey.season} is stale and must be replayed, but its model "
+            f"{survey.digest} is not in the registry; run `{run}`."
+        )
+    return record_season(
+        conn,
+        system.cube_of(survey.kind),
+        system.workspace.region(survey.region),
+        Manifest.model_validate(model.manifest),
+        SurveyInputs.of(survey),
+        survey.run_id,
+        [UUID(task) for task in survey.drawn_from.values() if task],
     )
 
 

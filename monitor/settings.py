@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from monitor.archive.profiles import CatalogProfile, read_profile
 from monitor.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -22,6 +20,8 @@ CONFIG = Path(__file__).parents[1] / "config"
 SETTINGS_FILE = "monitor.yaml"
 #: raised when a change of the code changes what a scene gives: tasks done before then count as superseded
 RECIPE = 3
+#: of every uuid5 that identifies a task, a survey or a lake
+NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
 FIRST_SEASON, LAST_SEASON = 2015, 2100
 
 
@@ -137,94 +137,6 @@ class Settings(_Section):
     schedule: ScheduleSettings = ScheduleSettings()
 
 
-class Workspace:
-    """A folder with its settings, its database, its cube and its logs."""
-
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder = folder
-        self.settings = settings
-
-    @classmethod
-    def open(cls, folder: Path) -> Workspace:
-        """Read `folder`/monitor.yaml.
-
-        Raises:
-            RefusedError: no such file, or a key that is wrong (names file, key and what would be valid).
-        """
-        folder = folder.resolve()
-        path = folder / SETTINGS_FILE
-        if not path.is_file():
-            raise RefusedError(
-                f"{path} is missing: a workspace is a folder with a {SETTINGS_FILE}; "
-                "`make demo` makes one in workspace/demo, config/monitor.example.yaml is one to start from"
-            )
-        try:
-            content = yaml.safe_load(path.read_text()) or {}
-            return cls(folder, Settings.model_validate(content))
-        except yaml.YAMLError as error:
-            raise RefusedError(f"{path} is not YAML: {error}") from error
-        except ValidationError as error:
-            raise RefusedError(explain(path, error, _keys)) from error
-
-    @cached_property
-    def profile(self) -> CatalogProfile:
-        return read_profile(self.settings.catalog.profile, self.folder)
-
-    @property
-    def location(self) -> Path | str | None:
-        """Where the catalogue lies if not at the profile's address: a folder, or the URL of an API."""
-        location = self.settings.catalog.location
-        if not location or location.startswith(("http://", "https://")):
-            return location
-        return self.path(location)
-
-    @property
-    def cube_folder(self) -> Path:
-        return self.folder / "cube"
-
-    def path(self, name: str) -> Path:
-        """`name` as written in the settings, relative to the workspace."""
-        return (self.folder / name).resolve()
-
-    def regions(self) -> dict[str, RegionSettings]:
-        """The workspace's own regions, else the sub-regions of High Mountain Asia."""
-        if self.settings.regions:
-            return self.settings.regions
-        content = yaml.safe_load((CONFIG / "regions.yaml").read_text())
-        return {name: RegionSettings.model_validate(entry) for name, entry in content.items()}
-
-    def region(self, name: str) -> Region:
-        """The region called `name`, its outline and glacier zone read.
-
-        Raises:
-            RefusedError: no such region, or a file without polygons or CRS.
-        """
-        regions = self.regions()
-        if name not in regions:
-            raise RefusedError(
-                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
-            )
-        settings = regions[name]
-        if settings.bounds is not None:
-            import shapely
-
-            outline = shapely.box(*settings.bounds)
-        else:
-            outline = _polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
-        zone = glaciers = None
-        if settings.glaciers is not None:
-            from monitor.grid import grown
-
-            glaciers = _polygons(self.path(settings.glaciers), f"regions.{name}.glaciers")
-            zone = grown(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
-            if zone.is_empty:
-                raise RefusedError(
-                    f"regions.{name}.glaciers: {settings.glaciers} has no glacier within "
-                    f"{settings.glacier_zone_km:g} km of the region; without the key the whole region counts"
-                )
-        return Region(name, settings, outline, zone if zone is not None else outline, glaciers)
-
-
 class Region:
     """A named area with its season.
 
@@ -257,12 +169,6 @@ class Region:
         return hashlib.sha256(self.season.model_dump_json().encode() + shape).hexdigest()
 
 
-def config_digest(region: Region, profile: CatalogProfile) -> str:
-    """Digest of every setting that decides what a task gives: recipe, region, season, catalogue profile."""
-    text = f"{RECIPE}|{region.digest()}|{profile.deciding()}"
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def parse_years(text: str) -> list[int]:
     """`2021-2023` or `2021` as a list of seasons.
 
@@ -281,13 +187,6 @@ def parse_years(text: str) -> list[int]:
     return list(range(start, end + 1))
 
 
-def _polygons(path: Path, key: str) -> BaseGeometry:
-    """Union of the polygons of a vector file, in EPSG:4326."""
-    from monitor.vectors import read_polygons
-
-    return read_polygons(path, key).geometry.union_all()
-
-
 def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str, ...]], str]) -> str:
     """What is wrong with a file, a line a key; `keys` says which there are at a place."""
     lines = [f"{path} cannot be used:"]
@@ -300,7 +199,7 @@ def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str,
     return "\n".join(lines)
 
 
-def _keys(where: tuple[int | str, ...]) -> str:
+def keys_of_section(where: tuple[int | str, ...]) -> str:
     """The keys of the section at `where`."""
     model: Any = Settings
     if where[:1] == ("regions",):

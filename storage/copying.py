@@ -27,7 +27,7 @@ _BOOL_OIDS, _INTEGER_OIDS, _FLOAT_OIDS, _TIME_OIDS = {16}, {20, 21, 23}, {700, 7
 PIECE = 1000
 """Rows made ready at a time."""
 
-__all__ = ["copy_frame", "multi", "read_frame", "read_geoframe"]
+__all__ = ["copy_frame", "multi", "read_frame", "read_geoframe", "records"]
 
 # The order matters: BigInteger is an Integer to SQLAlchemy.
 _WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
@@ -113,6 +113,12 @@ def read_geoframe(conn: Connection, query: TextClause, **parameters: object) -> 
     blobs = [None if blob is None else bytes(blob) for blob in frame["geometry"]]
     geometry = shapely.from_wkb(np.array(blobs, dtype=object))
     return gpd.GeoDataFrame(frame.drop(columns="geometry"), geometry=geometry, crs=4326)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame as plain values: None in place of NaN and NaT."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
 
 def _wire_type(column: TypeEngine[Any]) -> str:

@@ -16,6 +16,7 @@ from storage.codes import NO_ELEVATION, Reason
 from storage.errors import StorageError
 
 __all__ = [
+    "BYTES_PER_PIXEL",
     "LAYERS",
     "PIXEL_M",
     "ZONE_COLS",
@@ -78,6 +79,8 @@ LAYERS: Mapping[str, Layer] = {
         "int16", NO_ELEVATION, {"long_name": "elevation of the DEM that the model saw", "units": "m"}
     ),
 }
+BYTES_PER_PIXEL = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
+"""Of all layers, before compression."""
 _PACKED = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import psycopg
@@ -16,9 +17,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from alembic import command
 from storage.errors import StorageError
 
-__all__ = ["Database"]
+__all__ = ["Database", "migrations"]
 
-_ROOT = Path(__file__).resolve().parent.parent
+
+def migrations() -> Path:
+    """Folder of the migrations: inside an installed package, beside it in a checkout."""
+    package = Path(str(files("storage")))
+    installed = package / "_data" / "alembic"
+    return installed if installed.is_dir() else package.parent / "alembic"
 
 
 class Database:
@@ -90,13 +96,8 @@ class Database:
         return self.engine.url.render_as_string(hide_password=True)
 
     def _alembic(self, conn: Connection | None = None) -> Config:
-        file = _ROOT / "alembic.ini"
-        if not file.exists():
-            raise StorageError(
-                f"The migrations are not at {file}. Install the project editable, from its repository."
-            )
-        config = Config(file)
-        config.attributes["connection"] = conn
+        config = Config(attributes={"connection": conn})
+        config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
         return config
 
     @contextmanager

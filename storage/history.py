@@ -16,11 +16,13 @@ from sqlalchemy import Connection, text
 
 from storage.codes import TRUSTED, SurveyKind
 from storage.copying import read_frame, read_geoframe
-from storage.told import Place
+from storage.policy import PREFERENCE, Z95
+from storage.prior import SurveyKey
 
 __all__ = [
+    "AREA",
     "Survey",
-    "drawn_by",
+    "current_survey",
     "history",
     "lakes",
     "last_outlines",
@@ -28,15 +30,17 @@ __all__ = [
     "lineage_of",
     "lock",
     "observations_of",
-    "places",
-    "standing_at",
+    "outlines_of",
+    "season_before",
+    "survey_keys",
     "surveys",
 ]
 
-# an area and its error: the standard deviation, its two parts, and the 95 % interval, not below 0
-_AREA = """o.area_m2, o.sigma_m2, o.sigma_shore_m2, o.sigma_model_m2,
-    CASE WHEN o.area_m2 < 1.96 * o.sigma_m2 THEN 0 ELSE o.area_m2 - 1.96 * o.sigma_m2 END AS area_low_m2,
-    o.area_m2 + 1.96 * o.sigma_m2 AS area_high_m2"""
+# an area and its error: the standard deviation, its two parts, and the 95 % interval, not below 0; :z95 of
+# `storage.policy`
+AREA = """o.area_m2, o.sigma_m2, o.sigma_shore_m2, o.sigma_model_m2,
+    CASE WHEN o.area_m2 < :z95 * o.sigma_m2 THEN 0 ELSE o.area_m2 - :z95 * o.sigma_m2 END AS area_low_m2,
+    o.area_m2 + :z95 * o.sigma_m2 AS area_high_m2"""
 
 
 @dataclass(frozen=True)
@@ -56,52 +60,63 @@ class Survey:
     drawn_from: Mapping[str, str | None] = field(default_factory=dict)
     """Tile to the key of its task, None where it was not done; empty for an inventory."""
     inventory_id: UUID | None = None
-    content: str = ""
-    """Digest of all its rows."""
-    basis: str = ""
-    """Digest of what was told before it (`storage.told.basis_of`)."""
+    content_digest: str = ""
+    """Of all its rows."""
+    prior_digest: str = ""
+    """Of the surveys that it was matched with (`storage.prior.prior_digest`)."""
     suspect: str | None = None
-    """Why its losses are not believed."""
+    """Why its losses are doubted."""
 
     @property
-    def place(self) -> Place:
-        return Place(self.region, self.season, self.kind, self.source)
+    def key(self) -> SurveyKey:
+        return SurveyKey(self.region, self.season, self.kind, self.source)
 
 
 def lock(conn: Connection) -> None:
-    """Until the transaction ends, nobody else matches or records. Take it before
-    `storage.told.told_before`."""
+    """Keep other transactions from matching and recording until this one ends. Taken before
+    `storage.prior.prior_surveys`."""
     conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake history'))"))
 
 
-def places(conn: Connection) -> list[Place]:
-    """Where a current survey stands, in the order in which they are told."""
+def survey_keys(conn: Connection) -> list[SurveyKey]:
+    """Keys of all current surveys, in the order of `storage.prior`."""
     query = text(
         """
         SELECT region, season, kind, source FROM survey WHERE superseded_by IS NULL
         ORDER BY kind = 'index', season, kind, region COLLATE "C", source COLLATE "C"
         """
     )
-    return [Place(row.region, row.season, SurveyKind(row.kind), row.source) for row in conn.execute(query)]
+    rows = conn.execute(query)
+    return [SurveyKey(row.region, row.season, SurveyKind(row.kind), row.source) for row in rows]
 
 
-def standing_at(conn: Connection, place: Place) -> Survey | None:
-    """The current survey of a place."""
+def current_survey(conn: Connection, key: SurveyKey) -> Survey | None:
+    """The current survey of a key."""
     query = text(
         """
-        SELECT id, region, season, kind, source, digest, run_id, drawn_from, inventory_id, content, basis,
-            suspect
+        SELECT id, region, season, kind, source, digest, run_id, drawn_from, inventory_id, content_digest,
+            prior_digest, suspect
         FROM survey
         WHERE superseded_by IS NULL AND region = :region AND season = :season AND kind = :kind
             AND (kind <> 'inventory' OR source = :source)
         """
     )
-    row = conn.execute(query, place.parameters).mappings().one_or_none()
+    row = conn.execute(query, key.parameters).mappings().one_or_none()
     return None if row is None else Survey(**{**row, "kind": SurveyKind(row["kind"])})
 
 
-def drawn_by(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
-    """The outlines that a survey drew, with all that it says of them, as `record_survey` takes them."""
+def season_before(conn: Connection, key: SurveyKey) -> int | None:
+    """The latest season before that of `key` with a current survey of its region and kind."""
+    query = text(
+        "SELECT max(season) FROM survey WHERE superseded_by IS NULL AND region = :region AND kind = :kind "
+        "AND season < :season"
+    )
+    season: int | None = conn.execute(query, key.parameters).scalar_one()
+    return season
+
+
+def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
+    """The outlines of a survey with all their columns, as `record_survey` takes them."""
     query = text(
         """
         SELECT lake_id, outcome, reason, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share,
@@ -136,18 +151,17 @@ def observations_of(
     query = text(
         f"""
         SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region,
-            o.season, s.kind, s.source, o.outcome, o.reason, {_AREA}, o.perimeter_m,
+            o.season, s.kind, s.source, o.outcome, o.reason, {AREA}, o.perimeter_m,
             o.seen_share, o.first_day, o.last_day, o.probability, o.elevation_m,
             ST_AsBinary(o.geom) AS geometry
         FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.season = :season AND s.superseded_by IS NULL
             AND CASE WHEN CAST(:kind AS text) IS NULL THEN s.id IN (SELECT id FROM survey_shown)
                 ELSE s.kind = CAST(:kind AS text) END
-        ORDER BY o.lake_id, o.outcome = 'not observed', s.kind = 'inventory', o.seen_share DESC NULLS LAST,
-            s.id
+        ORDER BY o.lake_id, {PREFERENCE}
         """
     )
-    return read_geoframe(conn, query, region=region, season=season, kind=kind and kind.value)
+    return read_geoframe(conn, query, region=region, season=season, kind=kind and kind.value, z95=Z95)
 
 
 def history(
@@ -160,21 +174,21 @@ def history(
     """
     query = text(
         f"""
-        SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, {_AREA}, o.seen_share,
+        SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, {AREA}, o.seen_share,
             o.first_day, o.last_day, o.probability, o.elevation_m, o.survey_id
         FROM lake_observation o JOIN survey s ON s.id = o.survey_id
         WHERE o.lake_id = :lake AND s.superseded_by IS NULL AND s.kind = ANY(:kinds)
         ORDER BY o.season, s.kind DESC, s.source
         """
     )
-    return read_frame(conn, query, lake=lake_id, kinds=[kind.value for kind in kinds])
+    return read_frame(conn, query, lake=lake_id, kinds=[kind.value for kind in kinds], z95=Z95)
 
 
 def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:
     """Lakes with a current observation, largest first; `like` is the beginning of an id or of a code.
 
     Columns: lake_id, code, region, first_season, last_season, seasons (with water), and of the latest water
-    area_m2, area_low_m2 and area_high_m2 (95 %) and kind, which says whose word it is.
+    area_m2, area_low_m2 and area_high_m2 (95 %) and kind of its survey.
     """
     latest = ", ".join(
         f"(array_agg(c.{name} ORDER BY c.season DESC) FILTER (WHERE c.outcome = 'water'))[1] AS {name}"
@@ -213,7 +227,7 @@ def lineage(
 ) -> pd.DataFrame:
     """Current lineage: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source.
 
-    `kinds` are those of the surveys that tell it.
+    `kinds` are those of the surveys that record it.
     """
     query = text(
         """

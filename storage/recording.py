@@ -19,14 +19,16 @@ from storage.tables import Lake, LakeLineage, LakeObservation, ReviewFlag
 
 __all__ = ["record_survey"]
 
-_NEW_BASIS = text("UPDATE survey SET basis = :basis WHERE id = :id AND basis <> :basis")
+_NEW_PRIOR = text(
+    "UPDATE survey SET prior_digest = :prior_digest WHERE id = :id AND prior_digest <> :prior_digest"
+)
 _NEW_SURVEY = text(
     """
     INSERT INTO survey (id, region, season, kind, source, digest, run_id, model_digest, inventory_id,
-        drawn_from, content, basis, suspect)
+        drawn_from, content_digest, prior_digest, suspect)
     VALUES (:id, :region, :season, :kind, :source, :digest, :run_id,
         CASE WHEN :kind <> 'inventory' THEN (SELECT digest FROM model WHERE digest = :digest) END,
-        :inventory_id, :drawn_from, :content, :basis, :suspect)
+        :inventory_id, :drawn_from, :content_digest, :prior_digest, :suspect)
     """
 ).bindparams(bindparam("drawn_from", type_=JSONB))
 
@@ -59,10 +61,10 @@ def record_survey(
         text("SELECT superseded_by FROM survey WHERE id = :id"), {"id": survey.id}
     ).one_or_none()
     if known is not None and known.superseded_by is None:
-        conn.execute(_NEW_BASIS, {"id": survey.id, "basis": survey.basis})
+        conn.execute(_NEW_PRIOR, {"id": survey.id, "prior_digest": survey.prior_digest})
         ledger.complete(conn, done_tasks, survey.id)
         return False
-    _take_the_place(conn, survey, known_already=known is not None)
+    _make_current(conn, survey, known_already=known is not None)
     if known is None:
         copy_frame(conn, _table(Lake), _with(lakes, region=survey.region), skip_known=True)
         copy_frame(conn, _table(LakeObservation), _observation_rows(survey, observations))
@@ -77,8 +79,8 @@ def _table(entity: type[Lake | LakeObservation | LakeLineage | ReviewFlag]) -> T
     return cast(Table, entity.__table__)
 
 
-def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) -> None:
-    """Supersede the current survey of the same place in the history, then stand there."""
+def _make_current(conn: Connection, survey: Survey, *, known_already: bool) -> None:
+    """Supersede the current survey of the same key by this one."""
     row = {
         "id": survey.id,
         "region": survey.region,
@@ -89,18 +91,18 @@ def _take_the_place(conn: Connection, survey: Survey, *, known_already: bool) ->
         "run_id": survey.run_id,
         "inventory_id": survey.inventory_id,
         "drawn_from": dict(survey.drawn_from),
-        "content": survey.content,
-        "basis": survey.basis,
+        "content_digest": survey.content_digest,
+        "prior_digest": survey.prior_digest,
         "suspect": survey.suspect,
     }
-    step_aside = text(
+    supersede = text(
         "UPDATE survey SET superseded_by = :id WHERE region = :region AND season = :season AND kind = :kind "
         "AND (kind <> 'inventory' OR source = :source) AND superseded_by IS NULL"
     )
-    conn.execute(step_aside, row)
+    conn.execute(supersede, row)
     if known_already:
         conn.execute(text("UPDATE survey SET superseded_by = NULL WHERE id = :id"), row)
-        conn.execute(_NEW_BASIS, row)
+        conn.execute(_NEW_PRIOR, row)
         return
     conn.execute(_NEW_SURVEY, row)
 

@@ -83,8 +83,8 @@ class Inventory(Base):
 class Survey(Base):
     """One map of a region's lakes in one season. `superseded_by` null = current.
 
-    `drawn_from` names the task of each tile, `content` is the digest of its rows, `basis` that of the surveys
-    told before it, which decided who is who; `suspect` says why its losses are not believed.
+    `drawn_from` names the task of each tile, `content_digest` is the digest of its rows, `prior_digest` that
+    of the surveys prior to it, from which identities were decided; `suspect` is why its losses are doubted.
     """
 
     __tablename__ = "survey"
@@ -97,8 +97,8 @@ class Survey(Base):
     model_digest: Mapped[str | None] = mapped_column(ForeignKey("model.digest"))
     inventory_id: Mapped[UUID | None] = mapped_column(ForeignKey("inventory.id"))
     drawn_from: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
-    content: Mapped[str] = mapped_column(server_default="")
-    basis: Mapped[str] = mapped_column(server_default="")
+    content_digest: Mapped[str] = mapped_column(server_default="")
+    prior_digest: Mapped[str] = mapped_column(server_default="")
     suspect: Mapped[str | None]
     run_id: Mapped[UUID | None] = mapped_column(ForeignKey("run.id"))
     superseded_by: Mapped[UUID | None]

@@ -9,7 +9,8 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from storage.copying import read_frame
-from storage.told import SEEN_WHOLE
+from storage.history import AREA
+from storage.policy import SEEN_WHOLE, Z95
 
 __all__ = ["Renamed", "Trend", "events_of", "points_of", "renamed", "trend_of"]
 
@@ -54,7 +55,7 @@ class Renamed:
 def trend_of(conn: Connection, lake_id: UUID) -> Trend | None:
     """Theil-Sen slope of the lake's area; None with fewer than three seasons that count."""
     query = text(
-        f"""
+        """
         SELECT t.seasons, t.first_season, t.last_season, t.slope_m2_per_year, t.slope_low_m2_per_year,
             t.slope_high_m2_per_year, p.middle_season, p.middle_area_m2
         FROM lake_trend t
@@ -64,12 +65,12 @@ def trend_of(conn: Connection, lake_id: UUID) -> Trend | None:
                     AS middle_area_m2
             FROM lake_area_history
             WHERE lake_id = :lake AND suspect IS NULL
-                AND (outcome = 'dry' OR outcome = 'water' AND seen_share >= {SEEN_WHOLE})
+                AND (outcome = 'dry' OR outcome = 'water' AND seen_share >= :seen_whole)
         ) AS p
         WHERE t.lake_id = :lake
         """
     )
-    row = conn.execute(query, {"lake": lake_id}).one_or_none()
+    row = conn.execute(query, {"lake": lake_id, "seen_whole": SEEN_WHOLE}).one_or_none()
     return None if row is None else Trend(**row._mapping)
 
 
@@ -81,11 +82,8 @@ def points_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
     `lake_area_history`).
     """
     query = text(
-        """
-        SELECT o.season, s.kind, s.source, o.outcome, o.reason, o.area_m2,
-            CASE WHEN o.area_m2 < 1.96 * o.sigma_m2 THEN 0 ELSE o.area_m2 - 1.96 * o.sigma_m2 END
-                AS area_low_m2,
-            o.area_m2 + 1.96 * o.sigma_m2 AS area_high_m2, o.seen_share, s.suspect,
+        f"""
+        SELECT o.season, s.kind, s.source, o.outcome, o.reason, {AREA}, o.seen_share, s.suspect,
             coalesce(o.id = h.observation_id, false) AS shown
         FROM lake_observation o
         JOIN survey s ON s.id = o.survey_id
@@ -95,7 +93,7 @@ def points_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
         ORDER BY o.season, s.kind DESC, s.source
         """
     )
-    return read_frame(conn, query, lake=lake_id)
+    return read_frame(conn, query, lake=lake_id, z95=Z95)
 
 
 def events_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:

@@ -13,11 +13,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from servers import online
 from sqlalchemy import create_engine, make_url, text
 
 from storage.database import Database
 from storage.embedded import EmbeddedPostgis
+from tests.support.servers import online
 
 TEMPLATE = "lake_template"
 

@@ -21,12 +21,39 @@ RULE = {
     "storage": set(),
     "simulator": set(),
 }
-#: what training may know of the path: the steps that give the same stack to both
+#: rooms and files inside `monitor/`, from the ground up: each imports only what stands before it
+FLOORS = (
+    "errors",
+    "progress",
+    "grid",
+    "settings",
+    "vectors",
+    "archive",
+    "plan",
+    "stack",
+    "compute",
+    "workspace",
+    "lakes",
+    "review",
+    "history",
+    "run",
+    "operations",
+    "report",
+    "export",
+    "models",
+    "doctor",
+    "cli",
+)
 #: what training shares with the path: reading scenes, and, to calibrate areas, drawing lakes
-SHARED_STEPS = {
-    f"monitor.{step}"
-    for step in ("archive", "stack", "errors", "grid", "settings", "segment", "vectorise", "error", "change")
-}
+SHARED_STEPS = (
+    "monitor.archive",
+    "monitor.stack",
+    "monitor.errors",
+    "monitor.grid",
+    "monitor.settings",
+    "monitor.compute.segment",
+    "monitor.lakes",
+)
 HEAVY = ("torch", "terratorch", "dask", "distributed")
 
 
@@ -66,6 +93,27 @@ def test_imports_run_one_way(room: str) -> None:
         assert rooms <= RULE[room] | {room}, f"{path.relative_to(ROOT)} imports {sorted(rooms - RULE[room])}"
 
 
+def floor_of(path: Path) -> int:
+    """Place of a file of `monitor/` in FLOORS."""
+    part = path.relative_to(ROOT / "monitor").parts[0].removesuffix(".py")
+    assert part in FLOORS, f"{path.relative_to(ROOT)} stands on no floor: add it to FLOORS and docs/design.md"
+    return FLOORS.index(part)
+
+
+def test_no_room_of_monitor_imports_upwards() -> None:
+    for path in files("monitor"):
+        if path == ROOT / "monitor" / "__init__.py":
+            continue
+        used = {name.split(".")[1] for name in imports(path) if name.startswith("monitor.")}
+        above = sorted(room for room in used if FLOORS.index(room) > floor_of(path))
+        assert not above, f"{path.relative_to(ROOT)} imports {above}, which stand above it"
+
+
+def test_few_files_at_the_top_of_monitor() -> None:
+    top = [path for path in (ROOT / "monitor").iterdir() if path.is_file()]
+    assert len(top) <= 10, sorted(path.name for path in top)
+
+
 def test_training_knows_only_the_shared_steps() -> None:
     for path in files("training"):
         used = {name for name in imports(path) if name.startswith("monitor.")}
@@ -99,7 +147,7 @@ def loaded_by(*arguments: str) -> tuple[set[str], subprocess.CompletedProcess[st
     """Libraries that a command of `monitor` has imported by its end."""
     code = (
         "import sys\n"
-        "from monitor.cli import main\n"
+        "from monitor.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

@@ -9,10 +9,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from monitor.error import area_errors
+from monitor.compute.segment import NO_ANSWER
 from monitor.grid import PIXEL, WGS84
-from monitor.segment import NO_ANSWER
-from monitor.vectorise import GEOD, TileMap, vectorise
+from monitor.lakes.uncertainty import area_errors
+from monitor.lakes.vectorise import GEOD, TileMap, vectorise
 from segmenter.protocol import Answer
 from storage.codes import NO_ELEVATION
 from training.calibration import CLASSES_M2, Areas

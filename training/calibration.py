@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from monitor.change import Z95
-from monitor.error import combine
+from monitor.lakes.uncertainty import combine
+from storage.policy import Z95
 from training.labels import FULL, IGNORED
 
 Floats = NDArray[np.float32]

@@ -25,7 +25,7 @@ from monitor.archive.scenes import (
 )
 from monitor.archive.sky import Skies, measure
 from monitor.grid import Tile, cells_of, tile_named
-from monitor.watch import UNWATCHED, Watch
+from monitor.progress import SILENT, Progress
 from storage.ledger import Choices, FrozenScene
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def freeze(
     season: SeasonWindow,
     year: int,
     excluded: Mapping[str, str] | None = None,
-    watch: Watch = UNWATCHED,
+    progress: Progress = SILENT,
 ) -> Considered:
     """The scenes of every cell that touches `zone` (EPSG:4326) in a season, and why not the others.
 
@@ -66,7 +66,7 @@ def freeze(
     cells = cells_of(zone)
     ground = shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]).bounds
     start, end = season.dates(year)
-    with watch.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
+    with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
         seen, kept_out = _admitted(
             catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded
         )
@@ -76,7 +76,7 @@ def freeze(
         radar, radar_refused = usable_radar(heard, profile.radar)
         heights, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
         dem, dem_refused = usable_dem(heights, profile.dem)
-    with watch.count("cloud", len(optical)) as done:
+    with progress.count("cloud", len(optical)) as done:
         skies = measure(optical, profile, cells, done)
     choices = choose_optical(optical, skies, cells, end)
     dates = _dates(choices, optical)

@@ -21,8 +21,8 @@ import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 from urllib3.exceptions import HTTPError
 
-from monitor.archive.attempts import TRIES, TRIES_ABSENT, GivenUp, pause
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, pause
 from monitor.archive.signing import forget, sign, unsigned
 
 #: bytes asked for first: the header of a COG with its block offsets (20 kB of a whole Sentinel-1 scene's)

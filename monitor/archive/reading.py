@@ -18,9 +18,9 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 
-from monitor.archive.attempts import is_remote, tried
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.resampling import Doubles, Floats, bilinear, nearest, places
+from monitor.archive.retries import is_remote, tried
 from monitor.archive.scenes import Scene
 
 if TYPE_CHECKING:

@@ -76,6 +76,17 @@ class Scene:
         return None if azimuth is None or elevation is None else (float(azimuth), float(elevation))
 
     @property
+    def square(self) -> str:
+        """The 100 km square of the MGRS grid, such as 43TFH; empty where the catalogue does not name it."""
+        properties = self.item["properties"]
+        if square := properties.get("s2:mgrs_tile") or properties.get("grid:code"):
+            return str(square).removeprefix("MGRS-")
+        zone, band, square = (
+            properties.get(f"mgrs:{part}") for part in ("utm_zone", "latitude_band", "grid_square")
+        )
+        return f"{int(zone):02d}{band}{square}" if zone and band and square else ""
+
+    @property
     def name(self) -> str:
         """What it is in a task's key: a reprocessed item is another scene."""
         return f"{self.collection}/{self.id}/{self.baseline}"

@@ -71,7 +71,7 @@ def pairs(scenes: Iterable[Scene], others: Iterable[Scene]) -> Iterator[tuple[Sc
                 abs(scene.datetime - other.datetime) < SAME_PASS
                 and _satellite(scene) == _satellite(other)
                 and scene.baseline == other.baseline
-                and mgrs_square(scene) == mgrs_square(other) != ""
+                and scene.square == other.square != ""
             ):
                 yield scene, other
 
@@ -79,16 +79,6 @@ def pairs(scenes: Iterable[Scene], others: Iterable[Scene]) -> Iterator[tuple[Sc
 def _satellite(scene: Scene) -> str:
     """ "2A" of "Sentinel-2A", "sentinel-2a" and the like."""
     return scene.platform[-2:].upper()
-
-
-def mgrs_square(scene: Scene) -> str:
-    """The 100 km square of the MGRS grid, such as 43TFH; empty where the catalogue does not name it."""
-    properties = scene.item["properties"]
-    if square := properties.get("s2:mgrs_tile") or properties.get("grid:code"):
-        return str(square).removeprefix("MGRS-")
-    parts = (properties.get(f"mgrs:{part}") for part in ("utm_zone", "latitude_band", "grid_square"))
-    zone, band, square = parts
-    return f"{int(zone):02d}{band}{square}" if zone and band and square else ""
 
 
 def difference(

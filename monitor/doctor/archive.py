@@ -27,8 +27,8 @@ from monitor.archive.sky import NO_DATA
 from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
 from monitor.grid import WGS84, geobox_at, pixel_at, reproject, zone_at
-from monitor.settings import FIRST_SEASON, Workspace
-from monitor.system import Sources
+from monitor.settings import FIRST_SEASON
+from monitor.workspace import Workspace
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -51,7 +51,7 @@ class ArchiveChecks:
 
     @cached_property
     def profile(self) -> CatalogProfile:
-        return self.workspace.profile
+        return self.workspace.catalog_profile
 
     @cached_property
     def point(self) -> shapely.Point:
@@ -107,7 +107,7 @@ class ArchiveChecks:
     def radar_kind(self) -> RadarKind | None:
         """The kind that is read for the model; None where there is no model to ask, or none of its kind."""
         try:
-            return Sources(self.workspace).profile.radar_kind
+            return self.workspace.profile.radar_kind
         except Exception:  # the check of the model says what is wrong with it
             return None
 

@@ -14,8 +14,8 @@ from monitor.doctor.computing import cluster, device, readable_bytes
 from monitor.doctor.examination import Check, Finding, State
 from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
-from monitor.settings import CONFIG, Region, Workspace
-from monitor.system import DATABASE_FOLDER, Sources
+from monitor.settings import CONFIG, Region
+from monitor.workspace import DATABASE_FOLDER, Workspace
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -93,7 +93,7 @@ class WorkspaceChecks:
     def settings(self) -> Finding:
         chosen = self.workspace.settings
         names = ", ".join(region.name for region in self.regions)
-        self.workspace.profile  # noqa: B018 - a wrong one is refused
+        self.workspace.catalog_profile  # noqa: B018 - a wrong one is refused
         return Finding(
             "settings",
             State.OK,
@@ -104,9 +104,8 @@ class WorkspaceChecks:
     def model(self) -> Finding:
         from segmenter.registry import read_registry
 
-        sources = Sources(self.workspace)
-        manifest = sources.manifest
-        kind = sources.profile.radar_kind
+        manifest = self.workspace.manifest
+        kind = self.workspace.profile.radar_kind
         found = f"{manifest.name} {manifest.version}, weights as the manifest says, Sentinel-1 as {kind}"
         if manifest.method == "index":
             return Finding(

@@ -9,8 +9,7 @@ from typing import Any
 
 from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
-from monitor.settings import Workspace
-from monitor.system import Sources
+from monitor.workspace import Workspace
 
 #: run with the folders of the models: a worker on a processor starts in seconds with an exported program
 _DEVICES = """
@@ -56,9 +55,12 @@ def _networks(workspace: Workspace) -> list[str]:
     """Folders of the models that have weights; what cannot be read is for the check of the model."""
     from segmenter.errors import SegmenterError
 
-    sources = Sources(workspace)
     try:
-        return [] if sources.manifest.method == "index" else [str(folder) for folder in sources.model_folders]
+        return (
+            []
+            if workspace.manifest.method == "index"
+            else [str(folder) for folder in workspace.model_folders]
+        )
     except (MonitorError, SegmenterError):
         return []
 
@@ -67,7 +69,7 @@ def cluster(workspace: Workspace) -> Finding:
     """Whether what the settings name to compute on is there."""
     settings = workspace.settings.cluster
     if settings.gpus:
-        from monitor.cluster import gpu_cluster_class
+        from monitor.compute.cluster import gpu_cluster_class
 
         gpu_cluster_class()  # refuses where there is none
         found = f"a worker for every GPU of this machine, each reads {settings.threads} tiles at a time"

@@ -21,8 +21,9 @@ from monitor.export.formats import TableFormat, part_of, refuse_existing
 from monitor.export.items import Told, add_file, new_item, size_of, write_item
 from monitor.export.styles import changes_style, history_style, latest_style
 from monitor.export.tables import Layer, Tally, write_tables
-from monitor.settings import SeasonWindow, Workspace
-from monitor.watch import UNWATCHED, Watch
+from monitor.progress import SILENT, Progress
+from monitor.settings import SeasonWindow
+from monitor.workspace import Workspace
 from storage import exports
 from storage.codes import SurveyKind
 from storage.exports import GEOMETRY, Scope, View
@@ -73,7 +74,7 @@ class LakesWritten:
 
 
 def export_lakes(
-    database: Database, workspace: Workspace, wanted: LakesWanted, watch: Watch = UNWATCHED
+    database: Database, workspace: Workspace, wanted: LakesWanted, progress: Progress = SILENT
 ) -> LakesWritten:
     """Write the file and its STAC item, `<file>.json`, as the history is now; nothing is left when it fails.
 
@@ -91,7 +92,7 @@ def export_lakes(
         surveys = _surveys(conn, wanted)
         seasons = sorted({int(season) for season in surveys.season})
         layers = _layers(conn, wanted, seasons)
-        with part_of(file) as part, watch.stage(f"writing {file.name}"):
+        with part_of(file) as part, progress.stage(f"writing {file.name}"):
             tallies = write_tables(part, wanted.format, layers)
         item = _item(conn, workspace, wanted, surveys, tallies)
     write_item(item, item_file)

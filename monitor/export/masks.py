@@ -28,9 +28,9 @@ from monitor.export.rasters import (
     write_zarr,
 )
 from monitor.grid import PIXEL, Tile, tile_named
+from monitor.progress import SILENT, Progress
 from monitor.settings import Region
-from monitor.system import System
-from monitor.watch import UNWATCHED, Watch
+from monitor.workspace import System
 from storage import exports, ledger
 from storage.cube import LAYERS
 from storage.errors import StorageError
@@ -72,7 +72,7 @@ class ZoneWritten:
 
 
 def export_masks(
-    system: System, region: Region, wanted: MasksWanted, watch: Watch = UNWATCHED
+    system: System, region: Region, wanted: MasksWanted, progress: Progress = SILENT
 ) -> list[ZoneWritten]:
     """Write what the cube holds of `region` in a season: for every UTM zone its files and a STAC item.
 
@@ -103,9 +103,9 @@ def export_masks(
         extent = Extent.over(source.tiles[epsg])
         if wanted.format is RasterFormat.COG:
             for layer, path in places[epsg].items():
-                write_cog(source, extent, layer, path, watch)
+                write_cog(source, extent, layer, path, progress)
         else:
-            write_zarr(source, extent, wanted.layers, next(iter(places[epsg].values())), watch)
+            write_zarr(source, extent, wanted.layers, next(iter(places[epsg].values())), progress)
         write_item(_item(source, extent, wanted, places[epsg]), items[epsg])
         files = tuple(dict.fromkeys(places[epsg].values()))
         written.append(
@@ -126,7 +126,7 @@ def export_masks(
 
 
 def _source(system: System, region: Region, wanted: MasksWanted) -> Source:
-    kind = system.survey_kind
+    kind = system.workspace.survey_kind
     with system.database.connect() as conn:
         told = surveys(conn, region.name)
         named = {tile_named(task.tile) for task in ledger.tasks(conn, region.name, wanted.season, kind=kind)}

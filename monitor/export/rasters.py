@@ -20,8 +20,8 @@ from rasterio.windows import Window
 from monitor.errors import MonitorError
 from monitor.export.formats import beside, part_of
 from monitor.grid import Tile, geobox_at
+from monitor.progress import Progress
 from monitor.settings import Region
-from monitor.watch import Watch
 from storage.codes import Reason
 from storage.cube import LAYERS, CubeView
 from storage.exports import SourceItem
@@ -121,7 +121,7 @@ def is_class(layer: str) -> bool:
     return not LAYERS[layer].dtype.startswith("float")
 
 
-def write_cog(source: Source, extent: Extent, layer: str, path: Path, watch: Watch) -> None:
+def write_cog(source: Source, extent: Extent, layer: str, path: Path, progress: Progress) -> None:
     """A GeoTIFF with the tiles first, then from it the file in the order that a cloud-optimised one has."""
     block = BLOCK if extent.tiles[0].size % BLOCK == 0 else BLOCK // 2
     profile: dict[str, Any] = {
@@ -144,7 +144,7 @@ def write_cog(source: Source, extent: Extent, layer: str, path: Path, watch: Wat
     about = LAYERS[layer].attributes
     with part_of(path) as part, writing(path), beside(path, "tiles") as tiles, rasterio.Env(**_MEMORY):
         with (
-            watch.count(f"{layer} {extent.epsg}", len(extent.tiles)) as told,
+            progress.count(f"{layer} {extent.epsg}", len(extent.tiles)) as told,
             rasterio.open(tiles, "w", **profile) as file,
         ):
             file.update_tags(layer=layer, **source.tags)
@@ -157,7 +157,7 @@ def write_cog(source: Source, extent: Extent, layer: str, path: Path, watch: Wat
                 file.colorinterp = [ColorInterp.palette]
             for (rows, cols), values in pieces(source, extent, layer, told):
                 file.write(values, 1, window=Window.from_slices(rows, cols))
-        with watch.stage(f"{path.name}: overviews"):
+        with progress.stage(f"{path.name}: overviews"):
             rasterio.shutil.copy(
                 tiles,
                 part,
@@ -174,7 +174,7 @@ def write_cog(source: Source, extent: Extent, layer: str, path: Path, watch: Wat
             )
 
 
-def write_zarr(source: Source, extent: Extent, names: Sequence[str], path: Path, watch: Watch) -> None:
+def write_zarr(source: Source, extent: Extent, names: Sequence[str], path: Path, progress: Progress) -> None:
     """A Zarr 3 group with y, x and the CRS as CF has it; chunks are the cube's tiles."""
     import dask.array
     import xarray
@@ -202,7 +202,7 @@ def write_zarr(source: Source, extent: Extent, names: Sequence[str], path: Path,
     with part_of(path) as part, writing(path):
         how: dict[str, Any] = {"zarr_format": 3, "consolidated": False}
         described.to_zarr(part, mode="w", compute=False, encoding=encoding, **how)
-        with watch.count(f"zarr {extent.epsg}", len(extent.tiles) * len(names)) as told:
+        with progress.count(f"zarr {extent.epsg}", len(extent.tiles) * len(names)) as told:
             for name in names:
                 for (rows, cols), values in pieces(source, extent, name, told):
                     piece = xarray.Dataset({name: (("y", "x"), values)})

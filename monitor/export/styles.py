@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 
 import matplotlib
 
-from monitor.picture import COLOURS
+from monitor.report.region_map import COLOURS
 
 _SLD, _SE, _OGC = "http://www.opengis.net/sld", "http://www.opengis.net/se", "http://www.opengis.net/ogc"
 #: areas at which the colour changes, hectares

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.archive.attempts import fetch, tried
 from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
 from monitor.archive.reading import opened, window_of
 from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
+from monitor.archive.retries import fetch, tried
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.stack.annotation import ImageGeometry, Lut, Noise, read_calibration, read_geometry, read_noise

@@ -14,17 +14,9 @@ import yaml
 
 from monitor.archive.profiles import read_profile
 from monitor.errors import RefusedError
-from monitor.settings import (
-    CONFIG,
-    RegionSettings,
-    SeasonWindow,
-    Settings,
-    Workspace,
-    config_digest,
-    parse_years,
-)
-from monitor.system import Sources
+from monitor.settings import CONFIG, RegionSettings, SeasonWindow, Settings, parse_years
 from monitor.vectors import read_polygons
+from monitor.workspace import Workspace, config_digest
 
 GOOD = {
     "catalog": {"profile": "planetary-computer"},
@@ -62,9 +54,9 @@ def test_one_model_or_an_ensemble(tmp_path: Path) -> None:
     workspace = opened(tmp_path, model=["terramind-tiny-simulated", "seed-42"])
     assert workspace.settings.model == ("terramind-tiny-simulated", "seed-42")
     with pytest.raises(RefusedError, match=r"model: 'seed-42' is neither a known model \(.*\) nor a folder"):
-        Sources(workspace).model_folders  # noqa: B018
+        workspace.model_folders  # noqa: B018
     (tmp_path / "seed-42").mkdir()
-    assert Sources(workspace).model_folders == (
+    assert workspace.model_folders == (
         CONFIG.parent / "models/terramind-tiny-simulated",
         tmp_path / "seed-42",
     )
@@ -283,14 +275,14 @@ def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
 
         assert content.keys() <= Manifest.model_fields.keys()
     elif path.parent.name == "inventories":
-        from monitor.inventory.mapping import read_mapping
+        from monitor.history.inventories.mapping import read_mapping
 
         assert read_mapping(path.stem).source
     elif path.name == "regions.yaml":
         assert all(RegionSettings.model_validate(entry).bounds for entry in content.values())
     elif path.name == "monitor.example.yaml":
         workspace = opened(tmp_path, **Settings.model_validate(content).model_dump(mode="json"))
-        assert workspace.region("ile_alatau").outline.area > 0 and workspace.profile.url
+        assert workspace.region("ile_alatau").outline.area > 0 and workspace.catalog_profile.url
     else:
         pytest.fail(f"{path} is shipped, but no test knows what it is")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import checkpoints as made
 import numpy as np
 import pytest
 import torch
 import yaml
 from torch import Tensor, nn
 
+import tests.support.checkpoints as made
 from segmenter.checkpoint import Checkpoint, own_name, read_checkpoint
 from segmenter.conversion import (
     build_imported,

@@ -26,7 +26,7 @@ from segmenter.normalise import normalise
 from segmenter.protocol import Scene
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.segmenter.conftest import Stack
 
 Array = NDArray[np.float32]
 CHIP = 32

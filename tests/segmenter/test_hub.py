@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers.hub import COMMIT, REPOSITORY, Hub, serving
 
 from segmenter.errors import HubError
 from segmenter.hub import check_digest, fetch
+from tests.support.servers.hub import COMMIT, REPOSITORY, Hub, serving
 
 FILE = "fine_tune/checkpoints/soup.ckpt"
 CONTENT = bytes(range(256)) * 4000

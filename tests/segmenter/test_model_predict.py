@@ -25,7 +25,7 @@ from segmenter.program import PROGRAM_FILE
 from segmenter.protocol import Segmenter
 
 if TYPE_CHECKING:
-    from conftest import Stack
+    from tests.segmenter.conftest import Stack
 
 
 @pytest.fixture(scope="module")

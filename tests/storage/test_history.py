@@ -21,9 +21,9 @@ from storage import history, ledger, registry, reviews
 from storage.codes import SurveyKind, TaskState
 from storage.database import Database
 from storage.errors import StorageError
+from storage.prior import prior_surveys
 from storage.recording import record_survey
 from storage.status import ReasonCount, status
-from storage.told import told_before
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ("survey", "lake", "lake_observation", "lake_lineage", "review_flag")
@@ -175,7 +175,7 @@ def test_lakes_of_the_neighbour_that_reach_in_are_known(database: Database, worl
         registry.upsert_region(conn, "next door", MultiPolygon([box(76.8, 41.9, 77.5, 44.0)]))
         neighbour = history.Survey(world.uuid("nb"), "next door", 2021, SurveyKind.MODEL, "m", "sha256:abc")
         record(conn, world, neighbour, 1)
-        heard = [told_before(conn, world.survey(season).place).observations for season in (2021, 2022)]
+        heard = [prior_surveys(conn, world.survey(season).key).observations for season in (2021, 2022)]
     assert [set(frame.lake_id) for frame in heard] == [set(), {world.uuid("lake", 1)}], "in their order"
     assert heard[1].geometry.notna().all() and heard[1].earlier.all() and heard[1].sound.all()
 
@@ -228,18 +228,21 @@ def test_an_empty_survey_is_a_survey(database: Database, world) -> None:
     with database.begin() as conn:
         assert record(conn, world, world.survey(), observations=world.water())
         assert len(history.observations_of(conn, "demo", 2021)) == 0
-        assert len(told_before(conn, world.survey(2022).place).observations) == 0
+        assert len(prior_surveys(conn, world.survey(2022).key).observations) == 0
 
 
 @pytest.mark.parametrize("table", ["lake", "lake_observation", "lake_lineage", "review_flag", "survey"])
-def test_the_history_keeps_what_it_was_told(database: Database, world, table: str) -> None:
+def test_the_history_is_append_only(database: Database, world, table: str) -> None:
     with database.begin() as conn:
         record(conn, world, world.survey(), 1, lineage=[("new", 1, None)], flags=world.flags(0.7))
     change = {"survey": "season = 2020", "lake": "code = 'x'", "review_flag": "score = 0"}.get(
         table, "season = 2020"
     )
     for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {change}", f"TRUNCATE {table} CASCADE"):
-        with pytest.raises(IntegrityError, match="history keeps what it was told"), database.begin() as conn:
+        with (
+            pytest.raises(IntegrityError, match="rows of the history are append-only"),
+            database.begin() as conn,
+        ):
             conn.execute(text(statement))
 
 
@@ -257,7 +260,7 @@ def test_a_survey_is_superseded_only_by_one_of_its_own_place(database: Database,
 KILLED = """
 import sys, time
 sys.path[:0] = sys.argv[2:4]
-from conftest import World
+from tests.storage.conftest import World
 from storage.database import Database
 from storage.recording import record_survey
 world, database = World(), Database(sys.argv[1])

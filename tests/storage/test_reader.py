@@ -203,7 +203,7 @@ def test_the_role_outlives_one_databases_schema(database: Database) -> None:
     config = Config("alembic.ini")
     with database.begin() as conn:
         config.attributes["connection"] = conn
-        command.downgrade(config, "0007")
+        command.downgrade(config, "base")
         assert conn.execute(text("SELECT to_regnamespace('served') IS NULL")).scalar_one()
         assert conn.execute(text("SELECT to_regrole('lake_reader') IS NOT NULL")).scalar_one()
     database.upgrade()

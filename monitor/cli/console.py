@@ -1,0 +1,106 @@
+"""What is printed: progress and warnings on the error stream, results on the output stream."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from monitor import progress
+
+#: columns that are read as one word, or copied
+NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
+
+out = Console()
+err = Console(stderr=True)
+
+
+class ProgressBars:
+    """Bars and spinners on a terminal. Implements `monitor.progress.Progress`."""
+
+    def __init__(self, title: str, console: Console = err) -> None:
+        self._title = title
+        self._console = console
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        with self._console.status(f"{self._title}: {name}"):
+            yield
+
+    @contextmanager
+    def count(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        if total == 0:
+            yield lambda: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console) as bars:
+            bar = bars.add_task(f"{self._title}: {name}", total=total)
+            yield lambda: bars.advance(bar)
+
+    def note(self, text: str) -> None:
+        self._console.print(f"  {escape(text)}", highlight=False)
+
+
+def progress_of(title: str) -> progress.Progress:
+    """Bars where a person looks, else lines of a log on the error stream."""
+    if err.is_terminal:
+        return ProgressBars(title)
+    if not logging.getLogger().handlers:
+        logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+        logging.getLogger(progress.__name__).setLevel(logging.INFO)
+    return progress.LoggedProgress(title)
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON on the output stream, for scripts."""
+    print(json.dumps(value, default=_plain, indent=2, allow_nan=False))  # noqa: T201
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID | Path):
+        return str(value)
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def table(title: str, columns: str, rows: list[list[str]]) -> None:
+    """A table on the output stream; `columns` are headings between bars, `>` before those of numbers."""
+    shown = Table(title=title, title_justify="left", header_style="bold")
+    for heading in columns.split("|"):
+        name = heading.removeprefix(">")
+        shown.add_column(
+            name,
+            justify="right" if heading != name else "left",
+            no_wrap=name in NEVER_WRAPPED or name.endswith(" ha"),
+        )
+    for row in rows:
+        shown.add_row(*row)
+    out.print(shown)
+
+
+def say(text: str) -> None:
+    """A line on the output stream, not wrapped; markup is understood."""
+    out.print(text, highlight=False, soft_wrap=True)
+
+
+def hectares(area_m2: float | None) -> str:
+    """An area in hectares; a dash where there is none."""
+    return "-" if area_m2 is None else f"{area_m2 / 1e4:.2f}"
+
+
+def season_name(season: int, kind: str | None) -> str:
+    """A season, marked where its survey is an index's."""
+    return f"{season} (index)" if kind == "index" else str(season)

@@ -1,0 +1,56 @@
+"""`monitor doctor`: checks of an installation, a line for each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.cli.console import err, out, print_json
+from monitor.cli.options import DEMO, JsonOption, RegionOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from monitor.doctor.examination import Finding
+
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+def doctor(
+    region: RegionOption = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(help="Profile of another catalogue whose reflectance must be the same: earth-search."),
+    ] = None,
+    compare_location: Annotated[
+        str | None, typer.Option(help="Folder or URL of that catalogue, if not at its profile's address.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")] = 120,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Check that this workspace can run: settings, model, catalogue, offsets, database, machine."""
+    from monitor.doctor.checks import checks_of
+    from monitor.doctor.examination import State, examine
+
+    checks = checks_of(workspace, region, compare, compare_location)
+    findings = []
+    with err.status("checking"):
+        for finding in examine(checks, timeout):
+            findings.append(finding)
+            if not json:
+                _print_finding(finding)
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    if any(finding.state == State.PROBLEM for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print_finding(finding: Finding) -> None:
+    from rich.markup import escape
+
+    colour = COLOURS[finding.state]
+    line = f"[{colour}]{finding.state.value:8}[/] [bold]{finding.check:17}[/] {escape(finding.found)}"
+    out.print(line, highlight=False, soft_wrap=True)
+    if finding.remedy and finding.state != "ok":
+        out.print(f"{'':27}→ {escape(finding.remedy)}", highlight=False, soft_wrap=True)

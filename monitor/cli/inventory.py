@@ -1,0 +1,157 @@
+"""`monitor inventory`: published inventories in the lake history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.console import err, out, print_json, progress_of, table
+from monitor.cli.options import DEMO, JsonOption, RegionOption, WorkspaceOption
+from monitor.errors import RefusedError
+
+if TYPE_CHECKING:
+    from monitor.history.inventories.importing import Imported
+
+#: repaired geometries that are printed one by one
+REPAIRS_SHOWN = 10
+
+inventory_app = typer.Typer(help="Published inventories in the lake history.", no_args_is_help=True)
+
+
+@inventory_app.command("import")
+def import_inventory(
+    file: Annotated[
+        Path, typer.Argument(help="Shapefile, GeoPackage, GeoJSON, GeoParquet, any vector file; any CRS.")
+    ],
+    year: Annotated[
+        int | None,
+        typer.Option("--year", help="The season it shows; every year of its year column without it."),
+    ] = None,
+    region: RegionOption = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            "--mapping", help="Meaning of its columns: a name of config/inventories, or a YAML file."
+        ),
+    ] = None,
+    year_column: Annotated[
+        str | None, typer.Option(help="Column with the year, for a file that holds several.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Name to keep it under; the file's name without it.")
+    ] = None,
+    complete: Annotated[
+        bool | None,
+        typer.Option(
+            "--complete/--partial", help="It drew every lake: a known lake that it leaves out was dry."
+        ),
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(help="Area it covers, if less than the region: west,south,east,north in degrees."),
+    ] = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Import an inventory as seasons of the lake history; a second import changes nothing."""
+    overrides = {"year": year_column, "source": source, "complete": complete, "bounds": bounds}
+    import_file(workspace, file, year, region, mapping, overrides, json=json)
+
+
+@inventory_app.command("list")
+def list_inventories(
+    region: RegionOption = None, workspace: WorkspaceOption = DEMO, json: JsonOption = False
+) -> None:
+    """Imported inventories, season by season."""
+    from monitor.workspace import Workspace, open_database
+    from storage.copying import records
+    from storage.inventories import standing
+
+    with open_database(Workspace.open(workspace)) as database, database.connect() as conn:
+        rows = records(standing(conn, region))
+    if json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print("No inventory has been imported: `monitor inventory import FILE --year YEAR` begins.")
+        return
+    table(
+        "Inventories",
+        "region|season|source|>lakes|complete|>pixel m|file",
+        [
+            [
+                r["region"],
+                str(r["season"]) + (" (suspect)" if r["suspect"] else ""),
+                r["source"],
+                str(r["lakes"]),
+                "yes" if r["complete"] else "no",
+                f"{r['pixel_m']:g}",
+                r["file"],
+            ]
+            for r in rows
+        ],
+    )
+
+
+def import_file(
+    folder: Path,
+    file: Path,
+    year: int | None,
+    region: str | None,
+    mapping_name: str | None,
+    overrides: dict[str, Any],
+    *,
+    json: bool = False,
+) -> None:
+    """Import an inventory, every season of it or one, and print what changed."""
+    from monitor.history.inventories.mapping import read_mapping
+    from monitor.history.inventories.outlines import read_inventory, years_of
+    from monitor.operations.imports import import_seasons
+    from monitor.workspace import Workspace, open_system
+
+    workspace = Workspace.open(folder)
+    names = workspace.region_names(region)
+    if len(names) != 1:
+        raise RefusedError(f"--region: say which region the inventory belongs to: {', '.join(names)}")
+    mapping = read_mapping(mapping_name, overrides)
+    with err.status(f"reading {file.name}"):
+        polygons = read_inventory(file, mapping)
+    years = [year] if year is not None else years_of(polygons, mapping)
+    if not years:
+        raise RefusedError(
+            f"--year: say which season {file.name} shows; for a file of several, --year-column or --mapping"
+        )
+    place = workspace.region(names[0])
+    with open_system(workspace) as system:
+        results = import_seasons(system, file, place, years, mapping, polygons, progress_of(file.name))
+    if json:
+        print_json([result.as_json() for result in results])
+        return
+    for result in results:
+        _print_import(file, result)
+
+
+def _print_import(file: Path, result: Imported) -> None:
+    from monitor.operations.runs import stale_words
+
+    if not result.changed:
+        out.print(f"{file.name}, {result.season}: imported before, nothing changed ({result.lakes} lakes)")
+        return
+    out.print(
+        f"{file.name}, {result.season}: {result.lakes} lakes, {result.minted} of them new to the history; "
+        f"{result.repaired} geometries repaired, {result.duplicates} exact duplicates left out"
+    )
+    for repair in result.repairs[:REPAIRS_SHOWN]:
+        name = f" ({repair.label})" if repair.label else ""
+        err.print(f"  row {repair.row}{name} repaired: {repair.what}", highlight=False)
+    if result.repaired > REPAIRS_SHOWN:
+        err.print(f"  ... and {result.repaired - REPAIRS_SHOWN} more; --json lists them all")
+    if result.suspect:
+        err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses raise no alarms.")
+    if result.replayed:
+        seasons = ", ".join(f"{region} {season}" for region, season in result.replayed)
+        out.print(f"  replayed, because this season precedes them: {seasons}", highlight=False)
+    for line in stale_words(result.stale):
+        err.print(f"  {line}", highlight=False)

@@ -1,0 +1,78 @@
+"""`monitor`: the command line. Heavy libraries are imported inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.cli.db import db_app
+from monitor.cli.demo import demo
+from monitor.cli.doctor import doctor
+from monitor.cli.export import export_app, serve
+from monitor.cli.inventory import inventory_app
+from monitor.cli.lakes import lakes_app
+from monitor.cli.models import model_app
+from monitor.cli.options import DEMO
+from monitor.cli.review import review_app
+from monitor.cli.scenes import scenes
+from monitor.cli.schedule import schedule
+from monitor.cli.seasons import backfill, plan, run
+from monitor.cli.status import status
+from monitor.errors import MonitorError, RefusedError
+from segmenter.errors import SegmenterError
+from storage.errors import StorageError
+
+app = typer.Typer(
+    help="Glacial lakes, every season: mapped, compared with earlier seasons, and flagged for review.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, run, backfill, plan, scenes, doctor, status, schedule, serve):
+    app.command()(command)
+for name, group in {
+    "lakes": lakes_app,
+    "review": review_app,
+    "inventory": inventory_app,
+    "export": export_app,
+    "model": model_app,
+    "db": db_app,
+}.items():
+    app.add_typer(group, name=name)
+
+
+@app.callback()
+def options(
+    workspace: Annotated[
+        Path,
+        typer.Option("--workspace", "-w", envvar="MONITOR_WORKSPACE", help="Folder with monitor.yaml."),
+    ] = DEMO,
+) -> None:
+    """Options of every command; they may also stand after it."""
+
+
+def main() -> None:
+    """Entry point: exit code 0 done, 1 something failed, 2 refused before any work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks becomes a question mark
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except (RefusedError, SegmenterError) as error:
+        _print_error(error)
+        sys.exit(2)
+    except (MonitorError, StorageError) as error:
+        _print_error(error)
+        sys.exit(1)
+
+
+def _print_error(error: Exception) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(str(error))}")

@@ -1,0 +1,241 @@
+"""`monitor scenes`: two tables, what is missing, and why the rest is not used."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.cli.console import out, print_json, progress_of, say, table
+from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, WorkspaceOption
+from monitor.errors import RefusedError
+
+if TYPE_CHECKING:
+    from monitor.report.scenes import CellReport, OpticalUse, RadarUse, SceneReport
+
+#: ids and names listed without --all
+SOME = 3
+#: columns of a terminal that has room for ids beside everything else
+WIDE = 140
+_NUMBER = re.compile(r"(\D*)(\d+(?:\.\d+)?)(\D*)")
+
+
+def scenes(
+    region: RegionOption = None,
+    season: SeasonOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every id and every cell.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--map", help="Also draw each cell's best date and its cloud: a PNG.")
+    ] = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Show which scenes a season would use, why others are not used, and what is missing."""
+    show_scenes(workspace, region, season, everything=everything, picture=picture, json=json)
+
+
+def show_scenes(
+    folder: Path,
+    region: str | None,
+    season: int | None,
+    *,
+    everything: bool = False,
+    picture: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Print the report of one or all regions; exit code 1 when a file could not be read."""
+    from datetime import date
+
+    from monitor.report.scenes import report_scenes
+    from monitor.settings import parse_years
+    from monitor.workspace import Workspace
+
+    workspace = Workspace.open(folder)
+    names = workspace.region_names(region)
+    (year,) = parse_years(str(season or date.today().year))
+    if picture is not None and len(names) > 1:
+        raise RefusedError(f"--map: say with --region which region to draw: {', '.join(names)}")
+    reports = [
+        report_scenes(workspace, workspace.region(name), year, progress_of(f"{name} {year}"))
+        for name in names
+    ]
+    if json:
+        print_json([asdict(report) for report in reports])
+    else:
+        for report in reports:
+            _print_report(report, everything)
+    if picture is not None:
+        from monitor.report.scene_map import draw_scenes
+
+        draw_scenes(reports[0], picture)
+    if any(report.faults for report in reports):
+        raise typer.Exit(1)
+
+
+def _print_report(report: SceneReport, everything: bool) -> None:
+    from monitor.grid import CELL, PIXEL
+
+    inside = [cell for cell in report.cells if cell.inside]
+    say(
+        f"{report.region} {report.season}: {report.profile} at {report.location}; {report.first_day} to "
+        f"{report.last_day}, to {report.late_day} where nothing else is clear; "
+        f"{len(inside)} cell{'s' * (len(inside) != 1)} of {CELL * PIXEL / 1000:.0f} km"
+    )
+    # a scene may serve the surroundings only, which the region's edge looks at
+    used = {glimpse.id for cell in report.cells for glimpse in cell.optical}
+    heard = {scene for cell in report.cells for scene in cell.radar}
+    _optical([scene for scene in report.optical if scene.id in used], everything)
+    _radar([scene for scene in report.radar if scene.id in heard], report.radar_kind, everything)
+    say(f"DEM: {len(report.dem)} tile{'s' * (len(report.dem) != 1)}")
+    _missing(report, inside, everything)
+    _refused(report, everything)
+
+
+def _optical(scenes: Sequence[OpticalUse], everything: bool) -> None:
+    _scene_table(
+        f"Sentinel-2: {_scenes(scenes)} used",
+        "date|sat|square|baseline|+1000|>cloud|>seen|>listed|>cells",
+        [
+            [
+                f"{scene.datetime:%m-%d}",
+                scene.platform[-2:].upper(),
+                scene.square or "-",
+                scene.baseline or "-",
+                scene.harmonised,
+                _cloud(scene),
+                _share(scene.seen),
+                _share(scene.catalogue_cloud),
+                f"{scene.first_in}/{scene.used_in}",
+            ]
+            for scene in scenes
+        ],
+        [scene.id for scene in scenes],
+        everything,
+    )
+    say(
+        "  +1000: taken out here, at the source, or no need; cloud, seen: over the region's cells; "
+        "listed: cloud of the whole scene, as the catalogue says; cells: best date in / used in"
+    )
+
+
+def _radar(scenes: Sequence[RadarUse], kind: str, everything: bool) -> None:
+    _scene_table(
+        f"Sentinel-1 ({kind}): {_scenes(scenes)} used",
+        "date|sat|pass|>orbit|>days off|>off best date|>cells",
+        [
+            [
+                f"{scene.datetime:%m-%d}",
+                scene.platform[-2:].upper(),
+                scene.orbit_state or "-",
+                "-" if scene.relative_orbit is None else str(scene.relative_orbit),
+                *("-" if days is None else f"{days:+.1f}" for days in (scene.days, scene.days_from_best)),
+                f"{scene.first_in}/{scene.used_in}",
+            ]
+            for scene in scenes
+        ],
+        [scene.id for scene in scenes],
+        everything,
+    )
+    say("  days off: from the nearest optical date of the cells that use it")
+
+
+def _scene_table(
+    title: str, columns: str, rows: list[list[str]], ids: Sequence[str], everything: bool
+) -> None:
+    """A table, with the ids in it where there is room, else below it on demand."""
+    beside = out.width >= WIDE
+    if beside:
+        columns, rows = f"{columns}|scene", [[*row, name] for row, name in zip(rows, ids, strict=True)]
+    table(title, columns, rows)
+    if everything and not beside:
+        for name in ids:
+            say(f"  {name}")
+
+
+def _scenes(scenes: Sequence[OpticalUse] | Sequence[RadarUse]) -> str:
+    return f"{len(scenes)} scene{'s' * (len(scenes) != 1)}"
+
+
+def _cloud(scene: OpticalUse) -> str:
+    """Mean over the region, with the clearest and the worst cell where they differ."""
+    low, high = _share(scene.cloud_low), _share(scene.cloud_high)
+    return _share(scene.cloud) + (f" ({low} to {high})" if low != high else "")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool) -> None:
+    """Cells without an input, without a good date, or left undecided by a file."""
+    from rich.markup import escape
+
+    from monitor.archive.choice import CLOUD_BELOW
+
+    for what in ("Sentinel-2", "Sentinel-1", "DEM"):
+        if bare := [cell.name for cell in inside if what in cell.lacks]:
+            say(
+                f"[bold]missing:[/] no {what} scene over {len(bare)} of {len(inside)} cells: "
+                f"{_some(bare, everything)}"
+            )
+    if cloudy := [cell.name for cell in inside if cell.cloudy]:
+        say(
+            f"[bold]cloudy:[/] no date below {CLOUD_BELOW:.0%} cloud over {len(cloudy)} of "
+            f"{len(inside)} cells: {_some(cloudy, everything)}"
+        )
+    for words, cells in report.faults.items():
+        names = _some([cell.name for cell in cells], everything)
+        say(f"[bold red]undecided:[/] {len(cells)} cells ({names}): {escape(words)}")
+
+
+def _refused(report: SceneReport, everything: bool) -> None:
+    from rich.markup import escape
+
+    faulty = {cell.fault["item"] for cell in report.cells if cell.fault is not None}
+    refused = [(item, why) for item, why in report.refused if item not in faulty]
+    if not refused:
+        return
+    say(f"Not used: {len(refused)}")
+    for words, items in group(refused):
+        say(f"  {len(items)} × {escape(words)}: {_some(items, everything)}")
+
+
+def _some(names: Sequence[str], everything: bool) -> str:
+    """Names, without --all the first ones."""
+    if everything or len(names) <= SOME + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:SOME])} and {len(names) - SOME} more (--all)"
+
+
+def group(refused: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Items by reason, most frequent first; reasons that differ in names and numbers only become one."""
+    found: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+    for item, why in refused:
+        found[tuple("" if _varies(word) else word for word in why.split())].append((item, why))
+    groups = [(_common([why for _, why in pairs]), [item for item, _ in pairs]) for pairs in found.values()]
+    return sorted(groups, key=lambda entry: (-len(entry[1]), entry[0]))
+
+
+def _varies(word: str) -> bool:
+    return any(char.isdigit() for char in word)
+
+
+def _common(reasons: Sequence[str]) -> str:
+    """Reasons of equal length in words as one; where they differ, numbers as a range."""
+    return " ".join(_either(words) for words in zip(*(why.split() for why in reasons), strict=True))
+
+
+def _either(words: Sequence[str]) -> str:
+    distinct = sorted(set(words))
+    if len(distinct) == 1:
+        return distinct[0]
+    numbers = [match.groups() for word in distinct if (match := _NUMBER.fullmatch(word))]
+    if len(numbers) == len(distinct) and len({(before, after) for before, _, after in numbers}) == 1:
+        values = sorted((number for _, number, _ in numbers), key=float)
+        return f"{numbers[0][0]}{values[0]} to {values[-1]}{numbers[0][2]}"
+    return " / ".join(distinct) if len(distinct) <= SOME else "…"

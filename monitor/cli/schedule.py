@@ -1,0 +1,46 @@
+"""`monitor schedule`: nightly runs of the season."""
+
+from __future__ import annotations
+
+import threading
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from monitor.cli.console import err, progress_of
+from monitor.cli.options import DEMO, WorkspaceOption
+
+
+def schedule(
+    once: Annotated[bool, typer.Option("--once", help="Do what is due today, then end: for cron.")] = False,
+    workspace: WorkspaceOption = DEMO,
+) -> None:
+    """Run every night of the season, and once more when its last scenes are in."""
+    from monitor.operations.schedule import due, make_scheduler, run_due
+    from monitor.settings import SETTINGS_FILE
+    from monitor.workspace import Workspace, open_database
+
+    opened = Workspace.open(workspace)
+    if once:
+        years = due(opened.settings.schedule, date.today())
+        if not years:
+            err.print(f"Nothing is due on {date.today()}: see `schedule` in {opened.folder / SETTINGS_FILE}.")
+            return
+        from monitor.cli.seasons import print_outcome
+
+        outcome = run_due(opened, years, progress_of)
+        print_outcome(outcome)
+        if any(report.failed for report in outcome.reports):
+            raise typer.Exit(1)
+        return
+    with open_database(opened) as database:
+        scheduler = make_scheduler(opened, database.engine)
+        scheduler.start()
+        for job in scheduler.get_jobs():
+            err.print(f"{job.id}: next {job.next_run_time:%Y-%m-%d %H:%M %Z}", highlight=False)
+        err.print("Waiting; Ctrl-C ends it.")
+        try:
+            threading.Event().wait()
+        except (KeyboardInterrupt, SystemExit):
+            scheduler.shutdown(wait=False)

@@ -1,0 +1,118 @@
+"""`monitor run`, `backfill` and `plan`: seasons of regions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.console import err, out, print_json, progress_of, table
+from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, WorkspaceOption
+
+if TYPE_CHECKING:
+    from monitor.operations.runs import Outcome
+    from monitor.run import Report
+
+
+def run(
+    season: SeasonOption = None,
+    region: RegionOption = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Bring one season up to date."""
+    from datetime import date
+
+    year = season or date.today().year
+    bring_up_to_date(workspace, region, [year], f"run --season {year}", json=json)
+
+
+def backfill(
+    years: Annotated[str, typer.Option("--years", help="For example 2017-2023.")],
+    region: RegionOption = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Bring a range of seasons up to date, oldest first; finished tiles are not repeated."""
+    from monitor.settings import parse_years
+
+    bring_up_to_date(workspace, region, parse_years(years), f"backfill --years {years}", json=json)
+
+
+def plan(
+    season: Annotated[str, typer.Option("--season", "-s", "--years", help="A year, or 2017-2023.")],
+    region: RegionOption = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Show what a run would do with every tile, and why, without doing it."""
+    from monitor.run import plan_season
+    from monitor.settings import parse_years
+    from monitor.workspace import Workspace, open_system
+
+    years = parse_years(season)
+    opened = Workspace.open(workspace)
+    names = opened.region_names(region)
+    with open_system(opened) as system:
+        rows: list[dict[str, Any]] = [
+            {
+                "region": name,
+                "season": year,
+                "tile": entry.task.tile.name,
+                "action": entry.action.value,
+                "why": entry.task.impossible or entry.why,
+                "scenes": [s.id for s in (*entry.task.scenes.optical, *entry.task.scenes.radar)],
+                "refused": [{"item": item, "why": why} for item, why in entry.task.scenes.refused],
+                "key": entry.task.key,
+            }
+            for name in names
+            for year in years
+            for entry in plan_season(system, opened.region(name), year, progress_of(f"{name} {year}"))
+        ]
+    if json:
+        print_json(rows)
+        return
+    shown = ("region", "season", "tile", "action", "why")
+    table("What a run would do", "|".join(shown), [[str(row[name]) for name in shown] for row in rows])
+
+
+def bring_up_to_date(
+    folder: Path, region: str | None, years: list[int], command: str, *, json: bool = False
+) -> None:
+    """Run `years` of one or all regions; exit code 1 when a tile failed or nothing was observed."""
+    from monitor.operations.runs import run_seasons
+    from monitor.workspace import Workspace, open_system
+
+    workspace = Workspace.open(folder)
+    names = workspace.region_names(region)
+    with open_system(workspace) as system:
+        outcome = run_seasons(system, names, years, command, progress_of)
+    if json:
+        print_json([asdict(report) for report in outcome.reports])
+    else:
+        print_outcome(outcome)
+    if any(report.failed or report.blind for report in outcome.reports):
+        raise typer.Exit(1)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print a line for every season, and what was left undone."""
+    from monitor.operations.runs import stale_words
+
+    for report in outcome.reports:
+        print_report(report)
+    for line in stale_words(outcome.stale):
+        err.print(f"  {line}", highlight=False)
+
+
+def print_report(report: Report) -> None:
+    """Print how a season ended, and the reason of everything that is missing."""
+    from rich.markup import escape
+
+    out.print(report.summary)
+    for reason, count in report.reasons.items():
+        err.print(f"  {count} tile(s): {escape(reason)}", highlight=False)
+    if report.advice is not None:
+        err.print(f"  [bold red]{report.region} {report.season}[/]: {report.advice}")

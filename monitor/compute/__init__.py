@@ -1,0 +1,1 @@
+"""One tile's prediction, and where tiles are computed: threads, GPUs or the workers of a Dask scheduler."""

@@ -1,0 +1,202 @@
+"""Where tiles are computed: threads of this process, its GPUs, or the workers of any Dask scheduler."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitor.archive.profiles import CatalogProfile
+from monitor.compute.predictor import ChosenModel, Opened, UnopenedError
+from monitor.compute.tile import TileResult, settled, work
+from monitor.errors import MonitorError, RefusedError
+from monitor.plan import TileTask
+from monitor.settings import ClusterSettings
+from storage.codes import TaskState
+
+if TYPE_CHECKING:
+    from storage.cube import Cube
+
+#: tiles given to the scheduler for each of its threads
+TILES_AHEAD = 2
+#: seconds that a scheduler may take to answer, and to have its first worker
+SCHEDULER_WAIT_S, WORKER_WAIT_S = 10, 30
+
+
+class Workers:
+    """Runs tile tasks where the settings say; starts when a tile comes.
+
+    Raises:
+        RefusedError: the settings ask for GPUs, and there are none that could be used.
+    """
+
+    def __init__(self, settings: ClusterSettings) -> None:
+        self._settings = settings
+        self._gpu_cluster = gpu_cluster_class() if settings.gpus else None
+        self._open = ExitStack()
+        self._client: Any = None
+        self._model: ChosenModel | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def predict(
+        self, tasks: Sequence[TileTask], profile: CatalogProfile, folders: Sequence[Path], cube: Cube
+    ) -> Iterator[TileResult]:
+        """Results in the order in which tiles finish; a tile that breaks is `failed`, the others go on.
+
+        Args:
+            folders: of the model, or of each model of an ensemble; the same on every worker.
+
+        Raises:
+            MonitorError: no scheduler or worker answers at the address, or a worker cannot open the model.
+        """
+        waiting = []
+        for task in tasks:
+            if result := settled(task):
+                yield result
+            else:
+                waiting.append(task)
+        if not waiting:
+            return
+        from distributed import as_completed, secede
+
+        device = "auto" if self._gpu_cluster is None else "cuda"
+        model = ChosenModel(tuple(folders), waiting[0].model_digest, device)
+        self.prepare(model)
+        waiting.reverse()
+        running: dict[Any, TileTask] = {}
+        done = as_completed(loop=self._client.loop)
+
+        def feed() -> None:
+            """Give out tiles: enough that no thread waits, few enough for any size of region."""
+            ahead = TILES_AHEAD * max(sum(self._client.nthreads().values()), 1)  # workers come and go
+            while waiting and len(running) < ahead:
+                task = waiting.pop()
+                # a tile that waits for the network to predict it gives its thread to the next one's reading
+                future = self._client.submit(
+                    work,
+                    task,
+                    profile,
+                    model,
+                    cube.slot(),
+                    when_read=secede,
+                    key=f"tile-{task.key}",
+                    pure=False,
+                )
+                running[future] = task
+                done.add(future)
+
+        feed()
+        for future in done:
+            task, error = running.pop(future), future.exception()
+            if isinstance(error, UnopenedError):
+                raise error  # of a worker that came later: every tile it takes would fail
+            if error is None:
+                yield future.result()
+            else:
+                yield TileResult(task, TaskState.FAILED, f"{type(error).__name__}: {error}")
+            future.release()
+            feed()
+
+    def prepare(self, model: ChosenModel) -> None:
+        """Have every worker open the model, now or when it joins.
+
+        Raises:
+            MonitorError: one cannot.
+        """
+        if self._client is None:
+            self._client = self._connect()
+        if model == self._model:
+            return
+        from monitor.compute.plugin import OpenModel, opened
+
+        try:
+            self._client.register_plugin(OpenModel(model))
+        except Exception as error:  # whatever the workers' environment made of it
+            raise MonitorError(
+                f"a worker cannot be told to open the model: {type(error).__name__}: {error}; "
+                "give all workers the same installation of this package"
+            ) from error
+        answers = self._client.run(opened, on_error="return").values()
+        failures = [answer.failure for answer in answers if isinstance(answer, Opened) and answer.failure]
+        if failures:
+            others = f" (and {len(failures) - 1} other of {len(answers)} workers)" if failures[1:] else ""
+            raise UnopenedError(failures[0] + others)
+        self._model = model
+
+    def _connect(self) -> Any:
+        import dask
+        from distributed import Client, LocalCluster
+
+        if self._settings.address:
+            return self._open.enter_context(_scheduler(self._settings.address))
+        self._open.enter_context(dask.config.set({"distributed.worker.memory.terminate": False}))
+        options = {
+            "threads_per_worker": self._settings.threads,
+            # its status page is for this machine only, on whichever port is free
+            "dashboard_address": "127.0.0.1:0",
+        }
+        if self._gpu_cluster is not None:
+            cluster = self._gpu_cluster(**options)
+        else:
+            cluster = LocalCluster(n_workers=1, processes=False, **options)
+        return self._open.enter_context(Client(self._open.enter_context(cluster)))
+
+
+@contextmanager
+def _scheduler(address: str) -> Iterator[Any]:
+    """A client of the scheduler at `address`, which has workers; leaves no orders for those to come."""
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=SCHEDULER_WAIT_S)
+    except (OSError, TimeoutError) as error:
+        raise MonitorError(
+            f"cluster.address: no Dask scheduler answers at {address}: {error}; "
+            "start one (`dask scheduler`) or leave the address out to use this machine"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=WORKER_WAIT_S)
+        except TimeoutError as error:
+            raise MonitorError(
+                f"cluster.address: the scheduler at {address} has no worker; "
+                f"start one (`dask worker {address}`)"
+            ) from error
+        try:
+            yield client
+        finally:
+            from monitor.compute.plugin import OpenModel
+
+            # another run may have ended first, or the scheduler
+            with suppress(ValueError, OSError, TimeoutError):
+                client.unregister_worker_plugin(OpenModel.name)
+
+
+def gpu_cluster_class() -> Any:
+    """`dask_cuda.LocalCUDACluster`, which starts a worker for every GPU that is visible here.
+
+    Raises:
+        RefusedError: it is not installed, or there is no GPU.
+    """
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise RefusedError(
+            f"cluster.gpus: dask-cuda cannot be loaded ({error}); install this package's extra `gpu` "
+            "(pip install --constraint constraints.txt '.[gpu]'), or leave gpus out"
+        ) from error
+    from distributed.diagnostics import nvml
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or nvml.device_get_count() == 0:
+        raise RefusedError(
+            "cluster.gpus: there is no CUDA device here; see what `nvidia-smi` says and that "
+            "CUDA_VISIBLE_DEVICES does not hide it, or leave gpus out to use the processor"
+        )
+    return LocalCUDACluster

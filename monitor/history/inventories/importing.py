@@ -1,0 +1,174 @@
+"""Published inventories recorded as surveys: the same tables, the same identities, the same changes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid5
+
+import geopandas
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from monitor.errors import RefusedError
+from monitor.grid import in_utm
+from monitor.history.inventories.draft import draft_inventory
+from monitor.history.inventories.mapping import Mapping
+from monitor.history.inventories.outlines import (
+    Drawn,
+    Repair,
+    measured,
+    of_season,
+    prepare,
+    read_inventory,
+    said,
+    west_to_east,
+)
+from monitor.history.record import SurveyInputs, record, survey_state
+from monitor.settings import NAMESPACE, Region
+from storage import history, inventories, registry
+from storage.codes import SurveyKind
+from storage.database import Database
+from storage.history import Survey
+from storage.inventories import Inventory
+from storage.prior import SurveyKey, prior_surveys
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The result of an import."""
+
+    season: int
+    lakes: int
+    minted: int
+    duplicates: int
+    #: False when exactly this inventory was current already
+    changed: bool
+    repairs: tuple[Repair, ...] = ()
+    #: why this season's losses are doubted
+    suspect: str | None = None
+    #: surveys that were replayed and came out differently: (region, season)
+    replayed: tuple[tuple[str, int], ...] = ()
+    #: surveys that are stale and cannot be replayed from this workspace: (region, season)
+    stale: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def repaired(self) -> int:
+        return len(self.repairs)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "repaired": self.repaired}
+
+
+def record_inventory(
+    database: Database,
+    path: Path,
+    *,
+    region: Region,
+    season: int,
+    mapping: Mapping,
+    polygons: geopandas.GeoDataFrame | None = None,
+) -> Imported:
+    """Record the polygons of `path` as the survey of its source in `season`; a second time changes nothing.
+
+    An inventory states where lakes are, not where its authors looked: a known lake that it leaves out is not
+    recorded as dry, unless the mapping declares the inventory complete.
+
+    Args:
+        polygons: as from `read_inventory`, when the file was read already.
+
+    Raises:
+        RefusedError: no polygons, no CRS, a column or a season that is not there.
+    """
+    polygons = read_inventory(path, mapping) if polygons is None else polygons
+    drawn = prepare(of_season(polygons, path, season, mapping), mapping)
+    inventory = _inventory(path, season, mapping, drawn)
+    covered = mapping.covered(region.outline)
+    if covered is None or covered.is_empty:
+        raise RefusedError(
+            f"bounds {[*(mapping.bounds or ())]} do not touch the region {region.name}, which lies in "
+            f"{[*region.outline.bounds]}: west, south, east, north in degrees"
+        )
+    lakes = measured(drawn.lakes, mapping.pixel_m, region.glaciers)
+    key = SurveyKey(region.name, season, SurveyKind.INVENTORY, inventory.source)
+    result = Imported(
+        season, len(lakes), minted=0, duplicates=drawn.duplicates, changed=False, repairs=drawn.repairs
+    )
+    with database.begin() as conn:
+        history.lock(conn)
+        registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
+        inventories.add(conn, inventory)
+        state = survey_state(conn, SurveyInputs(key, inventory.digest, inventory_id=inventory.id))
+        if state.current is not None and state.up_to_date:
+            return replace(result, suspect=state.current.suspect)
+        prior = prior_surveys(conn, key, replaced=state.replaced)
+        draft = draft_inventory(
+            prior,
+            lakes,
+            region.name,
+            covered,
+            season,
+            complete=inventory.complete,
+            before=_complete_before(conn, region.name, region.outline, season),
+        )
+        survey, changed = record(conn, state, draft)
+    minted = len(draft.lakes) if changed else 0
+    return replace(result, minted=minted, changed=changed, suspect=survey.suspect)
+
+
+def _inventory(path: Path, season: int, mapping: Mapping, drawn: Drawn) -> Inventory:
+    """What was imported; the same file read in the same way is the same inventory."""
+    source, lakes = mapping.source or path.name, drawn.lakes
+    read_as = mapping.model_dump_json().encode()
+    digest = hashlib.sha256(read_as + b"".join(lakes.geometry.to_wkb()) + said(lakes)).hexdigest()
+    return Inventory(
+        id=uuid5(NAMESPACE, f"inventory|{season}|{source}|{digest}"),
+        source=source,
+        season=season,
+        file=path.name,
+        digest=digest,
+        mapping=mapping.model_dump(mode="json", exclude_none=True),
+        complete=mapping.complete,
+        pixel_m=mapping.pixel_m,
+        polygons=len(lakes) + drawn.duplicates,
+        repaired=len(drawn.repairs),
+        duplicates=drawn.duplicates,
+        citation=mapping.citation,
+        licence=mapping.licence,
+    )
+
+
+def replay_inventory(conn: Connection, survey: Survey) -> bool:
+    """Draft and record an inventory again, from its outlines in the history; False when nothing changed."""
+    drawn = history.outlines_of(conn, survey.id).drop(columns="lake_id")
+    # computed as at the import: the database's own areas differ in the fourth digit
+    drawn["area_m2"] = shapely.area(in_utm(drawn.geometry))
+    inventory = None if survey.inventory_id is None else inventories.get(conn, survey.inventory_id)
+    mapping = Mapping() if inventory is None else Mapping.model_validate(inventory.mapping)
+    outline = registry.region_outline(conn, survey.region)
+    state = survey_state(conn, SurveyInputs.of(survey))
+    draft = draft_inventory(
+        prior_surveys(conn, survey.key),
+        west_to_east(drawn),
+        survey.region,
+        mapping.covered(outline),
+        survey.season,
+        complete=mapping.complete,
+        before=_complete_before(conn, survey.region, outline, survey.season),
+    )
+    _, changed = record(conn, state, draft, run_id=survey.run_id)
+    return changed
+
+
+def _complete_before(
+    conn: Connection, region: str, outline: BaseGeometry | None, season: int
+) -> BaseGeometry | None:
+    """What complete inventories of earlier seasons cover of a region."""
+    mappings = map(Mapping.model_validate, inventories.complete_before(conn, region, season))
+    areas = [area for mapping in mappings if (area := mapping.covered(outline)) is not None]
+    return shapely.union_all(areas) if areas else None

@@ -1,0 +1,124 @@
+"""Surveys are recorded in one order, whatever the order in which they arrive (`storage.prior`).
+
+A survey is drafted from its inputs and from the surveys that are prior to it. It is current as long as both
+are the same: a survey whose prior surveys have changed since is stale, and is replayed (`monitor.run`). So a
+backfill from 2023 to 2017 ends with the same lakes, lineage and changes as one from 2017 to 2023.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection
+
+from monitor.history.draft import SurveyDraft
+from monitor.settings import NAMESPACE
+from storage.history import Survey, current_survey, lock
+from storage.prior import SurveyKey, prior_digest
+from storage.recording import record_survey
+
+
+@dataclass(frozen=True)
+class SurveyInputs:
+    """The inputs of a survey: with the same prior surveys, the same inputs give the same survey."""
+
+    key: SurveyKey
+    #: of the model or the inventory's file
+    digest: str
+    #: name of each tile to the key of its task, None where it was not done; empty for an inventory
+    drawn_from: Mapping[str, str | None] = field(default_factory=dict)
+    inventory_id: UUID | None = None
+
+    @classmethod
+    def of(cls, survey: Survey) -> SurveyInputs:
+        """The inputs of a recorded survey."""
+        return cls(survey.key, survey.digest, survey.drawn_from, survey.inventory_id)
+
+
+@dataclass(frozen=True)
+class SurveyState:
+    """The state of the history at a survey's key, before the survey is drafted."""
+
+    inputs: SurveyInputs
+    #: the survey that is current now
+    current: Survey | None
+    #: of the prior surveys as they are now
+    prior_digest: str
+
+    @property
+    def up_to_date(self) -> bool:
+        """The current survey has these inputs and these prior surveys: there is nothing to do."""
+        return (
+            self._same_inputs and self.current is not None and self.current.prior_digest == self.prior_digest
+        )
+
+    @property
+    def replaced(self) -> UUID | None:
+        """The current survey, if it was drafted from other inputs."""
+        return None if self.current is None or self._same_inputs else self.current.id
+
+    @property
+    def _same_inputs(self) -> bool:
+        return self.current is not None and SurveyInputs.of(self.current) == self.inputs
+
+
+def survey_state(conn: Connection, inputs: SurveyInputs) -> SurveyState:
+    """The state at the key of `inputs`; it holds until the transaction ends."""
+    lock(conn)
+    return SurveyState(inputs, current_survey(conn, inputs.key), prior_digest(conn, inputs.key))
+
+
+def stale_survey(conn: Connection, key: SurveyKey) -> Survey | None:
+    """The current survey of `key` if its prior surveys have changed since it was recorded, else None."""
+    lock(conn)
+    survey = current_survey(conn, key)
+    return None if survey is None or survey.prior_digest == prior_digest(conn, key) else survey
+
+
+def record(
+    conn: Connection,
+    state: SurveyState,
+    draft: SurveyDraft,
+    *,
+    run_id: UUID | None = None,
+    done_tasks: Sequence[UUID] = (),
+) -> tuple[Survey, bool]:
+    """Record a draft as the current survey of its key.
+
+    Args:
+        state: from `survey_state`, in the same transaction.
+        done_tasks: tasks that are done with this survey.
+
+    Returns:
+        the survey, and whether it differs from the one that was current.
+    """
+    inputs, key = state.inputs, state.inputs.key
+    parts = [key.region, key.season, key.kind.value, key.source, inputs.digest, inputs.inventory_id]
+    parts += [json.dumps(dict(inputs.drawn_from), sort_keys=True), draft.digest]
+    survey = Survey(
+        id=uuid5(NAMESPACE, "|".join(map(str, parts))),
+        region=key.region,
+        season=key.season,
+        kind=key.kind,
+        source=key.source,
+        digest=inputs.digest,
+        run_id=run_id,
+        drawn_from=inputs.drawn_from,
+        inventory_id=inputs.inventory_id,
+        content_digest=draft.digest,
+        prior_digest=state.prior_digest,
+        suspect=draft.suspect,
+    )
+    changed = record_survey(
+        conn,
+        survey,
+        draft.observations,
+        lakes=draft.lakes,
+        lineage=draft.lineage,
+        flags=draft.flags,
+        done_tasks=done_tasks,
+    )
+    return survey, changed

@@ -1,0 +1,62 @@
+"""The tiles of a season in the cube, as a survey reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import geopandas
+
+from monitor.compute.tile import LAYERS
+from monitor.grid import Tile, tile_at, tile_named
+from monitor.history.season import Maps
+from monitor.lakes.glaciers import glacier_distances
+from monitor.lakes.vectorise import TileMap
+from monitor.settings import Region
+from storage.codes import Outcome
+
+if TYPE_CHECKING:
+    from storage.cube import Cube
+
+
+def layers_of(cube: Cube, tiles: Sequence[Tile], season: int) -> Maps:
+    """The cube's layers of these tiles in a season, read one tile at a time."""
+    zones = {tile.epsg for tile in tiles if season in cube.seasons(tile.epsg)}
+
+    def maps() -> Iterator[TileMap]:
+        for tile in (tile for tile in tiles if tile.epsg in zones):
+            window = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
+            layers = {name: cube.read(tile.epsg, season, *window, name) for name in LAYERS}
+            yield TileMap(tile=tile, **layers)
+
+    return maps
+
+
+def holds(cube: Cube, season: int, drawn_from: Mapping[str, str | None]) -> bool:
+    """Whether the cube's tiles are those of the tasks in `drawn_from`, and there are any."""
+    keys = {tile_named(name): UUID(key) for name, key in drawn_from.items() if key}
+    written = {epsg: cube.written(epsg, season) for epsg in {tile.epsg for tile in keys}}
+    places = {tile: (tile.row // tile.size, tile.col // tile.size) for tile in keys}
+    return bool(keys) and all(written[tile.epsg].get(places[tile]) == key for tile, key in keys.items())
+
+
+def located(
+    observations: geopandas.GeoDataFrame,
+    region: Region,
+    tiles: Sequence[Tile],
+    drawn_from: Mapping[str, str | None],
+) -> geopandas.GeoDataFrame:
+    """Observations with the task of the tile each lake lies on, and its distance to the nearest glacier."""
+    water = observations.outcome == Outcome.WATER
+    keys: list[UUID | None] = [None] * len(observations)
+    size = tiles[0].size if tiles else 1
+    for at, outline in enumerate(observations.geometry):
+        if outline is not None:
+            point = outline.representative_point()
+            key = drawn_from.get(tile_at(point.x, point.y, size).name)
+            keys[at] = None if key is None else UUID(key)
+    placed = observations.assign(task_key=keys, glacier_m=None)
+    if region.glaciers is not None:
+        placed.loc[water, "glacier_m"] = glacier_distances(observations.geometry[water], region.glaciers)
+    return placed

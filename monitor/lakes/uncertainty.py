@@ -1,0 +1,119 @@
+"""How far a mapped lake's area may be from the truth: what its shoreline costs, and what the model doubts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import ArrayLike, NDArray
+from rasterio import features
+from scipy import ndimage
+
+from monitor.grid import PIXEL, WGS84, Tile, geobox_at, reproject
+from monitor.lakes.vectorise import TileMap
+
+#: pixels beside a lake's outline, corners included, whose doubt is its own
+RIM = 2
+#: doubt is added up in whole numbers of this share: exact sums are the same in any order of tiles
+GRAIN = 2.0**-20
+
+
+def area_sigma(perimeter_m: float, pixel_m: float = PIXEL) -> float:
+    """Standard deviation of a mapped lake's area for its shoreline, m2 (Hanshaw and Bookhagen 2014).
+
+    Every pixel of the outline is half right with a normal error: 0.6872 x (P / G) x G^2 / 2.
+    """
+    return 0.6872 * (perimeter_m / pixel_m) * pixel_m**2 / 2
+
+
+def area_errors(maps: Iterable[TileMap], lakes: geopandas.GeoDataFrame) -> pd.DataFrame:
+    """The two terms of the error of each lake's area; `combine` makes one standard deviation of them.
+
+    The model's term is the sum of the pixels' standard deviations over the lake and a rim of two pixels,
+    times a pixel's area: the pixels of one lake are taken to err together. By the inequality of Cauchy and
+    Schwarz the standard deviation of a sum is at most the sum of the standard deviations, so this is an upper
+    bound. Pixels of a rim that are another lake's water count for that lake alone; a pixel without an answer
+    (NaN) adds nothing. On ground that tiles of two UTM zones cover, each counts the pixels of its own six
+    degrees.
+
+    Args:
+        maps: the tiles of one season, in any order and of any size.
+        lakes: N outlines that do not overlap, with perimeter_m, as from `vectorise.vectorise` (EPSG:4326).
+
+    Returns:
+        N rows, indexed as `lakes`: shoreline_m2 (see `area_sigma`) and model_m2, both m2 and at least 0; the
+        same however the region is tiled.
+    """
+    total: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(len(lakes)))
+    own = np.zeros(len(lakes))
+    seen: dict[int, NDArray[np.bool_]] = defaultdict(lambda: np.zeros(len(lakes), bool))
+    outlines = lakes.geometry.to_numpy()
+    tree = shapely.STRtree(outlines)
+    for tile_map in maps:
+        tile = tile_map.tile
+        # the footprint's edges are true to a pixel only
+        near = np.sort(tree.query(tile.footprint(margin=RIM + 2), predicate="intersects"))
+        if len(near) == 0:
+            continue
+        doubt = np.pad(np.round(np.nan_to_num(tile_map.uncertainty) / GRAIN).astype(np.float64), RIM)
+        inside = _own_degrees(tile)
+        for position, window, place in _places(tile, outlines, near):
+            total[tile.epsg][position] += doubt[window][place].sum()
+            own[position] += doubt[window][place & inside[window]].sum()
+            seen[tile.epsg][position] = True
+    zones = np.sum([*seen.values()], axis=0) if seen else np.zeros(len(lakes))
+    sums = np.where(zones > 1, own, np.sum([*total.values()], axis=0) if total else 0.0)
+    return pd.DataFrame(
+        {
+            "shoreline_m2": lakes.perimeter_m.map(area_sigma).to_numpy(float),
+            "model_m2": sums * GRAIN * PIXEL**2,
+        },
+        index=lakes.index,
+    )
+
+
+def combine(shoreline_m2: ArrayLike, model_m2: ArrayLike, factor: float = 1.0) -> NDArray[np.float64]:
+    """Standard deviation of areas from the two independent terms of `area_errors`, m2.
+
+    factor: `area_factor` of the model's manifest, fitted so that 95 % intervals hold 95 % of the truth.
+    """
+    both: NDArray[np.float64] = np.hypot(np.asarray(shoreline_m2, float), np.asarray(model_m2, float))
+    return factor * both
+
+
+def _places(
+    tile: Tile, outlines: NDArray[np.object_], near: NDArray[np.intp]
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Each lake's position, a window of the tile grown by `RIM`, and the lake's place with its rim in there.
+
+    All from the outlines, so that what lies beyond the tile is known without its neighbour.
+    """
+    side = tile.size + 2 * RIM
+    affine = geobox_at(tile.epsg, tile.row - RIM, tile.col - RIM, (side, side)).affine
+    numbered = ((reproject(outlines[at], WGS84, tile.epsg), n) for n, at in enumerate(near, start=1))
+    labels = features.rasterize(numbered, (side, side), transform=affine, dtype=np.int32)
+    for number, found in enumerate(ndimage.find_objects(labels, len(near)), start=1):
+        if found is None:
+            continue
+        rows, cols = (slice(max(0, edge.start - RIM), edge.stop + RIM) for edge in found)
+        part = labels[rows, cols]
+        grown = ndimage.maximum_filter(part == number, 2 * RIM + 1, mode="constant")
+        yield int(near[number - 1]), (rows, cols), grown & ((part == number) | (part == 0))
+
+
+def _own_degrees(tile: Tile) -> NDArray[np.bool_]:
+    """Pixels of the tile grown by `RIM` whose middle lies in the six degrees of the tile's UTM zone."""
+    side = tile.size + 2 * RIM
+    west = 6 * (tile.epsg % 100) - 186
+    left, south, right, north = tile.footprint(margin=RIM).bounds
+    if west <= left and right <= west + 6:
+        return np.ones((side, side), bool)
+    strip = shapely.segmentize(shapely.box(west, south - 0.01, west + 6, north + 0.01), 0.01)
+    affine = geobox_at(tile.epsg, tile.row - RIM, tile.col - RIM, (side, side)).affine
+    return np.asarray(
+        features.geometry_mask([reproject(strip, WGS84, tile.epsg)], (side, side), affine, invert=True)
+    )

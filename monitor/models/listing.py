@@ -1,0 +1,77 @@
+"""Models on this machine: those of the registry, and other folders below models/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.errors import RefusedError
+from monitor.settings import CONFIG
+from segmenter.errors import ManifestError, RegistryError
+from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
+from segmenter.registry import Registry, read_registry
+
+#: what the registry's paths are relative to
+MODELS_ROOT = CONFIG.parent
+
+
+def known_models() -> Registry:
+    """All models of config/models.yaml."""
+    return read_registry(CONFIG / "models.yaml")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the list."""
+
+    name: str
+    use: str
+    s1_kind: str
+    #: ready, not imported, or broken
+    state: str
+    version: str | None
+    digest: str | None
+    size_mb: float | None
+    folder: Path
+    #: what is wrong with a broken one
+    problem: str | None = None
+
+
+def list_models(known: Registry, root: Path) -> list[Entry]:
+    """The registry's models in its order, then the other model folders below `root`/models by name."""
+    folders = {name: root / entry.folder for name, entry in known.models.items()}
+    others = sorted(path.parent for path in (root / "models").glob(f"[!.]*/{MANIFEST_FILE}"))
+    folders |= {folder.name: folder for folder in others if folder not in folders.values()}
+    return [_entry(name, folder, known) for name, folder in folders.items()]
+
+
+def _entry(name: str, folder: Path, known: Registry) -> Entry:
+    listed = known.models.get(name)
+    use, kind = (listed.use, listed.s1_kind) if listed is not None else ("own", "-")
+    if not (folder / MANIFEST_FILE).exists():
+        return Entry(name, use, kind, "not imported", None, None, None, folder)
+    try:
+        manifest = read_manifest(folder)
+    except ManifestError as error:
+        return Entry(name, use, kind, "broken", None, None, None, folder, str(error))
+    weights = folder / WEIGHTS_FILE
+    kind, version = manifest.inputs.S1.kind, manifest.version
+    if manifest.method == "index":
+        return Entry(name, use, kind, "ready", version, None, None, folder)
+    size = weights.stat().st_size / 1e6
+    return Entry(name, use, kind, "ready", version, manifest.digest, size, folder)
+
+
+def folder_of_model(name: str) -> Path:
+    """The folder of a model of the registry, of one below models/, or the folder itself."""
+    known = known_models()
+    if name in known.models:
+        return known.folder(name, MODELS_ROOT)
+    for folder in (MODELS_ROOT / "models" / name, Path(name)):
+        if (folder / MANIFEST_FILE).is_file():
+            return folder
+    try:
+        known.find(name)
+    except RegistryError as error:
+        raise RefusedError(f"{error}; nor is it a model's folder") from error
+    raise AssertionError("a known name was handled above")

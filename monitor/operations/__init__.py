@@ -1,0 +1,1 @@
+"""Runs of many seasons and the schedule."""

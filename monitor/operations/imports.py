@@ -1,0 +1,51 @@
+"""Imports of inventories: each season recorded, then the surveys replayed that this made stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas
+
+from monitor.history.inventories.importing import Imported, record_inventory
+from monitor.history.inventories.mapping import Mapping
+from monitor.progress import SILENT, Progress
+from monitor.run import replay_stale
+from monitor.settings import Region
+from monitor.workspace import System
+
+
+def import_seasons(
+    system: System,
+    path: Path,
+    region: Region,
+    seasons: Sequence[int],
+    mapping: Mapping,
+    polygons: geopandas.GeoDataFrame | None = None,
+    progress: Progress = SILENT,
+) -> list[Imported]:
+    """Import seasons of an inventory, and replay once what they made stale.
+
+    Args:
+        polygons: as from `read_inventory`, when the file was read already.
+
+    Returns:
+        a result for each season; the last one names the surveys that were replayed, of all regions.
+
+    Raises:
+        RefusedError: no polygons, no CRS, a column or a season that is not there.
+    """
+    results = []
+    with progress.count("seasons", len(seasons)) as done:
+        for season in seasons:
+            results.append(
+                record_inventory(
+                    system.database, path, region=region, season=season, mapping=mapping, polygons=polygons
+                )
+            )
+            done()
+    with progress.stage("replaying later seasons"):
+        replayed = replay_stale(system)
+    results[-1] = replace(results[-1], replayed=replayed.changed, stale=replayed.stale)
+    return results

@@ -1,0 +1,101 @@
+"""How far a long step is: what a run reports, to a terminal, to a log, or to nobody."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+#: seconds between two lines of a log about the same step
+LOG_EVERY_S = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(Protocol):
+    """Receives the steps of a run."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """A step of unknown length."""
+        ...
+
+    def count(self, name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """A step of `total` parts; the function it gives is called after each part."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that happened in a step, such as a tile that failed."""
+        ...
+
+
+class SilentProgress:
+    """Reports nothing."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def count(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        yield lambda: None
+
+    def note(self, text: str) -> None:
+        pass
+
+
+SILENT = SilentProgress()
+
+
+class LoggedProgress:
+    """Writes lines to the log of this module: at the start and end of a step, and in between now and then.
+
+    Args:
+        title: what stands before each line, such as region and season.
+    """
+
+    def __init__(self, title: str, every_s: float = LOG_EVERY_S) -> None:
+        self._title = title
+        self._every_s = every_s
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        _log.info("%s: %s", self._title, name)
+        yield
+        _log.info("%s: %s: done in %s", self._title, name, duration(time.monotonic() - started))
+
+    @contextmanager
+    def count(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        started = said = time.monotonic()
+        done = 0
+
+        def step() -> None:
+            nonlocal done, said
+            done += 1
+            now = time.monotonic()
+            if done < total and now - said >= self._every_s:
+                said = now
+                left = duration((now - started) / done * (total - done))
+                _log.info("%s: %s %d/%d, about %s left", self._title, name, done, total, left)
+
+        if total:
+            _log.info("%s: %s 0/%d", self._title, name, total)
+        yield step
+        if total:
+            passed = duration(time.monotonic() - started)
+            _log.info("%s: %s %d/%d in %s", self._title, name, done, total, passed)
+
+    def note(self, text: str) -> None:
+        _log.warning("%s: %s", self._title, text)
+
+
+def duration(seconds: float) -> str:
+    """A span of time as a person reads it: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

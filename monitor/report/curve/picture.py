@@ -1,0 +1,269 @@
+"""A lake's curve as a picture for a report: PNG, or SVG whose text is text."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitor.errors import RefusedError
+from monitor.report.curve.terminal import place
+from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SUFFIXES = (".png", ".svg")
+#: inches; at 100 dots an inch, as an SVG is shown, 900 x 520
+SIZE = (9.0, 5.2)
+DPI = 200
+COLOURS = {"model": "#1f5fbf", "inventory": "#2f8f4e", "index": "#9c4fb0"}
+MARKERS = {"model": "o", "inventory": "s", "index": "^"}
+GREY = "#767676"
+RED = "#b03030"
+#: letters of the small text that fit beside one another over the field
+LINE = 112
+#: seasons with events that still have room for the codes of the other lakes
+MANY_EVENTS = 5
+#: years by which two surveys of one season stand apart, as a share of all years
+APART = 0.012
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lake",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.axisbelow": True,
+}
+
+
+def write_curve(curve: Curve, path: Path) -> None:
+    """Write the curve to `path`, PNG or SVG; the same curve gives the same bytes.
+
+    Raises:
+        RefusedError: neither .png nor .svg, or it cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise RefusedError(f"--picture {path}: a picture is a {' or a '.join(SUFFIXES)}")
+    try:
+        _write(curve, path)
+    except OSError as error:
+        raise RefusedError(f"--picture {path} cannot be written: {error.strerror or error}") from error
+
+
+def _write(curve: Curve, path: Path) -> None:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=SIZE, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        _axes(axes, curve)
+        _trend(axes, curve)
+        _points(axes, curve)
+        _gaps(axes, curve)
+        _titles(axes, curve, above=_events(axes, curve))
+        if curve.seen:
+            figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+        bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
+        figure.savefig(path, dpi=DPI, metadata=bare)
+
+
+def _axes(axes: Axes, curve: Curve) -> None:
+    """Areas from 0 unless all lie far above; room for reasons and events above and below."""
+    from matplotlib.ticker import MaxNLocator
+
+    unit, _ = curve.unit
+    marks = area_ticks(curve)
+    seasons = [p.season for p in curve.points]
+    span = max(max(seasons) - min(seasons), 2)
+    axes.set_xlim(min(seasons) - 0.06 * span, max(seasons) + 0.06 * span)
+    axes.set_ylim(marks[0], marks[-1])
+    axes.set_yticks(marks)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+    axes.set_ylabel(f"area, {unit.replace('2', '²')}")
+    axes.set_xlabel("season (late summer)", color=GREY, fontsize=9)
+    if not curve.seen:
+        axes.set(yticks=[], ylabel="")
+        axes.text(0.5, 0.5, "not observed in any season", transform=axes.transAxes, ha="center", color=GREY)
+
+
+def _trend(axes: Axes, curve: Curve) -> None:
+    trend = curve.trend
+    if trend is None:
+        return
+    scale = curve.unit[1]
+    told = curve.trend_told
+    years = [float(trend.first_season), trend.middle_season, float(trend.last_season)]
+    low, high = trend.slope_low_m2_per_year, trend.slope_high_m2_per_year
+    if low is not None and high is not None:
+        ends = np.array([[trend.area_m2(year, slope) for year in years] for slope in (low, high)]) / scale
+        axes.fill_between(
+            years,
+            ends.min(axis=0),
+            ends.max(axis=0),
+            color="#d9a441",
+            alpha=0.2 if told else 0.1,
+            linewidth=0,
+            label="95 % of the slope",
+        )
+    line = [trend.area_m2(year) / scale for year in years]
+    axes.plot(
+        years,
+        line,
+        color="#c17d11",
+        linewidth=1.4,
+        linestyle="-" if told else "--",
+        label="trend (Theil-Sen)",
+    )
+
+
+def _points(axes: Axes, curve: Curve) -> None:
+    """One series a source; points that are not part of the trend are hollow."""
+    seasons = [p.season for p in curve.points]
+    apart = APART * (max(seasons) - min(seasons) + 2)
+    series: dict[tuple[str, str, bool], list[tuple[float, Point]]] = {}
+    beside: dict[int, int] = {}
+    for point in reversed(curve.seen):
+        place = point.season + apart * beside.setdefault(point.season, 0)
+        beside[point.season] += 1
+        series.setdefault((point.kind, point.source, point.doubt is not None), []).append((place, point))
+    named = set()
+    for (kind, source, doubtful), placed in sorted(series.items()):
+        name = f"{kind}: {textwrap.shorten(source, 44, placeholder='…')}"
+        _series(axes, placed, curve.unit[1], label="_" if name in named else name, hollow=doubtful)
+        named.add(name)
+    for point in curve.seen:
+        if point.outcome == "dry":
+            axes.annotate(
+                "dry",
+                (point.season, 0),
+                xytext=(0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=COLOURS[point.kind],
+            )
+    if curve.doubts:
+        why = by_reason(curve.doubts)
+        label = "\n".join(textwrap.wrap(f"hollow: not part of the trend ({why})", 62))
+        axes.plot([], [], "o", markersize=6, color=GREY, markerfacecolor="white", label=label)
+
+
+def _series(axes: Axes, placed: list[tuple[float, Point]], scale: float, *, label: str, hollow: bool) -> None:
+    kind = placed[0][1].kind
+    areas = np.array([point.area_m2 for _, point in placed], float)
+    ends = np.array([(p.low_m2, p.high_m2) for _, p in placed], float).T
+    axes.errorbar(
+        [place for place, _ in placed],
+        areas / scale,
+        yerr=np.nan_to_num(np.abs(ends - areas)) / scale,
+        label=label,
+        linestyle="none",
+        color=COLOURS[kind],
+        marker=MARKERS[kind],
+        markersize=6,
+        capsize=3.5,
+        elinewidth=1.2,
+        markerfacecolor="white" if hollow else COLOURS[kind],
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def _gaps(axes: Axes, curve: Curve) -> None:
+    """Not observed seasons as grey ticks that stand on the axis, each with its reason."""
+    for season, reason in curve.gaps.items():
+        axes.axvline(season, ymax=0.06, color=GREY, linewidth=1.4)
+        axes.annotate(
+            textwrap.shorten(reason, 34, placeholder="…"),
+            (season, 0.075),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=GREY,
+        )
+
+
+def _events(axes: Axes, curve: Curve) -> int:
+    """What happened to the lake, above the field, with a line down to its season; lines of text used."""
+    words: dict[int, list[str]] = {}
+    for event in curve.events:
+        words.setdefault(event.season, []).append(event.told)
+    for season in words:
+        axes.axvline(season, color=RED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
+    if len(words) > MANY_EVENTS:
+        return _events_upright(axes, curve)
+    left, right = axes.get_xlim()
+    labels = [
+        (round((season - left) / (right - left) * LINE), "; ".join(lines)) for season, lines in words.items()
+    ]
+    level = 0
+    while labels:
+        line, rest = place(labels, LINE)
+        for label in (label for column, label in labels if (column, label) not in rest):
+            start = line.index(label) / LINE
+            axes.annotate(
+                label,
+                (start, 1.0),
+                xycoords="axes fraction",
+                xytext=(0, 3 + 12 * level),
+                textcoords="offset points",
+                fontsize=8.5,
+                color=RED,
+            )
+        level += 1
+        if len(rest) == len(labels):
+            break
+        labels = rest
+    return level
+
+
+def _events_upright(axes: Axes, curve: Curve) -> int:
+    """Many events: a word each, standing on its line, without the codes of the others."""
+    words: dict[int, list[str]] = {}
+    for event in curve.events:
+        word = event.words.removesuffix(" with")
+        if word not in words.setdefault(event.season, []):
+            words[event.season].append(word)
+    for season, said in words.items():
+        axes.annotate(
+            ", ".join(said),
+            (season, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            rotation=90,
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            color=RED,
+        )
+    return round(max(len(", ".join(said)) for said in words.values()) * 4.6 / 12 + 0.5)
+
+
+def _titles(axes: Axes, curve: Curve, above: int) -> None:
+    """Code and identity over the trend in words, `above` lines of events."""
+    said = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
+    foot = 6 + 12 * above
+    axes.annotate(
+        "\n".join(said),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, foot),
+        textcoords="offset points",
+        va="bottom",
+        fontsize=9,
+        linespacing=1.3,
+        color="#404040",
+    )
+    axes.set_title(curve.code, loc="left", fontsize=14, fontweight="bold", pad=foot + 14 * len(said) + 2)

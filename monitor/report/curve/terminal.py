@@ -1,0 +1,248 @@
+"""A lake's curve as text: points with error bars over true time, and why seasons are missing.
+
+Drawn by hand: the plotting libraries for terminals know no hollow points, and no gap that is not a zero.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rich.text import Text
+
+from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_words
+
+#: rows of the drawing, about
+ROWS = 15
+#: a narrower field cannot tell seasons apart, columns
+NARROWEST = 20
+COLOURS = {"model": "blue", "inventory": "green", "index": "magenta"}
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The characters of a drawing; `full` and `hollow` by kind of survey."""
+
+    full: dict[str, str]
+    hollow: dict[str, str]
+    bar: str
+    cap_high: str
+    cap_low: str
+    edge: str
+    edge_tick: str
+    corner: str
+    floor: str
+    floor_tick: str
+    trend: str
+
+
+UNICODE = Signs(
+    full={"model": "●", "inventory": "■", "index": "▲"},
+    hollow={"model": "○", "inventory": "□", "index": "△"},
+    bar="│",
+    cap_high="┬",
+    cap_low="┴",
+    edge="│",
+    edge_tick="┤",
+    corner="└",
+    floor="─",
+    floor_tick="┬",
+    trend="·",
+)
+ASCII = Signs(
+    full={"model": "*", "inventory": "#", "index": "^"},
+    hollow={"model": "o", "inventory": "u", "index": "v"},
+    bar="|",
+    cap_high="-",
+    cap_low="-",
+    edge="|",
+    edge_tick="+",
+    corner="+",
+    floor="-",
+    floor_tick="+",
+    trend=".",
+)
+
+
+def draw_curve(curve: Curve, width: int, *, ascii_only: bool = False) -> Text:
+    """The curve as lines of text, none wider than `width` columns."""
+    signs = ASCII if ascii_only else UNICODE
+    lines = [Text(line, style="bold") for line in _wrapped(f"{curve.code}: area in {curve.unit[0]}", width)]
+    canvas = _canvas(curve, width)
+    if canvas is not None:
+        _draw_trend(canvas, curve, signs)
+        _draw_points(canvas, curve, signs)
+        lines += [*_field(canvas, signs), *_floor(canvas, curve, signs)]
+        lines += _legend(curve, signs, width)
+    lines += [Text(line) for note in _notes(curve, signs) for line in _wrapped(note, width)]
+    return Text("\n").join(lines)
+
+
+@dataclass
+class Canvas:
+    """A field of characters over areas (rows) and seasons (columns); what is drawn later lies on top."""
+
+    marks: list[float]
+    """Areas of the labelled rows, from below, in the curve's unit."""
+    labels: list[str]
+    rows_a_step: int
+    columns: int
+    scale: float
+    """Square metres of the unit."""
+    seasons: list[int]
+    cells: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return (len(self.marks) - 1) * self.rows_a_step + 1
+
+    @property
+    def margin(self) -> int:
+        """Columns left of the field: labels and the axis."""
+        return max(map(len, self.labels)) + 2
+
+    @property
+    def a_year(self) -> float:
+        """Columns a year, 0 when there is one season."""
+        years = self.seasons[-1] - self.seasons[0]
+        return (self.columns - 7) / years if years else 0.0
+
+    def row_of(self, area_m2: float) -> int:
+        low, high = self.marks[0], self.marks[-1]
+        return round((high - area_m2 / self.scale) / (high - low) * (self.rows - 1))
+
+    def column_of(self, season: float) -> int:
+        years = season - self.seasons[0]
+        return round(3 + years * self.a_year) if self.a_year else self.columns // 2
+
+    def put(self, row: int, column: int, sign: str, style: str) -> None:
+        if 0 <= row < self.rows and 0 <= column < self.columns:
+            self.cells[row, column] = sign, style
+
+    def line(self, row: int) -> Text:
+        """A row without trailing blanks."""
+        last = max((at for number, at in self.cells if number == row), default=-1)
+        return Text.assemble(*(self.cells.get((row, column), (" ", "")) for column in range(last + 1)))
+
+
+def place(labels: Iterable[tuple[int, str]], columns: int) -> tuple[str, list[tuple[int, str]]]:
+    """A line with each label centred on its column, and those that found no room, first come first served."""
+    line, left_over = " " * columns, []
+    for column, label in labels:
+        start = max(0, min(column - (len(label) - 1) // 2, columns - len(label)))
+        end = start + len(label)
+        if end <= columns and not line[max(0, start - 1) : end + 1].strip():
+            line = line[:start] + label + line[end:]
+        else:
+            left_over.append((column, label))
+    return line.rstrip(), left_over
+
+
+def _canvas(curve: Curve, width: int) -> Canvas | None:
+    """An empty field; None when nobody saw the lake, or the terminal is too narrow."""
+    scale = curve.unit[1]
+    marks = area_ticks(curve)
+    labels = _numbers(marks)
+    columns = width - max(map(len, labels)) - 2
+    if not curve.seen or columns < NARROWEST:
+        return None
+    rows_a_step = max(2, round(ROWS / (len(marks) - 1)))
+    return Canvas(marks, labels, rows_a_step, columns, scale, sorted({p.season for p in curve.points}))
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
+    """Numbers with as many decimals as they all need."""
+    decimals = next(n for n in range(13) if all(abs(round(v, n) - v) < 1e-9 for v in values))
+    return [f"{value:.{decimals}f}" for value in values]
+
+
+def _draw_trend(canvas: Canvas, curve: Curve, signs: Signs) -> None:
+    trend = curve.trend
+    if trend is None or not canvas.a_year:
+        return
+    for column in range(canvas.column_of(trend.first_season), canvas.column_of(trend.last_season) + 1):
+        season = canvas.seasons[0] + (column - 3) / canvas.a_year
+        canvas.put(canvas.row_of(trend.area_m2(season)), column, signs.trend, "dim")
+
+
+def _draw_points(canvas: Canvas, curve: Curve, signs: Signs) -> None:
+    """Bars first, so that no point hides behind one; the season's word over what stands beside it."""
+    beside: dict[int, int] = defaultdict(int)
+    apart = 2 if canvas.a_year >= 5 or not canvas.a_year else int(canvas.a_year >= 2)
+    points = []
+    for point in reversed(curve.seen):
+        points.append((point, canvas.column_of(point.season) + apart * beside[point.season]))
+        beside[point.season] += 1
+    for point, column in reversed(points):
+        if point.low_m2 is None or point.high_m2 is None:
+            continue
+        style = COLOURS[point.kind]
+        high, low = canvas.row_of(point.high_m2), canvas.row_of(point.low_m2)
+        for row in range(high, low + 1):
+            sign = signs.cap_high if row == high else signs.cap_low if row == low else signs.bar
+            canvas.put(row, column, sign, style)
+    for point, column in reversed(points):
+        sign = (signs.full if point.doubt is None else signs.hollow)[point.kind]
+        canvas.put(canvas.row_of(point.area_m2 or 0.0), column, sign, f"bold {COLOURS[point.kind]}")
+
+
+def _field(canvas: Canvas, signs: Signs) -> list[Text]:
+    """The points with the axis of areas."""
+    lines = []
+    for row in range(canvas.rows):
+        step, between = divmod(row, canvas.rows_a_step)
+        label, edge = ("", signs.edge) if between else (canvas.labels[-1 - step], signs.edge_tick)
+        lines.append(Text.assemble((f"{label:>{canvas.margin - 2}} {edge}", "dim"), canvas.line(row)))
+    return lines
+
+
+def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
+    """The axis of seasons, years, and what happened to the lake."""
+    blank = " " * canvas.margin
+    axis = [signs.floor] * canvas.columns
+    for season in canvas.seasons:
+        axis[canvas.column_of(season)] = "?" if season in curve.gaps else signs.floor_tick
+    lines = [Text(f"{blank[:-1]}{signs.corner}{''.join(axis)}", style="dim")]
+    lines[0].highlight_regex(r"\?", "bold yellow")
+    order = [*canvas.seasons[:1], *reversed(canvas.seasons[1:])]
+    years, _ = place([(canvas.column_of(season), str(season)) for season in order], canvas.columns)
+    lines.append(Text(f"{blank}{years}", style="dim"))
+    words = [(canvas.column_of(event.season), event.told[: canvas.columns]) for event in curve.events]
+    while words:
+        line, words = place(words, canvas.columns)
+        lines.append(Text(f"{blank}{line}", style="italic"))
+    return lines
+
+
+def _legend(curve: Curve, signs: Signs, width: int) -> list[Text]:
+    """What the signs mean, those that are there; no part is broken unless it is wider than the terminal."""
+    parts = []
+    for kind, sign in signs.full.items():
+        sources = list(dict.fromkeys(p.source for p in curve.seen if p.kind == kind))
+        parts += [(f"{sign} {kind}: {', '.join(sources)}", COLOURS[kind])] if sources else []
+    parts.append((f"{signs.bar} 95 % interval", ""))
+    parts += [(f"{signs.trend * 2} trend", "dim")] if curve.trend is not None else []
+    lines = [Text()]
+    for part, style in parts:
+        if lines[-1] and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1].append("   ").append(part, style)
+        else:
+            lines += [Text(line, style=style) for line in _wrapped(part, width)]
+    return lines[1:]
+
+
+def _notes(curve: Curve, signs: Signs) -> list[str]:
+    """Gaps and doubts with their reasons, and the trend."""
+    notes = []
+    if curve.gaps:
+        notes.append(f"? not observed: {by_reason(curve.gaps)}")
+    if curve.doubts:
+        hollow = "".join(signs.hollow[kind] for kind in signs.hollow if kind in curve.hollow_kinds)
+        notes.append(f"{hollow} not part of the trend: {by_reason(curve.doubts)}")
+    return [*notes, trend_words(curve)]
+
+
+def _wrapped(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, subsequent_indent="  ")

@@ -1,0 +1,193 @@
+"""A lake's area over its seasons: the values that are drawn, and what is said of them in words.
+
+`monitor/curve/terminal.py` draws them as text, `monitor/curve/picture.py` as PNG or SVG. Areas are square
+metres until they are drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from storage.policy import SEEN_WHOLE
+
+if TYPE_CHECKING:
+    from storage.trends import Trend
+
+#: lakes from here on are read in square kilometres, smaller ones in hectares
+LARGE_M2 = 1e6
+#: mergers and splits that a sentence names one by one
+MANY_JUMPS = 3
+#: the axis of areas begins above 0 when all areas lie in the upper part of it
+UPPER_PART = 0.6
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one current survey says of the lake in one season."""
+
+    season: int
+    kind: str
+    """Of the survey: model, inventory or index."""
+    source: str
+    outcome: str
+    reason: str | None
+    area_m2: float | None
+    """0 where seen dry, None where not observed."""
+    low_m2: float | None
+    """Lower end of the 95 % interval; None where no error is known."""
+    high_m2: float | None
+    seen_share: float | None
+    suspect: str | None
+    """Why the survey's losses are not believed."""
+    shown: bool
+    """This is the season's word; another survey's stands beside it."""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the point is drawn hollow and is no part of the trend."""
+        if self.suspect is not None:
+            return "suspect season"
+        if self.outcome == "water" and (self.seen_share or 0) < SEEN_WHOLE:
+            return "seen in part" if self.seen_share is None else f"seen to {self.seen_share:.0%}"
+        return None
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to the lake's identity: split, merged, new, drained, reappeared."""
+
+    season: int
+    words: str
+    others: tuple[str, ...] = ()
+    """Codes of the lakes on the other side."""
+
+    @property
+    def told(self) -> str:
+        """With the codes of the lakes on the other side, two of them at most."""
+        if not self.others:
+            return self.words
+        shown = [*self.others[:2], *([f"{len(self.others) - 2} more"] if len(self.others) > 2 else [])]
+        joint = {"split": ", giving", "split off": " from"}.get(self.words, "")
+        return f"{self.words}{joint} {', '.join(shown)}"
+
+    @property
+    def jump(self) -> str | None:
+        """What made the area jump, though no water came or went."""
+        return "split" if "split" in self.words else "merger" if "merged" in self.words else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All that is drawn of one lake, in order of season."""
+
+    lake_id: UUID
+    code: str
+    points: tuple[Point, ...]
+    events: tuple[Event, ...] = ()
+    trend: Trend | None = None
+
+    @property
+    def unit(self) -> tuple[str, float]:
+        """Name of the unit of area, and its square metres."""
+        largest = max((p.high_m2 or p.area_m2 or 0 for p in self.points), default=0)
+        return ("km2", 1e6) if largest >= LARGE_M2 else ("ha", 1e4)
+
+    @property
+    def seen(self) -> list[Point]:
+        """Points with an area; the season's word after what stands beside it."""
+        return sorted((p for p in self.points if p.area_m2 is not None), key=lambda p: (p.season, p.shown))
+
+    @property
+    def gaps(self) -> dict[int, str]:
+        """Seasons in which nobody saw the lake, and why."""
+        seen = {p.season for p in self.seen}
+        reasons: dict[int, list[str]] = defaultdict(list)
+        for p in sorted(self.points, key=lambda p: not p.shown):
+            if p.season not in seen and p.reason not in reasons[p.season]:
+                reasons[p.season].append(p.reason or "no reason")
+        return {season: " and ".join(why) for season, why in sorted(reasons.items()) if why}
+
+    @property
+    def doubts(self) -> dict[int, str]:
+        """Seasons whose point is hollow, and why."""
+        return {p.season: p.doubt for p in self.seen if p.doubt is not None}
+
+    @property
+    def trend_told(self) -> bool:
+        """The trend's interval leaves out 0: the lake grows or shrinks."""
+        trend = self.trend
+        if trend is None or trend.slope_low_m2_per_year is None or trend.slope_high_m2_per_year is None:
+            return False
+        return trend.slope_low_m2_per_year > 0 or trend.slope_high_m2_per_year < 0
+
+    @property
+    def hollow_kinds(self) -> set[str]:
+        """Kinds of the surveys whose points are hollow."""
+        return {p.kind for p in self.seen if p.doubt is not None}
+
+
+def event_words(event: str, *, mine: bool) -> str:
+    """What a lineage event says of a lake; not `mine`: the lake is the event's other one."""
+    words = {("split", True): "split off", ("merged", True): "merged into", ("merged", False): "merged with"}
+    return words.get((event, mine), event)
+
+
+def trend_words(curve: Curve) -> str:
+    """The trend in a sentence, in the curve's unit a year."""
+    unit, scale = curve.unit
+    trend = curve.trend
+    if trend is None:
+        return "Trend: none before three seasons saw the whole lake"
+    low, high = trend.slope_low_m2_per_year, trend.slope_high_m2_per_year
+    slopes = [slope / scale for slope in (trend.slope_m2_per_year, low, high) if slope is not None]
+    digits = decimals(slopes[0] or max(map(abs, slopes)))
+    slope, *ends = (f"{value:+.{digits}f}" for value in slopes)
+    span = f"{trend.first_season}-{trend.last_season}"
+    jumps = [f"the {e.jump} of {e.season}" for e in curve.events if e.jump and e.season in trend.span]
+    across = " and ".join(jumps) if len(jumps) <= MANY_JUMPS else f"{len(jumps)} mergers and splits"
+    rest = f"; it runs across {across}" if jumps else ""
+    if low is None or high is None:
+        few = f"Theil-Sen of {trend.seasons} seasons, too few for an interval"
+        return f"Trend: {slope} {unit} per year, {span}, {few}{rest}"
+    told = "" if curve.trend_told else "; neither growth nor loss can be told from it"
+    theil = f"Theil-Sen of {trend.seasons} seasons"
+    return f"Trend: {slope} {unit} per year (95 %: {ends[0]} to {ends[1]}), {span}, {theil}{told}{rest}"
+
+
+def decimals(value: float) -> int:
+    """Decimals that show two digits of `value` that count."""
+    return max(0, 1 - math.floor(math.log10(abs(value)))) if value else 0
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers around low..high, at most `most` steps, evenly spaced, the outer ones outside."""
+    if high <= low:
+        low, high = (0.5 * low, 1.5 * low) if low > 0 else (0.0, 1.0)
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for factor in (1, 2, 2.5, 5, 10, 20):
+        step = factor * power
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if max(last, first + 1) - first <= most:
+            break
+    return [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
+
+
+def area_ticks(curve: Curve) -> list[float]:
+    """Areas to label, in the curve's unit: from 0 unless all lie far above it."""
+    lows = [p.low_m2 if p.low_m2 is not None else p.area_m2 or 0.0 for p in curve.seen]
+    highs = [p.high_m2 if p.high_m2 is not None else p.area_m2 or 0.0 for p in curve.seen]
+    low, high = min(lows, default=0.0), max(highs, default=0.0)
+    scale = curve.unit[1]
+    return ticks((low if low > UPPER_PART * high else 0.0) / scale, high / scale)
+
+
+def by_reason(reasons: dict[int, str]) -> str:
+    """Seasons with the same reason together."""
+    seasons: dict[str, list[str]] = defaultdict(list)
+    for season, reason in reasons.items():
+        seasons[reason].append(str(season))
+    return "; ".join(f"{', '.join(years)} {reason}" for reason, years in seasons.items())

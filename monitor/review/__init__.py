@@ -1,0 +1,1 @@
+"""The review queue: disagreements with an independent index, lakes that lost water, and their export."""

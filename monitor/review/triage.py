@@ -1,0 +1,143 @@
+"""What a person should look at again: chips where the index contradicts the model, lakes that lost water."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from scipy import ndimage
+from shapely.geometry.base import BaseGeometry
+
+from monitor.grid import PIXEL, Tile
+from monitor.lakes.change import Verdict
+from monitor.lakes.suspect import Suspicion
+from monitor.lakes.vectorise import TileMap
+from monitor.stack.index import EXPLAINED, Index
+from storage.codes import Reason
+from storage.policy import DRAINAGE_LOSS
+
+#: edge of a review chip, px; tiles are whole numbers of them
+CHIP = 256
+#: pixels of connected disagreement that are worth a look: 0.5 ha, the smallest lake worth trusting
+WORTH_A_LOOK = 50
+#: disagreement thinner than this many pixels is a shoreline, not a lake
+CORE = np.ones((3, 3), bool)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One entry of the review queue; higher scores first."""
+
+    kind: str
+    #: whether a gate (snow, shadow, radar, turbid water) says why the index disagrees
+    explained: bool
+    #: hectares in question
+    score: float
+    #: EPSG:4326 footprint of what to look at
+    footprint: BaseGeometry
+    tile: str | None = None
+    lake: UUID | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def disagreements(maps: Iterable[TileMap]) -> list[Flag]:
+    """Chips in which a lake-sized patch is water to one of model and index and dry to the other.
+
+    A disagreement that the index's own gates explain (`Index.SNOW` and the like) is flagged as explained.
+    """
+    return [flag for tile_map in maps for flag in _of_tile(tile_map)]
+
+
+def _of_tile(tile_map: TileMap) -> list[Flag]:
+    judged = (tile_map.reason != Reason.OUTSIDE) & (tile_map.index != Index.NODATA) & (tile_map.mask != 255)
+    model, index = tile_map.mask == 1, tile_map.index == Index.WATER
+    doubt = np.isin(tile_map.index, EXPLAINED)
+    flags = []
+    for name, where, gated in (
+        ("model water, index dry", judged & model & ~index, doubt),
+        ("index water, model dry", judged & ~model & (index | doubt), doubt),
+    ):
+        flags += _patches(tile_map.tile, name, where, gated, tile_map.index)
+    return flags
+
+
+def _patches(tile: Tile, kind: str, where: Any, gated: Any, index: Any) -> list[Flag]:
+    """Flags of the chips that hold patches thicker than a shoreline and large enough."""
+    thick = ndimage.binary_opening(where, CORE)
+    labels, count = ndimage.label(thick, structure=CORE)
+    if count == 0:
+        return []
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    patches: dict[tuple[int, int, bool], list[tuple[int, int]]] = {}
+    for number, window in enumerate(ndimage.find_objects(labels), start=1):
+        if sizes[number] < WORTH_A_LOOK:
+            continue
+        inside = labels[window] == number
+        explained = bool(gated[window][inside].mean() > 0.5)
+        chip = (window[0].start // CHIP, window[1].start // CHIP, explained)
+        common = int(np.bincount(index[window][inside], minlength=256).argmax())
+        patches.setdefault(chip, []).append((int(sizes[number]), common))
+    return [
+        Flag(
+            kind=kind,
+            explained=explained,
+            score=sum(size for size, _ in found) * PIXEL**2 / 1e4,
+            footprint=_chip_footprint(tile, row, col),
+            tile=tile.name,
+            detail={
+                "patches": len(found),
+                "largest_ha": max(size for size, _ in found) * PIXEL**2 / 1e4,
+                "index_says": Index(max(found)[1]).name.lower(),
+            },
+        )
+        for (row, col, explained), found in sorted(patches.items())
+    ]
+
+
+def _chip_footprint(tile: Tile, row: int, col: int) -> BaseGeometry:
+    return Tile(tile.epsg, CHIP, tile.row + row * CHIP, tile.col + col * CHIP).footprint()
+
+
+def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> list[Flag]:
+    """Lakes that drained or lost more than 30 % beyond the error since season `since`.
+
+    Args:
+        changes: as from `change.compare`.
+        outlines: last known outline of each lake (EPSG:4326), indexed by lake_id.
+    """
+    lost = (changes.verdict == Verdict.DRAINED) | (
+        (changes.verdict == Verdict.SHRUNK) & (changes.change_percent <= -100 * DRAINAGE_LOSS)
+    )
+    worth: pd.DataFrame = changes[lost & (-changes.change_m2 > changes.detection_limit_m2)]
+    return [
+        Flag(
+            kind="drained" if row.verdict == Verdict.DRAINED else "lost water",
+            explained=False,
+            score=-row.change_m2 / 1e4,
+            footprint=shapely.box(*shapely.buffer(outlines[UUID(str(lake))], 0.002).bounds),
+            lake=UUID(str(lake)),
+            detail={
+                "since": since,
+                "area_before_ha": round(row.area_before_m2 / 1e4, 2),
+                "area_after_ha": round(row.area_after_m2 / 1e4, 2),
+            },
+        )
+        for lake, row in worth.iterrows()
+    ]
+
+
+def season_flag(region: BaseGeometry, suspicion: Suspicion) -> Flag:
+    """A whole season that is not believed, in place of an alarm for each of its lakes."""
+    return Flag(
+        kind="suspect season",
+        explained=False,
+        score=suspicion.lost_m2 / 1e4,
+        footprint=shapely.box(*region.bounds),
+        detail={"why": suspicion.why},
+    )

@@ -1,0 +1,284 @@
+"""A workspace: a folder with its settings, and what is opened from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import ValidationError
+
+from monitor.archive.catalog import Catalog, open_catalog
+from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.errors import RefusedError
+from monitor.settings import (
+    CONFIG,
+    RECIPE,
+    SETTINGS_FILE,
+    Region,
+    RegionSettings,
+    Settings,
+    explain,
+    keys_of_section,
+)
+
+if TYPE_CHECKING:
+    from segmenter.manifest import Manifest
+    from storage.codes import SurveyKind
+    from storage.cube import Cube
+    from storage.database import Database
+
+DATABASE_FOLDER = "postgis"
+
+
+class Workspace:
+    """A folder with its settings. Catalogue, model and regions are opened when they are first used."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    @classmethod
+    def open(cls, folder: Path) -> Workspace:
+        """Read `folder`/monitor.yaml.
+
+        Raises:
+            RefusedError: no such file, or a key that is wrong (names file, key and what would be valid).
+        """
+        folder = folder.resolve()
+        path = folder / SETTINGS_FILE
+        if not path.is_file():
+            raise RefusedError(
+                f"{path} is missing: a workspace is a folder with a {SETTINGS_FILE}; "
+                "`make demo` makes one in workspace/demo, config/monitor.example.yaml is one to start from"
+            )
+        try:
+            content = yaml.safe_load(path.read_text()) or {}
+            return cls(folder, Settings.model_validate(content))
+        except yaml.YAMLError as error:
+            raise RefusedError(f"{path} is not YAML: {error}") from error
+        except ValidationError as error:
+            raise RefusedError(explain(path, error, keys_of_section)) from error
+
+    def path(self, name: str) -> Path:
+        """`name` as written in the settings, relative to the workspace."""
+        return (self.folder / name).resolve()
+
+    @property
+    def cube_folder(self) -> Path:
+        return self.folder / "cube"
+
+    @property
+    def database_folder(self) -> Path:
+        """Of the workspace's own PostGIS, which it has unless the settings name another."""
+        return self.folder / DATABASE_FOLDER
+
+    @cached_property
+    def catalog_profile(self) -> CatalogProfile:
+        """The catalogue's profile, with every kind of radar that it serves."""
+        return read_profile(self.settings.catalog.profile, self.folder)
+
+    @cached_property
+    def profile(self) -> CatalogProfile:
+        """The catalogue's profile with the one kind of radar that the model expects."""
+        return self.catalog_profile.serving(self.manifest.inputs.S1.kind)
+
+    @property
+    def location(self) -> Path | str | None:
+        """Where the catalogue lies if not at the profile's address: a folder, or the URL of an API."""
+        location = self.settings.catalog.location
+        if not location or location.startswith(("http://", "https://")):
+            return location
+        return self.path(location)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return open_catalog(self.catalog_profile, self.location)
+
+    @property
+    def excluded(self) -> dict[str, str]:
+        """Items that a person took out of use, and why."""
+        return self.settings.catalog.exclude
+
+    @cached_property
+    def model_folders(self) -> tuple[Path, ...]:
+        """Where the model lies, or each model of an ensemble."""
+        return tuple(model_folder(self, name) for name in self.settings.model)
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest of the model or the ensemble, checked against the weights."""
+        from segmenter.opening import read_manifests
+
+        return read_manifests(self.model_folders)
+
+    @property
+    def survey_kind(self) -> SurveyKind:
+        """Kind of the surveys that its model makes."""
+        from storage.codes import SurveyKind
+
+        return SurveyKind.INDEX if self.manifest.method == "index" else SurveyKind.MODEL
+
+    def regions(self) -> dict[str, RegionSettings]:
+        """The workspace's own regions, else the sub-regions of High Mountain Asia."""
+        if self.settings.regions:
+            return self.settings.regions
+        content = yaml.safe_load((CONFIG / "regions.yaml").read_text())
+        return {name: RegionSettings.model_validate(entry) for name, entry in content.items()}
+
+    def region_names(self, asked: str | None) -> list[str]:
+        """The region asked for, or all of the workspace's own.
+
+        Raises:
+            RefusedError: no such region; or none is asked for, and the settings name none.
+        """
+        if asked is not None:
+            self.region(asked)
+            return [asked]
+        if not self.settings.regions:
+            raise RefusedError(
+                f"{self.folder / SETTINGS_FILE} names no regions, and all of High Mountain Asia is more than "
+                "one run should start by itself. Name regions in it, or one with --region: "
+                + "; ".join(self._sizes())
+            )
+        return sorted(self.settings.regions)
+
+    def _sizes(self) -> Iterator[str]:
+        """Each known region with its number of tiles and the largest size of a season in the cube."""
+        import shapely
+
+        from monitor.grid import tiles_of
+        from storage.cube_layout import BYTES_PER_PIXEL
+
+        side = self.settings.tile_size
+        for name, settings in sorted(self.regions().items()):
+            tiles = len(tiles_of(shapely.box(*(settings.bounds or ())), side))
+            yield f"{name} ({tiles} tiles, up to {tiles * side**2 * BYTES_PER_PIXEL / 1e9:.0f} GB a season)"
+
+    def region(self, name: str) -> Region:
+        """The region called `name`, its outline and glacier zone read.
+
+        Raises:
+            RefusedError: no such region, or a file without polygons or CRS.
+        """
+        import shapely
+
+        from monitor.grid import grown
+        from monitor.vectors import read_polygons
+
+        regions = self.regions()
+        if name not in regions:
+            raise RefusedError(
+                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
+            )
+        settings = regions[name]
+        if settings.bounds is not None:
+            outline = shapely.box(*settings.bounds)
+        else:
+            frame = read_polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
+            outline = frame.geometry.union_all()
+        if settings.glaciers is None:
+            return Region(name, settings, outline, outline)
+        frame = read_polygons(self.path(settings.glaciers), f"regions.{name}.glaciers")
+        glaciers = frame.geometry.union_all()
+        zone = grown(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
+        if zone.is_empty:
+            raise RefusedError(
+                f"regions.{name}.glaciers: {settings.glaciers} has no glacier within "
+                f"{settings.glacier_zone_km:g} km of the region; without the key the whole region counts"
+            )
+        return Region(name, settings, outline, zone, glaciers)
+
+
+def config_digest(region: Region, profile: CatalogProfile) -> str:
+    """Digest of every setting that decides what a task gives: recipe, region, season, catalogue profile."""
+    text = f"{RECIPE}|{region.digest()}|{profile.deciding()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_folder(workspace: Workspace, name: str) -> Path:
+    """Where a model of the settings lies, `name` being one of config/models.yaml or a folder.
+
+    Raises:
+        RefusedError: neither.
+    """
+    from segmenter.registry import read_registry
+
+    registry = read_registry(CONFIG / "models.yaml")
+    if name in registry.models:
+        return registry.folder(name, CONFIG.parent)
+    folder = workspace.path(name)
+    if not folder.is_dir():
+        known = ", ".join(sorted(registry.models))
+        raise RefusedError(
+            f"{workspace.folder / SETTINGS_FILE}: model: {name!r} is neither a known model ({known}) "
+            "nor a folder"
+        )
+    return folder
+
+
+@dataclass
+class System:
+    """A workspace with its database and cube, opened for work."""
+
+    workspace: Workspace
+    database: Database
+
+    @cached_property
+    def cube(self) -> Cube:
+        """Of the surveys that the workspace's model makes."""
+        return self.cube_of(self.workspace.survey_kind)
+
+    def cube_of(self, kind: SurveyKind) -> Cube:
+        """Layers of the surveys of a kind; an index's have a cube of their own."""
+        from storage.codes import SurveyKind
+        from storage.cube import Cube
+
+        folder = self.workspace.cube_folder
+        if kind == SurveyKind.INDEX:
+            folder = folder.with_name(f"{folder.name}-index")
+        return Cube(folder, self.workspace.settings.tile_size)
+
+
+@contextmanager
+def open_database(workspace: Workspace) -> Iterator[Database]:
+    """The settings' PostGIS, its schema checked; else the workspace's own, brought up to date.
+
+    Raises:
+        RefusedError: there is no PostGIS, it does not answer, or its schema is not this version's.
+    """
+    from storage.errors import StorageError
+
+    with ExitStack() as stack:
+        try:
+            database = _connect(workspace, stack)
+        except StorageError as error:
+            raise RefusedError(str(error)) from error
+        yield database
+
+
+def _connect(workspace: Workspace, stack: ExitStack) -> Database:
+    from storage.database import Database
+    from storage.embedded import EmbeddedPostgis
+
+    url = workspace.settings.database.url
+    if url is None:
+        database = Database(stack.enter_context(EmbeddedPostgis(workspace.database_folder)))
+        database.upgrade()
+    else:
+        database = Database(url)
+        database.check_current()
+    stack.callback(database.dispose)
+    return database
+
+
+@contextmanager
+def open_system(workspace: Workspace) -> Iterator[System]:
+    """A workspace with its database; the cube is opened when it is first used."""
+    with open_database(workspace) as database:
+        yield System(workspace, database)

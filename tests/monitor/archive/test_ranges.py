@@ -1,0 +1,316 @@
+"""Reading over HTTP: each block once, nothing plausible from a damaged answer, what fails tried again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+
+from monitor.archive import ranges, retries, signing
+from monitor.archive.reading import Bands, read
+from monitor.archive.retries import TRIES, TRIES_ABSENT
+from monitor.errors import AssetError
+from monitor.grid import geobox_at
+from tests.support.fileserver import STALL, Asked, Fault, FileServer, serving
+from tests.support.rasters import BOX, EPSG, GRIDS, PROFILE, around, bands, classes, numbers, scene, write
+
+PC = PROFILE.model_copy(update={"signing": "planetary-computer"})
+GRID = GRIDS["10 m, shifted"]
+PLACE = ("OFFSET", "SIZE")
+#: 2 x 2 of the file's 4 x 4 blocks
+SMALL = geobox_at(EPSG, 688_100, 50_060, (90, 120))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("served")
+    for index, name in enumerate("abcdefgh"):
+        write(folder / f"{name}.tif", GRID, numbers(GRID[2], 0.05, index))
+    write(folder / "plain.tif", GRID, numbers(GRID[2]), compress="NONE")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def _server(folder: Path) -> Iterator[FileServer]:
+    with serving(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
+    """A quick and faultless server; pauses are short."""
+    _server.reset()
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return _server
+
+
+def least(path: Path, box: GeoBox) -> tuple[int, int]:
+    """Fewest requests, header included, and bytes without it, of the blocks around `box`."""
+    blocks = []
+    with rasterio.open(path) as file:
+        left, bottom, right, top = box.boundingbox.bbox
+        rows, cols = file.window(left - 10, bottom - 10, right + 10, top + 10).toslices()
+        (side, _), *_ = file.block_shapes
+        for y in range(int(rows.start) // side, int(rows.stop) // side + 1):
+            for x in range(int(cols.start) // side, int(cols.stop) // side + 1):
+                where = [file.get_tag_item(f"BLOCK_{what}_{x}_{y}", "TIFF", bidx=1) for what in PLACE]
+                blocks.append([int(number) for number in where])
+    blocks.sort()
+    ends = [offset + size for offset, size in blocks]
+    gaps = sum(start - end > 16 for end, (start, _) in zip(ends, blocks[1:], strict=False))
+    return 2 + gaps, sum(size for _, size in blocks)
+
+
+def test_each_block_once(server: FileServer, folder: Path) -> None:
+    found = read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL)["band"]
+    here = read(scene(folder / "a.tif"), bands(), PROFILE, SMALL)["band"]
+    assert np.array_equal(found, here, equal_nan=True)
+    requests, size = least(folder / "a.tif", SMALL)
+    assert len(server.asked) == requests == 3
+    assert all(asked.status == 206 and asked.span for asked in server.asked), "nothing but ranges"
+    blocks = server.asked[1:]
+    assert sum(asked.sent for asked in blocks) <= 1.01 * size
+    assert server.asked[0].span == (0, ranges.HEADER - 1)
+
+
+def test_a_file_shorter_than_a_header(server: FileServer, folder: Path) -> None:
+    grid = around(EPSG, 60, 40)
+    write(folder / "small.tif", grid, numbers(grid[2]))
+    found = read(scene(f"{server.url}/small.tif"), bands(), PROFILE, BOX)["band"]
+    here = read(scene(folder / "small.tif"), bands(), PROFILE, BOX)["band"]
+    assert np.array_equal(found, here, equal_nan=True) and len(server.asked) == 1
+    assert (folder / "small.tif").stat().st_size < ranges.HEADER
+
+
+def test_nothing_but_the_header_of_a_file_elsewhere(server: FileServer) -> None:
+    far = geobox_at(EPSG, 695_000, 50_000, (40, 50))
+    assert np.isnan(read(scene(f"{server.url}/a.tif"), bands(), PROFILE, far)["band"]).all()
+    assert [asked.span for asked in server.asked] == [(0, ranges.HEADER - 1)]
+
+
+def test_an_overview_costs_two_requests(server: FileServer, folder: Path) -> None:
+    grid = around(EPSG, 20, 2048)
+    write(folder / "classes.tif", grid, numbers(grid[2]), overviews="AUTO", overview_resampling="NEAREST")
+    coarse = GeoBox((256, 256), grid[1] @ grid[1].scale(8), f"EPSG:{EPSG}")
+    found = read(scene(f"{server.url}/classes.tif"), classes(), PROFILE, coarse)["band"]
+    with rasterio.open(folder / "classes.tif", overview_level=2) as file:
+        assert np.array_equal(found, file.read(1))
+    assert len(server.asked) == 2 and server.sent < 0.05 * (folder / "classes.tif").stat().st_size
+
+
+def test_header_longer_than_the_first_request(
+    server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file of very many blocks; what is missing of its index is asked for."""
+    monkeypatch.setattr(ranges, "HEADER", 400)
+    found = read(scene(f"{server.url}/a.tif"), bands(), PROFILE, BOX)["band"]
+    here = read(scene(folder / "a.tif"), bands(), PROFILE, BOX)["band"]
+    assert np.array_equal(found, here, equal_nan=True)
+
+
+FAULTS: dict[str, Fault] = {
+    "expired": 403,
+    "missing": 404,
+    "too many": 429,
+    "server error": 500,
+    "unavailable": 503,
+    "reset": "reset",
+    "cut": ("cut", 2000),
+    "cut at once": ("cut", 0),
+    "short": ("short", 2000),
+    "stalled": ("stall", 2000),
+    "crawling": "crawl",
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_what_fails_for_a_moment_changes_nothing(
+    kind: str, server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request of a read fails in its turn, and only what failed is asked for again."""
+    monkeypatch.setattr(ranges, "TIMEOUT", (1.0, STALL / 4))
+    monkeypatch.setattr(ranges, "LEAST_SPEED", 1e6)
+    here = read(scene(folder / "a.tif"), bands(), PROFILE, SMALL)["band"]
+    failed: set[str] = set()
+
+    def once(asked: Asked, number: int) -> Fault:
+        if str(asked.span) in failed:
+            return None
+        failed.add(str(asked.span))
+        return FAULTS[kind]
+
+    server.fault = once
+    found = read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL)["band"]
+    assert np.array_equal(found, here, equal_nan=True)
+    assert len(failed) == 3 and len(server.asked) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "tries"),
+    [
+        ("expired", "HTTP 403 Forbidden", TRIES),
+        ("missing", "HTTP 404 Not Found", TRIES_ABSENT),
+        ("unavailable", "HTTP 503 Service Unavailable", TRIES),
+        ("reset", "reset by peer", TRIES),
+        ("cut", "", TRIES),
+        ("short", "", TRIES),
+    ],
+)
+def test_what_keeps_failing_is_named(
+    kind: str, words: str, tries: int, server: FileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.fault = lambda asked, number: FAULTS[kind] if number else None
+    with pytest.raises(AssetError) as caught:
+        read(scene(f"{server.url}/a.tif?sig=SECRET"), bands(), PROFILE, SMALL)
+    error = caught.value
+    assert (error.item, error.asset, error.href) == ("item", "a", f"{server.url}/a.tif")
+    assert words in error.cause and f"({tries} tries)" in error.cause
+    assert len(server.asked) == 1 + tries
+    assert "SECRET" in server.asked[0].target
+    assert "SECRET" not in str(error) + caplog.text and "/a.tif" in caplog.text
+    server.fault = lambda asked, number: None
+    assert read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL), "no failure is remembered"
+
+
+@pytest.mark.parametrize("way", ["cut", "short"])
+def test_no_plausible_number_from_a_damaged_answer(
+    way: str, server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uncompressed, where a missing byte could pass for a zero: cut anywhere, every time, in any answer."""
+    monkeypatch.setattr(ranges, "TRIES", 1)
+    here = read(scene(folder / "plain.tif"), bands(), PROFILE, BOX)["band"]
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        server.asked.clear()
+        which, part = int(rng.integers(4)), rng.random()
+
+        def cut(asked: Asked, number: int, which: int = which, part: float = part) -> Fault:
+            first, last = asked.span or (0, 0)
+            return (way, int(part * (min(last, 600_000) - first))) if number >= which else None
+
+        server.fault = cut
+        try:
+            found = read(scene(f"{server.url}/plain.tif"), bands(), PROFILE, BOX)["band"]
+        except AssetError:
+            continue
+        assert len(server.asked) <= which and np.array_equal(found, here, equal_nan=True)
+
+
+def test_a_file_cut_at_its_server_is_refused(server: FileServer, folder: Path) -> None:
+    for part in (0.001, 0.3, 0.6):
+        shutil.copy(folder / "plain.tif", folder / "half.tif")
+        with (folder / "half.tif").open("r+b") as file:
+            file.truncate(int(part * (folder / "plain.tif").stat().st_size))
+        with pytest.raises(AssetError, match="asset a at"):
+            read(scene(f"{server.url}/half.tif"), bands(), PROFILE, BOX)
+
+
+def test_a_file_replaced_while_it_is_read(server: FileServer, folder: Path) -> None:
+    """Not a header of one and blocks of the other: it is read again, whole."""
+    contents = [(folder / f"{name}.tif").read_bytes() for name in "ab"]
+    server.pages["/new.tif"] = lambda: contents[len(server.asked) > 2]
+    found = read(scene(f"{server.url}/new.tif"), bands(), PROFILE, SMALL)["band"]
+    after = read(scene(folder / "b.tif"), bands(), PROFILE, SMALL)["band"]
+    assert np.array_equal(found, after, equal_nan=True) and len(server.asked) == 6
+
+
+def test_connections_are_bounded(server: FileServer) -> None:
+    """Of all reads of a process together, however many ask."""
+    profile = PROFILE.model_copy(update={"connections": 3})
+    hrefs = {name: f"{server.url}/{name}.tif" for name in "abcdefgh"}
+    server.delay = 0.01
+    with ThreadPoolExecutor(4) as pool:
+        kind = Bands({name: name for name in hrefs}, 0)
+        found = list(pool.map(lambda _: read(scene(hrefs["a"], **hrefs), kind, profile, SMALL), range(4)))
+    assert server.most_busy == 3 and len(found) == 4
+    assert all(np.array_equal(found[0][name], one[name], equal_nan=True) for one in found for name in hrefs)
+
+
+class Tokens:
+    """Signatures for one container, given out at /token and asked of every file."""
+
+    def __init__(self, server: FileServer, lifetime: float = 3600) -> None:
+        self.given: list[str] = []
+        self.lifetime, self.refused = lifetime, set[str]()
+        server.pages["/token/account/container"] = self.give
+        server.fault = self.check
+
+    def give(self) -> bytes:
+        self.given.append(f"sig=secret{len(self.given)}")
+        ends = datetime.now(UTC) + timedelta(seconds=self.lifetime)
+        return json.dumps({"msft:expiry": ends.isoformat(), "token": self.given[-1]}).encode()
+
+    def check(self, asked: Asked, number: int) -> Fault:
+        if "/token/" in asked.target:
+            return None
+        return None if self.given and asked.target.endswith(f"?{self.given[-1]}") else 403
+
+
+@pytest.fixture
+def signed(server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The folder as a container of blob storage, reached through the server as a proxy."""
+    from planetary_computer.settings import Settings
+
+    (folder / "container").mkdir(exist_ok=True)
+    for name in "abcdefgh":
+        shutil.copy(folder / f"{name}.tif", folder / "container")
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("PC_SDK_SAS_URL", "http://tokens.test/token")
+    monkeypatch.setattr(signing, "_tokens", {})
+    Settings.get.cache_clear()
+    yield "http://account.blob.core.windows.net/container"
+    Settings.get.cache_clear()
+
+
+def test_one_token_for_all_threads(server: FileServer, signed: str) -> None:
+    tokens = Tokens(server)
+    server.delay = 0.01
+    hrefs = {name: f"{signed}/{name}.tif" for name in "abcdefgh"}
+    read(scene(hrefs["a"], **hrefs), Bands({name: name for name in hrefs}, 0), PC, SMALL)
+    assert len(tokens.given) == 1
+    read(scene(f"{signed}/a.tif?st=1&se=2&sp=r&sig=yesterday"), bands(), PC, SMALL)
+    assert len(tokens.given) == 1
+
+
+def test_a_refused_token_is_replaced(server: FileServer, signed: str) -> None:
+    """Between two requests of one file too."""
+    tokens = Tokens(server)
+    expired = threading.Event()
+
+    def check(asked: Asked, number: int) -> Fault:
+        if number == 2 and not expired.is_set():  # token, header, and now the first blocks
+            expired.set()
+            tokens.given.append("sig=unknown to the reader")
+        return tokens.check(asked, number)
+
+    server.fault = check
+    assert read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
+    assert [re.sub(r".*/", "", asked.target).partition("?")[2] for asked in server.asked] == [
+        "", "sig=secret0", "sig=secret0", "", "sig=secret2", "sig=secret2",
+    ]  # fmt: skip
+
+
+def test_a_token_is_renewed_before_it_ends(server: FileServer, signed: str) -> None:
+    tokens = Tokens(server, lifetime=signing.EARLY - 1)
+    read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
+    assert len(tokens.given) == 4, "one for the file and one for each of its requests: too short for two"
+
+
+def test_no_token_is_a_failed_asset(server: FileServer, signed: str) -> None:
+    server.fault = lambda asked, number: 503
+    with pytest.raises(AssetError, match=r"/a\.tif cannot be read: 503 Server Error") as caught:
+        read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
+    assert caught.value.asset == "a" and len(server.asked) == TRIES

@@ -1,0 +1,75 @@
+"""What a person and a script are told of a lake's area and its error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import uuid5
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitor.cli.lakes import show_history, show_lakes
+from monitor.settings import NAMESPACE
+from storage import history, registry
+from storage.codes import SurveyKind
+from storage.database import Database
+from storage.recording import record_survey
+from tests.support.scenery import area_of, pixels
+from tests.support.workspaces import make_workspace
+
+LAKE = uuid5(NAMESPACE, "a lake")
+
+
+@pytest.fixture
+def place(database: Database, tmp_path: Path) -> Path:
+    """A lake that two seasons saw, the first with an error larger than the lake, and one did not."""
+    rows = {2021: (3000.0, 4000.0), 2022: (300.0, 400.0), 2023: None}
+    with database.begin() as conn:
+        registry.upsert_region(conn, "demo", None)
+        for season, parts in rows.items():
+            shore, model = parts or (np.nan, np.nan)
+            survey = history.Survey(
+                uuid5(NAMESPACE, str(season)), "demo", season, SurveyKind.MODEL, "tiny 1", "sha256:abc"
+            )
+            frame = geopandas.GeoDataFrame(
+                {
+                    "lake_id": [LAKE],
+                    "outcome": "water" if parts else "not observed",
+                    "reason": None if parts else "cloud",
+                    "sigma_m2": np.hypot(shore, model),
+                    "sigma_shore_m2": shore,
+                    "sigma_model_m2": model,
+                },
+                geometry=[pixels(0, 0, 7, 10) if parts else None],
+                crs=4326,
+            )
+            lakes = pd.DataFrame({"id": [LAKE], "code": ["GL075000E42400N"]} if season == 2021 else {})
+            lineage = pd.DataFrame(columns=["kind", "lake_id", "other_lake_id"])
+            record_survey(conn, survey, frame, lakes=lakes, lineage=lineage)
+    return make_workspace(tmp_path, tmp_path / "archive", database={"url": database.url})
+
+
+def test_lakes_are_listed_with_the_error_of_the_latest_area(place: Path, capsys) -> None:
+    show_lakes(place, None, 5, json=False)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "GL075" in line)
+    assert [cell.strip() for cell in row.strip("│┃ ").split("│")][-2:] == ["0.70", "0.10"]
+    show_lakes(place, None, 5, json=True)
+    (lake,) = json.loads(capsys.readouterr().out)
+    area = area_of(pixels(0, 0, 7, 10))
+    assert (lake["area_m2"], lake["area_low_m2"], lake["area_high_m2"]) == pytest.approx(
+        (area, area - 980, area + 980)
+    )
+
+
+def test_the_history_tells_interval_and_parts(place: Path, capsys) -> None:
+    show_history(place, "GL075", json=True)
+    wide, narrow, unseen = json.loads(capsys.readouterr().out)["observations"]
+    assert wide["area_low_m2"] == 0 and wide["area_high_m2"] == pytest.approx(wide["area_m2"] + 9800)
+    assert (narrow["sigma_m2"], narrow["sigma_shore_m2"], narrow["sigma_model_m2"]) == (500, 300, 400)
+    assert unseen["area_low_m2"] is None is unseen["area_high_m2"]
+    show_history(place, "GL075", json=False)
+    shown = capsys.readouterr().out
+    assert "0.98" in shown and "0.10" in shown

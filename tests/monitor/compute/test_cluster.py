@@ -1,0 +1,147 @@
+"""Where tiles are computed: what is refused and how it is said, and the one model of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+import weakref
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from monitor.compute.cluster import Workers, gpu_cluster_class
+from monitor.compute.plugin import OpenModel, opened
+from monitor.compute.predictor import ChosenModel, Opened, Predictor, UnopenedError, predictor
+from monitor.errors import MonitorError, RefusedError
+from monitor.settings import ClusterSettings
+from segmenter.opening import read_manifests
+from tests.support.places import MODEL, ROOT
+from tests.support.workspaces import make_workspace, monitor, run_here
+
+#: opened in no time, and without torch
+INDEX = ROOT / "models/index-baseline"
+NOBODY = {"address": "tcp://127.0.0.1:9"}
+
+
+def chosen(*folders: Path) -> ChosenModel:
+    return ChosenModel(folders, read_manifests(folders).fingerprint)
+
+
+def without_scenes(folder: Path, **settings: Any) -> Path:
+    """A workspace of one tile, over an archive without a scene."""
+    (folder / "archive").mkdir()
+    regions = {"demo": {"bounds": [77, 42, 77.01, 42.01]}}
+    return make_workspace(folder, folder / "archive", regions=regions, model=str(INDEX), **settings)
+
+
+def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.compute.cluster.SCHEDULER_WAIT_S", 0.5)
+    says = r"cluster\.address: no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*`dask scheduler`"
+    with Workers(ClusterSettings(**NOBODY)) as workers, pytest.raises(MonitorError, match=says):
+        workers.prepare(chosen(INDEX))
+
+
+def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitor.compute.cluster.WORKER_WAIT_S", 0.2)
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Workers(ClusterSettings(address=cluster.scheduler_address)) as workers,
+        pytest.raises(
+            MonitorError, match=r"cluster\.address: the scheduler at .* has no worker; .*`dask worker"
+        ),
+    ):
+        workers.prepare(chosen(INDEX))
+
+
+def test_nothing_to_see_needs_nobody(workspace: Path) -> None:
+    (report,) = run_here(without_scenes(workspace, cluster=NOBODY), 2021)
+    assert report.tiles == {"empty": 1} and "no usable Sentinel-2 scene" in report.reasons
+
+
+def test_gpus_without_dask_cuda(workspace: Path) -> None:
+    if find_spec("dask_cuda"):
+        pytest.skip("this installation has what is to be missing")
+    answer = monitor("run", "--season", "2021", "-w", without_scenes(workspace, cluster={"gpus": True}))
+    assert answer.returncode == 2
+    assert "cluster.gpus: dask-cuda cannot be loaded" in answer.stderr and "'.[gpu]'" in answer.stderr
+
+
+def test_gpus_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is there, in name only; that there is no device is found out in earnest."""
+    (tmp_path / "dask_cuda.py").write_text("LocalCUDACluster = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    with pytest.raises(RefusedError, match=r"cluster\.gpus: there is no CUDA device.*nvidia-smi"):
+        gpu_cluster_class()
+    if not shutil.which("nvidia-smi"):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        with pytest.raises(RefusedError, match=r"cluster\.gpus: there is no CUDA device"):
+            Workers(ClusterSettings(gpus=True))
+
+
+def test_the_loop_goes_on_while_a_model_is_opened() -> None:
+    """Heartbeats are the loop's; what takes long is on the thread that predicts."""
+
+    async def beats() -> tuple[int, Opened]:
+        predictor.submit(time.sleep, 0.5)
+        worker: Any = SimpleNamespace(address="inproc://")
+        OpenModel(chosen(INDEX)).setup(worker)
+        asking = asyncio.create_task(opened())
+        count = 0
+        while not asking.done():
+            await asyncio.sleep(0.01)
+            count += 1
+        return count, asking.result()
+
+    count, state = asyncio.run(beats())
+    assert count > 10
+    assert (state.digest, state.failure) == (chosen(INDEX).digest, None), "it answers once it is opened"
+
+
+def test_another_model_takes_the_place_of_the_held_one(tmp_path: Path) -> None:
+    copy, other = (shutil.copytree(INDEX, tmp_path / name) for name in ("copy", "other"))
+    content = json.loads((INDEX / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**content, "threshold": 0.6}))
+    mine = Predictor()
+    held = weakref.ref(mine.segmenter(chosen(INDEX)))
+    assert mine.segmenter(chosen(copy)) is held() and mine.opened().openings == 1, "the same elsewhere"
+    assert mine.manifest(chosen(other)).threshold == 0.6 and mine.opened().openings == 2
+    assert held() is None, "its memory is given back"
+
+
+def test_reading_does_not_wait_for_the_tile_before() -> None:
+    """How far around a tile to read is known while another tile is predicted."""
+    mine = Predictor()
+    mine.manifest(chosen(INDEX))
+    busy = mine.submit(time.sleep, 0.5)
+    assert mine.manifest(chosen(INDEX)).name == "index-baseline" and not busy.done()
+    busy.result()
+
+
+def test_a_process_without_the_model(tmp_path: Path) -> None:
+    mine = Predictor()
+    with pytest.raises(UnopenedError, match=r"this process cannot open the model: .*nowhere"):
+        mine.manifest(ChosenModel((tmp_path / "nowhere",), "sha256:1"))
+    assert mine.opened().digest is None and "nowhere" in str(mine.opened().failure)
+    with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
+        mine.manifest(ChosenModel((INDEX,), "sha256:other"))
+    assert mine.manifest(chosen(INDEX)).name == "index-baseline" and mine.opened().failure is None
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+def test_a_gpu_that_torch_does_not_see() -> None:
+    """A worker of a GPU never falls back on the processor in silence."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    mine = Predictor(name="the worker at tcp://gpu:1 on gpu")
+    with pytest.raises(UnopenedError, match=r"the worker at tcp://gpu:1 .*: device: 'cuda' cannot be used"):
+        mine.manifest(replace(chosen(MODEL), device="cuda"))

@@ -1,0 +1,365 @@
+"""Who is who: identities through every kind of history, by hand and at random."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from uuid import UUID
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry.base import BaseGeometry
+
+from monitor.grid import WGS84
+from monitor.lakes.absence import explain_absence, seen_shares
+from monitor.lakes.identity import code_of, mint
+from monitor.lakes.match import Lineage, Matching, match, references, turning_points
+from storage.codes import LineageKind, Outcome, Reason
+from tests.support.scenery import History, pixels
+
+A, B, C = (UUID(int=number) for number in (1, 2, 3))
+WHOLE = pixels(0, 0, 4, 10)
+LEFT, RIGHT = pixels(0, 0, 4, 5), pixels(0, 6, 4, 4)
+FAR = pixels(20, 20, 4, 4)
+
+
+def series(*outlines: BaseGeometry) -> geopandas.GeoSeries:
+    return geopandas.GeoSeries(list(outlines), crs=WGS84)
+
+
+def known(history: History, season: int) -> geopandas.GeoDataFrame:
+    prior = history.prior(season)
+    return references(prior.observations, prior.lineage, season)
+
+
+def matched(history: History, season: int, *outlines: BaseGeometry) -> Matching:
+    prior = history.prior(season)
+    return match(
+        known(history, season),
+        series(*outlines),
+        "test",
+        season,
+        older=prior.older,
+        superseded=prior.superseded,
+    )
+
+
+def turns(history: History, season: int, matching: Matching, dry=(), dry_before=()) -> set[tuple]:
+    reference = known(history, season)
+    return {(e.kind, e.lake) for e in turning_points(reference, matching, list(dry), list(dry_before))}
+
+
+def carry_on(history: History, season: int, *outlines: BaseGeometry) -> Matching:
+    """Match a season and record it."""
+    result = matched(history, season, *outlines)
+    history.add(season, dict(zip(result.lake_ids, outlines, strict=True)), result.lineage)
+    return result
+
+
+@pytest.fixture
+def one() -> History:
+    """A knows WHOLE, B knows FAR, both in 2021."""
+    history = History()
+    history.add(2021, {A: WHOLE, B: FAR})
+    return history
+
+
+def test_nothing_known_mints_everything() -> None:
+    result = matched(History(), 2021, WHOLE, FAR)
+    assert len(set(result.lake_ids)) == 2
+    assert result.minted == result.young == set(result.lake_ids)
+    assert result.missing == result.lineage == ()
+    assert result.lake_ids == matched(History(), 2021, WHOLE, FAR).lake_ids, "minted alike again"
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [WHOLE, pixels(0, 0, 5, 12), pixels(0, 0, 4, 3), pixels(0, 6, 4, 8)],
+    ids=["same", "grown", "shrunk", "moved"],
+)
+def test_it_is_the_same_lake(one: History, outline: BaseGeometry) -> None:
+    result = matched(one, 2022, FAR, outline)
+    assert result.lake_ids == (B, A)
+    assert not result.minted and not result.young and not result.missing and not result.lineage
+
+
+def test_a_touch_is_another_lake(one: History) -> None:
+    result = matched(one, 2022, pixels(0, 9, 4, 20))
+    assert result.lake_ids[0] not in (A, B)
+    assert set(result.missing) == {A, B}
+
+
+def test_split(one: History) -> None:
+    result = matched(one, 2022, RIGHT, LEFT, FAR)
+    right, left, far = result.lake_ids
+    assert (left, far) == (A, B), "the larger part goes on"
+    assert result.minted == {right} == result.young
+    assert result.lineage == (Lineage(LineageKind.SPLIT, right, A),)
+    assert not result.missing
+
+
+def test_merge() -> None:
+    history = History()
+    history.add(2021, {A: LEFT, B: RIGHT})
+    result = matched(history, 2022, WHOLE)
+    assert result.lake_ids == (A,)
+    assert result.lineage == (Lineage(LineageKind.MERGED, B, A),)
+    assert not result.missing and not result.minted
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [(LEFT, RIGHT), (pixels(0, 0, 4, 3), pixels(0, 4, 4, 6))],
+    ids=["as before", "the other part is now the larger"],
+)
+def test_merged_and_parted_again_is_itself_again(left: BaseGeometry, right: BaseGeometry) -> None:
+    history = History()
+    history.add(2021, {A: LEFT, B: RIGHT})
+    carry_on(history, 2022, WHOLE)
+    assert matched(history, 2023, WHOLE).missing == (), "a lake that ended is not missed"
+    result = carry_on(history, 2023, left, right)
+    assert result.lake_ids == (A, B)
+    assert result.lineage == (Lineage(LineageKind.SPLIT, B, A),)
+    assert not result.young
+    again = matched(history, 2024, left, right)
+    assert again.lake_ids == (A, B) and again.lineage == (), "no longer ended"
+
+
+def test_what_is_left_of_a_merged_lake_goes_on() -> None:
+    """Only the place of the one that had ended is still wet: the living identity keeps it."""
+    history = History()
+    history.add(2021, {A: LEFT, B: RIGHT})
+    carry_on(history, 2022, WHOLE)
+    result = matched(history, 2023, RIGHT)
+    assert result.lake_ids == (A,) and result.lineage == ()
+
+
+def test_drained_and_back(one: History) -> None:
+    result = matched(one, 2022, FAR)
+    assert result.missing == (A,)
+    assert turns(one, 2022, result, dry=[A]) == {(LineageKind.DRAINED, A)}
+    one.add(2022, {A: None, B: FAR})
+    still = matched(one, 2023, FAR)
+    assert still.missing == (A,)
+    assert turns(one, 2023, still, dry=[A]) == set(), "it drains once"
+    back = matched(one, 2023, FAR, LEFT)
+    assert back.lake_ids == (B, A)
+    assert turns(one, 2023, back) == {(LineageKind.REAPPEARED, A)}
+
+
+def test_hidden_for_two_seasons_is_itself_and_no_event(one: History) -> None:
+    for season in (2022, 2023):
+        one.add(season, {B: FAR})
+    result = matched(one, 2024, WHOLE, FAR)
+    assert result.lake_ids == (A, B)
+    assert turns(one, 2024, result) == set() and result.lineage == ()
+
+
+def test_new_where_dry_was_seen(one: History) -> None:
+    result = matched(one, 2022, WHOLE, FAR, pixels(40, 40, 3, 3))
+    child = result.lake_ids[2]
+    assert turns(one, 2022, result, dry_before=[child]) == {(LineageKind.NEW, child)}
+    assert turns(one, 2022, result) == set(), "never seen before is not new"
+
+
+def test_a_part_split_off_is_not_new(one: History) -> None:
+    result = matched(one, 2022, LEFT, RIGHT, FAR)
+    assert turns(one, 2022, result, dry_before=[result.lake_ids[1]]) == set()
+
+
+def test_rerun_keeps_identities_and_events(one: History) -> None:
+    """A late scene brings the same season again; the superseded survey's rows are still there."""
+    first = carry_on(one, 2022, LEFT, RIGHT, FAR)
+    shaken = (pixels(0, 0, 5, 5), pixels(0, 6, 4, 3), FAR)
+    again = carry_on(one, 2022, *shaken)
+    assert again.lake_ids == first.lake_ids
+    assert again.lineage == first.lineage
+    assert again.young == first.young and not again.minted
+
+
+def test_a_rerun_decides_anew_which_part_goes_on(one: History) -> None:
+    """Earlier seasons say who is who, not the drawing that is replaced: the order of arrival is nothing."""
+    carry_on(one, 2022, LEFT, RIGHT, FAR)
+    again = carry_on(one, 2022, pixels(0, 0, 4, 3), pixels(0, 4, 4, 6), FAR)
+    assert again.lake_ids[1:] == (A, B), "the larger part goes on"
+    assert again.minted == {again.lake_ids[0]}
+
+
+def test_rerun_of_a_merge_keeps_it() -> None:
+    history = History()
+    history.add(2021, {A: LEFT, B: RIGHT})
+    first = carry_on(history, 2022, WHOLE)
+    assert carry_on(history, 2022, WHOLE) == first
+
+
+def test_rerun_without_the_fragment_does_not_miss_it(one: History) -> None:
+    """A part that only the superseded survey drew is neither missing nor an event."""
+    carry_on(one, 2022, LEFT, RIGHT, FAR)
+    again = matched(one, 2022, WHOLE, FAR)
+    assert again.lake_ids == (A, B) and again.missing == () and again.lineage == ()
+
+
+def test_a_later_season_says_nothing_of_an_earlier_one() -> None:
+    """2023 is recorded when 2022 arrives: identities come from prior seasons, and 2023 is replayed."""
+    history = History()
+    history.add(2023, {A: LEFT, B: RIGHT})
+    result = matched(history, 2022, WHOLE)
+    assert result == matched(History(), 2022, WHOLE)
+    assert result.minted == result.young and not result.minted & {A, B}
+
+
+def test_a_dry_lake_under_a_grown_neighbour_has_not_merged() -> None:
+    history = History()
+    history.add(2021, {A: RIGHT, B: LEFT})
+    history.add(2022, {A: None, B: LEFT})
+    result = matched(history, 2023, WHOLE)
+    assert result.lake_ids == (B,) and result.lineage == () and result.missing == ()
+
+
+def test_lake_drawn_twice_by_an_inventory_has_two_identities() -> None:
+    result = matched(History(), 2020, FAR, FAR)
+    assert len(set(result.lake_ids)) == 2
+
+
+def test_the_latest_sound_outline_says_who_is_who(one: History) -> None:
+    one.add(2022, {A: LEFT})
+    assert known(one, 2023).geometry[A].equals(LEFT), "the latest"
+    one.add(2023, {A: RIGHT}, seen_share=0.5)
+    one.add(2024, {A: RIGHT}, suspect="half of the water is gone")
+    for season in (2024, 2025):
+        assert known(one, season).geometry[A].equals(LEFT), (
+            "seen in part, or in a season that is not believed"
+        )
+        assert known(one, season).before[A].equals(LEFT)
+    assert known(one, 2021).empty
+
+
+def test_what_was_seen_last_in_part_comes_back_over_older_seasons() -> None:
+    """Never seen whole: the latest scrap does not touch what is seen now, the one before does."""
+    history = History()
+    history.add(2021, {A: LEFT}, seen_share=0.5)
+    history.add(2022, {A: RIGHT}, seen_share=0.5)
+    assert matched(history, 2023, LEFT).lake_ids == (A,)
+
+
+def test_references_do_not_depend_on_the_order_of_rows(one: History) -> None:
+    for season in (2022, 2023, 2022, 2023):
+        carry_on(one, season, LEFT, RIGHT, FAR)
+    one.add(2023, {A: None})
+    prior = one.prior(2024)
+    expected = known(one, 2024)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(len(prior.observations))
+        rows, lineage = prior.observations.iloc[order], prior.lineage.sample(frac=1, random_state=seed)
+        assert references(rows, lineage, 2024).equals(expected)
+
+
+def test_nothing_found_misses_everything(one: History) -> None:
+    result = matched(one, 2022)
+    assert result.lake_ids == () and set(result.missing) == {A, B}
+
+
+@pytest.mark.parametrize(
+    ("outline", "code"),
+    [
+        (shapely.box(86.8999, 27.7249, 86.9001, 27.7251), "GL086900E27725N"),
+        (shapely.box(-70.001, -12.001, -69.999, -11.999), "GL070000W12000S"),
+    ],
+)
+def test_code(outline: BaseGeometry, code: str) -> None:
+    assert code_of(outline) == code
+
+
+def test_mint_differs_by_place_season_region_and_turn() -> None:
+    ids = {
+        mint(WHOLE, "r", 2021),
+        mint(FAR, "r", 2021),
+        mint(WHOLE, "s", 2021),
+        mint(WHOLE, "r", 2022),
+        mint(WHOLE, "r", 2021, 1),
+    }
+    assert len(ids) == 5
+
+
+def tally(**counts: int) -> np.ndarray:
+    """Counts by sight: every reason, and `disputed`."""
+    return np.array([counts.get(reason.name.lower(), 0) for reason in Reason] + [counts.get("disputed", 0)])
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome", "reason"),
+    [
+        (tally(dry=10), Outcome.DRY, "seen dry"),
+        (tally(dry=6, cloud=4), Outcome.DRY, "seen dry"),
+        (tally(dry=4, cloud=6), Outcome.NOT_OBSERVED, "cloud"),
+        (tally(dry=8, water=2), Outcome.NOT_OBSERVED, "smaller than the smallest mapped lake"),
+        (tally(snow=9, shadow=1), Outcome.NOT_OBSERVED, "snow, ice or frozen"),
+        (tally(shadow=9, dry=1), Outcome.NOT_OBSERVED, "terrain shadow"),
+        (tally(disputed=6, dry=4), Outcome.NOT_OBSERVED, "dry to the model, not to the index"),
+        (tally(nodata=9), Outcome.NOT_OBSERVED, "no image"),
+        (tally(), Outcome.NOT_OBSERVED, "no image"),
+    ],
+)
+def test_absence(counts: np.ndarray, outcome: Outcome, reason: str) -> None:
+    absence = explain_absence(counts)
+    assert (absence.outcome, absence.reason) == (outcome, reason)
+    assert 0 <= absence.seen_share <= 1
+
+
+def test_seen_shares() -> None:
+    counts = np.stack([tally(dry=3, water=3, cloud=6), tally(), tally(snow=5)])
+    assert seen_shares(counts).tolist() == [0.5, 0, 0]
+    # outside the region nothing is looked for; ice beside the lake is ground, cloud beside it hides the shore
+    assert seen_shares(tally(water=5, outside=5)[None]).tolist() == [1]
+    core, rim = tally(water=8)[None], tally(water=8, snow=4, cloud=4)[None]
+    assert seen_shares(core, rim).tolist() == [0.75]
+
+
+@st.composite
+def seasons(draw: st.DrawFn) -> list[list[BaseGeometry]]:
+    """Three to four seasons of apart rectangles on a coarse checkerboard, joined and parted at random."""
+    result = []
+    for _ in range(draw(st.integers(3, 4))):
+        cells = draw(st.lists(st.sampled_from(range(9)), unique=True, max_size=9))
+        joined = draw(st.booleans())
+        height = draw(st.integers(3, 5))
+        boxes = [pixels(6 * (c // 3), 6 * (c % 3), height, 5 + joined) for c in cells]
+        outline = shapely.union_all(shapely.set_precision(boxes, 1e-9)) if boxes else shapely.Polygon()
+        result.append([part for part in shapely.get_parts(outline) if part.area > 0])
+    return result
+
+
+@settings(max_examples=25, deadline=None)
+@given(seasons(), st.randoms())
+def test_any_history(drawn: list[list[BaseGeometry]], random) -> None:
+    history = History()
+    for season, outlines in enumerate(drawn, start=2020):
+        before = known(history, season)
+        result = matched(history, season, *outlines)
+        assert len(set(result.lake_ids)) == len(outlines), "each outline one identity, no identity twice"
+        assert result.minted <= result.young <= set(result.lake_ids)
+        assert not result.minted & set(before.index)
+        ended = {e.lake for e in result.lineage if e.kind == LineageKind.MERGED}
+        assert not ended & set(result.lake_ids)
+        assert not set(result.missing) & (set(result.lake_ids) | ended)
+        for event in result.lineage:
+            assert event.other in result.lake_ids and event.other != event.lake
+
+        order = list(range(len(outlines)))
+        random.shuffle(order)
+        shuffled = matched(history, season, *[outlines[i] for i in order])
+        assert tuple(result.lake_ids[i] for i in order) == shuffled.lake_ids or _tied(outlines)
+
+        history.add(season, dict(zip(result.lake_ids, outlines, strict=True)), result.lineage)
+        again = carry_on(history, season, *outlines)
+        assert again.lake_ids == result.lake_ids, "a rerun gives the same identities"
+        assert set(again.lineage) == set(result.lineage), "and the same events"
+
+
+def _tied(outlines: list[BaseGeometry]) -> bool:
+    """Two parts of one size may share an old lake in equal halves; then the order decides."""
+    areas = sorted(outline.area for outline in outlines)
+    return any(b - a < 1e-3 * b for a, b in pairwise(areas))

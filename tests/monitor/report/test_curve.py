@@ -1,0 +1,282 @@
+"""One lake's curve: what is drawn of the lake history, in the terminal and as a picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+from xml.etree import ElementTree
+
+import pytest
+import rasterio
+from shapely import box
+from sqlalchemy import Connection, text
+
+from monitor.cli.lakes import show_history
+from monitor.errors import RefusedError
+from monitor.report.curve.terminal import draw_curve, place
+from monitor.report.curve.values import Curve, Event, Point, decimals, ticks, trend_words
+from monitor.settings import NAMESPACE
+from storage.database import Database
+from storage.trends import Trend
+from tests.support.workspaces import make_workspace, monitor
+
+LAKE, CHILD, OLD, GONE = (uuid5(NAMESPACE, name) for name in ("curve", "child", "old", "gone"))
+CODE = "GL075000E42400N"
+MODEL, INVENTORY = "tiny 1", "lakes of 2000"
+
+
+@dataclass
+class Pen:
+    """Writes surveys as plain rows, also what no command writes by itself."""
+
+    conn: Connection
+
+    def lake(self, lake_id: UUID, code: str) -> None:
+        self._insert("lake", id=lake_id, region="demo", code=code)
+
+    def survey(self, season: int, kind: str = "model", name: str = "", **columns: Any) -> UUID:
+        survey_id = uuid5(NAMESPACE, f"{season} {kind} {name}")
+        source = MODEL if kind == "model" else INVENTORY
+        self._insert(
+            "survey",
+            id=survey_id,
+            region="demo",
+            season=season,
+            kind=kind,
+            source=source,
+            digest="x",
+            **columns,
+        )
+        return survey_id
+
+    def saw(
+        self, lake_id: UUID, survey: UUID, season: int, km2: float, sigma: float, seen: float = 1.0
+    ) -> None:
+        """A square of about `km2` at 42.4 N 75 E."""
+        side = (km2 / 9165.3) ** 0.5
+        shape = f"ST_Multi(ST_GeomFromText('{box(75, 42.4, 75 + side, 42.4 + side).wkt}', 4326))"
+        self._insert(
+            "lake_observation", {"geom": shape}, id=uuid5(survey, str(lake_id)), lake_id=lake_id,
+            survey_id=survey, season=season, outcome="water", sigma_m2=sigma * 1e6, seen_share=seen,
+        )  # fmt: skip
+
+    def missed(self, lake_id: UUID, survey: UUID, season: int, outcome: str, reason: str) -> None:
+        self._insert(
+            "lake_observation", id=uuid5(survey, str(lake_id)), lake_id=lake_id, survey_id=survey,
+            season=season, outcome=outcome, reason=reason,
+        )  # fmt: skip
+
+    def event(self, survey: UUID, season: int, kind: str, lake_id: UUID, other: UUID | None = None) -> None:
+        self._insert(
+            "lake_lineage", survey_id=survey, season=season, kind=kind, lake_id=lake_id, other_lake_id=other
+        )
+
+    def _insert(self, table: str, expressions: dict[str, str] | None = None, **columns: Any) -> None:
+        values = {**{name: f":{name}" for name in columns}, **(expressions or {})}
+        statement = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+        self.conn.execute(text(statement), columns)
+
+
+@pytest.fixture
+def place_of_lake(database: Database, tmp_path: Path) -> Path:
+    """Two inventories and eight model seasons: gaps, dry, seen in part, suspect, split; a lake renamed."""
+    with database.begin() as conn:
+        conn.execute(text("INSERT INTO region (name) VALUES ('demo')"))
+        pen = Pen(conn)
+        pen.lake(LAKE, CODE)
+        pen.lake(CHILD, "GL075010E42410N")
+        pen.lake(OLD, "GL075001E42401N")
+        pen.lake(GONE, "GL079000E42000N")
+        for season, km2 in ((2000, 0.66), (2010, 1.32)):
+            pen.saw(LAKE, pen.survey(season, "inventory"), season, km2, 0.04)
+        current = {
+            season: pen.survey(season, suspect="37 of 40 lost water at once" if season == 2018 else None)
+            for season in range(2016, 2024)
+        }
+        for season, km2, sigma, seen in (
+            (2016, 1.55, 0.07, 1.0), (2018, 0.9, 0.15, 1.0), (2020, 1.8, 0.05, 1.0), (2021, 1.2, 0.1, 0.724)
+        ):  # fmt: skip
+            pen.saw(LAKE, current[season], season, km2, sigma, seen)
+        pen.missed(LAKE, current[2017], 2017, "not observed", "cloud")
+        pen.missed(LAKE, current[2019], 2019, "dry", "its place was seen dry")
+        pen.missed(LAKE, current[2022], 2022, "not observed", "cloud")
+        pen.missed(LAKE, current[2023], 2023, "not observed", "snow or frozen")
+        pen.event(current[2020], 2020, "split", CHILD, LAKE)
+        before = pen.survey(2016, name="before", superseded_by=current[2016])
+        pen.saw(OLD, before, 2016, 1.5, 0.07)
+        pen.missed(GONE, before, 2016, "not observed", "cloud")
+    return make_workspace(tmp_path, tmp_path / "archive", database={"url": database.url})
+
+
+DRAWN = """\
+GL075000E42400N: area in km2
+2.0 ┤
+    │                                                              ┬
+    │                                                              ●
+    │                                                  ┬
+1.5 ┤                                                  ●       ·····
+    │                                 ■                ┴·······       ┬
+    │                                 ┴         ········     ┬        ○
+    │                                    ·······             │        │
+1.0 ┤                             ·······                    │        ┴
+    │                      ·······                           ○
+    │   ┬           ·······                                  │
+    │   ■    ·······                                         ┴
+0.5 ┤   ·····
+    │
+    │
+    │
+0.0 ┤                                                           ●
+    └───┬─────────────────────────────┬────────────────┬──?──┬──┬──┬──┬──?──?───
+       2000                          2010                2017  2019  2021  2023
+                                                   split, giving GL075010E42410N
+● model: tiny 1   ■ inventory: lakes of 2000   │ 95 % interval   ·· trend
+? not observed: 2017, 2022 cloud; 2023 snow or frozen
+○ not part of the trend: 2018 suspect season; 2021 seen to 72%
+Trend: +0.052 km2 per year (95 %: -0.515 to +1.796), 2000-2020, Theil-Sen of 5
+  seasons; neither growth nor loss can be told from it; it runs across the split
+  of 2020
+"""
+
+
+def test_the_drawing_at_80_columns(place_of_lake: Path) -> None:
+    done = monitor("lakes", "history", CODE, "-w", place_of_lake, env={"COLUMNS": "80"})
+    assert done.returncode == 0, done.stderr
+    drawn, _, listed = done.stdout.partition("\n\n")
+    assert drawn == DRAWN.rstrip("\n")
+    assert "\x1b" not in done.stdout, "a pipe gets no colours"
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "not observed:" in listed and "2020: split" in listed
+
+
+def test_a_terminal_without_our_letters(place_of_lake: Path) -> None:
+    environment = {"COLUMNS": "70", "PYTHONIOENCODING": "ascii"}
+    done = monitor("lakes", "history", CODE, "-w", place_of_lake, env=environment)
+    assert done.returncode == 0, done.stderr
+    drawn = done.stdout.partition("\n\n")[0]
+    assert "* model: tiny 1   # inventory: lakes of 2000" in drawn and "Trend: " in drawn
+    assert max(map(len, drawn.splitlines())) <= 70
+
+
+def test_scripts_get_the_trend_beside_what_they_had(place_of_lake: Path, capsys) -> None:
+    show_history(place_of_lake, CODE, json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["observations"]) == 10 and told["lineage"][0]["kind"] == "split"
+    assert told["lake_id"] == str(LAKE) and told["renamed"] is None
+    trend = told["trend"]
+    # suspect, in part and not observed do not count; dry does
+    assert (trend["seasons"], trend["first_season"], trend["last_season"]) == (5, 2000, 2020)
+    assert trend["slope_low_m2_per_year"] < trend["slope_m2_per_year"] < trend["slope_high_m2_per_year"]
+    assert trend["middle_season"] == 2016
+
+
+def test_a_former_identity_leads_to_the_present_one(place_of_lake: Path, capsys) -> None:
+    show_history(place_of_lake, str(OLD), json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"GL075001E42401N ({OLD}) is now {CODE} ({LAKE})" in shown
+    show_history(place_of_lake, "gl075001", json=True)
+    assert json.loads(capsys.readouterr().out)["lake_id"] == str(LAKE)
+
+
+def test_who_cannot_be_shown(place_of_lake: Path) -> None:
+    with pytest.raises(RefusedError, match="no lake's identity or code begins with 'GL1'"):
+        show_history(place_of_lake, "GL1", json=False)
+    with pytest.raises(RefusedError, match="no current survey knows GL079000E42000N"):
+        show_history(place_of_lake, "GL079", json=False)
+    done = monitor("lakes", "history", "GL1", "-w", place_of_lake)
+    assert done.returncode == 2 and "error: no lake" in done.stderr
+
+
+def test_pictures(place_of_lake: Path, tmp_path: Path, capsys) -> None:
+    for name in ("curve.png", "curve.svg"):
+        show_history(place_of_lake, CODE, tmp_path / name, json=False)
+        assert f"Picture: {tmp_path / name}" in capsys.readouterr().out
+    with rasterio.open(tmp_path / "curve.png") as png:
+        assert (png.width, png.height) == (1800, 1040)
+        assert len(set(png.read(1).ravel().tolist())) > 50
+    words = " ".join(" ".join(ElementTree.parse(tmp_path / "curve.svg").getroot().itertext()).split())
+    for part in (CODE, str(LAKE), "2000", "2020", "cloud", "snow or frozen", "dry", "area, km²", "Theil-Sen",
+                 "model: tiny 1", "inventory: lakes of 2000", "split, giving GL075010E42410N", "2018 suspect",
+                 "2021 seen to 72%"):  # fmt: skip
+        assert part in words, part
+    first = (tmp_path / "curve.svg").read_bytes()
+    show_history(place_of_lake, CODE, tmp_path / "curve.svg", json=True)
+    assert (tmp_path / "curve.svg").read_bytes() == first, "the same curve is the same file"
+
+
+@pytest.mark.parametrize("name", ["curve.jpg", "curve", "missing/curve.png"])
+def test_no_place_for_a_picture(place_of_lake: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(RefusedError, match="--picture"):
+        show_history(place_of_lake, CODE, tmp_path / name, json=False)
+
+
+def curve(*areas_ha: float | None, trend: Trend | None = None, events: tuple[Event, ...] = ()) -> Curve:
+    """A model's seasons from 2000, each within 1 ha; None = not observed."""
+    points = []
+    for season, area in enumerate(areas_ha, 2000):
+        outcome, reason = ("not observed", "cloud") if area is None else ("water", None)
+        ends = [None if area is None else (area + error) * 1e4 for error in (0, -1, 1)]
+        points.append(Point(season, "model", "tiny 1", outcome, reason, *ends, 1.0, None, True))
+    return Curve(LAKE, CODE, tuple(points), events, trend)
+
+
+@pytest.mark.parametrize("width", [20, 30, 80, 200])
+@pytest.mark.parametrize("areas", [(5.0,), (None,), (5.0, 5.1), (None, 5.0, None), tuple(range(2, 42))])
+def test_no_line_is_wider_than_the_terminal(width: int, areas: tuple[float | None, ...]) -> None:
+    events = tuple(Event(2000 + n, "merged with", ("GL1",)) for n in range(len(areas)))
+    lines = draw_curve(curve(*areas, events=events), width).plain.splitlines()
+    assert max(map(len, lines)) <= width
+
+
+def test_an_axis_that_begins_above_0_says_so_by_its_numbers() -> None:
+    assert draw_curve(curve(50.0, 52.0), 60).plain.splitlines()[-5].lstrip().startswith("49")
+    assert "\n 0 ┤" in draw_curve(curve(3.0, 52.0), 60).plain
+
+
+def test_two_surveys_of_one_season_stand_beside_one_another() -> None:
+    point = Point(2000, "model", "tiny 1", "water", None, 5e4, 4e4, 6e4, 1.0, None, True)
+    other = Point(2000, "inventory", "map", "water", None, 5e4, 4e4, 6e4, 1.0, None, False)
+    assert "● ■" in draw_curve(Curve(LAKE, CODE, (point, other)), 80).plain
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1.9, [0, 0.5, 1, 1.5, 2]),
+        (0, 2.0, [0, 0.5, 1, 1.5, 2]),
+        (0, 0.07, [0, 0.02, 0.04, 0.06, 0.08]),
+        (4.98, 5.41, [4.9, 5.0, 5.1, 5.2, 5.3, 5.4, 5.5]),
+        (0, 0, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (5, 5, [2, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+def test_ticks(low: float, high: float, expected: list[float]) -> None:
+    found = ticks(low, high)
+    assert found[0] <= low and found[-1] >= high and len(found) <= 6
+    if len(expected) <= 6:
+        assert found == pytest.approx(expected)
+
+
+def test_labels_that_find_no_room_come_back() -> None:
+    assert place([(0, "2000"), (2, "2001"), (10, "2010"), (11, "2011")], 12) == (
+        "2000    2010",
+        [(2, "2001"), (11, "2011")],
+    )
+
+
+def test_the_trend_in_words() -> None:
+    trend = Trend(9, 2000, 2008, 310.0, 250.0, 402.0, 2004, 5e4)
+    assert trend_words(curve(5.0, trend=trend)) == (
+        "Trend: +0.031 ha per year (95 %: +0.025 to +0.040), 2000-2008, Theil-Sen of 9 seasons"
+    )
+    flat = Trend(9, 2000, 2008, 310.0, -250.0, 402.0, 2004, 5e4)
+    assert trend_words(curve(5.0, trend=flat)).endswith("; neither growth nor loss can be told from it")
+    short = Trend(3, 2000, 2020, -5e4, None, None, 2010, 5e4)
+    assert trend_words(curve(5.0, trend=short, events=(Event(2010, "split"), Event(2000, "new")))) == (
+        "Trend: -5.0 ha per year, 2000-2020, Theil-Sen of 3 seasons, too few for an interval; "
+        "it runs across the split of 2010"
+    )
+    assert [decimals(value) for value in (0.0, 0.031, -1.2, 250.0)] == [0, 3, 1, 0]

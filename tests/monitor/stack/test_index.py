@@ -1,0 +1,60 @@
+"""The index's opinion and its gates, one 36-pixel scene a gate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.stack.index import Index, index_of
+from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE
+
+SIDE = 6
+WATER = {GREEN: 800.0, NEAR_INFRARED: 300.0, SHORT_WAVE: 100.0}
+ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
+SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
+MILK = {GREEN: 2000.0, NEAR_INFRARED: 1800.0, SHORT_WAVE: 2500.0}
+
+
+def opinion(
+    spectrum, *, vv: float = -18.0, rise: float = 0.0, snow: bool = False, shadow: bool = False
+) -> Index:
+    """What is said of a uniform scene; `rise` in metres a pixel eastwards."""
+    optical = np.full((12, SIDE, SIDE), 500, np.float32)
+    for band, value in spectrum.items():
+        optical[band] = value
+    radar = np.full((2, SIDE, SIDE), vv, np.float32)
+    dem = np.tile(3500 + rise * np.arange(SIDE, dtype=np.float32), (SIDE, 1))
+    flags = [np.full((SIDE, SIDE), flag) for flag in (snow, shadow)]
+    said = np.unique(index_of(optical, radar, dem, *flags)[1:-1, 2:-2])
+    assert len(said) == 1
+    return Index(int(said[0]))
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "scene", "expected"),
+    [
+        (WATER, {}, Index.WATER),
+        (ROCK, {}, Index.DRY),
+        (SNOW, {}, Index.SNOW),
+        (WATER, {"snow": True}, Index.SNOW),
+        (WATER, {"shadow": True}, Index.SHADOW),
+        (WATER, {"rise": 3.0}, Index.SHADOW),
+        (WATER, {"rise": 1.0}, Index.WATER),
+        (WATER, {"vv": -6.0}, Index.RADAR),
+        (MILK, {}, Index.TURBID),
+        (SNOW, {"rise": 5.0, "vv": -3.0}, Index.SNOW),
+    ],
+)
+def test_gates(spectrum, scene, expected: Index) -> None:
+    assert opinion(spectrum, **scene) == expected
+
+
+def test_nothing_is_said_without_a_view() -> None:
+    optical = np.full((12, SIDE, SIDE), np.nan, np.float32)
+    optical[:, :3] = 500
+    dem = np.full((SIDE, SIDE), 3500, np.float32)
+    dem[:, 5] = np.nan
+    none = np.zeros((SIDE, SIDE), bool)
+    said = index_of(optical, np.zeros((2, SIDE, SIDE), np.float32), dem, none, none)
+    assert (said[3:] == Index.NODATA).all() and (said[:, 5] == Index.NODATA).all()
+    assert (said[:3, :5] == Index.DRY).all()

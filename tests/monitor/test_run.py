@@ -1,0 +1,219 @@
+"""The whole path on a simulated archive with the committed model: real PostGIS, real Dask, real kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import yaml
+from sqlalchemy import text
+
+from monitor.workspace import Workspace, open_database
+from storage.codes import Reason
+from tests.support.places import MODEL, ROOT
+from tests.support.remembered import remembered
+from tests.support.workspaces import layers, make_workspace, monitor, run_here, tables
+
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+
+
+@pytest.fixture(scope="module")
+def finished(small_archive: Path, module_workspace: Path) -> Path:
+    """Both seasons done without interruption, tiles of 256 px; not to be changed."""
+    folder = make_workspace(module_workspace / "finished", small_archive, tile_size=256)
+    reports = run_here(folder, 2021, 2022)
+    assert [report.tiles for report in reports] == [{"done": 4}, {"done": 4}]
+    return folder
+
+
+def test_lakes_are_found_and_have_a_history(finished: Path) -> None:
+    rows = tables(finished)
+    assert len(rows["lake"]) >= 5
+    water = [row for row in rows["lake_observation"] if row[4] == "water"]
+    assert {row[3] for row in water} == {2021, 2022}
+    assert all(0 < row[12] <= 1 and row[7] > 0 for row in water)
+    seen_twice = {row[1] for row in water if row[3] == 2021} & {row[1] for row in water if row[3] == 2022}
+    assert len(seen_twice) >= 3
+
+
+def test_a_second_backfill_does_nothing_and_says_so(finished: Path) -> None:
+    before = tables(finished)
+    again = monitor("backfill", "--years", "2021-2022", "-w", finished)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("nothing to do") == 2
+    assert tables(finished) == before
+
+
+def test_the_review_queue_is_exported_with_a_picture_each(finished: Path, workspace: Path) -> None:
+    target = workspace / "review"
+    answer = monitor("review", "export", target, "--all", "-w", finished, "--json")
+    assert answer.returncode == 0, answer.stderr
+    queue = geopandas.read_file(target / "queue.geojson")
+    assert len(queue) == json.loads(answer.stdout)["chips"] == len(tables(finished)["review_flag"]) > 0
+    assert sorted(queue.picture) == sorted(path.name for path in target.glob("*.png"))
+    assert all((target / name).read_bytes()[:4] == b"\x89PNG" for name in queue.picture)
+
+
+def test_history_of_a_lake_as_json(finished: Path) -> None:
+    rows = tables(finished)["lake_observation"]
+    lake = next(row[1] for row in rows if row[4] == "water" and row[3] == 2022)
+    answer = json.loads(monitor("lakes", "history", lake, "-w", finished, "--json").stdout)
+    assert answer["lake_id"] == str(lake)
+    seasons = {row["season"]: row for row in answer["observations"]}
+    assert seasons[2022]["outcome"] == "water"
+    assert seasons[2022]["area_m2"] > 0 < seasons[2022]["sigma_m2"]
+
+
+def test_every_pixel_has_a_reason(finished: Path) -> None:
+    kept = layers(finished, 2021)
+    reasons = set(np.unique(kept["reason"]).tolist())
+    assert reasons <= {reason.value for reason in Reason}
+    assert {Reason.WATER, Reason.DRY} <= reasons
+    answered = kept["mask"] != 255
+    assert np.array_equal(answered, np.isfinite(kept["probability"]))
+    inside = kept["reason"] != Reason.OUTSIDE
+    assert np.array_equal(kept["reason"][inside] == Reason.WATER, kept["mask"][inside] == 1)
+    assert (kept["day_of_year"][answered] > 180).all()
+
+
+def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, workspace: Path) -> None:
+    folder = make_workspace(workspace / "one", small_archive, tile_size=512)
+    run_here(folder, 2021)
+    one, four = layers(folder, 2021), layers(finished, 2021)
+    np.testing.assert_allclose(one["probability"], four["probability"], atol=1e-3, equal_nan=True)
+    for name in ("reason", "day_of_year", "index"):
+        assert np.array_equal(one[name], four[name]), name
+
+    def outlines(place: Path) -> set[bytes]:
+        return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
+
+    assert outlines(folder) == outlines(finished)
+
+
+def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspace: Path) -> None:
+    """2022 is recorded before 2021, and replayed when it arrives. The layers are those of `finished`."""
+    folder = workspace / "backwards"
+    folder.mkdir()
+    shutil.copy(finished / "monitor.yaml", folder)
+    shutil.copytree(finished / "cube", folder / "cube")
+    (alone,) = run_here(folder, 2022)
+    with open_database(Workspace.open(folder)) as database:
+        first = remembered(database)
+    (later,) = run_here(folder, 2021)
+    assert alone.tiles == later.tiles == {"done": 4}
+    with open_database(Workspace.open(folder)) as database, open_database(Workspace.open(finished)) as other:
+        now, expected = remembered(database), remembered(other)
+    assert now == expected
+    assert {row[1] for row in first["observations"]} != {row[1] for row in now["observations"]}
+    with open_database(Workspace.open(folder)) as database, database.begin() as conn:
+        # as if every prior survey had changed
+        conn.execute(text("UPDATE survey SET prior_digest = ''"))
+    run_here(folder, 2021, 2022)
+    with open_database(Workspace.open(folder)) as database:
+        assert remembered(database) == now, "replayed, and nothing differs"
+    assert not any(report.nothing_new is False for report in run_here(folder, 2021, 2022))
+
+
+def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, workspace: Path) -> None:
+    """An earlier season arrives where the cube is lost: nothing is drawn of an empty one, and it is said."""
+    folder = workspace / "lost"
+    folder.mkdir()
+    shutil.copy(finished / "monitor.yaml", folder)
+    shutil.copytree(finished / "cube", folder / "cube")
+    run_here(folder, 2022)
+    with open_database(Workspace.open(folder)) as database:
+        before = remembered(database)
+    shutil.rmtree(folder / "cube")
+    settings = yaml.safe_load((folder / "monitor.yaml").read_text())
+    lake = geopandas.read_file(settings["regions"]["demo"]["outline"])
+    lake.geometry = lake.to_crs(32643).geometry.centroid.buffer(200).to_crs(lake.crs)
+    lake.to_file(workspace / "old.gpkg")
+    said = monitor("inventory", "import", workspace / "old.gpkg", "--year", "2000", "-w", folder)
+    assert said.returncode == 0, said.stderr
+    assert "demo 2022 was drawn before an earlier season arrived" in said.stderr
+    with open_database(Workspace.open(folder)) as database:
+        after = remembered(database)
+    assert set(before["observations"]) < set(after["observations"])
+    assert len(after["surveys"]) == 2
+
+
+def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None:
+    with open_database(Workspace.open(finished)) as database, database.connect() as conn:
+        rows = conn.execute(text("SELECT * FROM lake_area_history WHERE outcome = 'water'")).mappings().all()
+        tiles = dict(map(tuple, conn.execute(text("SELECT key, tile FROM task"))))
+    assert rows
+    for row in rows:
+        assert 1000 < row["elevation_m"] < 7000 and 0 <= row["glacier_m"] <= 4000
+        assert row["model_digest"].startswith("sha256:") and row["task_key"] in tiles
+        assert row["perimeter_m"] > 0 and row["first_day"] <= row["last_day"]
+
+
+@pytest.mark.parametrize("after", ["tile", pytest.param("season", marks=pytest.mark.prove)])
+def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path, after: str) -> None:
+    """Killed after the first committed tile, or in the second season: the same tables and the same cube."""
+    folder = make_workspace(workspace / "killed", small_archive, tile_size=256)
+    command = [sys.executable, "-c", "from monitor.cli.main import main; main()"]
+    command += ["backfill", "--years", "2021-2022", "-w", str(folder)]
+    with (workspace / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True)
+        _wait_for(folder, process, tiles=1 if after == "tile" else 5)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, (workspace / "log").read_text()
+    assert len(tables(folder)["survey"]) < 2
+    run_here(folder, 2021, 2022)
+    assert tables(folder) == tables(finished)
+    for season in (2021, 2022):
+        killed, whole = layers(folder, season), layers(finished, season)
+        for name, values in whole.items():
+            assert np.array_equal(killed[name], values, equal_nan=values.dtype.kind == "f"), (season, name)
+
+
+def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> None:
+    """Until the cube holds that many tiles."""
+    from storage.cube import Cube
+
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        if (folder / "cube").exists():
+            cube = Cube(folder / "cube", 256)
+            if sum(len(cube.written(32643, season)) for season in (2021, 2022)) >= tiles:
+                return
+        time.sleep(0.2)
+    raise AssertionError("no tile was committed in time")
+
+
+def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
+    """A scene that arrives later makes a new task; the old rows stay, identities go on."""
+    partial = workspace / "archive"
+    shutil.copytree(small_archive, partial)
+    late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
+    late.rename(workspace / "late")
+    folder = make_workspace(workspace / "late-scene", partial)
+    run_here(folder, 2021)
+    first = tables(folder)
+    (workspace / "late").rename(late)
+    plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
+    assert [entry["action"] for entry in plan] == ["supersedes"]
+    assert late.name in plan[0]["why"]
+    run_here(folder, 2021)
+    second = tables(folder)
+    surveys = {row[0]: row[6] for row in second["survey"]}
+    (old,) = (row[0] for row in first["survey"])
+    assert surveys[old] in surveys and surveys[surveys[old]] is None
+    assert {row[6] for row in second["task"]} == {"done", "superseded"}
+    assert set(first["lake_observation"]) <= set(second["lake_observation"])
+    same = {row[1] for row in first["lake_observation"]} & {
+        row[1] for row in second["lake_observation"] if row[2] != old
+    }
+    assert len(same) >= 0.7 * len(first["lake"])

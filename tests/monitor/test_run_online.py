@@ -1,0 +1,178 @@
+"""Runs over HTTP through a network that fails: what is finished is what a clean run gives, bit by bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from monitor.archive.catalog import open_catalog
+from monitor.archive.freeze import freeze
+from monitor.settings import SeasonWindow
+from monitor.stack.acquire import acquire
+from monitor.workspace import Workspace, open_database
+from tests.support.listings import PC, region, season, tile_of
+from tests.support.places import MODEL
+from tests.support.servers.faults import Fault, Rule
+from tests.support.servers.online import OnlineArchive
+from tests.support.workspaces import layers, make_workspace, monitor, tables
+
+pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
+
+LAYERS_OF_A_STACK = ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow", "layover")
+#: share of requests that fail
+RATE = 0.05
+SEED = 11
+
+
+@pytest.fixture
+def online(archive_online: OnlineArchive) -> OnlineArchive:
+    return archive_online
+
+
+def make_remote(folder: Path, archive: Path, online: OnlineArchive, **settings) -> Path:
+    return make_workspace(
+        folder,
+        archive,
+        catalog={"profile": "planetary-computer", "location": online.catalog_url},
+        **settings,
+    )
+
+
+def same_layers(one: Path, other: Path, *years: int) -> None:
+    for year in years:
+        expected = layers(one, year)
+        for name, values in layers(other, year).items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{name} {year}")
+
+
+def same_history(one: Path, other: Path) -> None:
+    ours, theirs = tables(one), tables(other)
+    for name, rows in ours.items():
+        assert rows == theirs[name], name
+
+
+@pytest.fixture
+def quick(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
+    """One tile of a season over an undisturbed network; done once for all tests."""
+    folder = module_workspace / "quick"
+    if not folder.exists():
+        make_remote(folder, small_archive, online)
+        answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
+        assert answer.returncode == 0, answer.stderr
+        seen = online.seen()
+        assert seen.token_requests == 1, "one worker asks for one token"
+        assert not seen.strangers, "nobody but the catalogue was asked"
+    return folder
+
+
+def test_over_http_as_from_a_folder(
+    small_archive: Path, online: OnlineArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same stack, bit by bit."""
+    for name, value in online.environment.items():
+        monkeypatch.setenv(name, value)
+    tile, area = tile_of(small_archive, 256), region(small_archive)
+    catalog = open_catalog(PC, online.catalog_url)
+    far = acquire(freeze(catalog, PC, area, SeasonWindow(), 2021).chosen, PC, tile, 48)
+    near = acquire(season(small_archive, 2021), PC, tile, 48)
+    for name in LAYERS_OF_A_STACK:
+        np.testing.assert_array_equal(getattr(far, name), getattr(near, name), err_msg=name)
+
+
+def test_faults_change_nothing(
+    workspace: Path, small_archive: Path, online: OnlineArchive, quick: Path
+) -> None:
+    """Every kind of fault but the slow ones, more often than in the long proof."""
+    fast = [fault for fault in Fault if fault not in (Fault.SLOW, Fault.STALLED)]
+    online.begin(Rule(rate=0.25, kinds=fast), seed=SEED)
+    folder = make_remote(workspace / "faulty", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 0, answer.stderr
+    assert set(online.seen().faults) == set(fast), online.seen().faults
+    assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 1}]
+    same_layers(quick, folder, 2021)
+    same_history(quick, folder)
+
+
+def test_a_catalogue_that_is_down_is_said(
+    workspace: Path, small_archive: Path, online: OnlineArchive
+) -> None:
+    online.begin(Rule("catalog.test", kinds=(Fault.MISSING,)))
+    folder = make_remote(workspace / "down", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
+    assert answer.returncode == 1 and "http://catalog.test/" in answer.stderr
+
+
+@pytest.fixture
+def clean(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
+    """Two seasons of four tiles over an undisturbed network; done once for all tests."""
+    folder = module_workspace / "clean"
+    if not folder.exists():
+        make_remote(folder, small_archive, online, tile_size=256)
+        answer = monitor("backfill", "--years", "2021-2022", "-w", folder, env=online.environment)
+        assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("seed", range(5))
+def test_fault_storms(
+    workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path, seed: int
+) -> None:
+    """Expired signatures, 404, 429, 503, resets, truncated, slow and stalled answers: all tiles finish."""
+    online.begin(Rule(rate=RATE), seed=seed)
+    folder = make_remote(workspace / "storm", small_archive, online, tile_size=256)
+    answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 0, answer.stderr
+    injected, asked = online.seen().faults, online.seen().asked
+    print(f"seed {seed}: {dict(injected)} in {asked.total()} requests")
+    assert injected.total() >= 10 and len(injected) >= 7, injected
+    assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 4}] * 2
+    same_layers(clean, folder, 2021, 2022)
+    same_history(clean, folder)
+
+
+@pytest.mark.prove
+def test_a_file_that_is_never_there(
+    workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path
+) -> None:
+    """One asset fails for ever: its season fails by name, the other is complete; once it is back, all is."""
+    (best,) = _first_choices(clean, 2022)
+    online.begin(Rule(f"{best}.*B03", kinds=(Fault.MISSING,)))
+    folder = make_remote(workspace / "broken", small_archive, online, tile_size=256)
+    answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 1
+    whole, broken = json.loads(answer.stdout)
+    assert whole["tiles"] == {"done": 4} and broken["tiles"] == {"failed": 4}
+    for reason in broken["reasons"]:
+        assert best in reason and "asset B03 at http" in reason and "404" in reason and "sig=" not in reason
+    same_layers(clean, folder, 2021)
+    online.begin()
+    again = monitor("run", "--season", "2022", "-w", folder, env=online.environment)
+    assert again.returncode == 0, again.stderr
+    same_layers(clean, folder, 2021, 2022)
+    same_history(clean, folder)
+
+
+def _first_choices(folder: Path, season: int) -> set[str]:
+    """The best optical scenes of the cells in the ledger."""
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        rows = conn.execute(text("SELECT choices FROM task WHERE season = :season"), {"season": season})
+        return {cell["optical"][0] for row in rows for cell in row.choices.values() if cell["optical"]}
+
+
+@pytest.mark.prove
+def test_scene_classes_that_cannot_be_read(
+    workspace: Path, small_archive: Path, online: OnlineArchive
+) -> None:
+    """Which date is best stays open, so the tile fails by name instead of settling for another date."""
+    online.begin(Rule("SCL", kinds=(Fault.UNAVAILABLE,)))
+    folder = make_remote(workspace / "blind", small_archive, online)
+    answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
+    assert answer.returncode == 1
+    (report,) = json.loads(answer.stdout)
+    assert report["tiles"] == {"failed": 1} and all("asset SCL at" in reason for reason in report["reasons"])

@@ -1,0 +1,157 @@
+"""The whole path with the index in the model's place, and beside a model: never taken for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from sqlalchemy import text
+
+from monitor.cli.lakes import show_changes
+from monitor.cli.status import show_status
+from monitor.doctor.checks import WorkspaceChecks
+from monitor.doctor.examination import State
+from monitor.errors import RefusedError
+from monitor.workspace import Workspace, open_database, open_system
+from storage.codes import Reason, SurveyKind
+from storage.history import lakes, observations_of
+from storage.status import status
+from tests.support.places import MODEL
+from tests.support.workspaces import layers, make_workspace, run_here, tables
+
+
+@pytest.fixture(scope="module")
+def indexed(small_archive: Path, module_workspace: Path) -> Path:
+    """Two seasons by the index."""
+    folder = make_workspace(module_workspace / "indexed", small_archive, model="index-baseline")
+    reports = run_here(folder, 2021, 2022)
+    assert [report.tiles for report in reports] == [{"done": 1}, {"done": 1}]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(indexed: Path) -> Path:
+    """The second season by the model too."""
+    if not MODEL.exists():
+        pytest.skip("the committed model is missing: models/")
+    choose(indexed, str(MODEL))
+    (report,) = run_here(indexed, 2022)
+    assert report.tiles == {"done": 1}
+    return indexed
+
+
+def choose(folder: Path, model: str) -> None:
+    path = folder / "monitor.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"model": model}))
+
+
+def rows(folder: Path, query: str) -> list[dict[str, Any]]:
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        return [dict(row) for row in conn.execute(text(query)).mappings()]
+
+
+def test_the_doctor_says_that_it_is_no_model(indexed: Path) -> None:
+    finding = WorkspaceChecks(Workspace.open(indexed), []).model()
+    assert finding.state == State.WARNING
+    assert "index-baseline 1.0: an index of bands, no weights, Sentinel-1 as rtc" in finding.found
+
+
+def test_it_finds_lakes_and_calls_them_its_own(indexed: Path) -> None:
+    surveys = rows(indexed, "SELECT season, kind, source FROM survey WHERE kind = 'index' ORDER BY season")
+    assert surveys == [
+        {"season": season, "kind": "index", "source": "index-baseline 1.0"} for season in (2021, 2022)
+    ]
+    seen = rows(
+        indexed,
+        "SELECT o.season, count(*) AS lakes FROM lake_observation o JOIN survey s ON s.id = o.survey_id "
+        "WHERE s.kind = 'index' AND outcome = 'water' GROUP BY o.season",
+    )
+    assert len(seen) == 2 and all(row["lakes"] >= 5 for row in seen)
+
+
+def test_it_does_not_fill_the_review_queue_with_its_own_doubts(indexed: Path) -> None:
+    kinds = rows(
+        indexed,
+        "SELECT f.kind FROM review_flag f JOIN survey s ON s.id = f.survey_id WHERE s.kind = 'index'",
+    )
+    assert {row["kind"] for row in kinds} <= {"drained", "lost water"}
+
+
+def test_its_seasons_are_compared_with_each_other(indexed: Path) -> None:
+    with open_database(Workspace.open(indexed)) as database, database.connect() as conn:
+        before, after = (observations_of(conn, "demo", year, SurveyKind.INDEX) for year in (2021, 2022))
+    common = set(before.lake_id[before.outcome == "water"]) & set(after.lake_id[after.outcome == "water"])
+    assert len(common) >= 4
+
+
+def test_a_model_takes_no_notice_of_it(both: Path) -> None:
+    surveys = rows(both, "SELECT season, kind, superseded_by IS NULL AS current FROM survey ORDER BY 2, 1, 3")
+    assert [(row["season"], row["kind"]) for row in surveys if row["current"]] == [
+        (2021, "index"), (2022, "index"), (2022, "model"),
+    ]  # fmt: skip
+    # the index learns from the model who is who, and was told again when the model came
+    assert [(row["season"], row["kind"]) for row in surveys if not row["current"]] == [(2022, "index")]
+    tasks = rows(both, "SELECT season, kind, state FROM task ORDER BY kind, season")
+    assert [(row["season"], row["kind"], row["state"]) for row in tasks] == [
+        (2021, "index", "done"), (2022, "index", "done"), (2022, "model", "done"),
+    ]  # fmt: skip
+    told = rows(
+        both,
+        "SELECT outcome, NULL AS kind FROM lake_observation o JOIN survey s ON s.id = o.survey_id "
+        "WHERE s.kind = 'model' UNION ALL SELECT NULL, e.kind FROM lake_lineage e "
+        "JOIN survey s ON s.id = e.survey_id WHERE s.kind = 'model'",
+    )
+    # with the index's season before it, some lakes would be missing, new, drained or split
+    assert {(row["outcome"], row["kind"]) for row in told} == {("water", None)}
+    lost = rows(
+        both,
+        "SELECT f.kind FROM review_flag f JOIN survey s ON s.id = f.survey_id "
+        "WHERE s.kind = 'model' AND f.lake_id IS NOT NULL",
+    )
+    assert lost == []
+
+
+def test_its_layers_lie_apart(both: Path) -> None:
+    model = layers(both, 2022)
+    choose(both, "index-baseline")
+    with open_system(Workspace.open(both)) as system:
+        assert system.cube.seasons(32643) == [2021, 2022]
+        (tile,) = set(system.cube.written(32643, 2022))
+        window = slice(tile[0] * 512, (tile[0] + 1) * 512), slice(tile[1] * 512, (tile[1] + 1) * 512)
+        index = {name: system.cube.read(32643, 2022, *window, name) for name in ("probability", "reason")}
+    choose(both, str(MODEL))
+    assert not np.allclose(index["probability"], model["probability"], equal_nan=True)
+    wet = [layer["reason"] == Reason.WATER for layer in (index, model)]
+    assert (wet[0] & wet[1]).sum() > 0.5 * (wet[0] | wet[1]).sum(), "they look at the same lakes"
+
+
+def test_views_and_reports_say_whose_word_it_is(both: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = rows(both, "SELECT DISTINCT season, kind FROM lake_area_history ORDER BY season")
+    assert shown == [{"season": 2021, "kind": "index"}, {"season": 2022, "kind": "model"}]
+    with open_database(Workspace.open(both)) as database, database.connect() as conn:
+        assert [(row.season, row.kind, row.tasks) for row in status(conn)] == [
+            (2021, "index", {"done": 1}), (2022, "model", {"done": 1}), (2022, "index", {"done": 1}),
+        ]  # fmt: skip
+        kinds = lakes(conn).kind.value_counts()
+    assert kinds["model"] >= 5
+    capsys.readouterr()
+    show_status(both, None, json=False)
+    said = capsys.readouterr().out
+    assert said.count("2021 (index)") == said.count("2022 (index)") == 1
+
+
+def test_seasons_of_model_and_index_are_not_compared(both: Path) -> None:
+    with pytest.raises(RefusedError, match="only an index surveyed 2021, but a model or an inventory 2022"):
+        show_changes(both, None, 2021, 2022, everything=True, json=True)
+
+
+def test_neither_is_done_again(both: Path) -> None:
+    before = tables(both)
+    for model in ("index-baseline", str(MODEL)):
+        choose(both, model)
+        (report,) = run_here(both, 2022)
+        assert report.nothing_new
+    assert tables(both) == before

@@ -1,0 +1,115 @@
+"""Workspaces for tests of the whole path, and what of them must be the same after a repeated run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from sqlalchemy import text
+
+from monitor.history.inventories.importing import Imported
+from monitor.history.inventories.mapping import Mapping
+from monitor.operations.imports import import_seasons
+from monitor.operations.runs import run_seasons
+from monitor.progress import SILENT
+from monitor.run import Report
+from monitor.settings import Region, Settings
+from monitor.workspace import System, Workspace, open_database, open_system
+from storage.database import Database
+from tests.support.places import MODEL, ROOT
+
+
+def make_workspace(folder: Path, archive: Path, tile_size: int = 512, **settings: Any) -> Path:
+    """A workspace over a simulated archive, like the demo's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    region = {
+        "outline": str(archive / "region.geojson"),
+        "glaciers": str(archive / "glaciers.parquet"),
+        "glacier_zone_km": 3,
+    }
+    content = {
+        "catalog": {"profile": "planetary-computer", "location": str(archive)},
+        "model": str(MODEL),
+        "regions": {"demo": region},
+        "tile_size": tile_size,
+        **settings,
+    }
+    (folder / "monitor.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def run_here(folder: Path, *years: int) -> list[Report]:
+    """Run seasons in this process, which keeps the model loaded between tests."""
+    workspace = Workspace.open(folder)
+    with open_system(workspace) as system:
+        return list(run_seasons(system, ["demo"], list(years), "test", lambda _: SILENT).reports)
+
+
+def import_inventory(
+    database: Database,
+    path: Path,
+    *,
+    region: Region,
+    season: int,
+    mapping: Mapping = Mapping(),  # noqa: B008 - frozen
+    polygons: geopandas.GeoDataFrame | None = None,
+) -> Imported:
+    """Import one season, and replay the inventories that this makes stale; there is no cube."""
+    system = System(Workspace(Path("/nowhere"), Settings.model_construct()), database)
+    (imported,) = import_seasons(system, path, region, [season], mapping, polygons)
+    return imported
+
+
+def monitor(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    """The command as a person calls it."""
+    command = [sys.executable, "-c", "from monitor.cli.main import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "200", **kwargs.pop("env", {})}
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment, **kwargs
+    )
+
+
+#: every table of the history, without what says when or by which run a row came
+TABLES = {
+    "lake": "id, region, code",
+    "survey": "id, region, season, kind, source, digest, superseded_by",
+    "lake_observation": "id, lake_id, survey_id, season, outcome, reason, ST_AsBinary(geom), sigma_m2, "
+    "perimeter_m, seen_share, first_day, last_day, probability",
+    "lake_lineage": "survey_id, season, kind, lake_id, other_lake_id",
+    "review_flag": "id, survey_id, tile, lake_id, kind, explained, score, ST_AsBinary(geom), detail::text",
+    "task": "key, region, tile, season, model_digest, config_digest, state, reason, survey_id, superseded_by",
+    "tile": "name, epsg, size, row, col",
+    "scene": "collection, item_id, baseline",
+}
+
+
+def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of the lake history, in an order of their own."""
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        return {
+            name: sorted(
+                (tuple(row) for row in conn.execute(text(f"SELECT {columns} FROM {name}"))), key=repr
+            )
+            for name, columns in TABLES.items()
+        }
+
+
+def layers(folder: Path, season: int) -> dict[str, NDArray[Any]]:
+    """Every layer of the cube over the region's tiles, as one array each."""
+    from monitor.compute.tile import LAYERS
+    from monitor.grid import tiles_of
+    from storage.cube import Cube
+
+    workspace = Workspace.open(folder)
+    cube = Cube(workspace.cube_folder, workspace.settings.tile_size)
+    tiles = tiles_of(workspace.region("demo").outline, workspace.settings.tile_size)
+    rows = slice(min(t.row for t in tiles), max(t.row + t.size for t in tiles))
+    cols = slice(min(t.col for t in tiles), max(t.col + t.size for t in tiles))
+    return {name: np.asarray(cube.read(tiles[0].epsg, season, rows, cols, name)) for name in LAYERS}
