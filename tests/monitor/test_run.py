@@ -139,7 +139,7 @@ def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, wor
     lake.to_file(workspace / "old.gpkg")
     said = monitor("inventory", "import", workspace / "old.gpkg", "--year", "2000", "-w", folder)
     assert said.returncode == 0, said.stderr
-    assert "demo 2022 was drawn before an earlier season arrived" in said.stderr
+    assert "demo 2022 was recorded before an earlier season arrived" in said.stderr
     with open_database(Workspace.open(folder)) as database:
         after = remembered(database)
     assert set(before["observations"]) < set(after["observations"])

@@ -177,7 +177,7 @@ def test_lakes_of_the_neighbour_that_reach_in_are_known(database: Database, worl
         record(conn, world, neighbour, 1)
         heard = [prior_surveys(conn, world.survey(season).key).observations for season in (2021, 2022)]
     assert [set(frame.lake_id) for frame in heard] == [set(), {world.uuid("lake", 1)}], "in their order"
-    assert heard[1].geometry.notna().all() and heard[1].earlier.all() and heard[1].sound.all()
+    assert heard[1].geometry.notna().all() and heard[1].earlier.all() and heard[1].reliable.all()
 
 
 BOW_TIE = Polygon([(77, 42), (77.01, 42.01), (77.01, 42), (77, 42.01)])

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_processes_give_what_threads_give(
         assert held(cluster) == [Opened(model, 1, None)] * 2, "another run of the same model finds it open"
         results = predicted(workers, by_index, tasks)
         assert [result.state for result in results] == [TaskState.WRITTEN] * 2
-        assert held(cluster) == [Opened(by_index.manifest.fingerprint, 2, None)] * 2, (
+        assert held(cluster) == [Opened(by_index.workspace.manifest.fingerprint, 2, None)] * 2, (
             "another takes its place"
         )
         assert OpenModel.name in cluster.scheduler.worker_plugins
@@ -147,11 +148,12 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
     folder = by_index.workspace.folder
     (folder / "index").rename(folder / "away")
     with Workers(ClusterSettings(address=cluster.scheduler_address)) as workers:
-        results = workers.predict(tasks, by_index.profile, by_index.model_folders, by_index.cube)
+        place = by_index.workspace
+        results = workers.predict(tasks, place.profile, place.model_folders, by_index.cube)
         with pytest.raises(UnopenedError) as caught:
             next(results)
         said = str(caught.value)
-        for words in ("the worker at tcp://127.0.0.1:", str(by_index.model_folders[0]), "and 1 other"):
+        for words in ("the worker at tcp://127.0.0.1:", str(place.model_folders[0]), "and 1 other"):
             assert words in said
         other = [replace(task, model_digest="sha256:other") for task in tasks]
         (folder / "away").rename(folder / "index")
@@ -166,7 +168,7 @@ def test_a_worker_that_comes_later(by_index: System) -> None:
         predicted(workers, by_index, tiles(by_index, 2021)[:1])
         _replaced(cluster)
         (late,) = held(cluster)
-        assert late == Opened(by_index.manifest.fingerprint, openings=1, failure=None)
+        assert late == Opened(by_index.workspace.manifest.fingerprint, openings=1, failure=None)
         (result,) = predicted(workers, by_index, tiles(by_index, 2022)[:1])
         assert result.state == TaskState.WRITTEN
         assert held(cluster) == [late]
@@ -203,10 +205,14 @@ class Killer(SilentProgress):
     """Kills a worker that is at a tile, as soon as the first tile is done."""
 
     def __init__(self, cluster: LocalCluster) -> None:
-        self.cluster, self.killed, self.seen = cluster, 0, list[str]()
+        self.cluster, self.killed, self.tiles = cluster, 0, 0
 
-    def tile(self, result: TileResult) -> None:
-        self.seen.append(result.task.tile.name)
+    @contextmanager
+    def count(self, name: str, total: int) -> Iterator[Callable[[], None]]:
+        yield self._tile if name == "tiles" else lambda: None
+
+    def _tile(self) -> None:
+        self.tiles += 1
         if self.killed:
             return
         with Client(self.cluster, set_as_default=False) as client:
@@ -228,7 +234,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace: Path, smal
             run_id = ledger.start_run(conn, "test", {})
         with Workers(ClusterSettings(address=cluster.scheduler_address)) as workers:
             report = run_season(system, workers, "demo", 2021, killer, run_id)
-        assert killer.killed == 1 and len(killer.seen) == len(set(killer.seen)) == 4, killer.seen
+        assert killer.killed == 1 and killer.tiles == 4
         assert report.tiles == {"done": 4} and not report.failed
         cluster.wait_for_workers(2)
         assert sorted(worker.openings for worker in held(cluster)) == [1, 1], "the one that came after, too"

@@ -224,7 +224,7 @@ def test_only_cql2s_own_operations_pass() -> None:
     ("path", "status"),
     [
         ("/collections/lake_latest/items/not-a-uuid", 400),
-        (f"/collections/lake_latest/items/{uuid4()}", 404),
+        ("/collections/lake_latest/items/00000000-0000-4000-8000-000000000000", 404),
         ("/collections/lake_latest/items?datetime=soon", 400),
         ("/collections/lake_trend/items?datetime=2021-01-01T00:00:00Z", 400),
         ("/collections/lake_latest/items?bbox=1,2,3", 422),
@@ -295,7 +295,7 @@ def test_an_open_address_comes_with_a_warning(workspace: Path, database: Databas
     folder = settings(workspace, database={"url": database.url})
     with serving(folder, "--host", "0.0.0.0") as (_, process):
         assert process.stderr is not None
-        assert "nobody is asked who they are" in process.stderr.readline()
+        assert "there is no authentication" in process.stderr.readline()
 
 
 def test_a_port_that_is_taken_is_refused(workspace: Path) -> None:

@@ -121,8 +121,8 @@ def test_the_polygon_that_stands_twice_is_one_lake(three_epochs: Database) -> No
             text("SELECT season, count(*) FROM lake_area_history WHERE label = 'GL087501E28236N' GROUP BY 1")
         )
         assert dict(map(tuple, seen)) == {2000: 2, 2010: 2, 2020: 2}
-        told = conn.execute(text("SELECT duplicates FROM inventory ORDER BY season")).scalars().all()
-    assert told == [0, 2, 0]
+        duplicates = conn.execute(text("SELECT duplicates FROM inventory ORDER BY season")).scalars().all()
+    assert duplicates == [0, 2, 0]
 
 
 @pytest.fixture(scope="module")
@@ -165,12 +165,12 @@ def test_iceland_backwards_is_iceland_forwards(new_database: NewDatabase) -> Non
     polygons = read_inventory(ICELAND, read_mapping("iceland-yearly"))
     region = box_region("iceland", *polygons.geometry.union_all().buffer(0.05).bounds)
     years = [1999, 2000, 2001, 2002, 2004]
-    told = []
+    histories = []
     for order in (years, years[::-1], [2001, 1999, 2004, 2000, 2002]):
         with new_database() as database:
             bring(database, polygons, order, region)
-            told.append(remembered(database))
-    assert told[0] == told[1] == told[2]
+            histories.append(remembered(database))
+    assert histories[0] == histories[1] == histories[2]
 
 
 def lakes_file(folder: Path, name: str, outlines: list[BaseGeometry]) -> Path:
@@ -189,7 +189,7 @@ def test_a_lake_across_regions_and_utm_zones_is_one(new_database: NewDatabase, t
         ("east", 2021): lakes_file(tmp_path, "east2021", [lake, shapely.box(78.5, 42.5, 78.51, 42.51)]),
     }
     places = {"west": west, "east": east}
-    told = []
+    histories = []
     for order in permutations(files):
         with new_database() as database:
             for name, season in order:
@@ -197,9 +197,9 @@ def test_a_lake_across_regions_and_utm_zones_is_one(new_database: NewDatabase, t
                 import_inventory(
                     database, files[name, season], region=places[name], season=season, mapping=mapping
                 )
-            told.append(remembered(database))
-    assert all(other == told[0] for other in told)
-    assert len(told[0]["lakes"]) == 3, "one across the border, one on either side"
+            histories.append(remembered(database))
+    assert all(other == histories[0] for other in histories)
+    assert len(histories[0]["lakes"]) == 3, "one across the border, one on either side"
 
 
 # ---- seasons at random ----
@@ -253,7 +253,7 @@ histories = st.tuples(
 )
 
 
-def tell_all(
+def import_all(
     database: Database, drawn: dict[int, list[BaseGeometry]], order: list[int], complete: bool
 ) -> list[Imported]:
     region = box_region("r", 79.9, 29.9, 80.1, 30.1)
@@ -272,18 +272,20 @@ def tell_all(
     return results
 
 
-def check_history(new_database: NewDatabase, told: tuple[dict[int, list[BaseGeometry]], Any, bool]) -> None:
-    drawn, random, complete = told
+def check_history(
+    new_database: NewDatabase, seasons: tuple[dict[int, list[BaseGeometry]], Any, bool]
+) -> None:
+    drawn, random, complete = seasons
     forwards = sorted(drawn)
     shuffled = list(forwards)
     random.shuffle(shuffled)
     with new_database() as database, new_database() as other:
-        tell_all(database, drawn, forwards, complete)
+        import_all(database, drawn, forwards, complete)
         before = remembered(database)
-        tell_all(other, drawn, shuffled, complete)
-        assert remembered(other) == before, f"{shuffled} tells another history than {forwards}"
-        again = tell_all(database, drawn, shuffled, complete)
-        assert not any(result.changed or result.retold for result in again), "told again, nothing changes"
+        import_all(other, drawn, shuffled, complete)
+        assert remembered(other) == before, f"{shuffled} gives another history than {forwards}"
+        again = import_all(database, drawn, shuffled, complete)
+        assert not any(result.changed or result.replayed for result in again), "a second time nothing changes"
         assert remembered(database) == before
         _invariants(database, drawn, complete)
         _invariants(other, drawn, complete)
@@ -362,19 +364,19 @@ quick = settings(
 
 @quick
 @given(histories)
-def test_any_seasons_in_any_order(new_database: NewDatabase, told: Any) -> None:
-    check_history(new_database, told)
+def test_any_seasons_in_any_order(new_database: NewDatabase, seasons: Any) -> None:
+    check_history(new_database, seasons)
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3000)
 @settings(quick, max_examples=400)
 @given(histories)
-def test_many_seasons_in_any_order(new_database: NewDatabase, told: Any) -> None:
-    check_history(new_database, told)
+def test_many_seasons_in_any_order(new_database: NewDatabase, seasons: Any) -> None:
+    check_history(new_database, seasons)
 
 
-def test_every_kind_of_event_is_told(database: Database) -> None:
+def test_every_kind_of_event_is_recorded(database: Database) -> None:
     """By hand, in complete inventories; and the verdicts of the view."""
 
     def box(col: float, width: float = 0.8, row: float = 0) -> BaseGeometry:
@@ -388,7 +390,7 @@ def test_every_kind_of_event_is_told(database: Database) -> None:
         2019: [*steady, box(0, 1.8), box(3), box(4)],
         2020: [*steady, box(0, 1.8), box(3), box(4), box(6), box(7)],
     }
-    tell_all(database, drawn, [2020, 2018, 2019], complete=True)
+    import_all(database, drawn, [2020, 2018, 2019], complete=True)
     with database.connect() as conn:
         events = conn.execute(text("SELECT season, event FROM lake_events ORDER BY 1, 2")).all()
         query = "SELECT season_to, verdict, count(*) FROM lake_change_yearly GROUP BY 1, 2 ORDER BY 1, 2"
@@ -407,11 +409,11 @@ def test_names_given_before_an_earlier_season_arrived_still_lead_to_the_lake(dat
     drawn = {year: [shapely.box(80, 30, 80.005, 30.005)] for year in (2021, 2022, 2023)}
     with database.connect() as conn:
         pass
-    tell_all(database, drawn, [2023], complete=False)
+    import_all(database, drawn, [2023], complete=False)
     name: UUID
     with database.connect() as conn:
         name = conn.execute(text("SELECT lake_id FROM lake_area_history")).scalar_one()
-    tell_all(database, drawn, [2022, 2021], complete=False)
+    import_all(database, drawn, [2022, 2021], complete=False)
     with database.connect() as conn:
         (old,) = renamed(conn, str(name))
         now = old.now_lake_id
@@ -422,10 +424,10 @@ def test_names_given_before_an_earlier_season_arrived_still_lead_to_the_lake(dat
 def test_a_corrected_file_keeps_the_names(database: Database) -> None:
     """The same source drawn a little differently supersedes the season; its lakes are the same lakes."""
     first = {2021: [shapely.box(80, 30, 80.005, 30.005), shapely.box(80.02, 30, 80.025, 30.005)]}
-    tell_all(database, first, [2021], complete=False)
+    import_all(database, first, [2021], complete=False)
     before = remembered(database)
     second = {2021: [shapely.box(80, 30, 80.0051, 30.005), shapely.box(80.02, 30, 80.025, 30.0051)]}
-    (result,) = tell_all(database, second, [2021], complete=False)
+    (result,) = import_all(database, second, [2021], complete=False)
     after = remembered(database)
     assert result.changed and result.minted == 0
     assert after["lakes"] == before["lakes"] and after["observations"] != before["observations"]

@@ -22,6 +22,7 @@ from monitor.errors import MonitorError, RefusedError
 from monitor.models.importing import Imported, import_model
 from monitor.models.listing import list_models
 from monitor.models.source import Request, find_source
+from monitor.progress import SILENT
 from segmenter.errors import CheckpointError, HubError, ManifestError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from segmenter.registry import Registry, read_registry
@@ -79,7 +80,7 @@ def known(root: Path, **hub: str) -> Registry:
 
 def bring(root: Path, name: str = NAME, **asked: Any) -> Imported:
     request, registry = Request(name, **asked), known(root)
-    return import_model(request, registry, root, find_source(request, registry), lambda: None)
+    return import_model(request, registry, root, find_source(request, registry), SILENT)
 
 
 def digest(path: Path) -> str:
@@ -131,7 +132,7 @@ def test_a_digest_that_is_not_the_pinned_one_is_refused(hub: Hub, root: Path, ch
     registry = known(root, sha256=64 * "a")
     request = Request(NAME)
     with pytest.raises(HubError, match=rf"sha256: is {digest(checkpoint)}, must be {64 * 'a'}"):
-        import_model(request, registry, root, find_source(request, registry), lambda: None)
+        import_model(request, registry, root, find_source(request, registry), SILENT)
     assert not (root / "models").exists()
     assert bring(root, sha256=digest(checkpoint).upper()).pinned
 
