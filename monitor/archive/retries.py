@@ -12,7 +12,6 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from monitor.archive.profiles import CatalogProfile
-from monitor.archive.scenes import Scene
 from monitor.archive.signing import forget, sign, unsigned
 from monitor.errors import AssetError
 
@@ -29,7 +28,7 @@ class GivenUp(OSError):
     """A request that was tried often enough by itself."""
 
 
-def tried(scene: Scene, file: tuple[str, str], profile: CatalogProfile, job: Callable[[str], T]) -> T:
+def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callable[[str], T]) -> T:
     """What `job` makes of the signed address of an (asset, href), tried until it is there or given up.
 
     What can be read and is not what it should be (a ValueError, or what parsers of XML throw) is not tried
@@ -53,7 +52,7 @@ def tried(scene: Scene, file: tuple[str, str], profile: CatalogProfile, job: Cal
         status = status_in(cause)
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
             # outside of `except`: the error's own words may hold a signature
-            raise AssetError(scene.id, asset, unsigned(href), cause)
+            raise AssetError(item, asset, unsigned(href), cause)
         if status == 403:
             forget(signed, profile)
         pause(number)

@@ -1,0 +1,193 @@
+"""Scenes onto a box as `xarray.Dataset`s: `odc.stac.load` with the driver of `monitor.archive.driver`.
+
+With `chunks` the arrays are Dask's and nothing is read before they are computed; the values have the same
+bits either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pystac
+import shapely
+import xarray as xr
+from odc.loader.types import RasterBandMetadata
+from odc.stac import load
+
+from monitor.archive.driver import ArchiveDriver, BandParser, Native
+from monitor.archive.profiles import S1_BANDS, S2_BANDS, CatalogProfile
+from monitor.archive.scenes import Scene
+
+if TYPE_CHECKING:
+    from odc.geo.geobox import GeoBox
+
+Chunks = Mapping[str, int | Literal["auto"]]
+#: degrees around an item's outline in which its files are read too: outlines are rounded
+OUTLINE_MARGIN = 0.1
+#: value of missing pixels in scene classes
+NO_CLASS = 0
+
+
+def load_optical(
+    scene: Scene,
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    names: Sequence[str] = S2_BANDS,
+    chunks: Chunks | None = None,
+) -> xr.Dataset:
+    """Surface reflectance x 10000, the baseline's offset applied: float32 (y, x), NaN for missing pixels.
+
+    Values may be below zero where the offset is subtracted from dark pixels.
+
+    Raises:
+        AssetError: a file that cannot be read, or is not what its item promises.
+    """
+    optical = profile.optical
+    bands = load_bands(
+        [scene],
+        {name: optical.bands[name] for name in names},
+        profile,
+        geobox,
+        data_type=optical.dtype,
+        nodata=optical.nodata,
+        chunks=chunks,
+    )
+    for name, band in bands.data_vars.items():
+        band.data += np.float32(scene.offset)
+        band.attrs = {"long_name": f"surface reflectance of {name}", "units": "1e-4"}
+    return bands
+
+
+def load_classes(
+    scene: Scene, profile: CatalogProfile, geobox: GeoBox, chunks: Chunks | None = None
+) -> xr.DataArray:
+    """Sentinel-2 scene classes: uint8 (y, x), 0 for missing pixels. The profile must name their asset.
+
+    Raises:
+        AssetError: a file that cannot be read, or is not what its item promises.
+    """
+    key = profile.optical.scene_classes
+    if key is None:
+        raise ValueError("the catalogue has no scene classes")
+    loaded = load_bands(
+        [scene],
+        {"SCL": key},
+        profile,
+        geobox,
+        nodata=NO_CLASS,
+        dtype="uint8",
+        resampling="nearest",
+        chunks=chunks,
+    )
+    return loaded["SCL"].assign_attrs(long_name="Sen2Cor scene class")
+
+
+def load_elevation(
+    scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox, chunks: Chunks | None = None
+) -> xr.DataArray:
+    """Elevation above EGM2008, metres: float32 (y, x), each pixel from the first scene that has it, else NaN.
+
+    Raises:
+        AssetError: a file that cannot be read, or is not what its item promises.
+    """
+    loaded = load_bands(
+        scenes, {"dem": profile.dem.band}, profile, geobox, nodata=profile.dem.nodata, chunks=chunks
+    )
+    return loaded["dem"].assign_attrs(long_name="elevation above EGM2008", units="m")
+
+
+def load_backscatter(
+    scene: Scene,
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    native: Native | None = None,
+    chunks: Chunks | None = None,
+) -> xr.Dataset:
+    """VV and VH of a terrain-corrected scene in the file's own unit: float32 (y, x), NaN for missing pixels.
+
+    Args:
+        native: a step on the file's own pixels before they are resampled, such as a speckle filter.
+
+    Raises:
+        AssetError: a file that cannot be read, or is not what its item promises.
+    """
+    radar = profile.radar
+    keys = {str(band): radar.bands[band] for band in S1_BANDS}
+    return load_bands([scene], keys, profile, geobox, nodata=radar.nodata, native=native, chunks=chunks)
+
+
+def load_bands(
+    scenes: Sequence[Scene],
+    keys: Mapping[str, str],
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    *,
+    data_type: str | None = None,
+    nodata: float | None = None,
+    dtype: str = "float32",
+    resampling: Literal["bilinear", "nearest"] = "bilinear",
+    native: Native | None = None,
+    chunks: Chunks | None = None,
+) -> xr.Dataset:
+    """Bands (y, x) on a box, each pixel from the first scene that has it.
+
+    A pixel has the same bits whatever box or chunk it is read in. A box coarser than the files is read from
+    their overviews. Files are read in parallel, at most `profile.connections` of a process at a time.
+
+    Args:
+        keys: name of each band to its asset key, or "asset.N" for band N of a file.
+        data_type: of the numbers in the files; others are refused. None: any.
+        nodata: value of missing pixels in the files; None: the one that each file declares.
+        dtype: of the result; floats have NaN for missing pixels, integers `nodata`.
+        native: a step on a file's own pixels before they are resampled.
+        chunks: sizes of Dask chunks; None reads now.
+
+    Raises:
+        AssetError: a file that cannot be read, or is not what its item promises.
+    """
+    fill = np.nan if np.dtype(dtype).kind == "f" else float(nodata or 0)
+    source = RasterBandMetadata(data_type, nodata)
+    parser = BandParser(keys, source, {scene.id: scene.footprint for scene in scenes})
+    loaded = load(
+        [_item(scene, parser) for scene in scenes],
+        list(keys),
+        geobox=geobox,
+        groupby=_together,
+        preserve_original_order=True,
+        resampling=resampling,
+        dtype=dtype,
+        nodata=fill,
+        chunks=None if chunks is None else dict(chunks),
+        pool=profile.connections,
+        fuse_func=f"{__name__}.{paste.__name__}" if len(scenes) == 1 else None,
+        driver=ArchiveDriver(profile, parser, native),
+    )
+    return loaded.isel(time=0, drop=True)
+
+
+def _item(scene: Scene, parser: BandParser) -> pystac.Item:
+    """The item with what a load needs: without `proj:*`, which is not believed."""
+    outline = shapely.buffer(scene.footprint, OUTLINE_MARGIN)
+    item = pystac.Item(
+        scene.id,
+        shapely.geometry.mapping(outline),
+        list(outline.bounds),
+        scene.datetime,
+        properties={},
+        collection=scene.collection,
+    )
+    for asset in dict.fromkeys(asset for asset, _ in parser.bands.values()):
+        item.add_asset(asset, pystac.Asset(scene.item["assets"][asset]["href"]))
+    return item
+
+
+def _together(item: pystac.Item, parsed: Any, index: int) -> int:
+    """All scenes of a load are one layer."""
+    return 0
+
+
+def paste(dst: np.ndarray, src: np.ndarray) -> None:
+    """Fuser of a single scene: nothing lies below it."""
+    dst[...] = src
