@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from odc.loader.types import RasterBandMetadata, RasterGroupMetadata, RasterLoadParams, RasterSource
 from pyproj import Transformer
@@ -184,35 +185,28 @@ class BandReader:
         """
         file: File = self._source.driver_data
         number = self._source.band
-        if self._load is None:
-            load, numbers = Load(dst_geobox), (number,)
-        else:
-            load, numbers = self._load, self._driver.md_parser.numbers(file.asset)
+        # what is shared is read for all bands of the file at once
+        load = self._load or Load(dst_geobox)
+        numbers = self._driver.md_parser.numbers(file.asset) if self._load else (number,)
         decoded = load.decoded(file.href, lambda: self._decode(file, numbers, cfg, load))
         if not decoded.bands:
             nothing = slice(0, 0)
             return (nothing, nothing), np.empty((0, 0), cfg.dtype)
-        rows, cols = load.places(dst_geobox, decoded.crs, decoded.transform)
-        rows = rows * decoded.scale[0] - decoded.top
-        cols = cols * decoded.scale[1] - decoded.left
+        rows, cols = decoded.window.positions(dst_geobox)
         values = decoded.bands[number]
         sampled = (
             nearest(values, rows, cols, cfg.fill_value or 0) if cfg.nearest else bilinear(values, rows, cols)
         )
-        whole = slice(0, dst_geobox.shape[0]), slice(0, dst_geobox.shape[1])
-        if dst is None:
-            return whole, sampled
-        dst[...] = sampled
-        return whole, dst
+        return (slice(0, dst_geobox.shape[0]), slice(0, dst_geobox.shape[1])), sampled
 
     def _decode(self, file: File, numbers: tuple[int, ...], cfg: RasterLoadParams, load: Load) -> Decoded:
         """Pixels of the file's bands around the box of `load`."""
-        source: RasterBandMetadata = self._source.meta
+        source = self._source.meta or RasterBandMetadata()
         profile, native = self._driver.profile, self._driver.native
 
         def job(address: str) -> Decoded:
             with opened(address, profile) as opened_file:
-                _check(opened_file, file, numbers, source.data_type, cfg.dtype)
+                _check(opened_file, file, numbers, source.data_type, np.dtype(cfg.dtype))
                 return _decoded(opened_file, numbers, source.nodata, cfg, load, native)
 
         with _connection(profile.connections):
@@ -220,22 +214,47 @@ class BandReader:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """Pixels of a file around a box, and their place in the file."""
+class Grid:
+    """The pixels of a file. Files on one grid share the places of a box."""
 
-    #: (h, w) by band number; none where the box lies outside the file
-    bands: Mapping[int, NDArray[Any]]
-    top: int
-    left: int
+    #: as WKT
     crs: str
-    #: of the file itself
-    transform: Any
-    #: pixels of the overview that was read for one of the file: down, across
+    transform: Affine
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a file, or of its overview, around a box."""
+
+    grid: Grid
+    geobox: GeoBox
+    #: pixels of the overview for one of the file: down, across
     scale: tuple[float, float]
+    #: rows and columns; None where the box lies outside the file
+    span: tuple[slice, slice] | None
+    #: of the box's pixels within the span, as of `resampling.places`
+    rows: Doubles
+    cols: Doubles
+
+    def positions(self, geobox: GeoBox) -> tuple[Doubles, Doubles]:
+        """Rows and columns, within the span, of the pixels of the box or of a part of it."""
+        if geobox == self.geobox or self.span is None:
+            return self.rows, self.cols
+        rows, cols = places(geobox, self.grid.crs, self.grid.transform)
+        return rows * self.scale[0] - self.span[0].start, cols * self.scale[1] - self.span[1].start
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels of a file around a box: (h, w) by band number, none where the box lies outside the file."""
+
+    window: Window
+    bands: Mapping[int, NDArray[Any]]
 
 
 class Load:
-    """What the reads of one load share: the pixels of each file around its whole box, and their places."""
+    """What the reads of one load share: the windows of each grid, and the pixels of each file in them."""
 
     def __init__(self, geobox: GeoBox) -> None:
         self.geobox = geobox
@@ -246,10 +265,19 @@ class Load:
         """The file's pixels."""
         return self._once(href, decode)
 
-    def places(self, geobox: GeoBox, crs: str, transform: Any) -> tuple[Doubles, Doubles]:
-        """As `resampling.places`; files of one grid share them."""
-        key = (tuple(geobox.affine), tuple(geobox.shape), crs, tuple(transform))
-        return self._once(key, lambda: places(geobox, crs, transform))
+    def level(self, grid: Grid, factors: tuple[int, ...]) -> int:
+        """The coarsest overview that is not coarser than the box, -1 for the file itself."""
+        return self._once((grid, factors), lambda: _overview(factors, *self._places(grid)))
+
+    def window(self, grid: Grid, shape: tuple[int, int], *, nearest: bool, reach: int) -> Window:
+        """The part that the box needs of a file on `grid`, or of its overview of another `shape`."""
+        key = (grid, shape, nearest, reach)
+        return self._once(
+            key, lambda: _window(grid, shape, self.geobox, self._places(grid), nearest=nearest, reach=reach)
+        )
+
+    def _places(self, grid: Grid) -> tuple[Doubles, Doubles]:
+        return self._once(grid, lambda: places(self.geobox, grid.crs, grid.transform))
 
     def _once(self, key: Any, make: Callable[[], T]) -> T:
         """A value made by the first thread that asks; the others wait for it, or for its error."""
@@ -297,7 +325,7 @@ def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
 
 
 def _check(
-    opened_file: DatasetReader, file: File, numbers: Sequence[int], expects: str | None, dtype: str
+    opened_file: DatasetReader, file: File, numbers: Sequence[int], expects: str | None, dtype: np.dtype[Any]
 ) -> None:
     """A file in the wrong place or of the wrong type would become plausible numbers."""
     if opened_file.crs is None:
@@ -310,7 +338,7 @@ def _check(
         kind = opened_file.dtypes[number - 1]
         if expects is not None and kind != expects:
             raise ValueError(f"its numbers are {kind}, {expects} was expected")
-        if np.dtype(dtype).kind != "f" and not np.can_cast(kind, dtype):
+        if dtype.kind != "f" and not np.can_cast(kind, dtype):
             raise ValueError(f"its numbers are {kind}, which {dtype} cannot hold")
     ground = _ground(opened_file.crs.to_wkt(), tuple(opened_file.bounds))
     if not shapely.intersects(ground, file.footprint):
@@ -332,25 +360,23 @@ def _decoded(
     load: Load,
     native: Native | None,
 ) -> Decoded:
-    """Bands of an open file around the box of `load`, from the overview that suits it."""
+    """Bands of an open file around the box of `load`."""
     import rasterio
 
-    crs, transform = file.crs.to_wkt(), file.transform
-    rows, cols = load.places(load.geobox, crs, transform)
-    level = _overview(file, rows, cols) if cfg.use_overviews else -1
+    grid = Grid(file.crs.to_wkt(), file.transform, file.shape)
+    level = load.level(grid, tuple(file.overviews(1))) if cfg.use_overviews else -1
     # while `file` is open its header is kept, and not requested again
-    with rasterio.open(file.name, overview_level=level) if level >= 0 else nullcontext(file) as level_file:
-        scale = level_file.height / file.height, level_file.width / file.width
-        span = _span(level_file.shape, (rows * scale[0], cols * scale[1]), cfg, native)
-        if span is None:
-            return Decoded({}, 0, 0, crs, transform, scale)
-        pixels = window_of(level_file, numbers, span)
-        missing = level_file.nodatavals if nodata is None else [nodata] * file.count
+    with rasterio.open(file.name, overview_level=level) if level >= 0 else nullcontext(file) as source:
+        window = load.window(grid, source.shape, nearest=cfg.nearest, reach=native.reach if native else 0)
+        if window.span is None:
+            return Decoded(window, {})
+        pixels = window_of(source, numbers, window.span)
+    missing = file.nodatavals if nodata is None else [nodata] * file.count
     bands = {
         number: _numeric(band, missing[number - 1], cfg, native)
         for number, band in zip(numbers, pixels, strict=True)
     }
-    return Decoded(bands, span[0].start, span[1].start, crs, transform, scale)
+    return Decoded(window, bands)
 
 
 def _numeric(
@@ -366,29 +392,51 @@ def _numeric(
     return numeric if native is None else native.step(numeric)
 
 
-def _overview(file: DatasetReader, rows: Doubles, cols: Doubles) -> int:
-    """The coarsest overview that is not coarser than the box, -1 for the file itself."""
+def _overview(factors: Sequence[int], rows: Doubles, cols: Doubles) -> int:
+    """The coarsest overview that is not coarser than a box with these places, -1 for the file itself."""
+    if not factors:
+        return -1
     steps = [np.abs(np.diff(at, axis=axis)) for axis, at in enumerate((rows, cols)) if at.shape[axis] > 1]
     scale = min((float(np.median(step)) for step in steps), default=1.0)
     # a tenth to spare: scale differs a little over a zone, and the choice must not
-    fitting = [level for level, factor in enumerate(file.overviews(1)) if factor <= scale * 1.1]
+    fitting = [level for level, factor in enumerate(factors) if factor <= scale * 1.1]
     return fitting[-1] if fitting else -1
 
 
+def _window(
+    grid: Grid,
+    shape: tuple[int, int],
+    geobox: GeoBox,
+    at: tuple[Doubles, Doubles],
+    *,
+    nearest: bool,
+    reach: int,
+) -> Window:
+    """The part that `geobox`, whose pixels lie `at` these places of the file, needs."""
+    scale = shape[0] / grid.shape[0], shape[1] / grid.shape[1]
+    rows, cols = at if shape == grid.shape else (at[0] * scale[0], at[1] * scale[1])
+    span = _span(shape, (rows, cols), nearest, reach)
+    if span is not None:
+        rows, cols = rows - span[0].start, cols - span[1].start
+    return Window(grid, geobox, scale, span, rows, cols)
+
+
 def _span(
-    shape: tuple[int, int], at: tuple[Doubles, Doubles], cfg: RasterLoadParams, native: Native | None
+    shape: tuple[int, int], at: tuple[Doubles, Doubles], nearest: bool, reach: int
 ) -> tuple[slice, slice] | None:
     """Rows and columns of the file that its values at places depend on; None where no place lies in it."""
-    inside = (at[0] >= 0) & (at[0] < shape[0]) & (at[1] >= 0) & (at[1] < shape[1])
-    if not inside.any():
+    parallel = at[0].shape != at[1].shape
+    inside = [(side >= 0) & (side < size) for side, size in zip(at, shape, strict=True)]
+    if not parallel:
+        inside = [inside[0] & inside[1]] * 2
+    if not (inside[0].any() and inside[1].any()):
         return None
-    reach = 0 if native is None else native.reach
-    shift = 0.0 if cfg.nearest else 0.5
+    shift = 0.0 if nearest else 0.5
     spans = []
-    for positions, size in zip(at, shape, strict=True):
-        some = np.broadcast_to(positions, inside.shape)[inside]
+    for positions, size, here in zip(at, shape, inside, strict=True):
+        some = positions[here]
         first = np.floor(some.min() - shift)
-        last = np.floor(some.max()) if cfg.nearest else np.ceil(some.max() - shift)
+        last = np.floor(some.max()) if nearest else np.ceil(some.max() - shift)
         spans.append(slice(max(int(first) - reach, 0), min(int(last) + 1 + reach, size)))
     return spans[0], spans[1]
 

@@ -15,8 +15,8 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from monitor.archive.load import load_classes
 from monitor.archive.profiles import CatalogProfile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.grid import CELL, NORTHING_ORIGIN, PIXEL, Tile
@@ -55,16 +55,16 @@ def measure(
     scenes: Sequence[Scene],
     profile: CatalogProfile,
     cells: Iterable[Tile],
-    tell: Callable[[], None] = lambda: None,
+    done: Callable[[], None] = lambda: None,
 ) -> Skies:
-    """The sky of every scene over every cell it touches; `tell` is called after each scene."""
+    """The sky of every scene over every cell it touches; `done` is called after each scene."""
     grounds = [(cell, cell.footprint()) for cell in cells]
     outlines = np.array([ground for _, ground in grounds])
 
     def look(scene: Scene) -> Skies:
         touched = shapely.intersects(scene.footprint, outlines)
         found = _sky(scene, profile, [cell for (cell, _), hit in zip(grounds, touched, strict=True) if hit])
-        tell()
+        done()
         return found
 
     with ThreadPoolExecutor(profile.connections) as pool:
@@ -75,13 +75,12 @@ def _sky(scene: Scene, profile: CatalogProfile, cells: Sequence[Tile]) -> Skies:
     if profile.optical.scene_classes is None:
         cloud = None if scene.cloud_cover is None else scene.cloud_cover / 100
         return {(scene.id, cell): Sky(1.0, cloud) for cell in cells}
-    bands = Bands({"SCL": profile.optical.scene_classes}, nodata=NO_DATA, resampling="nearest", dtype="uint8")
     found: Skies = {}
     for epsg in sorted({cell.epsg for cell in cells}):
         mine = [cell for cell in cells if cell.epsg == epsg]
         geobox, places = _samples(mine)
         try:
-            classes = read(scene, bands, profile, geobox)["SCL"]
+            classes = load_classes(scene, profile, geobox).to_numpy()
         except AssetError as error:
             found |= {(scene.id, cell): error.alone() for cell in mine}
             continue

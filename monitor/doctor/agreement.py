@@ -6,7 +6,7 @@ index shifts and nothing looks broken. Two catalogues serve the same pixels, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.archive.conventions import ADDED
+from monitor.archive.load import load_optical
 from monitor.archive.profiles import S2_BANDS, CatalogProfile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene
 
 if TYPE_CHECKING:
@@ -101,10 +101,8 @@ def difference(
 
 
 def reflectance(
-    scene: Scene, profile: CatalogProfile, geobox: GeoBox, names: Iterable[str] = S2_BANDS
+    scene: Scene, profile: CatalogProfile, geobox: GeoBox, names: Sequence[str] = S2_BANDS
 ) -> dict[str, NDArray[np.float32]]:
     """Harmonised reflectance (H, W) by band, as it comes: nothing is cut off at zero; NaN for no data."""
-    optical = profile.optical
-    keys = {band: optical.bands[band] for band in names}
-    numbers = read(scene, Bands(keys, nodata=optical.nodata, expects=optical.dtype), profile, geobox)
-    return {band: ((values + scene.offset) / UNIT).astype(np.float32) for band, values in numbers.items()}
+    bands = load_optical(scene, profile, geobox, names)
+    return {name: (bands[name] / np.float32(UNIT)).to_numpy() for name in names}

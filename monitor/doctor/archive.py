@@ -19,11 +19,10 @@ import shapely
 
 from monitor.archive.catalog import BBox, Catalog, FolderCatalog, open_catalog
 from monitor.archive.choice import RADAR_WINDOW
-from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarKind
-from monitor.archive.reading import Bands, read
+from monitor.archive.load import load_backscatter, load_classes, load_elevation, load_optical
+from monitor.archive.profiles import CatalogProfile, RadarKind
 from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
 from monitor.archive.signing import sign
-from monitor.archive.sky import NO_DATA
 from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
 from monitor.grid import WGS84, geobox_at, pixel_at, reproject, zone_at
@@ -161,13 +160,10 @@ class ArchiveChecks:
                 + (f" ({why})" if why else ""),
                 "see `monitor scenes`; another catalogue or another profile may serve the region",
             )
-        optical = self.profile.optical
         start = time.perf_counter()
-        names = {"B03": optical.bands["B03"]}
-        read(self.scene, Bands(names, optical.nodata, expects=optical.dtype), self.profile, self.box(BLOCK))
-        if optical.scene_classes is not None:
-            classes = Bands({"SCL": optical.scene_classes}, NO_DATA, resampling="nearest", dtype="uint8")
-            read(self.scene, classes, self.profile, self.box(BLOCK))
+        load_optical(self.scene, self.profile, self.box(BLOCK), ["B03"])
+        if self.profile.optical.scene_classes is not None:
+            load_classes(self.scene, self.profile, self.box(BLOCK))
         return _read_in("Sentinel-2 files", self.scene, start)
 
     def radar(self) -> Finding | None:
@@ -189,8 +185,7 @@ class ArchiveChecks:
 
             read_grd(here, profile, self.box(BLOCK), self._heights())
         else:
-            bands = Bands({band: profile.radar.bands[band] for band in S1_BANDS}, profile.radar.nodata)
-            read(here, bands, profile, self.box(BLOCK))
+            load_backscatter(here, profile, self.box(BLOCK))
         return _read_in("Sentinel-1 files", here, start)
 
     def _heights(self) -> np.ndarray:
@@ -199,11 +194,7 @@ class ArchiveChecks:
         here = self._covering(dem)
         if here is None:
             raise MonitorError("there is no DEM to place ground range on")
-        return read(here, self._dem_bands, self.profile, self.box(BLOCK))["dem"]
-
-    @property
-    def _dem_bands(self) -> Bands:
-        return Bands({"dem": self.profile.dem.band}, self.profile.dem.nodata)
+        return load_elevation([here], self.profile, self.box(BLOCK)).to_numpy()
 
     def dem(self) -> Finding | None:
         """One block of elevation can be read."""
@@ -216,7 +207,7 @@ class ArchiveChecks:
         if here is None:
             return _nothing("DEM files", self.point, None, refused)
         start = time.perf_counter()
-        read(here, self._dem_bands, self.profile, self.box(BLOCK))
+        load_elevation([here], self.profile, self.box(BLOCK))
         return _read_in("DEM files", here, start)
 
     def _covering(self, scenes: Iterable[Scene]) -> Scene | None:

@@ -7,10 +7,10 @@ from itertools import islice
 import numpy as np
 
 from monitor.archive.catalog import open_catalog
+from monitor.archive.load import load_classes
 from monitor.archive.profiles import read_profile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene, optical_scene
-from monitor.archive.sky import DARK, NO_DATA
+from monitor.archive.sky import DARK
 from monitor.doctor.agreement import Difference, difference, pairs, reflectance
 from monitor.doctor.archive import BLOCK, ArchiveChecks, place
 from monitor.doctor.examination import Finding, State
@@ -42,8 +42,7 @@ def offset(archive: ArchiveChecks) -> Finding | None:
     values = reflectance(scene, archive.profile, box, ["B12"])["B12"]
     dark = np.isfinite(values)
     if classes is not None:
-        bands = Bands({"SCL": classes}, NO_DATA, resampling="nearest", dtype="uint8")
-        dark &= np.isin(read(scene, bands, archive.profile, box)["SCL"], (DARK, WATER))
+        dark &= np.isin(load_classes(scene, archive.profile, box), (DARK, WATER))
     applied = f"{scene.id}, baseline {scene.baseline or 'unknown'}: offset {scene.offset / 1e4:+g}"
     pixels = int(dark.sum())
     if pixels < ENOUGH_DARK:

@@ -79,20 +79,18 @@ def _background(
     """Colours of the dates that most cells use first, coarse, with their extent in UTM."""
     from odc.geo.geobox import GeoBox
 
-    from monitor.archive.reading import Bands, read
+    from monitor.archive.load import load_optical
 
     west, south, east, north = region.outline.bounds
     epsg = f"EPSG:{zone_at((west + east) / 2, (south + north) / 2)}"
     outline = reproject(region.outline, WGS84, int(epsg.rpartition(":")[2]))
     geobox = GeoBox.from_bbox(outline.bounds, crs=epsg, resolution=COARSE)
-    optical = profile.optical
-    bands = Bands({band: optical.bands[band] for band in ("B04", "B03", "B02")}, nodata=optical.nodata)
     colours = np.full((*geobox.shape, 3), np.nan, np.float32)
     used = Counter(choice.optical[0] for choice in scenes.choices if choice.optical)
     by_id = {scene.id: scene for scene in scenes.optical}
     for scene in (by_id[scene_id] for scene_id, _ in used.most_common()):
-        numbers = np.stack([*read(scene, bands, profile, geobox).values()], axis=-1)
-        np.copyto(colours, numbers + scene.offset, where=np.isnan(colours))
+        bands = load_optical(scene, profile, geobox, ("B04", "B03", "B02"))
+        np.copyto(colours, np.moveaxis(bands.to_array().to_numpy(), 0, -1), where=np.isnan(colours))
     box = geobox.boundingbox
     shown = np.clip(np.nan_to_num(colours, nan=3000) / 3000, 0, 1) ** 0.8
     return shown.astype(np.float32), [box.left, box.right, box.bottom, box.top], epsg

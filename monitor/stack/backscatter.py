@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.archive.driver import Native
+from monitor.archive.load import load_backscatter
 from monitor.archive.profiles import S1_BANDS, CatalogProfile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene, SceneList
 from monitor.stack.filters import SPECKLE_WINDOW, lee
 from monitor.stack.relief import Relief
@@ -46,15 +47,9 @@ def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window
         from monitor.stack.grd import read_grd
 
         return read_grd(scene, profile, geobox, relief.dem[window], native=lee, reach=reach)
-    clean = partial(_despeckled, decibel=radar.unit == "decibel")
-    bands = Bands(
-        {band: radar.bands[band] for band in S1_BANDS},
-        nodata=radar.nodata,
-        native=clean,
-        reach=reach,
-    )
-    found = read(scene, bands, profile, geobox)
-    return np.stack([found[band] for band in S1_BANDS])
+    filtered = Native(partial(_despeckled, decibel=radar.unit == "decibel"), reach)
+    bands = load_backscatter(scene, profile, geobox, filtered)
+    return np.stack([bands[name].to_numpy() for name in S1_BANDS])
 
 
 def _despeckled(values: NDArray[np.float32], *, decibel: bool) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from monitor.archive.load import load_classes, load_optical
 from monitor.archive.profiles import S2_BANDS, CatalogProfile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene, SceneList
 from monitor.archive.sky import CLOUD_SHADOW, CLOUDS, DARK, NO_DATA, SATURATED, SNOW
 from monitor.stack.relief import Relief
@@ -74,12 +74,10 @@ class View:
 def _view(scene: Scene, profile: CatalogProfile, relief: Relief) -> View:
     shape = relief.geobox.shape
     shadow = relief.shadow(scene)
-    key = profile.optical.scene_classes
-    if key is None:
+    if profile.optical.scene_classes is None:
         lit = np.zeros(shape, bool) if shadow is None else shadow
         return View(np.ones(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool), lit)
-    bands = Bands({"SCL": key}, nodata=NO_DATA, resampling="nearest", dtype="uint8")
-    classes = read(scene, bands, profile, relief.geobox)["SCL"]
+    classes = load_classes(scene, profile, relief.geobox).to_numpy()
     hidden = masked(classes)
     return View(
         usable=~hidden,
@@ -103,11 +101,8 @@ def masked(classes: NDArray[np.uint8]) -> Flags:
 
 def _reflectance(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArray[np.float32]:
     """Reflectance x 10000 (12, H, W), NaN where the scene has not all bands."""
-    optical = profile.optical
-    keys = {band: optical.bands[band] for band in S2_BANDS}
-    numbers = read(scene, Bands(keys, nodata=optical.nodata, expects=optical.dtype), profile, geobox)
-    reflectance = np.stack([numbers[band] for band in S2_BANDS])
-    reflectance += np.float32(scene.offset)
+    bands = load_optical(scene, profile, geobox)
+    reflectance = np.stack([bands[name].to_numpy() for name in S2_BANDS])
     # a dark pixel may fall below zero once the offset is gone; the sensor's floor is zero
     np.maximum(reflectance, 0, out=reflectance)
     reflectance[:, ~np.isfinite(reflectance).all(axis=0)] = np.nan

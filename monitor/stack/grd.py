@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.archive.driver import opened, window_of
 from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
-from monitor.archive.reading import opened, window_of
 from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
 from monitor.archive.retries import fetch, tried
 from monitor.archive.scenes import Scene
@@ -192,7 +192,7 @@ def _sigma_nought(
                 check_measurement(image, geometry)
                 return np.asarray(window_of(image, (1,), span)[0])
 
-    numbers = tried(scene, files.measurement, profile, numbers_at)
+    numbers = tried(scene.id, files.measurement, profile, numbers_at)
     lines, pixels = (np.arange(side.start, side.stop, dtype=np.float64) for side in span)
     power = numbers.astype(np.float64) ** 2
     if not geometry.denoised:
@@ -238,5 +238,5 @@ class Remote:
 @lru_cache(maxsize=24)
 def _parsed(remote: Remote, parse: Callable[[bytes], Any]) -> Any:
     """What an annotation says; the tiles of a scene share it, four scenes are kept."""
-    content = tried(remote.scene, remote.file, remote.profile, fetch)
-    return tried(remote.scene, remote.file, remote.profile, lambda _: parse(content))
+    content = tried(remote.scene.id, remote.file, remote.profile, fetch)
+    return tried(remote.scene.id, remote.file, remote.profile, lambda _: parse(content))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.archive.load import load_elevation
 from monitor.archive.profiles import CatalogProfile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene
 from monitor.grid import pixel_at
 from monitor.stack.sight import radar_geometry
@@ -51,10 +51,7 @@ def read_relief(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox
     """Elevation of the box and its surroundings: each pixel from the first DEM tile that has it."""
     wide = relief_geobox(geobox)
     fine = wide.zoom_out(1 / RELIEF_STEP)
-    dem = np.full(fine.shape, np.nan, np.float32)
-    bands = Bands({"dem": profile.dem.band}, nodata=profile.dem.nodata)
-    for scene in scenes:
-        np.copyto(dem, read(scene, bands, profile, fine)["dem"], where=np.isnan(dem))
+    dem = load_elevation(scenes, profile, fine).to_numpy()
     dem[np.abs(dem) >= NO_HEIGHT] = np.nan
     rows, cols = wide.shape
     heights = dem.reshape(rows, RELIEF_STEP, cols, RELIEF_STEP).mean(axis=(1, 3))

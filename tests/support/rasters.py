@@ -11,10 +11,11 @@ import pyproj
 import rasterio
 import shapely
 from affine import Affine
+from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 
+from monitor.archive.load import load_bands
 from monitor.archive.profiles import CatalogProfile
-from monitor.archive.reading import Bands
 from monitor.archive.scenes import Scene
 from monitor.grid import NORTHING_ORIGIN, PIXEL, geobox_at
 from tests.support.samples import TERRAMESH_PROFILE
@@ -82,9 +83,18 @@ def scene(path: Path | str, footprint: shapely.Geometry | None = None, **assets:
     return Scene("item", "collection", datetime(2022, 8, 1, tzinfo=UTC), item)
 
 
-def bands(nodata: float | None = 0, **options: Any) -> Bands:
-    return Bands({"band": "a"}, nodata, **options)
+def bands(nodata: float | None = 0, **options: Any) -> dict[str, Any]:
+    """Arguments of `load_bands` for one band."""
+    return {"keys": {"band": "a"}, "nodata": nodata, **options}
 
 
-def classes(**options: Any) -> Bands:
+def classes(**options: Any) -> dict[str, Any]:
     return bands(resampling="nearest", dtype="uint16", **options)
+
+
+def read(
+    item: Scene, wanted: dict[str, Any], profile: CatalogProfile, geobox: GeoBox, **options: Any
+) -> dict[str, np.ndarray]:
+    """Bands (H, W) of one item on a box."""
+    loaded = load_bands([item], profile=profile, geobox=geobox, **wanted, **options)
+    return {str(name): band.to_numpy() for name, band in loaded.data_vars.items()}

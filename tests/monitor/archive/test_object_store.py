@@ -15,10 +15,10 @@ import rasterio
 import shapely
 
 from monitor.archive.profiles import CatalogProfile, read_profile
-from monitor.archive.reading import Bands, read
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
+from tests.support.rasters import read
 
 GEOBOX = geobox_at(32643, 529_200, 50_400, (64, 64))
 
@@ -108,7 +108,7 @@ def scene(key: str = "vv.tif") -> Scene:
     return Scene("one", "sentinel-1-grd", datetime(2022, 8, 1, tzinfo=UTC), item)
 
 
-BANDS = Bands({"VV": "vv"}, nodata=0)
+BANDS = {"keys": {"VV": "vv"}, "nodata": 0}
 
 
 def test_the_reader_pays_and_signs(store: Store, numbers: np.ndarray) -> None:

@@ -18,12 +18,23 @@ import rasterio
 from odc.geo.geobox import GeoBox
 
 from monitor.archive import ranges, retries, signing
-from monitor.archive.reading import Bands, read
 from monitor.archive.retries import TRIES, TRIES_ABSENT
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
 from tests.support.fileserver import STALL, Asked, Fault, FileServer, serving
-from tests.support.rasters import BOX, EPSG, GRIDS, PROFILE, around, bands, classes, numbers, scene, write
+from tests.support.rasters import (
+    BOX,
+    EPSG,
+    GRIDS,
+    PROFILE,
+    around,
+    bands,
+    classes,
+    numbers,
+    read,
+    scene,
+    write,
+)
 
 PC = PROFILE.model_copy(update={"signing": "planetary-computer"})
 GRID = GRIDS["10 m, shifted"]
@@ -233,7 +244,7 @@ def test_connections_are_bounded(server: FileServer) -> None:
     hrefs = {name: f"{server.url}/{name}.tif" for name in "abcdefgh"}
     server.delay = 0.01
     with ThreadPoolExecutor(4) as pool:
-        kind = Bands({name: name for name in hrefs}, 0)
+        kind = {"keys": {name: name for name in hrefs}, "nodata": 0}
         found = list(pool.map(lambda _: read(scene(hrefs["a"], **hrefs), kind, profile, SMALL), range(4)))
     assert server.most_busy == 3 and len(found) == 4
     assert all(np.array_equal(found[0][name], one[name], equal_nan=True) for one in found for name in hrefs)
@@ -279,7 +290,7 @@ def test_one_token_for_all_threads(server: FileServer, signed: str) -> None:
     tokens = Tokens(server)
     server.delay = 0.01
     hrefs = {name: f"{signed}/{name}.tif" for name in "abcdefgh"}
-    read(scene(hrefs["a"], **hrefs), Bands({name: name for name in hrefs}, 0), PC, SMALL)
+    read(scene(hrefs["a"], **hrefs), {"keys": {name: name for name in hrefs}, "nodata": 0}, PC, SMALL)
     assert len(tokens.given) == 1
     read(scene(f"{signed}/a.tif?st=1&se=2&sp=r&sig=yesterday"), bands(), PC, SMALL)
     assert len(tokens.given) == 1

@@ -19,6 +19,7 @@ import numpy as np
 import pystac
 import pytest
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
@@ -30,7 +31,6 @@ from monitor.archive import retries
 from monitor.archive.catalog import FolderCatalog
 from monitor.archive.freeze import freeze
 from monitor.archive.profiles import CatalogProfile, read_profile
-from monitor.archive.reading import Bands, read
 from monitor.archive.retries import fetch, tried
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
@@ -42,6 +42,7 @@ from monitor.stack.filters import lee
 from monitor.stack.geoid import undulation
 from monitor.stack.grd import check_measurement, image_positions, missing_assets, product_href, read_grd
 from simulator.ground_range import amplitude_of_one, azimuth_noise, range_noise
+from tests.support.rasters import read
 from tests.support.samples import recorded, sample
 
 REAL_ANNOTATION = Path(__file__).parent / "data" / "s1b_iw_grdh_20210401_vv.xml"
@@ -77,7 +78,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
     row, col = pixel_at(square.transform.c, square.transform.f)
     geobox = geobox_at(square.crs.to_epsg(), row, col, square.shape)
     (height,) = scenes(folder / "cop-dem-glo-30").values()
-    dem = read(height, Bands({"dem": "data"}, None), profile, geobox)["dem"]
+    dem = read(height, {"keys": {"dem": "data"}, "nodata": None}, profile, geobox)["dem"]
     grd = scenes(folder / "sentinel-1-grd")
     assert set(grd) == set(rtc) == set(PASSES)
     return Ground(folder, profile.serving("grd"), geobox, dem, grd, rtc)
@@ -190,7 +191,7 @@ def test_level_is_that_of_the_terrain_corrected_twin(ground: Ground) -> None:
     """Sigma nought of level dry ground is gamma nought times the cosine of the incidence."""
     for direction in PASSES:
         sigma = read_grd(ground.grd[direction], ground.profile, ground.geobox, ground.dem)
-        bands = Bands({"VV": "vv", "VH": "vh"}, -32768)
+        bands = {"keys": {"VV": "vv", "VH": "vh"}, "nodata": -32768}
         twin = read(ground.rtc[direction], bands, ground.profile, ground.geobox)
         product = product_href(ground.grd[direction].item["assets"]["schema-product-vv"]["href"])
         angle = ElementTree.parse(product).findtext(".//incidenceAngleMidSwath", "")
@@ -396,10 +397,16 @@ def test_real_noise_of_both_layouts() -> None:
 def test_real_file_of_tie_points_is_no_map(ground: Ground) -> None:
     """A real GRD, reduced: refused as a raster and as the image of another annotation."""
     path = sample("stac/rasters/riotiler_cog_gcps.tif")
-    item = pystac.Item("S1A_20180716", None, None, ground.grd["ascending"].datetime, {})
+    item = pystac.Item(
+        "S1A_20180716",
+        shapely.geometry.mapping(ground.geobox.geographic_extent.geom),
+        None,
+        ground.grd["ascending"].datetime,
+        {},
+    )
     item.add_asset("vv", pystac.Asset(str(path)))
     with pytest.raises(AssetError, match="no coordinate reference system, only 210 ground control points"):
-        read(scene_of(item), Bands({"VV": "vv"}, 0), ground.profile, ground.geobox)
+        read(scene_of(item), {"keys": {"VV": "vv"}, "nodata": 0}, ground.profile, ground.geobox)
     with rasterio.open(path) as image:
         with pytest.raises(ValueError, match=r"\(837, 1280\) lines and pixels, its annotation says"):
             check_measurement(image, geometry_of(ground.grd["ascending"]))

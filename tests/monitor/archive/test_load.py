@@ -1,9 +1,10 @@
-"""Reading a file onto a box: as GDAL warps it, the same bits whatever the box, overviews, refusals."""
+"""Loading files onto a box: as GDAL warps it, the same bits whatever the box, overviews, refusals."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -15,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.warp import rio_reproject
 from rasterio.crs import CRS
 
-from monitor.archive.reading import Bands, read
+from monitor.archive.driver import Native
 from monitor.archive.resampling import bilinear, nearest, places
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
@@ -35,6 +36,7 @@ from tests.support.rasters import (
     bands,
     classes,
     numbers,
+    read,
     scene,
     write,
 )
@@ -79,8 +81,10 @@ def test_same_bits_whatever_box(name: str, tmp_path: Path) -> None:
     item = scene(write(tmp_path / "a.tif", grid, numbers(grid[2], 0.05)))
     wider = geobox_at(EPSG, ROW - 37, COL - 53, (300, 301))
     part = geobox_at(EPSG, ROW + 41, COL + 29, (77, 90))
-    for kind in (bands(), classes(), bands(native=lee, reach=2)):
+    for kind in (bands(), classes(), bands(native=Native(lee, 2))):
         whole, of_wider, of_part = (read(item, kind, PROFILE, box)["band"] for box in (BOX, wider, part))
+        chunked = read(item, kind, PROFILE, BOX, chunks={"y": 61, "x": 83})["band"]
+        assert np.array_equal(chunked, whole, equal_nan=True), "Dask's chunks have the same bits"
         assert np.array_equal(of_wider[37:237, 53:213], whole, equal_nan=True)
         assert np.array_equal(whole[41:118, 29:119], of_part, equal_nan=True)
         seen = np.isfinite(whole) if whole.dtype.kind == "f" else whole != 0
@@ -142,7 +146,7 @@ def test_bands_of_one_file(tmp_path: Path) -> None:
     grid = GRIDS["same pixels"]
     values = np.stack([numbers(grid[2], seed=seed) for seed in range(3)])
     item = scene(write(tmp_path / "a.tif", grid, values), b=write(tmp_path / "b.tif", grid, values[0]))
-    found = read(item, Bands({"third": "a.3", "one": "b", "first": "a.1"}, nodata=0), PROFILE, BOX)
+    found = read(item, {"keys": {"third": "a.3", "one": "b", "first": "a.1"}, "nodata": 0}, PROFILE, BOX)
     assert list(found) == ["third", "one", "first"]
     assert np.array_equal(found["one"], found["first"]) and not np.array_equal(found["one"], found["third"])
 
@@ -161,7 +165,7 @@ def test_real_scene_in_a_file_that_calls_itself_tif() -> None:
     assert bounds.left % 10 == 0 and np.isfinite(found).mean() > 0.5
 
 
-def fails(item: Scene, kind: Bands | None = None) -> str:
+def fails(item: Scene, kind: dict[str, Any] | None = None) -> str:
     with pytest.raises(AssetError) as caught:
         read(item, kind or bands(), PROFILE, BOX)
     assert (caught.value.item, caught.value.asset) == ("item", "a")
@@ -181,10 +185,10 @@ def test_file_outside_its_items_footprint_is_refused(tmp_path: Path) -> None:
 
 def test_other_numbers_than_expected_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", GRIDS["same pixels"], numbers((400, 400)))
-    assert "its numbers are uint16, int16 was expected" in fails(scene(path), bands(expects="int16"))
+    assert "its numbers are uint16, int16 was expected" in fails(scene(path), bands(data_type="int16"))
     assert "uint8 cannot hold" in fails(scene(path), bands(resampling="nearest", dtype="uint8"))
-    assert "band 2 is asked for, it has 1" in fails(scene(path), Bands({"x": "a.2"}, 0))
-    assert read(scene(path), bands(expects="uint16"), PROFILE, BOX)
+    assert "band 2 is asked for, it has 1" in fails(scene(path), {"keys": {"band": "a.2"}, "nodata": 0})
+    assert read(scene(path), bands(data_type="uint16"), PROFILE, BOX)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 0.6])
@@ -209,4 +213,4 @@ def test_the_first_of_several_faults_is_named(tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "b.tif")
     item = scene(path, b="/nowhere/b.tif", c="/nowhere/c.tif")
     with pytest.raises(AssetError, match=r"item: asset b at /nowhere/b\.tif cannot be read: .*No such file"):
-        read(item, Bands({"a": "a", "b": "b", "c": "c"}, 0), PROFILE, BOX)
+        read(item, {"keys": {"a": "a", "b": "b", "c": "c"}, "nodata": 0}, PROFILE, BOX)
