@@ -27,7 +27,7 @@ from segmenter.manifest import (
 from segmenter.members import FLIPS
 from segmenter.model import BATCH, Model, compile_network
 from segmenter.network import Chips, build_network
-from segmenter.protocol import Scene
+from segmenter.protocol import TileArrays
 
 AREA_KM2 = 10_000.0
 #: dense bfloat16 of an H200, by its data sheet
@@ -110,7 +110,7 @@ def measured(window_flop: float) -> dict[str, Any]:
     return found
 
 
-def _cutting(ground: Scene, count: int) -> float:
+def _cutting(ground: TileArrays, count: int) -> float:
     """Seconds of everything but the network: cutting, copying, blending, with a network that answers 0."""
 
     def nothing(optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def _cutting(ground: Scene, count: int) -> float:
     return peers.timed(lambda: dense.predict([model], ground))
 
 
-def _peer(network: Chips, ground: Scene) -> float:
+def _peer(network: Chips, ground: TileArrays) -> float:
     """terratorch's tiled_inference, bfloat16, without flips, times the four it would take."""
     device = torch.device("cuda")
 

@@ -25,7 +25,7 @@ from segmenter.manifest import Manifest
 from segmenter.model import Model, _read_weights
 from segmenter.network import S1_MODALITY, build_network
 from segmenter.normalise import normalise
-from segmenter.protocol import Scene
+from segmenter.protocol import TileArrays
 from segmenter.windows import profile, starts
 
 Floats = NDArray[np.float32]
@@ -64,13 +64,13 @@ def ground(rows: int, cols: int, edge: int = 500, field: int = 25) -> tuple[Grou
 
 def scene(
     manifest: Manifest, rows: int, cols: int, wanted: NDArray[np.bool_] | None = None, *, lazy: bool = False
-) -> Scene:
+) -> TileArrays:
     """A scene whose core is (rows, cols) px, in memory unless `lazy`."""
     margin = halo(manifest)
     parts = ground(rows + 2 * margin, cols + 2 * margin)
     everything = (..., slice(None), slice(None))
     arrays: Sequence[Any] = parts if lazy else [part[everything] for part in parts]
-    return Scene(*arrays, ROW - margin, COL - margin, margin, wanted)
+    return TileArrays(*arrays, ROW - margin, COL - margin, margin, wanted)
 
 
 def windows_of(manifest: Manifest, rows: int, cols: int) -> int:
@@ -88,7 +88,7 @@ def eager(folder: Path, manifest: Manifest) -> nn.Module:
     return network.eval()
 
 
-def tiled(network: nn.Module, manifest: Manifest, scene: Scene, batch: int) -> Floats:
+def tiled(network: nn.Module, manifest: Manifest, scene: TileArrays, batch: int) -> Floats:
     """Probability of a scene's core by `tiled_inference`, over the same windows with the same weights.
 
     It is handed the square that the grid's windows over the core fill exactly, so that it computes the same

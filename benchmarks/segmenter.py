@@ -37,7 +37,7 @@ from benchmarks import flops, peers, real_samples
 from segmenter import dense
 from segmenter.manifest import MANIFEST_FILE, read_manifest
 from segmenter.model import load
-from segmenter.protocol import Scene
+from segmenter.protocol import TileArrays
 
 MODEL = Path(__file__).parents[1] / "models/terramind-tiny-simulated"
 #: edges whose windows fit the grid: 224 + 168 n
@@ -123,7 +123,7 @@ def region_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]
     ground = peers.scene(manifest, rows, cols)
     inner = (..., slice(ground.halo, -ground.halo), slice(ground.halo, -ground.halo))
     ground.optical[inner][:, cloud] = np.nan
-    asked = Scene(ground.optical, ground.radar, ground.dem, ground.row, ground.col, ground.halo, wanted)
+    asked = TileArrays(ground.optical, ground.radar, ground.dem, ground.row, ground.col, ground.halo, wanted)
     ours, tiles, theirs = [], [], []
     for _ in range(2):
         ours.append(peers.timed(lambda: dense.predict([model], asked)))
@@ -150,7 +150,7 @@ def glacier_zone(rows: int, cols: int) -> np.ndarray:
     return np.asarray(ndimage.distance_transform_edt(~ice) * 80 <= 5000).repeat(8, 0).repeat(8, 1)
 
 
-def cut(whole: Scene, size: int) -> Iterator[Scene]:
+def cut(whole: TileArrays, size: int) -> Iterator[TileArrays]:
     """The tiles of a scene that anything is wanted of."""
     assert whole.wanted is not None
     for top in range(0, whole.core[0], size):
@@ -161,7 +161,7 @@ def cut(whole: Scene, size: int) -> Iterator[Scene]:
             (rows, cols), margin = wanted.shape, 2 * whole.halo
             here = (..., slice(top, top + rows + margin), slice(left, left + cols + margin))
             parts = (whole.optical[here], whole.radar[here], whole.dem[here])
-            yield Scene(*parts, whole.row + top, whole.col + left, whole.halo, wanted)
+            yield TileArrays(*parts, whole.row + top, whole.col + left, whole.halo, wanted)
 
 
 def memory_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:

@@ -16,12 +16,13 @@ from uuid import UUID
 
 from monitor.archive.freeze import freeze
 from monitor.compute.cluster import Workers
+from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
 from monitor.grid import tile_named
 from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
 from monitor.history.season import PreviousSeason, draft_season
-from monitor.history.tiles import holds, layers_of, located
+from monitor.history.tiles import holds, located
 from monitor.plan import Action, Planned, TileTask, decide, ledger_row, plan
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
@@ -82,8 +83,7 @@ def run_season(
     planned = plan_season(system, region, season, progress)
     _remember(system, region, planned, run_id)
     results = list(_predict(system, workers, planned, season, progress, run_id))
-    with progress.stage("lakes"):
-        recorded = _survey(system, region, season, [entry.task for entry in planned], run_id)
+    recorded = _survey(system, region, season, [entry.task for entry in planned], run_id, progress)
     return _report(region, season, planned, results, system, recorded)
 
 
@@ -193,7 +193,14 @@ def _predict(
             yield replace(result, slot=None)
 
 
-def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTask], run_id: UUID) -> bool:
+def _survey(
+    system: System,
+    region: Region,
+    season: int,
+    tasks: Sequence[TileTask],
+    run_id: UUID,
+    progress: Progress,
+) -> bool:
     """Record the season's survey from the cube; False when the current survey is up to date."""
     manifest, kind = system.workspace.manifest, system.workspace.survey_kind
     with system.database.begin() as conn:
@@ -209,7 +216,7 @@ def _survey(system: System, region: Region, season: int, tasks: Sequence[TileTas
             {task.tile.name: str(task.key) if task.key in done else None for task in tasks},
         )
         finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
-        return record_season(conn, system.cube, region, manifest, inputs, run_id, finished)
+        return record_season(conn, system.cube, region, manifest, inputs, run_id, finished, progress)
 
 
 def record_season(
@@ -220,6 +227,7 @@ def record_season(
     inputs: SurveyInputs,
     run_id: UUID | None,
     done_tasks: Sequence[UUID],
+    progress: Progress = SILENT,
 ) -> bool:
     """Draft a season's survey from its layers in the cube, and record it with all that follows from it.
 
@@ -232,10 +240,11 @@ def record_season(
         return False
     key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
     before = history.season_before(conn, key)
-    previous = None if before is None else PreviousSeason(before, layers_of(cube, tiles, before))
+    view = cube.view()
+    previous = None if before is None else PreviousSeason(before, CubeTiles.of(view, before, tiles))
     prior = prior_surveys(conn, key, compared=before, replaced=state.replaced)
     draft = draft_season(
-        layers_of(cube, tiles, key.season),
+        CubeTiles.of(view, key.season, tiles),
         region,
         key.season,
         prior,
@@ -243,6 +252,7 @@ def record_season(
         smallest_m2=manifest.smallest_lake_m2,
         area_factor=manifest.area_factor,
         kind=key.kind,
+        progress=progress,
     )
     draft = draft.with_observations(located(draft.observations, region, tiles, inputs.drawn_from))
     survey, changed = record(conn, state, draft, run_id=run_id, done_tasks=done_tasks)

@@ -33,7 +33,7 @@ from segmenter import indices
 from segmenter.errors import ManifestError
 from segmenter.inputs import check, valid
 from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest
-from segmenter.protocol import Answer, Pixels, Predicts, Scene
+from segmenter.protocol import Answer, Pixels, Predicts, TileArrays
 from segmenter.windows import halo as halo_of
 
 VV = RADAR_BANDS.index("VV")
@@ -60,14 +60,14 @@ class IndexBaseline(Predicts):
         assert self.manifest.index is not None
         return self.manifest.index
 
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+    def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """Probability and uncertainty of each core; see `segmenter.protocol.Predicts.predict_all`.
 
         Raises `InputError` naming the argument that does not fit.
         """
         return map(self._answer, scenes)
 
-    def _answer(self, scene: Scene) -> Answer:
+    def _answer(self, scene: TileArrays) -> Answer:
         optical, radar, dem, halo = scene.optical, scene.radar, scene.dem, scene.halo
         check(optical, radar, dem, halo, halo_of(self.manifest), scene.wanted)
         core = (..., slice(halo, dem.shape[0] - halo), slice(halo, dem.shape[1] - halo))

@@ -18,7 +18,7 @@ from segmenter.errors import SegmenterError
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS
 from segmenter.members import members
 from segmenter.normalise import normalise
-from segmenter.protocol import ChipNetwork, Pixels, Scene
+from segmenter.protocol import ChipNetwork, Pixels, TileArrays
 from segmenter.windows import Window
 
 _BANDS = [len(OPTICAL_BANDS), len(RADAR_BANDS), len(DEM_BANDS)]
@@ -30,7 +30,7 @@ _AHEAD = 2
 class Job:
     """A window of a scene; or, without a window, the end of a block of them."""
 
-    scene: Scene
+    scene: TileArrays
     sweep: Any
     """Whoever the answer is for."""
     window: Window | None
@@ -142,7 +142,7 @@ class _Batch:
         return [list(window) for window in zip(*whole, strict=True)]
 
 
-def _cut(scene: Scene, window: Window, target: NDArray[np.float32]) -> None:
+def _cut(scene: TileArrays, window: Window, target: NDArray[np.float32]) -> None:
     """Copy a window of a scene into `target`, (bands, chip, chip)."""
     top, left = window.row - scene.row, window.col - scene.col
     here = (..., slice(top, top + target.shape[-2]), slice(left, left + target.shape[-1]))

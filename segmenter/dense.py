@@ -17,7 +17,7 @@ from segmenter.batches import Job, answers
 from segmenter.inputs import check
 from segmenter.manifest import Manifest
 from segmenter.members import answer, planes
-from segmenter.protocol import Answer, ChipNetwork, Pixels, Scene
+from segmenter.protocol import Answer, ChipNetwork, Pixels, TileArrays
 from segmenter.windows import Window, profile, starts
 from segmenter.windows import halo as halo_of
 
@@ -41,7 +41,7 @@ class Patch:
     """Of its scene."""
 
 
-def predict(networks: Sequence[ChipNetwork], scene: Scene) -> Answer:
+def predict(networks: Sequence[ChipNetwork], scene: TileArrays) -> Answer:
     """The answer for the whole core of a scene; one of several networks is the mean of their logits.
 
     A scene smaller than a window works like any other, once padded by the halo with NaN.
@@ -50,11 +50,11 @@ def predict(networks: Sequence[ChipNetwork], scene: Scene) -> Answer:
     return next(predict_all(networks, [scene]))
 
 
-def predict_all(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Iterator[Answer]:
+def predict_all(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> Iterator[Answer]:
     """The answer of every scene, in their order. Raises as `predict`."""
     begun: deque[Answer] = deque()
 
-    def noted() -> Iterator[Scene]:
+    def noted() -> Iterator[TileArrays]:
         for scene in scenes:
             check(scene.optical, scene.radar, scene.dem, scene.halo, halo_of(networks[0].manifest),
                   scene.wanted)  # fmt: skip
@@ -70,7 +70,7 @@ def predict_all(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Ite
             yield begun.popleft()
 
 
-def patches(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Iterator[Patch]:
+def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> Iterator[Patch]:
     """The patches of every scene as they are ready, scene by scene and each from top to bottom.
 
     Batches go on from one scene to the next. Memory is that of a few batches of windows, of one patch's
@@ -85,7 +85,7 @@ def patches(networks: Sequence[ChipNetwork], scenes: Iterable[Scene]) -> Iterato
             yield sweep.finish()
 
 
-def _jobs(manifests: Sequence[Manifest], scenes: Iterable[Scene]) -> Iterator[Job]:
+def _jobs(manifests: Sequence[Manifest], scenes: Iterable[TileArrays]) -> Iterator[Job]:
     """Every window worth computing, in the order of the global grid; after each block of them, its end."""
     chip = manifests[0].chip
     for scene in scenes:
@@ -111,7 +111,7 @@ class _Block:
     ends: bool
 
 
-def _known(scene: Scene, rows: slice, cols: slice) -> NDArray[np.bool_]:
+def _known(scene: TileArrays, rows: slice, cols: slice) -> NDArray[np.bool_]:
     """Pixels of this part of the core that are to be answered: valid ones that somebody wants."""
     down, across = (slice(part.start + scene.halo, part.stop + scene.halo) for part in (rows, cols))
     known = np.isfinite(scene.dem[down, across])
@@ -129,7 +129,7 @@ class _Sweep:
     Blocks are swept row by row. A pixel's windows are added in the order of the grid whatever the blocks.
     """
 
-    def __init__(self, manifests: Sequence[Manifest], scene: Scene) -> None:
+    def __init__(self, manifests: Sequence[Manifest], scene: TileArrays) -> None:
         self.scene, self._manifests = scene, manifests
         self._chip, self._stride = manifests[0].chip, manifests[0].stride
         self._overlap = self._chip - self._stride

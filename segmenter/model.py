@@ -14,7 +14,7 @@ from segmenter import dense, network
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
 from segmenter.program import Forward, kept_program, make_program
-from segmenter.protocol import Answer, Predicts, Scene
+from segmenter.protocol import Answer, Predicts, TileArrays
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Model(Predicts):
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return torch.cat([self.forward(*group).float() for group in groups])
 
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+    def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
         return dense.predict_all([self], scenes)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from segmenter.errors import ManifestError
 from segmenter.manifest import Manifest, read_manifest
-from segmenter.protocol import Answer, Predicts, Scene, Segmenter
+from segmenter.protocol import Answer, Predicts, Segmenter, TileArrays
 
 if TYPE_CHECKING:  # planning a run, or the index alone, need not wait for torch
     from segmenter.model import Model
@@ -87,7 +87,7 @@ class Ensemble(Predicts):
     manifest: Manifest
     models: tuple[Model, ...]
 
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+    def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
         from segmenter.dense import predict_all
 

@@ -18,7 +18,7 @@ Pixels = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class TileArrays:
     """A tile's arrays and where they lie. Anything that is sliced like an array will do for them."""
 
     optical: Pixels
@@ -55,7 +55,7 @@ class Answer:
 class Predicts(Protocol):
     """What answers scenes. A class that derives from it brings `predict_all` and has `predict`."""
 
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+    def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """The answer of every scene, in their order; on a GPU batches go on from one to the next."""
         ...
 
@@ -70,8 +70,8 @@ class Predicts(Protocol):
         halo: int,
         wanted: NDArray[np.bool_] | None = None,
     ) -> Answer:
-        """The answer for the core of one scene; the arguments are the fields of `Scene`."""
-        return next(self.predict_all([Scene(optical, radar, dem, row, col, halo, wanted)]))
+        """The answer for the core of one scene; the arguments are the fields of `TileArrays`."""
+        return next(self.predict_all([TileArrays(optical, radar, dem, row, col, halo, wanted)]))
 
 
 class Segmenter(Predicts, Protocol):

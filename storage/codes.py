@@ -1,12 +1,14 @@
-"""The words and numbers everyone writes: reasons of pixels, states of tasks, outcomes of observations."""
+"""Codes of the stores: reasons of pixels, states of tasks, outcomes of observations."""
 
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
 __all__ = [
+    "NO_ANSWER",
     "NO_ELEVATION",
     "TRUSTED",
+    "Index",
     "LineageKind",
     "ModelState",
     "Outcome",
@@ -17,6 +19,9 @@ __all__ = [
     "VerdictKind",
 ]
 
+
+NO_ANSWER = 255
+"""A pixel of the mask without a valid view (uint8)."""
 
 NO_ELEVATION = -32768
 """A pixel of the cube without a DEM (int16, metres)."""
@@ -34,8 +39,20 @@ class Reason(IntEnum):
     OUTSIDE = 6  # outside the region or its glacier zone
 
 
+class Index(IntEnum):
+    """Class of a pixel by the water index (uint8 in the cube); `monitor.stack.index` computes it."""
+
+    DRY = 0
+    WATER = 1
+    SNOW = 2  # water by MNDWI, but near infrared or the scene classes show snow, ice or frozen water
+    SHADOW = 3  # water by MNDWI, but too steep or in terrain shadow
+    RADAR = 4  # water by MNDWI, but bright in radar: wind, a shore in layover, or no water
+    TURBID = 5  # not water by MNDWI, but by NDWI: turbid or very shallow
+    NODATA = 255
+
+
 class TaskState(StrEnum):
-    """Life of a tile task: planned, committed to the cube, in the lake history; or why not."""
+    """State of a tile task: planned, committed to the cube, recorded in the lake history; or why not."""
 
     PLANNED = "planned"
     WRITTEN = "written"
@@ -46,7 +63,7 @@ class TaskState(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a survey says of one lake. "Not observed" is neither dry nor area zero."""
+    """Outcome of a lake in a survey. "Not observed" is neither dry nor area zero."""
 
     WATER = "water"
     DRY = "dry"
@@ -54,15 +71,15 @@ class Outcome(StrEnum):
 
 
 class SurveyKind(StrEnum):
-    """Where a survey comes from: this system's model or index of bands, or somebody's published inventory."""
+    """Origin of a survey: this system's model or its index of bands, or a published inventory."""
 
     MODEL = "model"
     INVENTORY = "inventory"
-    INDEX = "index"  # never compared with a model's, and the last to be believed
+    INDEX = "index"  # never compared with a model's, and preferred last
 
 
 TRUSTED = (SurveyKind.MODEL, SurveyKind.INVENTORY)
-"""Kinds whose surveys know of one another: what an index says is for itself."""
+"""Kinds whose surveys are compared with one another; those of an index are kept apart."""
 
 
 class LineageKind(StrEnum):
@@ -84,7 +101,7 @@ class RunOutcome(StrEnum):
 
 
 class ModelState(StrEnum):
-    """A registered model's standing; at most one model of a name is active."""
+    """State of a registered model; at most one model of a name is active."""
 
     CANDIDATE = "candidate"
     ACTIVE = "active"

@@ -1,10 +1,9 @@
-"""The Zarr cube: what every pixel of every season was said to be, transactional and versioned by Icechunk.
+"""The Zarr cube: every pixel of every season, transactional and versioned by Icechunk.
 
-One group per UTM zone ("32643") with arrays (season, y, x) over the whole zone on the global 10 m grid. Only
-written chunks take room. A chunk is one tile in one season, written whole by one worker through a `CubeSlot`;
-the coordinator commits. Until then nobody sees it: a crash leaves the last commit. Any tool that reads Zarr
-through Icechunk reads it, for instance `xarray.open_zarr(cube.store(), group="32643", consolidated=False,
-chunks=None)`; with Dask chunks it works too, but first plans a million chunks of a whole zone.
+A group for each UTM zone (`storage.cube_layout`) with arrays (season, y, x) over the whole zone on the global
+10 m grid. Only written chunks take room. A chunk is one tile in one season, written whole by one worker
+through a `CubeSlot`; the coordinator commits. Before that nothing of it is visible: a crash leaves the last
+commit. `CubeView.dataset` opens a zone with xarray; any tool that reads Zarr through Icechunk can do so too.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from uuid import UUID
 
 import icechunk
 import numpy as np
+import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
@@ -37,7 +37,7 @@ TilePlace = tuple[int, int, int, int]
 
 @dataclass
 class CubeSlot:
-    """The right to write tiles; travels to a worker and back by pickle. Unseen until `Cube.commit`."""
+    """The right to write tiles; goes to a worker and back by pickle. Invisible until `Cube.commit`."""
 
     fork: icechunk.session.ForkSession
     place: str
@@ -72,7 +72,11 @@ class CubeSlot:
             )
             rows, cols = slice(row, row + self.tile_size), slice(col, col + self.tile_size)
             for name, values in whole.items():
-                layout.array(group, name)[index, rows, cols] = values
+                layout.array(group, f"{layout.level_name(1)}/{name}")[index, rows, cols] = values
+            for factor, values in layout.overviews(whole[layout.OVERVIEW]).items():
+                overview = layout.array(group, f"{layout.level_name(factor)}/{layout.OVERVIEW}")
+                top, left = row // factor, col // factor
+                overview[index, top : top + len(values), left : left + len(values)] = values
             keys[index, tile_row, tile_col, :] = np.frombuffer(task_key.bytes, np.uint8)
         return self
 
@@ -93,7 +97,7 @@ class CubeView:
         return layout.seasons(layout.zone(self._root, epsg)) if str(epsg) in self._root else []
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
-        """The task that wrote each tile, by (tile_row, tile_col); tiles nobody wrote are left out."""
+        """The task that wrote each tile, by (tile_row, tile_col); unwritten tiles are left out."""
         if season not in self.seasons(epsg):
             return {}
         group = layout.zone(self._root, epsg)
@@ -105,19 +109,68 @@ class CubeView:
         keys = np.asarray(layout.array(group, "task")[index, top : bottom + 1, left : right + 1, :])
         return {(row, col): UUID(bytes=keys[row - top, col - left].tobytes()) for row, col in tiles}
 
-    def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
-        """A window of one layer, in global pixels; fill values where nobody wrote.
+    def zones(self) -> list[int]:
+        """EPSG codes of the zones that were prepared."""
+        return sorted(int(name) for name, _ in self._root.groups())
 
-        A zone laid out by an earlier version reads fill values of layers it lacks. Raises StorageError for a
-        layer, zone, season or window that is not there.
+    def dataset(self, epsg: int, factor: int = 1) -> xr.Dataset:
+        """A zone's layers (season, y, x) over its whole area, read when they are used.
+
+        Args:
+            factor: of `storage.cube_layout.FACTORS`; beyond 1 the mask alone, sampled.
+
+        Raises:
+            StorageError: no such zone, or no overview of that factor.
         """
+        if (epsg, factor) not in self._opened:
+            level = layout.level_name(factor)
+            if level not in layout.zone(self._root, epsg):
+                raise StorageError(f"The cube at EPSG:{epsg} has no overview by {factor}.")
+            self._opened[epsg, factor] = xr.open_zarr(
+                self.session.store,
+                group=f"{epsg}/{level}",
+                consolidated=False,
+                chunks=None,
+                decode_coords="all",
+                mask_and_scale=False,
+                # a million coordinates of a zone are not needed to find a pixel by its number
+                create_default_indexes=False,
+            )
+        return self._opened[epsg, factor]
+
+    def window(self, epsg: int, season: int, rows: slice, cols: slice) -> xr.Dataset:
+        """The layers (y, x) of a window, in global pixels, read when they are used; fill values where nothing
+        was written.
+
+        Raises:
+            StorageError: a zone, season or window that is not there.
+        """
+        index = layout.season_index(layout.zone(self._root, epsg), season)
+        dataset = self.dataset(epsg)
+        for edge, size in ((rows, dataset.sizes["y"]), (cols, dataset.sizes["x"])):
+            if edge.start is None or edge.stop is None or not 0 <= edge.start <= edge.stop <= size:
+                raise StorageError(
+                    f"Window {rows}, {cols} is not inside EPSG:{epsg} ({dataset.sizes['y']} x "
+                    f"{dataset.sizes['x']} pixels)."
+                )
+        return dataset.isel(season=index, y=rows, x=cols)
+
+    def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
+        """One layer of `window`, as an array. Raises StorageError for a layer that is not there."""
         if layer not in LAYERS:
             raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
-        return layout.window(layout.zone(self._root, epsg), season, rows, cols, layer)
+        return np.asarray(self.window(epsg, season, rows, cols)[layer].to_numpy())
 
     @cached_property
     def _root(self) -> zarr.Group:
         return zarr.open_group(self.session.store, mode="r")
+
+    @cached_property
+    def _opened(self) -> dict[tuple[int, int], xr.Dataset]:
+        return {}
+
+    def __reduce__(self) -> tuple[type[CubeView], tuple[icechunk.Session]]:
+        return CubeView, (self.session,)  # another process opens its own
 
 
 class Cube:
@@ -139,11 +192,8 @@ class Cube:
             )
 
     def prepare(self, epsg: int, season: int) -> None:
-        """Make room for a season of a zone, before slots are handed out; does nothing when it is there.
-
-        A zone laid out by an earlier version gets the layers that are new since then, in the same commit.
-        """
-        if season in self.seasons(epsg) and not layout.missing(layout.zone(self._root(), epsg)):
+        """Make room for a season of a zone, before slots are handed out; does nothing when it is there."""
+        if season in self.seasons(epsg):
             return
         for attempt in range(_TRIES):
             with committing(self.place), full_disk_is_clear(f"the cube at {self.place}"):
@@ -154,12 +204,9 @@ class Cube:
                     if str(epsg) in root
                     else layout.make_zone(root, epsg, self.tile_size)
                 )
-                new = layout.missing(group)
-                layout.complete(group)
-                if season not in layout.seasons(group):
-                    layout.grow(group, season)
-                elif not new:
+                if season in layout.seasons(group):
                     return
+                layout.grow(group, season)
                 try:
                     session.commit(f"Season {season} of EPSG:{epsg}")
                     return
@@ -172,7 +219,7 @@ class Cube:
         return CubeSlot(self._repository.writable_session(BRANCH).fork(), self.place, self.tile_size)
 
     def commit(self, slot: CubeSlot, message: str, metadata: Mapping[str, Any] | None = None) -> str:
-        """Make a slot's tiles the head's; the new snapshot id. All of the slot is seen, or nothing.
+        """Make a slot's tiles part of the head, all or none; the id of the new snapshot.
 
         Raises StorageError when another task wrote one of its tiles since the slot was handed out (one chunk,
         one
@@ -197,16 +244,14 @@ class Cube:
         return self.view().seasons(epsg)
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
-        """The task that wrote each tile, by (tile_row, tile_col); tiles nobody wrote are left out."""
+        """The task that wrote each tile, by (tile_row, tile_col); unwritten tiles are left out."""
         return self.view().written(epsg, season)
 
     def read(
         self, epsg: int, season: int, rows: slice, cols: slice, layer: str, *, tag: str | None = None
     ) -> NDArray[Any]:
-        """A window of one layer, in global pixels, of the head or a tag; fill values where nobody wrote.
-
-        A zone laid out by an earlier version reads fill values of layers it lacks.
-        """
+        """A window of one layer, in global pixels, of the head or a tag; fill values where nothing was
+        written."""
         return self.view(tag).read(epsg, season, rows, cols, layer)
 
     def head(self) -> str:

@@ -1,30 +1,41 @@
-"""The cube's arrays: which layers there are, how a UTM zone is laid out, and how its season axis grows."""
+"""The arrays of the cube: its layers, the groups of a UTM zone, and how their season axis grows.
+
+A zone's group, such as "32643", holds `task` (season, tile_row, tile_col, 16 bytes: the task that wrote a
+tile) and a group for each resolution: "r10m" with all layers, and "r20m" to "r640m" with the mask, sampled.
+Attributes follow CF and the GeoZarr conventions `proj:`, `spatial:` and `multiscales`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import zarr
+import zarr_cm
 from numpy.typing import NDArray
 from pyproj import CRS
 from zarr.codecs import BloscCodec
 
-from storage.codes import NO_ELEVATION, Reason
+from storage.codes import NO_ANSWER, NO_ELEVATION, Index, Reason
 from storage.errors import StorageError
 
 __all__ = [
     "BYTES_PER_PIXEL",
+    "FACTORS",
     "LAYERS",
+    "OVERVIEW",
     "PIXEL_M",
     "ZONE_COLS",
     "ZONE_ROWS",
     "Layer",
-    "complete",
+    "factors_of",
     "grow",
+    "level_name",
     "make_zone",
+    "overviews",
     "season_index",
     "zone",
 ]
@@ -32,6 +43,10 @@ __all__ = [
 PIXEL_M = 10
 ZONE_ROWS, ZONE_COLS = 1_000_000, 100_000
 NORTH_M = 10_000_000  # northing of the grid's upper edge, in both hemispheres
+FACTORS = (1, 2, 4, 8, 16, 32, 64)
+"""Pixels of the grid along an edge of an overview's pixel."""
+OVERVIEW = "mask"
+"""The layer that has overviews."""
 
 
 @dataclass(frozen=True)
@@ -40,35 +55,32 @@ class Layer:
 
     dtype: str
     fill: float
-    """What a pixel reads that nobody wrote."""
+    """Value of pixels that were never written."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _flags(codes: type[Reason] | type[Index]) -> dict[str, Any]:
+    return {
+        "flag_values": [code.value for code in codes],
+        "flag_meanings": " ".join(code.name.lower() for code in codes),
+    }
 
 
 LAYERS: Mapping[str, Layer] = {
     "probability": Layer("float32", float("nan"), {"long_name": "probability of water", "units": "1"}),
     "mask": Layer(
         "uint8",
-        255,
-        {"long_name": "water", "flag_values": [0, 1, 255], "flag_meanings": "dry water no_answer"},
+        NO_ANSWER,
+        {"long_name": "water", "flag_values": [0, 1, NO_ANSWER], "flag_meanings": "dry water no_answer"},
     ),
     "reason": Layer(
-        "uint8",
-        Reason.NODATA,
-        {
-            "long_name": "why the pixel holds what it holds",
-            "flag_values": [reason.value for reason in Reason],
-            "flag_meanings": " ".join(reason.name.lower() for reason in Reason),
-        },
+        "uint8", Reason.NODATA, {"long_name": "why the pixel has this answer or none", **_flags(Reason)}
     ),
     "day_of_year": Layer("int16", 0, {"long_name": "day of year of the optical view (0 = none)"}),
     "index": Layer(
         "uint8",
-        255,
-        {
-            "long_name": "opinion of an independent water index (MNDWI with gates)",
-            "flag_values": [0, 1, 2, 3, 4, 5, 255],
-            "flag_meanings": "dry water snow shadow radar turbid no_data",
-        },
+        Index.NODATA,
+        {"long_name": "class by an independent water index (MNDWI with gates)", **_flags(Index)},
     ),
     "uncertainty": Layer(
         "float32",
@@ -76,7 +88,7 @@ LAYERS: Mapping[str, Layer] = {
         {"long_name": "standard deviation of the probability of water", "units": "1"},
     ),
     "elevation": Layer(
-        "int16", NO_ELEVATION, {"long_name": "elevation of the DEM that the model saw", "units": "m"}
+        "int16", NO_ELEVATION, {"long_name": "elevation of the DEM that the model used", "units": "m"}
     ),
 }
 BYTES_PER_PIXEL = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
@@ -84,15 +96,33 @@ BYTES_PER_PIXEL = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values(
 _PACKED = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
+def level_name(factor: int) -> str:
+    """Group of the layers at a factor of `FACTORS`."""
+    return f"r{PIXEL_M * factor}m"
+
+
+def factors_of(tile_size: int) -> tuple[int, ...]:
+    """Those of `FACTORS` at which a tile is a whole number of pixels."""
+    return tuple(factor for factor in FACTORS if tile_size % factor == 0)
+
+
+def overviews(mask: NDArray[Any]) -> dict[int, NDArray[Any]]:
+    """A tile's mask at every factor beyond 1: the pixel in the middle of each block, as classes are not
+    averaged."""
+    return {
+        factor: mask[factor // 2 :: factor, factor // 2 :: factor]
+        for factor in factors_of(len(mask))
+        if factor > 1
+    }
+
+
 def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
     """Lay out the group of a UTM zone with an empty season axis; the area is padded to whole tiles."""
     if not (32601 <= epsg <= 32660 or 32701 <= epsg <= 32760):
         raise StorageError(f"EPSG:{epsg} is no UTM zone; the cube holds EPSG:32601-32660 and 32701-32760.")
     tile_rows, tile_cols = -(-ZONE_ROWS // tile_size), -(-ZONE_COLS // tile_size)
-    rows, cols = tile_rows * tile_size, tile_cols * tile_size
-    group = root.create_group(str(epsg))
-    for name in LAYERS:
-        _lay_out(group, name, (0, rows, cols), tile_size)
+    factors = factors_of(tile_size)
+    group = root.create_group(str(epsg), attributes=_zone_attributes(epsg, factors))
     group.create_array(
         "task",
         shape=(0, tile_rows, tile_cols, 16),
@@ -103,11 +133,54 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
         dimension_names=("season", "tile_row", "tile_col", "byte"),
         attributes={"long_name": "UUID of the task that wrote the tile (all zero = none)"},
     )
+    _season_axis(group)
+    for factor in factors:
+        rows, cols = tile_rows * tile_size // factor, tile_cols * tile_size // factor
+        level = group.create_group(level_name(factor), attributes=_level_attributes(epsg, factor, rows, cols))
+        for name in LAYERS if factor == 1 else [OVERVIEW]:
+            _lay_out(level, name, (0, rows, cols), tile_size // factor)
+        _season_axis(level)
+        _axes(level, epsg, factor, rows, cols)
+    return group
+
+
+def _zone_attributes(epsg: int, factors: tuple[int, ...]) -> dict[str, Any]:
+    layout: list[dict[str, Any]] = [{"asset": level_name(1), "transform": {"scale": [1.0, 1.0]}}]
+    for before, factor in pairwise(factors):
+        step = factor / before
+        layout.append(
+            {
+                "asset": level_name(factor),
+                "derived_from": level_name(before),
+                "transform": {"scale": [step, step], "translation": [0.0, 0.0]},
+                "resampling_method": "nearest",
+            }
+        )
+    return zarr_cm.create_many({"proj": {"proj:code": f"EPSG:{epsg}"}, "multiscales": {"layout": layout}})
+
+
+def _level_attributes(epsg: int, factor: int, rows: int, cols: int) -> dict[str, Any]:
+    pixel = float(PIXEL_M * factor)
+    spatial: dict[str, Any] = {
+        "spatial:dimensions": ["y", "x"],
+        "spatial:transform": [pixel, 0.0, 0.0, 0.0, -pixel, float(NORTH_M)],
+        "spatial:shape": [rows, cols],
+        "spatial:bbox": [0.0, NORTH_M - rows * pixel, cols * pixel, float(NORTH_M)],
+    }
+    return zarr_cm.create_many({"proj": {"proj:code": f"EPSG:{epsg}"}, "spatial": spatial})
+
+
+def _season_axis(group: zarr.Group) -> None:
     group.create_array("season", shape=(0,), chunks=(1024,), dtype="int16", dimension_names=("season",))
-    y = NORTH_M - PIXEL_M * (np.arange(rows) + 0.5)
-    x = PIXEL_M * (np.arange(cols) + 0.5)
+
+
+def _axes(level: zarr.Group, epsg: int, factor: int, rows: int, cols: int) -> None:
+    """Coordinates of the pixels' centres, and the CRS as CF has it."""
+    pixel = PIXEL_M * factor
+    y = NORTH_M - pixel * (np.arange(rows) + 0.5)
+    x = pixel * (np.arange(cols) + 0.5)
     for name, values in (("y", y), ("x", x)):
-        axis = group.create_array(
+        axis = level.create_array(
             name,
             shape=values.shape,
             chunks=values.shape,
@@ -117,37 +190,24 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
             attributes={"units": "m", "standard_name": f"projection_{name}_coordinate"},
         )
         axis[:] = values
-    transform = f"0 {PIXEL_M} 0 {NORTH_M} 0 -{PIXEL_M}"
     wkt = CRS.from_epsg(epsg).to_wkt()
-    reference: dict[str, Any] = {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": transform}
-    group.create_array("spatial_ref", shape=(), dtype="int64", attributes=reference)
-    return group
+    # no GeoTransform: it would stay that of the zone when a part is selected, and rioxarray would believe it
+    reference: dict[str, Any] = {"crs_wkt": wkt, "spatial_ref": wkt}
+    level.create_array("spatial_ref", shape=(), dtype="int64", attributes=reference)
 
 
-def _lay_out(group: zarr.Group, name: str, shape: tuple[int, ...], tile_size: int) -> None:
+def _lay_out(level: zarr.Group, name: str, shape: tuple[int, ...], chunk: int) -> None:
     layer = LAYERS[name]
-    group.create_array(
+    level.create_array(
         name,
         shape=shape,
-        chunks=(1, tile_size, tile_size),
+        chunks=(1, chunk, chunk),
         dtype=layer.dtype,
         fill_value=layer.fill,
         compressors=_PACKED,
         dimension_names=("season", "y", "x"),
-        attributes={**layer.attributes, "grid_mapping": "spatial_ref", "coordinates": "spatial_ref"},
+        attributes={**layer.attributes, "grid_mapping": "spatial_ref"},
     )
-
-
-def missing(group: zarr.Group) -> list[str]:
-    """Layers that a zone laid out by an earlier version lacks."""
-    return [name for name in LAYERS if name not in group]
-
-
-def complete(group: zarr.Group) -> None:
-    """Give a zone the layers it lacks, as long as its season axis and all fill value."""
-    shape = array(group, "mask").shape
-    for name in missing(group):
-        _lay_out(group, name, shape, array(group, "mask").chunks[1])
 
 
 def zone(root: zarr.Group, epsg: int) -> zarr.Group:
@@ -159,25 +219,20 @@ def zone(root: zarr.Group, epsg: int) -> zarr.Group:
 
 
 def array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a zone, typed. Raises StorageError when the zone was laid out without it."""
+    """An array of a zone by its path, typed."""
     found = group.get(name)
-    if found is None:
-        raise StorageError(
-            f"EPSG:{group.basename} was laid out without {name}, by an earlier version; "
-            "prepare its season first."
-        )
     if not isinstance(found, zarr.Array):
         raise StorageError(f"The cube's {group.path}/{name} is not an array; the cube is damaged.")
     return found
 
 
 def seasons(group: zarr.Group) -> list[int]:
-    """Seasons of a zone in the order in which they came."""
+    """Seasons of a zone in the order in which they were added."""
     return [int(season) for season in np.asarray(array(group, "season")[:])]
 
 
 def season_index(group: zarr.Group, season: int) -> int:
-    """Place of a season on the axis. Raises StorageError when it is not there."""
+    """Position of a season on the axis. Raises StorageError when it is not there."""
     known = seasons(group)
     if season not in known:
         raise StorageError(
@@ -188,28 +243,19 @@ def season_index(group: zarr.Group, season: int) -> int:
 
 
 def grow(group: zarr.Group, season: int) -> None:
-    """Append a season to the axis of every array."""
+    """Append a season to the axis of every array of a zone."""
     count = len(seasons(group))
-    for name in (*LAYERS, "task", "season"):
+    for _, level in group.groups():
+        names = [name for name in LAYERS if name in level]
+        _append(level, (*names, "season"), count, season)
+    _append(group, ("task", "season"), count, season)
+
+
+def _append(group: zarr.Group, names: tuple[str, ...], count: int, season: int) -> None:
+    for name in names:
         grown = array(group, name)
         grown.resize((count + 1, *grown.shape[1:]))
     array(group, "season")[count] = season
-
-
-def window(group: zarr.Group, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
-    """A window of a layer, in global pixels; fill values where nobody wrote or the zone lacks the layer."""
-    lacking = layer not in group
-    source = array(group, "mask" if lacking else layer)
-    for edge, size in ((rows, source.shape[1]), (cols, source.shape[2])):
-        if edge.start is None or edge.stop is None or not 0 <= edge.start <= edge.stop <= size:
-            raise StorageError(
-                f"Window {rows}, {cols} is not inside EPSG:{group.basename} ({source.shape[1:]} pixels)."
-            )
-    index = season_index(group, season)
-    if lacking:
-        shape = rows.stop - rows.start, cols.stop - cols.start
-        return np.full(shape, LAYERS[layer].fill, LAYERS[layer].dtype)
-    return np.asarray(source[index, rows, cols])
 
 
 def whole(layers: Mapping[str, NDArray[Any]], tile_size: int) -> dict[str, NDArray[Any]]:

@@ -9,15 +9,15 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from monitor.compute.segment import NO_ANSWER
+from monitor.compute.layers import TileLayers
 from monitor.grid import PIXEL, WGS84
 from monitor.lakes.uncertainty import area_errors
-from monitor.lakes.vectorise import GEOD, TileMap, vectorise
+from monitor.lakes.vectorise import GEOD, vectorise
 from segmenter.protocol import Answer
-from storage.codes import NO_ELEVATION
+from storage.codes import NO_ANSWER, NO_ELEVATION, Index, Reason
 from training.calibration import CLASSES_M2, Areas
 from training.labels import IGNORED, coverage, outlines, read_lakes
-from training.scenes import Scene
+from training.scenes import LabelledStack
 from training.scores import HALF
 
 #: least true area of a lake that is compared, m2
@@ -47,21 +47,21 @@ class Drawn:
         return Drawn(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-def draw(answer: Answer, scene: Scene, threshold: float, smallest_m2: float) -> Drawn:
+def draw(answer: Answer, scene: LabelledStack, threshold: float, smallest_m2: float) -> Drawn:
     """Map the lakes of `scene` with the product's own drawing and errors, and match them with the truth.
 
     Every simulated water of which at least half is mapped goes with the mapped lake that holds most of it.
     Compared are mapped lakes that hold a hectare or more, of lakes wholly seen and of nothing else: once with
     each of these, and once with all of them together.
     """
-    tile_map = _tile_map(answer, scene, threshold)
-    found = vectorise([tile_map], scene.tile.footprint(margin=1), smallest_m2)
+    layers = _layers(answer, scene, threshold)
+    found = vectorise([layers], scene.tile.footprint(margin=1), smallest_m2)
     true = _waters(scene)
     whole = true.whole.to_numpy(bool)
     lakes = whole & (true.area_m2.to_numpy() >= SMALLEST_M2)
     if true.empty or found.empty:
         return Drawn.nothing(int(lakes.sum()))
-    errors = area_errors([tile_map], found)
+    errors = area_errors([layers], found)
     outlines_of_found = found.geometry.to_crs(true.crs).to_numpy()
     common = shapely.area(shapely.intersection(true.geometry.to_numpy()[:, None], outlines_of_found[None]))
     mapped = common.sum(axis=1) >= HALF * shapely.area(true.geometry.to_numpy())
@@ -80,24 +80,23 @@ def draw(answer: Answer, scene: Scene, threshold: float, smallest_m2: float) -> 
     )
 
 
-def _tile_map(answer: Answer, scene: Scene, threshold: float) -> TileMap:
-    """The answer as the cube would hold it; dates and index play no part in areas."""
+def _layers(answer: Answer, scene: LabelledStack, threshold: float) -> TileLayers:
+    """The answer as a cube holds it; dates, reasons and index are not used for areas."""
     seen = np.isfinite(answer.probability)
     water = seen & (np.nan_to_num(answer.probability) >= threshold)
-    nothing = np.zeros(seen.shape, np.uint8)
-    return TileMap(
-        tile=scene.tile,
+    return TileLayers.of(
+        scene.tile,
         probability=answer.probability,
         uncertainty=answer.uncertainty,
-        mask=np.where(seen, water, NO_ANSWER).astype(np.uint8),
-        reason=nothing,
-        day_of_year=nothing.astype(np.int16),
-        index=nothing,
-        elevation=np.full(seen.shape, NO_ELEVATION, np.int16),
+        mask=np.where(seen, water, NO_ANSWER),
+        reason=np.full(seen.shape, Reason.NODATA),
+        day_of_year=np.zeros(seen.shape),
+        index=np.full(seen.shape, Index.NODATA),
+        elevation=np.full(seen.shape, NO_ELEVATION),
     )
 
 
-def _waters(scene: Scene) -> geopandas.GeoDataFrame:
+def _waters(scene: LabelledStack) -> geopandas.GeoDataFrame:
     """All water of the season (UTM): area_m2 (geodesic), and whole: a lake inside the scene, all judged."""
     drawn = outlines(read_lakes(scene.archive), scene.season, "water")
     inside = drawn.geometry.within(shapely.box(*scene.geobox.extent.boundingbox).buffer(-2 * PIXEL))
@@ -109,7 +108,7 @@ def _waters(scene: Scene) -> geopandas.GeoDataFrame:
     return drawn.assign(area_m2=_geodesic(drawn.geometry), whole=np.array(seen, bool))
 
 
-def _share(shape: shapely.Geometry, scene: Scene, mask: NDArray[np.bool_]) -> float:
+def _share(shape: shapely.Geometry, scene: LabelledStack, mask: NDArray[np.bool_]) -> float:
     """Share of the ground of `shape` (UTM) where `mask` (H, W) holds."""
     affine = ~scene.geobox.affine
     left, bottom, right, top = shape.bounds

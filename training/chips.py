@@ -13,7 +13,7 @@ from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Inputs, Mo
 from training.errors import TrainingError
 from training.labels import FULL, IGNORED
 from training.recipe import Augmentation, Recipe
-from training.scenes import Scene
+from training.scenes import LabelledStack
 
 Floats = NDArray[np.float32]
 OPTICAL = len(OPTICAL_BANDS)
@@ -45,7 +45,7 @@ class Batch:
 class ChipSource:
     """Draws chips from `scenes`: three around a lake for one drawn anywhere, every lake as likely."""
 
-    def __init__(self, scenes: Sequence[Scene], recipe: Recipe) -> None:
+    def __init__(self, scenes: Sequence[LabelledStack], recipe: Recipe) -> None:
         self._scenes, self._recipe = scenes, recipe
         smallest = min((min(scene.labels.shape) for scene in scenes), default=0)
         if smallest < recipe.chip:
@@ -82,7 +82,7 @@ class ChipSource:
         axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
         return np.flip(bands, axes), np.flip(dem, axes), np.flip(labels, axes)
 
-    def _place(self, rng: np.random.Generator) -> tuple[Scene, slice, slice]:
+    def _place(self, rng: np.random.Generator) -> tuple[LabelledStack, slice, slice]:
         chip, ratio = self._recipe.chip, self._recipe.water_to_background
         if rng.random() < ratio / (ratio + 1):
             index, row, col = self._lakes[int(rng.integers(len(self._lakes)))]
@@ -118,7 +118,7 @@ def augment(bands: Floats, dem: Floats, how: Augmentation, rng: np.random.Genera
     dem += np.float32(rng.normal(0, how.dem_shift))
 
 
-def statistics(scenes: Sequence[Scene], s1_kind: str = "rtc", step: int = 7) -> Inputs:
+def statistics(scenes: Sequence[LabelledStack], s1_kind: str = "rtc", step: int = 7) -> Inputs:
     """Mean and standard deviation of every input over `scenes`, each `step`-th pixel of each axis."""
     thin = [scene.bands[:, ::step, ::step].astype(np.float64) for scene in scenes]
     bands = np.concatenate([part.reshape(len(part), -1) for part in thin], 1)

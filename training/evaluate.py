@@ -22,7 +22,7 @@ from training.calibration import Doubt, Reliability, coverage, doubt, fit_area_f
 from training.chips import OPTICAL
 from training.errors import TrainingError
 from training.labels import FULL, outlines, read_lakes
-from training.scenes import Scene
+from training.scenes import LabelledStack
 from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, rescale_spread, score
 
 Floats = NDArray[np.float32]
@@ -90,14 +90,14 @@ def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, ro
     return model.predict(*parts, row=row - margin, col=col - margin, halo=margin)
 
 
-def predict_scene(model: Segmenter, scene: Scene) -> Answer:
+def predict_scene(model: Segmenter, scene: LabelledStack) -> Answer:
     """The answer for every pixel of a kept scene."""
     bands = scene.bands.astype(np.float32)
     dem = np.array(scene.dem)
     return predict(model, bands[:OPTICAL], bands[OPTICAL:], dem, row=scene.tile.row, col=scene.tile.col)
 
 
-def lake_numbers(scene: Scene) -> NDArray[np.int32]:
+def lake_numbers(scene: LabelledStack) -> NDArray[np.int32]:
     """(H, W) number from 1 of the lake at a pixel's centre, 0 elsewhere; rivers and reservoirs have none."""
     drawn = outlines(read_lakes(scene.archive), scene.season, "water")
     shapes = list(drawn[drawn["kind"] == "lake"].geometry)
@@ -108,7 +108,7 @@ def lake_numbers(scene: Scene) -> NDArray[np.int32]:
     return np.asarray(rasterize(numbered, out_shape=box.shape, transform=box.affine, dtype="int32"))
 
 
-def calibrate(model: Segmenter, scenes: Sequence[Scene]) -> Calibration:
+def calibrate(model: Segmenter, scenes: Sequence[LabelledStack]) -> Calibration:
     """Everything that is fitted after training, for a model whose manifest still has temperature 1.
 
     Raises:
@@ -141,7 +141,7 @@ def _rescaled(answer: Answer, temperature: float, shift: float) -> Answer:
     return Answer(rescale(answer.probability, temperature, shift), spread)
 
 
-def evaluate(model: Segmenter, scenes: Sequence[Scene], purpose: str = "scoring") -> Measured:
+def evaluate(model: Segmenter, scenes: Sequence[LabelledStack], purpose: str = "scoring") -> Measured:
     """Everything that is measured over whole scenes, at the manifest's threshold and temperature."""
     total = Measured(Score(), Reliability.nothing(), Drawn.nothing(), Doubt.nothing())
     for scene in track(scenes, description=purpose):

@@ -24,7 +24,7 @@ from training.attention import plain_attention
 from training.chips import Batch, ChipSource
 from training.errors import TrainingError
 from training.recipe import ARCHITECTURE, Recipe
-from training.scenes import Scene
+from training.scenes import LabelledStack
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
@@ -208,7 +208,9 @@ def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Te
     return entropy / known.sum().clamp(min=1) + dice * (1 - (2 * overlap + 1) / (squares + 1))
 
 
-def fit(scenes: Sequence[Scene], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine) -> Fitted:
+def fit(
+    scenes: Sequence[LabelledStack], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine
+) -> Fitted:
     """Train on `scenes` until `recipe.steps`, from the checkpoint in `folder` where there is one.
 
     Raises:

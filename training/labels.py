@@ -8,13 +8,15 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from monitor.stack.acquire import Stack
+from monitor.archive.profiles import S1_BANDS, S2_BANDS
+from monitor.stack.dataset import planes
 from segmenter.normalise import valid
 from training.errors import TrainingError
 
@@ -26,7 +28,7 @@ _COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2"}
 
 
 def read_lakes(archive: Path) -> geopandas.GeoDataFrame:
-    """A row a lake and season (UTM): lake, season, state, zone, kind, area_m2, seen_share, geometry.
+    """One row per lake and season (UTM): lake, season, state, zone, kind, area_m2, seen_share, geometry.
 
     Raises:
         TrainingError: the file is not there or lacks a column.
@@ -63,15 +65,16 @@ def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float
     return share
 
 
-def label(lakes: geopandas.GeoDataFrame, season: int, stack: Stack) -> NDArray[np.uint8]:
+def label(lakes: geopandas.GeoDataFrame, season: int, stack: xr.Dataset) -> NDArray[np.uint8]:
     """Label of every pixel of `stack` (H, W): 0 .. FULL is its share of water, IGNORED where not judged.
 
     Left out: pixels without a full stack, lakes frozen that season, and lake pixels whose chosen date
     shows snow or ice.
     """
-    water = coverage(outlines(lakes, season, "water").geometry, stack.geobox)
-    frozen = coverage(outlines(lakes, season, "frozen").geometry, stack.geobox)
-    known = valid(stack.optical, stack.radar, stack.dem)
+    geobox: GeoBox = stack.odc.geobox
+    water = coverage(outlines(lakes, season, "water").geometry, geobox)
+    frozen = coverage(outlines(lakes, season, "frozen").geometry, geobox)
+    known = valid(planes(stack, S2_BANDS), planes(stack, S1_BANDS), stack["dem"].to_numpy())
     labels = np.rint(water * FULL).astype(np.uint8)
-    labels[~known | (frozen > 0) | ((water > 0) & stack.snow)] = IGNORED
+    labels[~known | (frozen > 0) | ((water > 0) & stack["snow"].to_numpy())] = IGNORED
     return labels

@@ -17,7 +17,7 @@ from training.evaluate import calibrate, evaluate, evaluate_real
 from training.fit import Fitted, Machine, fit, shift_logits
 from training.package import Facts, package
 from training.recipe import Recipe
-from training.scenes import Scene, prepare_all
+from training.scenes import LabelledStack, prepare_all
 
 VERSION = "1.1"
 
@@ -98,7 +98,7 @@ def _packaged(fitted: Fitted, facts: Facts, places: Places, machine: Machine) ->
     return load(places.work / "draft", machine.device)
 
 
-def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: str) -> list[Scene]:
+def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: str) -> list[LabelledStack]:
     made = make_archives(
         places.archives, seeds, size=archives.size, seasons=archives.seasons, processes=archives.processes
     )

@@ -19,10 +19,11 @@ from rich.progress import track
 
 from monitor.archive.catalog import open_catalog
 from monitor.archive.freeze import freeze
-from monitor.archive.profiles import read_profile
+from monitor.archive.profiles import S1_BANDS, S2_BANDS, read_profile
 from monitor.grid import PIXEL, Tile, pixel_at, reproject
 from monitor.settings import SeasonWindow
 from monitor.stack.acquire import acquire
+from monitor.stack.dataset import planes
 from training.errors import TrainingError
 from training.labels import label, read_lakes
 
@@ -35,7 +36,7 @@ PROFILE = "planetary-computer"
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class LabelledStack:
     """One archive in one season, on its own square of the global grid."""
 
     name: str
@@ -54,7 +55,7 @@ class Scene:
         return self.tile.geobox()
 
 
-def prepare(archive: Path, folder: Path) -> list[Scene]:
+def prepare(archive: Path, folder: Path) -> list[LabelledStack]:
     """The scenes of every season of `archive`, kept below `folder`; those there are not made again."""
     lakes = read_lakes(archive)
     scenes = []
@@ -66,7 +67,7 @@ def prepare(archive: Path, folder: Path) -> list[Scene]:
     return scenes
 
 
-def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[Scene]:
+def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[LabelledStack]:
     """The scenes of all `archives`."""
     return [
         scene
@@ -75,10 +76,10 @@ def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[Sc
     ]
 
 
-def read_scene(folder: Path) -> Scene:
+def read_scene(folder: Path) -> LabelledStack:
     """A kept scene; its arrays are mapped, not read."""
     facts = json.loads((folder / "scene.json").read_text())
-    return Scene(
+    return LabelledStack(
         name=folder.name,
         archive=Path(facts["archive"]),
         season=facts["season"],
@@ -103,8 +104,8 @@ def _write(archive: Path, season: int, target: Path) -> None:
     if unfinished.exists():
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True)
-    np.save(unfinished / "bands.npy", np.concatenate([stack.optical, stack.radar]).astype(np.float16))
-    np.save(unfinished / "dem.npy", stack.dem)
+    np.save(unfinished / "bands.npy", planes(stack, (*S2_BANDS, *S1_BANDS)).astype(np.float16))
+    np.save(unfinished / "dem.npy", stack["dem"].to_numpy())
     np.save(unfinished / "labels.npy", label(lakes, season, stack))
     facts = {"archive": str(archive.resolve()), "season": season, "tile": vars(tile)}
     (unfinished / "scene.json").write_text(json.dumps(facts))

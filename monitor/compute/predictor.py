@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from monitor.errors import MonitorError
-from segmenter.protocol import Answer, Predicts, Scene
+from segmenter.protocol import Answer, Predicts, TileArrays
 
 if TYPE_CHECKING:
     from segmenter.manifest import Manifest
@@ -71,7 +71,7 @@ class Predictor:
     )
     _held: tuple[ChosenModel, Segmenter] | None = None
     #: scenes that wait for an answer, in the order in which they came; every one has a `_serve` to come
-    _asked: deque[tuple[ChosenModel, Scene, Future[Answer]]] = field(default_factory=deque)
+    _asked: deque[tuple[ChosenModel, TileArrays, Future[Answer]]] = field(default_factory=deque)
     _openings: int = 0
     _failure: str | None = None
 
@@ -109,7 +109,7 @@ class Predictor:
             self._openings += 1
         return self._held[1]
 
-    def answer(self, chosen: ChosenModel, scene: Scene) -> Future[Answer]:
+    def answer(self, chosen: ChosenModel, scene: TileArrays) -> Future[Answer]:
         """The chosen model's answer for a scene; on a GPU, scenes that wait share their batches."""
         future: Future[Answer] = Future()
         self._asked.append((chosen, scene, future))
@@ -120,7 +120,7 @@ class Predictor:
         """Answer the scenes that wait for this model, on the thread that predicts."""
         taken: deque[Future[Answer]] = deque()
 
-        def waiting() -> Iterator[Scene]:
+        def waiting() -> Iterator[TileArrays]:
             while self._asked and _same(self._asked[0][0], chosen):
                 _, scene, future = self._asked.popleft()
                 taken.append(future)
@@ -182,7 +182,7 @@ class Asked(Predicts):
     def manifest(self) -> Manifest:
         return self.predictor.manifest(self.chosen)
 
-    def predict_all(self, scenes: Iterable[Scene]) -> Iterator[Answer]:
+    def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """See `segmenter.protocol.Predicts.predict_all`."""
         for future in [self.predictor.answer(self.chosen, scene) for scene in scenes]:
             yield future.result()

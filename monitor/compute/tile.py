@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from storage.cube import CubeSlot
 
 
-#: what of a `segment.Prediction` the cube keeps
-LAYERS = ("probability", "mask", "reason", "day_of_year", "index", "uncertainty", "elevation")
-
-
 @dataclass(frozen=True)
 class TileResult:
     """How a tile task ended; `slot` holds its layers until the coordinator commits them."""
@@ -65,15 +61,14 @@ def work(
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
         when_read()
-        prediction = segment(stack, segmenter, task.tile, border, task.zone, task.reach)
-        layers = {name: getattr(prediction, name) for name in LAYERS}
-        slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers, task.key)
+        layers = segment(stack, segmenter, task.tile, border, task.zone, task.reach)
+        slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers.arrays, task.key)
     except AssetError as error:
         return TileResult(task, TaskState.FAILED, str(error), Fault(error.item, error.asset, error.href))
     except StorageError as error:
         return TileResult(task, TaskState.FAILED, str(error))
-    if prediction.observed:
+    if layers.observed:
         return TileResult(task, TaskState.WRITTEN, slot=slot)
-    cloud = stack.cloud.any()
-    why = "all cloud: no clear look in any date" if cloud else "no data: scenes do not cover the tile"
+    cloudy = bool(stack["cloud"].any())
+    why = "all cloud: no clear look in any date" if cloudy else "no data: scenes do not cover the tile"
     return TileResult(task, TaskState.EMPTY, why, slot=slot)

@@ -1,11 +1,12 @@
 """The draft of a season's survey: lakes of the region outlined, matched, compared; doubtful ones flagged.
 
-Pure: the layers of the season's tiles and the prior surveys go in, the draft comes out.
+Pure: the layers of the season's tiles and the prior surveys go in, the draft comes out. The tiles are read
+twice: once for their water, the disagreements of model and index, and how known lakes were seen; once, where
+lakes were found, for how these were seen and for the errors of their areas.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
@@ -16,25 +17,30 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from monitor.grid import PIXEL, WGS84
+from monitor.compute.layers import TileLayers
+from monitor.compute.season_layers import Outlines, SeasonLayers
+from monitor.grid import PIXEL, WGS84, Tile
 from monitor.history.draft import SurveyDraft, flag_frame
-from monitor.lakes.absence import explain_absence, seen_shares
+from monitor.lakes.absence import SIGHTS, explain_absence, seen_shares
 from monitor.lakes.change import compare
 from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, turning_points
 from monitor.lakes.parts import join_parts
+from monitor.lakes.sights import count_sights
 from monitor.lakes.suspect import suspicion
-from monitor.lakes.uncertainty import area_errors, combine
-from monitor.lakes.vectorise import TileMap, sights_within, vectorise
-from monitor.review.triage import disagreements, losses, season_flag
+from monitor.lakes.uncertainty import combine, sum_errors, uncertainty_within
+from monitor.lakes.vectorise import Piece, join_pieces, pieces_of
+from monitor.progress import SILENT, Progress
+from monitor.review.triage import Flag, disagreements, losses, season_flag
 from monitor.settings import Region
 from storage.codes import Outcome, Reason, SurveyKind
 from storage.prior import PriorSurveys
 
-Maps = Callable[[], Iterable[TileMap]]
 #: share of a new lake's footprint that the previous season must have seen dry for it to be called new
 DRY_BEFORE = 0.5
 #: degrees; a footprint grown by about a pixel, so that cloud touching the shore counts
 RIM = PIXEL / 111_320
+
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,11 @@ class PreviousSeason:
     """The region's latest survey of an earlier season and the same kind."""
 
     season: int
-    maps: Maps
+    layers: SeasonLayers
 
 
 def draft_season(
-    maps: Maps,
+    layers: SeasonLayers,
     region: Region,
     season: int,
     prior: PriorSurveys,
@@ -55,11 +61,12 @@ def draft_season(
     smallest_m2: float,
     area_factor: float = 1.0,
     kind: SurveyKind = SurveyKind.MODEL,
+    progress: Progress = SILENT,
 ) -> SurveyDraft:
     """Draft the survey of `region` in `season`.
 
     Args:
-        maps: gives the season's tiles, anew at each call.
+        layers: of the season's tiles.
         prior: the surveys prior to this one.
         previous: the season to compare with.
         smallest_m2: smaller lakes are not mapped.
@@ -67,12 +74,15 @@ def draft_season(
         kind: model or index; only surveys of the same kind are compared.
     """
     reference = references(prior.observations, prior.lineage, season)
-    found = join_parts(vectorise(maps(), region.zone, smallest_m2), reference, maps)
+    first = _look(layers, reference, kind, progress)
+    outlined = join_pieces(first.pieces, region.zone, smallest_m2)
+    found = join_parts(outlined, reference, pd.Series(seen_shares(first.before), reference.index))
     matching = match(
         reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
     )
-    water = _water_rows(found, matching, reference, maps, season, area_factor)
-    absent = _absence_rows(matching.missing, reference, maps)
+    second = _measure(layers, found, matching, reference, progress)
+    water = _water_rows(found, matching, second, season, area_factor)
+    absent = _absence_rows(matching, dict(zip(reference.index, first.latest, strict=True)))
     suspect = suspicion(reference, matching, water, found.area_m2.to_numpy(float), absent)
     if suspect:
         absent = absent.assign(
@@ -85,8 +95,7 @@ def draft_season(
         pd.concat([water, absent], ignore_index=True), geometry="geometry", crs=WGS84
     )
     events = lineage_frame((*matching.lineage, *turns))
-    # the index has nothing to be compared with but itself
-    flags = [] if kind == SurveyKind.INDEX else disagreements(maps())
+    flags = list(first.flags)
     if suspect:
         flags.append(season_flag(region.outline, suspect))
     elif previous is not None:
@@ -103,34 +112,116 @@ def draft_season(
     )
 
 
-def _water_rows(
+@dataclass(frozen=True)
+class FirstLook:
+    """All that is taken from the first reading of the tiles."""
+
+    pieces: list[Piece]
+    flags: list[Flag]
+    #: (N, 8) sights within the known lakes, by their latest outline and by that of earlier seasons
+    latest: Counts
+    before: Counts
+
+
+def _look(
+    layers: SeasonLayers, reference: geopandas.GeoDataFrame, kind: SurveyKind, progress: Progress
+) -> FirstLook:
+    """Read every tile for its water, its disagreements, and the sights of known lakes."""
+    latest, before = (
+        reference[column].where(~reference.ended, None).to_numpy(object) for column in ("geometry", "before")
+    )
+    # most lakes have one outline for both
+    same = np.array([one is other for one, other in zip(latest, before, strict=True)], bool)
+    counts = np.zeros((2, len(reference), SIGHTS), np.int64)
+    pieces: list[Piece] = []
+    flags: list[Flag] = []
+    others = before.copy()
+    others[same] = None
+    looks = layers.map(_look_at, latest, others, everywhere=True, progress=progress, title="outlining lakes")
+    for _, near, (found, disputed, *seen) in looks:
+        pieces += found
+        flags += disputed
+        for group, positions, tally in zip(counts, near, seen, strict=True):
+            group[positions] += tally
+    counts[1][same] = counts[0][same]
+    # the index has nothing to be compared with but itself
+    return FirstLook(pieces, [] if kind == SurveyKind.INDEX else flags, counts[0], counts[1])
+
+
+def _look_at(
+    layers: TileLayers, latest: Outlines, before: Outlines
+) -> tuple[list[Piece], list[Flag], Counts, Counts]:
+    return (
+        pieces_of(layers),
+        disagreements(layers),
+        count_sights(layers, latest),
+        count_sights(layers, before),
+    )
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """All that is taken from the second reading, of the tiles with lakes; N lakes in the order of `found`."""
+
+    #: (N, 8) sights within each lake's footprint, and within the footprint grown by a pixel
+    cores: Counts
+    rims: Counts
+    #: shoreline_m2 and model_m2
+    errors: pd.DataFrame
+
+
+def _measure(
+    layers: SeasonLayers,
     found: geopandas.GeoDataFrame,
     matching: Matching,
     reference: geopandas.GeoDataFrame,
-    maps: Maps,
-    season: int,
-    area_factor: float,
+    progress: Progress,
+) -> SecondLook:
+    """Read the tiles that hold lakes again: how these were seen, and how uncertain their pixels are."""
+    footprints = np.array(
+        [
+            outline.union(reference.geometry[lake]) if lake in reference.index else outline
+            for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
+        ],
+        object,
+    )
+    groups = footprints, shapely.buffer(footprints, RIM), found.geometry.to_numpy()
+    counts = np.zeros((2, len(found), SIGHTS), np.int64)
+    sums: list[tuple[Tile, NDArray[np.intp], NDArray[np.float64]]] = []
+    for tile, near, (*seen, grains) in layers.map(
+        _measure_at, *groups, progress=progress, title="measuring lakes"
+    ):
+        for group, positions, tally in zip(counts, near, seen, strict=False):
+            group[positions] += tally
+        sums.append((tile, near[2], grains))
+    return SecondLook(counts[0], counts[1], sum_errors(sums, found))
+
+
+def _measure_at(
+    layers: TileLayers, footprints: Outlines, rims: Outlines, lakes: Outlines
+) -> tuple[Counts, Counts, NDArray[np.float64]]:
+    return (
+        count_sights(layers, footprints),
+        count_sights(layers, rims),
+        uncertainty_within(layers, lakes),
+    )
+
+
+def _water_rows(
+    found: geopandas.GeoDataFrame, matching: Matching, look: SecondLook, season: int, area_factor: float
 ) -> pd.DataFrame:
-    footprints = [
-        outline.union(reference.geometry[lake]) if lake in reference.index else outline
-        for lake, outline in zip(matching.lake_ids, found.geometry, strict=True)
-    ]
-    # footprints and their rims in one pass over the tiles
-    places = geopandas.GeoSeries([*footprints, *shapely.buffer(footprints, RIM)], crs=WGS84)
-    sights = sights_within(maps(), places)
-    cores, rims = sights[: len(found)], sights[len(found) :]
-    errors = area_errors(maps(), found)
+    shoreline, model = look.errors.shoreline_m2, look.errors.model_m2
     return pd.DataFrame(
         {
             "lake_id": list(matching.lake_ids),
             "outcome": Outcome.WATER.value,
             "reason": None,
             "geometry": list(found.geometry),
-            "sigma_m2": combine(errors.shoreline_m2, errors.model_m2, area_factor),
-            "sigma_shore_m2": errors.shoreline_m2.to_numpy(),
-            "sigma_model_m2": errors.model_m2.to_numpy(),
+            "sigma_m2": combine(shoreline, model, area_factor),
+            "sigma_shore_m2": shoreline.to_numpy(),
+            "sigma_model_m2": model.to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),
-            "seen_share": seen_shares(cores, rims),
+            "seen_share": seen_shares(look.cores, look.rims),
             "first_day": [_day(season, doy) for doy in found.first_doy],
             "last_day": [_day(season, doy) for doy in found.last_doy],
             "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
@@ -139,15 +230,15 @@ def _water_rows(
     )
 
 
-def _absence_rows(missing: Sequence[UUID], reference: geopandas.GeoDataFrame, maps: Maps) -> pd.DataFrame:
+def _absence_rows(matching: Matching, known: dict[UUID, Counts]) -> pd.DataFrame:
     """Known lakes without an outline: dry where that was seen, else not observed and why."""
-    counts = sights_within(maps(), reference.geometry.loc[list(missing)])
     rows = []
-    for lake, tally in zip(missing, counts, strict=True):
-        elsewhere = tally.sum() == 0 or tally.argmax() == Reason.OUTSIDE
-        if elsewhere:  # a neighbour's lake: this survey has nothing to say of it
+    for lake in matching.missing:
+        counts = known[lake]
+        elsewhere = counts.sum() == 0 or counts.argmax() == Reason.OUTSIDE
+        if elsewhere:  # a neighbour's lake, which is no part of this survey
             continue
-        absence = explain_absence(tally)
+        absence = explain_absence(counts)
         rows.append((lake, absence.outcome.value, absence.reason, None, absence.seen_share))
     return pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
 
@@ -158,14 +249,17 @@ def _dry_before(
     """Young lakes whose place was seen dry in the previous season."""
     if previous is None or not matching.young:
         return []
-    at = [position for position, lake in enumerate(matching.lake_ids) if lake in matching.young]
-    counts: NDArray[np.int64] = sights_within(previous.maps(), found.geometry.iloc[at])
+    young = [(lake, at) for at, lake in enumerate(matching.lake_ids) if lake in matching.young]
+    counts = np.zeros((len(young), SIGHTS), np.int64)
+    outlines = found.geometry.to_numpy()[[at for _, at in young]]
+    for _, (near,), tally in previous.layers.map(count_sights, outlines):
+        counts[near] += tally
     dry = counts[:, Reason.DRY] >= DRY_BEFORE * np.maximum(counts.sum(axis=1), 1)
-    return [matching.lake_ids[position] for position, is_dry in zip(at, dry, strict=True) if is_dry]
+    return [lake for (lake, _), is_dry in zip(young, dry, strict=True) if is_dry]
 
 
 def _past(observations: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
-    """What the surveys of `season` say of each lake: an answer before none, the better view first."""
+    """Each lake in the surveys of `season`: an answer before none, the better view first."""
     past = observations[(observations.season == season) & (observations.kind == kind)]
     past = past.assign(blind=past.outcome == Outcome.NOT_OBSERVED, share=past.seen_share.astype(float))
     past = past.sort_values(["blind", "share", "survey_id"], ascending=[True, False, True])

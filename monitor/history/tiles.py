@@ -1,36 +1,20 @@
-"""The tiles of a season in the cube, as a survey reads them."""
+"""The tiles of a survey: whether the cube still holds them, and which of them each lake lies on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import geopandas
 
-from monitor.compute.tile import LAYERS
 from monitor.grid import Tile, tile_at, tile_named
-from monitor.history.season import Maps
 from monitor.lakes.glaciers import glacier_distances
-from monitor.lakes.vectorise import TileMap
 from monitor.settings import Region
 from storage.codes import Outcome
 
 if TYPE_CHECKING:
     from storage.cube import Cube
-
-
-def layers_of(cube: Cube, tiles: Sequence[Tile], season: int) -> Maps:
-    """The cube's layers of these tiles in a season, read one tile at a time."""
-    zones = {tile.epsg for tile in tiles if season in cube.seasons(tile.epsg)}
-
-    def maps() -> Iterator[TileMap]:
-        for tile in (tile for tile in tiles if tile.epsg in zones):
-            window = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
-            layers = {name: cube.read(tile.epsg, season, *window, name) for name in LAYERS}
-            yield TileMap(tile=tile, **layers)
-
-    return maps
 
 
 def holds(cube: Cube, season: int, drawn_from: Mapping[str, str | None]) -> bool:

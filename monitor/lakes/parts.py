@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import geopandas
 import numpy as np
 import pandas as pd
 import shapely
 
-from monitor.lakes.absence import seen_shares
 from monitor.lakes.match import overlaps
-from monitor.lakes.vectorise import TileMap, sights_within
 from storage.policy import SEEN_WHOLE
 
 
 def join_parts(
     found: geopandas.GeoDataFrame,
     reference: geopandas.GeoDataFrame,
-    maps: Callable[[], Iterable[TileMap]],
+    seen_share: pd.Series,
 ) -> geopandas.GeoDataFrame:
     """Join outlines on the place of one known lake where that place was not seen whole.
 
@@ -27,7 +23,7 @@ def join_parts(
     Args:
         found: as from `vectorise.vectorise`.
         reference: as from `match.references`.
-        maps: gives the season's tiles.
+        seen_share: of each of these lakes, the share of its place (`before`) that was seen this season.
 
     Returns:
         `found` with such parts in one row, at the place of the first: areas and perimeters added up, the
@@ -42,8 +38,7 @@ def join_parts(
     lakes = parts.lake.unique()
     if len(lakes) == 0:
         return found
-    shares = seen_shares(sights_within(maps(), places.loc[lakes]))
-    hidden = parts[parts.lake.isin(lakes[shares < SEEN_WHOLE])]
+    hidden = parts[parts.lake.isin(lakes[(seen_share[lakes] < SEEN_WHOLE).to_numpy()])]
     first = hidden.groupby("lake").found.transform("min")
     group = np.arange(len(found))
     group[hidden.found] = first

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio import features
 from scipy import ndimage
 
+from monitor.compute.layers import TileLayers
 from monitor.grid import PIXEL, WGS84, Tile, geobox_at, reproject
-from monitor.lakes.vectorise import TileMap
 
 #: pixels beside a lake's outline, corners included, whose doubt is its own
 RIM = 2
@@ -30,7 +30,7 @@ def area_sigma(perimeter_m: float, pixel_m: float = PIXEL) -> float:
     return 0.6872 * (perimeter_m / pixel_m) * pixel_m**2 / 2
 
 
-def area_errors(maps: Iterable[TileMap], lakes: geopandas.GeoDataFrame) -> pd.DataFrame:
+def area_errors(tiles: Iterable[TileLayers], lakes: geopandas.GeoDataFrame) -> pd.DataFrame:
     """The two terms of the error of each lake's area; `combine` makes one standard deviation of them.
 
     The model's term is the sum of the pixels' standard deviations over the lake and a rim of two pixels,
@@ -41,36 +41,69 @@ def area_errors(maps: Iterable[TileMap], lakes: geopandas.GeoDataFrame) -> pd.Da
     degrees.
 
     Args:
-        maps: the tiles of one season, in any order and of any size.
+        tiles: of one season, in any order and of any size.
         lakes: N outlines that do not overlap, with perimeter_m, as from `vectorise.vectorise` (EPSG:4326).
 
     Returns:
         N rows, indexed as `lakes`: shoreline_m2 (see `area_sigma`) and model_m2, both m2 and at least 0; the
         same however the region is tiled.
     """
-    total: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros(len(lakes)))
-    own = np.zeros(len(lakes))
-    seen: dict[int, NDArray[np.bool_]] = defaultdict(lambda: np.zeros(len(lakes), bool))
     outlines = lakes.geometry.to_numpy()
     tree = shapely.STRtree(outlines)
-    for tile_map in maps:
-        tile = tile_map.tile
-        # the footprint's edges are true to a pixel only
-        near = np.sort(tree.query(tile.footprint(margin=RIM + 2), predicate="intersects"))
-        if len(near) == 0:
-            continue
-        doubt = np.pad(np.round(np.nan_to_num(tile_map.uncertainty) / GRAIN).astype(np.float64), RIM)
-        inside = _own_degrees(tile)
-        for position, window, place in _places(tile, outlines, near):
-            total[tile.epsg][position] += doubt[window][place].sum()
-            own[position] += doubt[window][place & inside[window]].sum()
-            seen[tile.epsg][position] = True
-    zones = np.sum([*seen.values()], axis=0) if seen else np.zeros(len(lakes))
-    sums = np.where(zones > 1, own, np.sum([*total.values()], axis=0) if total else 0.0)
+    found = []
+    for layers in tiles:
+        near = near_tile(tree, layers.tile)
+        found.append((layers.tile, near, uncertainty_within(layers, outlines[near])))
+    return sum_errors(found, lakes)
+
+
+def near_tile(tree: shapely.STRtree, tile: Tile) -> NDArray[np.intp]:
+    """Positions of the outlines of `tree` (EPSG:4326) whose rim may reach into a tile, in order."""
+    # the footprint's edges are true to a pixel only
+    return np.sort(tree.query(tile.footprint(margin=RIM + 2), predicate="intersects"))
+
+
+def uncertainty_within(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Sums of one tile's uncertainty over each of N lakes with its rim, in grains.
+
+    Args:
+        outlines: every lake that may reach into the tile (EPSG:4326).
+
+    Returns:
+        (N, 3): over the whole tile, over the six degrees of its zone, and 1 where the lake reaches into it.
+    """
+    sums = np.zeros((len(outlines), 3))
+    if len(outlines) == 0:
+        return sums
+    tile = layers.tile
+    grains = np.pad(np.round(np.nan_to_num(layers["uncertainty"]) / GRAIN).astype(np.float64), RIM)
+    own = _own_degrees(tile)
+    for position, window, place in _places(tile, outlines):
+        here = grains[window]
+        sums[position] = here[place].sum(), here[place & own[window]].sum(), 1
+    return sums
+
+
+def sum_errors(
+    found: Iterable[tuple[Tile, NDArray[np.intp], NDArray[np.float64]]], lakes: geopandas.GeoDataFrame
+) -> pd.DataFrame:
+    """`area_errors` from the sums of each tile.
+
+    Args:
+        found: of each tile: the tile, the positions of its lakes in `lakes`, and `uncertainty_within`.
+    """
+    total: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros((len(lakes), 3)))
+    for tile, near, sums in found:
+        total[tile.epsg][near] += sums
+    zones = np.sum([sums[:, 2] > 0 for sums in total.values()], axis=0) if total else np.zeros(len(lakes))
+    everything, own = (
+        np.sum([sums[:, column] for sums in total.values()], axis=0) if total else np.zeros(len(lakes))
+        for column in (0, 1)
+    )
     return pd.DataFrame(
         {
             "shoreline_m2": lakes.perimeter_m.map(area_sigma).to_numpy(float),
-            "model_m2": sums * GRAIN * PIXEL**2,
+            "model_m2": np.where(zones > 1, own, everything) * GRAIN * PIXEL**2,
         },
         index=lakes.index,
     )
@@ -86,23 +119,23 @@ def combine(shoreline_m2: ArrayLike, model_m2: ArrayLike, factor: float = 1.0) -
 
 
 def _places(
-    tile: Tile, outlines: NDArray[np.object_], near: NDArray[np.intp]
+    tile: Tile, outlines: NDArray[np.object_]
 ) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
-    """Each lake's position, a window of the tile grown by `RIM`, and the lake's place with its rim in there.
+    """Each lake's position, a window of the tile grown by `RIM`, and the pixels of lake and rim in it.
 
-    All from the outlines, so that what lies beyond the tile is known without its neighbour.
+    All from the outlines, so that the pixels beyond the tile are known without its neighbour.
     """
     side = tile.size + 2 * RIM
     affine = geobox_at(tile.epsg, tile.row - RIM, tile.col - RIM, (side, side)).affine
-    numbered = ((reproject(outlines[at], WGS84, tile.epsg), n) for n, at in enumerate(near, start=1))
+    numbered = ((reproject(outline, WGS84, tile.epsg), n) for n, outline in enumerate(outlines, start=1))
     labels = features.rasterize(numbered, (side, side), transform=affine, dtype=np.int32)
-    for number, found in enumerate(ndimage.find_objects(labels, len(near)), start=1):
+    for number, found in enumerate(ndimage.find_objects(labels, len(outlines)), start=1):
         if found is None:
             continue
         rows, cols = (slice(max(0, edge.start - RIM), edge.stop + RIM) for edge in found)
         part = labels[rows, cols]
         grown = ndimage.maximum_filter(part == number, 2 * RIM + 1, mode="constant")
-        yield int(near[number - 1]), (rows, cols), grown & ((part == number) | (part == 0))
+        yield number - 1, (rows, cols), grown & ((part == number) | (part == 0))
 
 
 def _own_degrees(tile: Tile) -> NDArray[np.bool_]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import geopandas
 import numpy as np
 import pandas as pd
 import shapely
-from numpy.typing import NDArray
 from pyproj import Geod
 from rasterio import features
 from scipy import ndimage
@@ -18,43 +16,35 @@ from scipy.sparse.csgraph import connected_components
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from monitor.grid import WGS84, Tile, reproject
-from monitor.lakes.absence import DISPUTED, SIGHTS
-from monitor.stack.index import Index
-from storage.codes import NO_ELEVATION, Reason
+from monitor.compute.layers import TileLayers
+from monitor.grid import WGS84, reproject
+from storage.codes import NO_ELEVATION
 
 EIGHT = np.ones((3, 3), np.int8)
 GEOD = Geod(ellps="WGS84")
+#: of a tile: its zone, its outline there, and sums over its pixels
+Piece = dict[str, object]
 COLUMNS = ["geometry", "area_m2", "perimeter_m", "probability", "first_doy", "last_doy", "elevation_m"]
 
 
-@dataclass(frozen=True)
-class TileMap:
-    """What the cube holds of one tile and season; layers (size, size) as in `segment.Prediction`."""
-
-    tile: Tile
-    probability: NDArray[np.float32]
-    mask: NDArray[np.uint8]
-    reason: NDArray[np.uint8]
-    day_of_year: NDArray[np.int16]
-    index: NDArray[np.uint8]
-    uncertainty: NDArray[np.float32]
-    elevation: NDArray[np.int16]
-
-
-def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
+def vectorise(tiles: Iterable[TileLayers], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
     """Lakes of a region: water of all tiles joined, at least `smallest_m2`, lying in `zone`.
 
     Pixels that touch, corners included, are one lake. A lake counts when a point inside it lies in `zone`
     (EPSG:4326), and is then kept whole.
 
     Returns:
-        GeoDataFrame (EPSG:4326), a row a lake, from west to east: geometry (MultiPolygon, the same however
-        the region is tiled), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability (mean over
-        its pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of the DEM on
-        its pixels, NaN without one).
+        GeoDataFrame (EPSG:4326), one row per lake, from west to east: geometry (MultiPolygon, the same
+        however the region is tiled), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability
+        (mean over its pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of
+        the DEM on its pixels, NaN without one).
     """
-    pieces = pd.DataFrame([piece for tile_map in maps for piece in _pieces(tile_map)])
+    return join_pieces((piece for layers in tiles for piece in pieces_of(layers)), zone, smallest_m2)
+
+
+def join_pieces(found: Iterable[Piece], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
+    """Lakes, as of `vectorise`, from the pieces of all tiles in the order of the tiles."""
+    pieces = pd.DataFrame(list(found))
     if pieces.empty:
         return geopandas.GeoDataFrame(columns=COLUMNS, geometry="geometry", crs=WGS84)
     joined = [_join(group, "utm") for _, group in pieces.groupby("epsg")]
@@ -80,20 +70,21 @@ def vectorise(maps: Iterable[TileMap], zone: BaseGeometry, smallest_m2: float) -
     return geopandas.GeoDataFrame(kept[COLUMNS].reset_index(drop=True), geometry="geometry", crs=WGS84)
 
 
-def _pieces(tile_map: TileMap) -> Iterator[dict[str, object]]:
-    """The tile's own connected water, each with the sums that a lake's figures are made of."""
-    tile = tile_map.tile
-    labels, count = ndimage.label(tile_map.mask == 1, structure=EIGHT)
+def pieces_of(layers: TileLayers) -> list[Piece]:
+    """The connected water of one tile, each with the sums from which a lake's figures are computed."""
+    tile = layers.tile
+    labels, count = ndimage.label(layers["mask"] == 1, structure=EIGHT)
     if count == 0:
-        return
-    flat, days = labels.ravel(), tile_map.day_of_year
+        return []
+    flat, days = labels.ravel(), layers["day_of_year"]
     pixels = np.bincount(flat, minlength=count + 1)
-    weight = np.bincount(flat, np.nan_to_num(tile_map.probability).ravel(), minlength=count + 1)
+    weight = np.bincount(flat, np.nan_to_num(layers["probability"]).ravel(), minlength=count + 1)
     numbers = np.arange(1, count + 1)
-    known = tile_map.elevation != NO_ELEVATION
+    elevation = layers["elevation"]
+    known = elevation != NO_ELEVATION
     measured = np.bincount(flat, known.ravel(), minlength=count + 1)
     # whole metres add up to the same in any order of tiles
-    metres = np.bincount(flat, np.where(known, tile_map.elevation, 0).ravel(), minlength=count + 1)
+    metres = np.bincount(flat, np.where(known, elevation, 0).ravel(), minlength=count + 1)
     first, last = ndimage.minimum(days, labels, numbers), ndimage.maximum(days, labels, numbers)
     parts: dict[int, list[BaseGeometry]] = {}
     affine = tile.geobox().affine
@@ -102,9 +93,9 @@ def _pieces(tile_map: TileMap) -> Iterator[dict[str, object]]:
     edge = np.ones(labels.shape, bool)
     edge[1:-1, 1:-1] = False
     at_edge = set(np.unique(labels[edge]).tolist())
-    for label, polygons in sorted(parts.items()):
-        outline = _multi(shapely.union_all(polygons))
-        yield {
+    outlines = {label: _multi(shapely.union_all(polygons)) for label, polygons in sorted(parts.items())}
+    return [
+        {
             "epsg": tile.epsg,
             "utm": outline,
             "perimeter_m": outline.length,
@@ -116,6 +107,8 @@ def _pieces(tile_map: TileMap) -> Iterator[dict[str, object]]:
             "first_doy": int(first[label - 1]),
             "last_doy": int(last[label - 1]),
         }
+        for label, outline in outlines.items()
+    ]
 
 
 def _join(pieces: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -157,59 +150,3 @@ def _multi(geometry: BaseGeometry) -> BaseGeometry:
     """The polygons of `geometry` as one MultiPolygon."""
     polygons = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
     return shapely.multipolygons(polygons) if polygons else geometry
-
-
-def sights(tile_map: TileMap) -> NDArray[np.uint8]:
-    """What a person may conclude of each pixel: its reason, but "dry" only where the index agrees.
-
-    Where the model says dry and the index sees ice or shadow, that is the reason; where the index sees water,
-    the pixel is `DISPUTED`.
-    """
-    seen = tile_map.reason.copy()
-    dry = seen == Reason.DRY
-    seen[dry & np.isin(tile_map.index, (Index.WATER, Index.RADAR, Index.TURBID))] = DISPUTED
-    seen[dry & (tile_map.index == Index.SNOW)] = Reason.SNOW
-    seen[dry & (tile_map.index == Index.SHADOW)] = Reason.SHADOW
-    return seen
-
-
-def sights_within(maps: Iterable[TileMap], footprints: geopandas.GeoSeries) -> NDArray[np.int64]:
-    """How many pixels of each sight lie in each footprint.
-
-    Args:
-        maps: tiles of one season.
-        footprints: N polygons (EPSG:4326).
-
-    Returns:
-        (N, 8) counts, a column for every `storage.codes.Reason` and one for `DISPUTED`.
-    """
-    counts = np.zeros((len(footprints), SIGHTS), np.int64)
-    if len(footprints) == 0:
-        return counts
-    tree = shapely.STRtree(footprints.to_numpy())
-    for tile_map in maps:
-        tile = tile_map.tile
-        affine, seen = tile.geobox().affine, sights(tile_map)
-        for position in tree.query(tile.footprint(), predicate="intersects"):
-            outline = reproject(footprints.iloc[position], WGS84, tile.epsg)
-            window = _window(outline, tile)
-            if window is None:
-                continue
-            rows, cols = window
-            part = seen[rows, cols]
-            covered = features.geometry_mask(
-                [outline], part.shape, affine @ affine.translation(cols.start, rows.start), invert=True
-            )
-            counts[position] += np.bincount(part[covered], minlength=SIGHTS)
-    return counts
-
-
-def _window(outline: BaseGeometry, tile: Tile) -> tuple[slice, slice] | None:
-    """Rows and columns of the tile that `outline` (in the tile's UTM) may cover."""
-    affine = ~tile.geobox().affine
-    left, bottom, right, top = outline.bounds
-    col0, row0 = affine @ (left, top)
-    col1, row1 = affine @ (right, bottom)
-    rows = slice(max(0, int(row0)), min(tile.size, int(row1) + 1))
-    cols = slice(max(0, int(col0)), min(tile.size, int(col1) + 1))
-    return None if rows.start >= rows.stop or cols.start >= cols.stop else (rows, cols)

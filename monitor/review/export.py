@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from monitor.archive.freeze import recall
-from monitor.archive.profiles import S2_BANDS
 from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
 from monitor.grid import WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.progress import SILENT, Progress
-from monitor.stack.acquire import Stack, acquire
+from monitor.stack.acquire import acquire
+from monitor.stack.dataset import planes
 from monitor.workspace import System
-from segmenter.indices import GREEN, SHORT_WAVE, mndwi
+from segmenter.indices import mndwi
 from storage import ledger, reviews
 
 if TYPE_CHECKING:
     import geopandas
     from numpy.typing import NDArray
 
-RGB = [S2_BANDS.index(band) for band in ("B04", "B03", "B02")]
+RGB = ("B04", "B03", "B02")
 #: reflectance x 10000 shown as white
 WHITE = 3500.0
 
@@ -99,7 +100,7 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
     try:
         stack = acquire(scenes.over(chip), system.workspace.profile, chip, 0)
         axes[0].imshow(_colours(stack))
-        axes[1].imshow(mndwi(stack.optical[GREEN], stack.optical[SHORT_WAVE]), cmap="RdBu", vmin=-1, vmax=1)
+        axes[1].imshow(mndwi(*planes(stack, ("B03", "B11"))), cmap="RdBu", vmin=-1, vmax=1)
     except AssetError as error:
         axes[0].text(0.02, 0.5, str(error), wrap=True, fontsize=7, transform=axes[0].transAxes)
     axes[2].imshow(np.where(mask == 255, np.nan, mask), cmap="Blues", vmin=0, vmax=1)
@@ -116,6 +117,6 @@ def _picture(system: System, flag: Any, scenes: SceneList, path: Path) -> None:
     plt.close(figure)
 
 
-def _colours(stack: Stack) -> NDArray[np.float32]:
-    colours = np.nan_to_num(np.moveaxis(stack.optical[RGB], 0, -1)) / WHITE
+def _colours(stack: xr.Dataset) -> NDArray[np.float32]:
+    colours = np.nan_to_num(np.moveaxis(planes(stack, RGB), 0, -1)) / WHITE
     return np.asarray(np.clip(colours, 0, 1), np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -14,12 +13,12 @@ import shapely
 from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
+from monitor.compute.layers import TileLayers
 from monitor.grid import PIXEL, Tile
 from monitor.lakes.change import Verdict
 from monitor.lakes.suspect import Suspicion
-from monitor.lakes.vectorise import TileMap
-from monitor.stack.index import EXPLAINED, Index
-from storage.codes import Reason
+from monitor.stack.index import EXPLAINED
+from storage.codes import NO_ANSWER, Index, Reason
 from storage.policy import DRAINAGE_LOSS
 
 #: edge of a review chip, px; tiles are whole numbers of them
@@ -46,24 +45,21 @@ class Flag:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def disagreements(maps: Iterable[TileMap]) -> list[Flag]:
-    """Chips in which a lake-sized patch is water to one of model and index and dry to the other.
+def disagreements(layers: TileLayers) -> list[Flag]:
+    """Chips of a tile in which a lake-sized patch is water to one of model and index and dry to the other.
 
     A disagreement that the index's own gates explain (`Index.SNOW` and the like) is flagged as explained.
     """
-    return [flag for tile_map in maps for flag in _of_tile(tile_map)]
-
-
-def _of_tile(tile_map: TileMap) -> list[Flag]:
-    judged = (tile_map.reason != Reason.OUTSIDE) & (tile_map.index != Index.NODATA) & (tile_map.mask != 255)
-    model, index = tile_map.mask == 1, tile_map.index == Index.WATER
-    doubt = np.isin(tile_map.index, EXPLAINED)
+    mask, index_layer = layers["mask"], layers["index"]
+    judged = (layers["reason"] != Reason.OUTSIDE) & (index_layer != Index.NODATA) & (mask != NO_ANSWER)
+    model, index = mask == 1, index_layer == Index.WATER
+    doubt = np.isin(index_layer, EXPLAINED)
     flags = []
     for name, where, gated in (
         ("model water, index dry", judged & model & ~index, doubt),
         ("index water, model dry", judged & ~model & (index | doubt), doubt),
     ):
-        flags += _patches(tile_map.tile, name, where, gated, tile_map.index)
+        flags += _patches(layers.tile, name, where, gated, index_layer)
     return flags
 
 

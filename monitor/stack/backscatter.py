@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from monitor.archive.driver import Native
 from monitor.archive.load import load_backscatter
 from monitor.archive.profiles import S1_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene, SceneList
+from monitor.stack.dataset import on_geobox, planes
 from monitor.stack.filters import SPECKLE_WINDOW, lee
 from monitor.stack.relief import Relief
 from monitor.stack.turns import Plot, Window, bounds, turns
@@ -20,8 +21,12 @@ from monitor.stack.turns import Plot, Window, bounds, turns
 
 def backscatter(
     scenes: SceneList, plots: Sequence[Plot], profile: CatalogProfile, relief: Relief
-) -> dict[str, NDArray[Any]]:
-    """Backscatter (2, H, W) in dB, each pixel from the first scene of its cell that has it."""
+) -> xr.Dataset:
+    """Backscatter of every pixel, from the first scene of its cell that has it.
+
+    Returns:
+        on the relief's box: VV and VH in dB, and layover, as in a stack.
+    """
     shape = relief.geobox.shape
     power = np.full((len(S1_BANDS), *shape), np.nan, np.float32)
     layover = np.zeros(shape, bool)
@@ -36,7 +41,8 @@ def backscatter(
             continue
         np.copyto(power[:, *window], found, where=here)
         layover[window][here] = relief.hidden(scene)[window][here]
-    return {"radar": 10 * np.log10(power), "layover": layover}
+    decibels = dict(zip(S1_BANDS, 10 * np.log10(power), strict=True))
+    return on_geobox(relief.geobox, {**decibels, "layover": layover})
 
 
 def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window) -> NDArray[np.float32]:
@@ -48,8 +54,7 @@ def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window
 
         return read_grd(scene, profile, geobox, relief.dem[window], native=lee, reach=reach)
     filtered = Native(partial(_despeckled, decibel=radar.unit == "decibel"), reach)
-    bands = load_backscatter(scene, profile, geobox, filtered)
-    return np.stack([bands[name].to_numpy() for name in S1_BANDS])
+    return planes(load_backscatter(scene, profile, geobox, filtered), S1_BANDS)
 
 
 def _despeckled(values: NDArray[np.float32], *, decibel: bool) -> NDArray[np.float32]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -14,6 +15,7 @@ from monitor.archive.load import load_classes, load_optical
 from monitor.archive.profiles import S2_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene, SceneList
 from monitor.archive.sky import CLOUD_SHADOW, CLOUDS, DARK, NO_DATA, SATURATED, SNOW
+from monitor.stack.dataset import on_geobox, planes
 from monitor.stack.relief import Relief
 from monitor.stack.turns import Plot, bounds, turns
 
@@ -29,8 +31,12 @@ SHADOW_REACH = 30
 
 def composite(
     scenes: SceneList, plots: Sequence[Plot], profile: CatalogProfile, relief: Relief
-) -> dict[str, NDArray[Any]]:
-    """The best clear look at every pixel: a lit, unfrozen date before others, a better ranked date first."""
+) -> xr.Dataset:
+    """The best clear date of every pixel: a lit, unfrozen date before others, a better ranked date first.
+
+    Returns:
+        on the relief's box: B01 to B12, day_of_year, cloud, snow and shadow, as in a stack.
+    """
     shape = relief.geobox.shape
     optical = np.full((len(S2_BANDS), *shape), np.nan, np.float32)
     day = np.zeros(shape, np.int16)
@@ -54,10 +60,11 @@ def composite(
         here = better[window]
         np.copyto(optical[:, *window], found, where=here)
         day[window][here] = scene.day_of_year
-        for flags, values in ((snow, view.snow), (shadow, view.shadow)):
-            np.copyto(flags, values, where=better)
+        for flag, values in ((snow, view.snow), (shadow, view.shadow)):
+            np.copyto(flag, values, where=better)
     cloud &= day == 0
-    return {"optical": optical, "day_of_year": day, "cloud": cloud, "snow": snow, "shadow": shadow}
+    flags = {"day_of_year": day, "cloud": cloud, "snow": snow, "shadow": shadow}
+    return on_geobox(relief.geobox, dict(zip(S2_BANDS, optical, strict=True)) | flags)
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,7 @@ def masked(classes: NDArray[np.uint8]) -> Flags:
 
 def _reflectance(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArray[np.float32]:
     """Reflectance x 10000 (12, H, W), NaN where the scene has not all bands."""
-    bands = load_optical(scene, profile, geobox)
-    reflectance = np.stack([bands[name].to_numpy() for name in S2_BANDS])
+    reflectance = planes(load_optical(scene, profile, geobox), S2_BANDS)
     # a dark pixel may fall below zero once the offset is gone; the sensor's floor is zero
     np.maximum(reflectance, 0, out=reflectance)
     reflectance[:, ~np.isfinite(reflectance).all(axis=0)] = np.nan

@@ -1,22 +1,18 @@
-"""An independent opinion on every pixel: MNDWI, with gates that say why it may be wrong.
+"""An independent class of every pixel: MNDWI, with gates for the cases in which it is often wrong.
 
 MNDWI of bands 3 and 11 (Xu 2006) is algebraically NDSI, so snow, ice and frozen lakes exceed zero too, and
-so does terrain shadow; an index pixel counts as water only where near infrared, slope and radar agree.
+so does terrain shadow. A pixel counts as water only where near infrared, slope and radar agree.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
-from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE, mndwi, ndwi, slope
-from segmenter.manifest import RADAR_BANDS
+from segmenter.indices import mndwi, ndwi, slope
+from storage.codes import Index
 
-Floats = NDArray[np.float32]
-
-VV = RADAR_BANDS.index("VV")
 #: MNDWI above which water is likely (Xu 2006 uses zero; shores of mixed pixels begin lower)
 WATER_ABOVE = 0.0
 #: below this MNDWI bright, flour-rich water still has NDWI (McFeeters 1996) above zero
@@ -29,46 +25,21 @@ FLAT_BELOW = 10.0
 DARK_BELOW = -10.0
 
 
-class Index(IntEnum):
-    """What the index says of a pixel (uint8 in the cube)."""
-
-    DRY = 0
-    WATER = 1
-    #: water by MNDWI, but near infrared or the scene classes say snow, ice or frozen
-    SNOW = 2
-    #: water by MNDWI, but too steep or in terrain shadow
-    SHADOW = 3
-    #: water by MNDWI, but bright in radar: wind, a shore in layover, or not water
-    RADAR = 4
-    #: not water by MNDWI, but by NDWI: turbid or very shallow
-    TURBID = 5
-    NODATA = 255
-
-
-#: opinions that explain a disagreement with the model
+#: classes that explain a disagreement with the model
 EXPLAINED = (Index.SNOW, Index.SHADOW, Index.RADAR, Index.TURBID)
 
 
-def index_of(
-    optical: Floats, radar: Floats, dem: Floats, snow: NDArray[np.bool_], shadow: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """The index's opinion (H, W) on a stack: see `Index`.
-
-    Args:
-        optical: (12, H, W) reflectance x 10000.
-        radar: (2, H, W) dB.
-        dem: (H, W) metres.
-        snow, shadow: (H, W) flags of the scene classes.
-    """
-    green, nir = optical[GREEN], optical[NEAR_INFRARED]
-    wetness = mndwi(green, optical[SHORT_WAVE])
+def index_of(stack: xr.Dataset) -> NDArray[np.uint8]:
+    """The class of every pixel of a stack, as of `monitor.stack.acquire`: (H, W) of `storage.codes.Index`."""
+    green, nir, dem = (stack[name].to_numpy() for name in ("B03", "B08", "dem"))
+    wetness = mndwi(green, stack["B11"].to_numpy())
     wet = wetness > WATER_ABOVE
     turbid = ~wet & (wetness > TURBID_ABOVE) & (ndwi(green, nir) > 0)
     result = np.full(green.shape, Index.DRY, np.uint8)
     result[turbid] = Index.TURBID
     result[wet] = Index.WATER
-    result[wet & (radar[VV] > DARK_BELOW)] = Index.RADAR
-    result[wet & (shadow | (slope(dem) > FLAT_BELOW))] = Index.SHADOW
-    result[wet & (snow | (nir > NIR_BELOW))] = Index.SNOW
+    result[wet & (stack["VV"].to_numpy() > DARK_BELOW)] = Index.RADAR
+    result[wet & (stack["shadow"].to_numpy() | (slope(dem) > FLAT_BELOW))] = Index.SHADOW
+    result[wet & (stack["snow"].to_numpy() | (nir > NIR_BELOW))] = Index.SNOW
     result[~(np.isfinite(green) & np.isfinite(dem))] = Index.NODATA
     return result

@@ -23,7 +23,7 @@ from segmenter import dense, windows
 from segmenter.errors import InputError, SegmenterError
 from segmenter.manifest import Manifest
 from segmenter.normalise import normalise
-from segmenter.protocol import Scene
+from segmenter.protocol import TileArrays
 
 if TYPE_CHECKING:
     from tests.segmenter.conftest import Stack
@@ -75,7 +75,7 @@ def small(manifest_of: Callable[..., Manifest]) -> Callable[..., Manifest]:
 
 
 def probability(model: Convolution, *arrays: Array, row: int, col: int, halo: int = HALO) -> Array:
-    return dense.predict([model], Scene(*arrays, row, col, halo)).probability
+    return dense.predict([model], TileArrays(*arrays, row, col, halo)).probability
 
 
 def in_tiles(
@@ -230,7 +230,7 @@ def test_batches_go_on_from_one_scene_to_the_next(
 ) -> None:
     model = Convolution(small(stride=CHIP), batch=5)
     stacks = [stack_of(CHIP + 2 * HALO, size + 2 * HALO, seed=size) for size in (CHIP, 2 * CHIP, 4 * CHIP)]
-    scenes = [Scene(s.optical, s.radar, s.dem, 0, 0, HALO) for s in stacks]
+    scenes = [TileArrays(s.optical, s.radar, s.dem, 0, 0, HALO) for s in stacks]
     found = [answer.probability for answer in dense.predict_all([model], scenes)]
     assert model.batches == [5, 2]
     for scene, answer in zip(scenes, found, strict=True):
@@ -261,7 +261,7 @@ from pathlib import Path
 import numpy as np, torch
 from segmenter import dense
 from segmenter.manifest import read_manifest
-from segmenter.protocol import Scene
+from segmenter.protocol import TileArrays
 
 class Hungry:
     small = {"chip": 32, "stride": 32, "sigma": 8.0, "passes": 0}
@@ -276,7 +276,7 @@ class Hungry:
 grown = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + 2**30
 resource.setrlimit(resource.RLIMIT_AS, (grown, grown))
 arrays = (np.ones((bands, 192, 192), np.float32) for bands in (12, 2))
-scene = Scene(*arrays, np.ones((192, 192), np.float32), 0, 0, 32)
+scene = TileArrays(*arrays, np.ones((192, 192), np.float32), 0, 0, 32)
 answer = dense.predict([Hungry()], scene)
 print(np.isfinite(answer.probability).all(), sum(Hungry.ran), max(Hungry.ran))
 """
@@ -294,11 +294,11 @@ def test_only_what_is_wanted_is_answered_and_run(
     model = Convolution(small(stride=CHIP))
     stack = stack_of(4 * CHIP + 2 * HALO, 4 * CHIP + 2 * HALO)
     arrays = (stack.optical, stack.radar, stack.dem)
-    everything = dense.predict([model], Scene(*arrays, 0, 0, HALO)).probability
+    everything = dense.predict([model], TileArrays(*arrays, 0, 0, HALO)).probability
     model.batches.clear()
     wanted = np.zeros(everything.shape, bool)
     wanted[CHIP + 3 : CHIP + 9, 5:20] = True
-    part = dense.predict([model], Scene(*arrays, 0, 0, HALO, wanted)).probability
+    part = dense.predict([model], TileArrays(*arrays, 0, 0, HALO, wanted)).probability
     assert sum(model.batches) == 1
     np.testing.assert_array_equal(np.isfinite(part), wanted)
     np.testing.assert_array_equal(part[wanted], everything[wanted])
@@ -309,7 +309,7 @@ def test_uncertainty_is_the_spread_of_passes_flips_and_models(
 ) -> None:
     """Against the definition: each member predicted alone, as if it were a model."""
     stack = stack_of(60 + 2 * HALO, 60 + 2 * HALO)
-    scene = Scene(stack.optical, stack.radar, stack.dem, 0, 0, HALO)
+    scene = TileArrays(stack.optical, stack.radar, stack.dem, 0, 0, HALO)
     plain, calm = Convolution(small(temperature=1.7)), Convolution(small(temperature=3.0))
     assert dense.predict([plain], scene).uncertainty.max() == 0
 
@@ -342,7 +342,7 @@ def test_flips_are_averaged_as_logits_and_their_spread_is_doubt(
     for flips in (False, True):
         model = Convolution(small(stride=CHIP, flips=flips))
         answer, upside_down = (
-            dense.predict([model], Scene(*parts, 0, 0, HALO)) for parts in (arrays, turned)
+            dense.predict([model], TileArrays(*parts, 0, 0, HALO)) for parts in (arrays, turned)
         )
         same = np.allclose(answer.probability, upside_down.probability[::-1, ::-1], atol=1e-6)
         assert same == flips
@@ -358,9 +358,9 @@ def test_an_uncertainty_does_not_depend_on_the_tiling(
     stack = stack_of(50 + 2 * HALO, 50 + 2 * HALO, seed=4)
     blot(stack, np.random.default_rng(data.draw(st.integers(0, 99), "clouds")), 0.5)
     cut = data.draw(st.integers(1, 49), "cut")
-    whole = dense.predict([model], Scene(stack.optical, stack.radar, stack.dem, 77, 33, HALO))
+    whole = dense.predict([model], TileArrays(stack.optical, stack.radar, stack.dem, 77, 33, HALO))
     below = stack.cut(slice(cut, None), slice(0, None))
-    part = dense.predict([model], Scene(*below, 77 + cut, 33, HALO))
+    part = dense.predict([model], TileArrays(*below, 77 + cut, 33, HALO))
     np.testing.assert_array_equal(part.uncertainty, whole.uncertainty[cut:])
     np.testing.assert_array_equal(part.probability, whole.probability[cut:])
     np.testing.assert_array_equal(np.isnan(whole.uncertainty), np.isnan(whole.probability))
@@ -378,7 +378,7 @@ def test_blocks_change_nothing(
     blot(stack, np.random.default_rng(cols), 0.5)
     model = Convolution(small(stride=stride, passes=1), batch=3)
     corner = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 99)), "corner")
-    scene = Scene(stack.optical, stack.radar, stack.dem, *corner, HALO)
+    scene = TileArrays(stack.optical, stack.radar, stack.dem, *corner, HALO)
     whole = dense.predict([model], scene)
     with mock.patch.object(dense, "BLOCK", data.draw(st.integers(1, 100), "block")):
         blocks = dense.predict([model], scene)
@@ -447,5 +447,5 @@ def test_what_does_not_fit_is_refused_by_name(
     wanted = np.ones(change["wanted"], bool) if "wanted" in change else None
     model = Convolution(small())
     with pytest.raises(InputError, match=named):
-        dense.predict([model], Scene(*arrays, 0, 0, change.get("halo", HALO), wanted))
+        dense.predict([model], TileArrays(*arrays, 0, 0, change.get("halo", HALO), wanted))
     assert model.batches == []

@@ -15,7 +15,6 @@ import pytest
 import xarray as xr
 from pyproj import CRS
 
-from storage import cube_layout
 from storage.codes import Reason
 from storage.cube import LAYERS, Cube, CubeSlot
 from storage.errors import StorageError
@@ -169,65 +168,9 @@ def test_seasons_come_in_any_order(cube: Cube) -> None:
     assert cube.seasons(EPSG) == [2021, 2023, 2019]
     assert cube.written(EPSG, 2021) == {}
     assert cube.written(EPSG, 2019) == {(1100, 120): key(2019, 0)}
-    dataset = xr.open_zarr(cube.store(), group=str(EPSG), consolidated=False, chunks=None)
+    dataset = xr.open_zarr(cube.store(), group=f"{EPSG}/r10m", consolidated=False, chunks=None)
     picked = dataset["mask"].sel(season=2019)
     np.testing.assert_array_equal(picked.isel(y=window(0)[0], x=window(0)[1]), layers(0)["mask"])
-
-
-def test_a_cube_of_an_earlier_version_gets_the_new_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before, it reads NaN; when a season is next prepared it is there, in one commit, and old tiles stay."""
-    was = {name: layer for name, layer in LAYERS.items() if name != "uncertainty"}
-    with monkeypatch.context() as earlier:
-        earlier.setattr(cube_layout, "LAYERS", was)
-        cube = Cube(tmp_path / "cube", SIZE)
-        cube.prepare(EPSG, 2021)
-        old = {name: layers(0)[name] for name in was}
-        cube.commit(cube.slot().write(EPSG, 2021, ROW, COL, old, key("old")), "by an earlier version")
-        cube.tag("old")
-    head = cube.head()
-
-    def doubt(season: int, number: int, tag: str | None = None) -> np.ndarray:
-        return cube.read(EPSG, season, *window(number), "uncertainty", tag=tag)
-
-    assert np.isnan(doubt(2021, 0)).all() and doubt(2021, 0).shape == (SIZE, SIZE)
-    with pytest.raises(StorageError, match="no season 2030"):
-        doubt(2030, 0)
-    with pytest.raises(StorageError, match=r"laid out without uncertainty.*prepare"):
-        work(cube.slot(), 1)
-    assert cube.head() == head, "reading changes nothing"
-    cube.prepare(EPSG, 2021)
-    ancestors = [snapshot.id for snapshot in cube._repository.ancestry(branch="main")]
-    assert ancestors[1] == head, "one commit"
-    assert np.isnan(doubt(2021, 0)).all()
-    cube.commit(work(cube.slot(), 1), "a new tile")
-    np.testing.assert_array_equal(doubt(2021, 1), layers(1)["uncertainty"])
-    np.testing.assert_array_equal(cube.read(EPSG, 2021, *window(0), "mask"), layers(0)["mask"])
-    assert np.isnan(doubt(2021, 1, tag="old")).all()
-    cube.prepare(EPSG, 2022)
-    cube.commit(work(cube.slot(), 0, 2022), "the next season")
-    np.testing.assert_array_equal(doubt(2022, 0), layers(0)["uncertainty"])
-    dataset = xr.open_zarr(cube.store(), group=str(EPSG), consolidated=False, chunks=None)
-    assert dataset["uncertainty"].dims == dataset["mask"].dims
-    assert dataset["uncertainty"].attrs["units"] == "1"
-
-
-def test_a_new_season_brings_the_new_layer_in_the_same_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as earlier:
-        earlier.setattr(
-            cube_layout, "LAYERS", {name: layer for name, layer in LAYERS.items() if name != "uncertainty"}
-        )
-        cube = Cube(tmp_path / "cube", SIZE)
-        cube.prepare(EPSG, 2021)
-    head = cube.head()
-    cube.prepare(EPSG, 2022)
-    assert [snapshot.id for snapshot in cube._repository.ancestry(branch="main")][1] == head
-    cube.commit(work(cube.slot(), 0, 2022), "a tile")
-    np.testing.assert_array_equal(cube.read(EPSG, 2022, *window(0), "uncertainty"), layers(0)["uncertainty"])
-    assert np.isnan(cube.read(EPSG, 2021, *window(0), "uncertainty")).all()
 
 
 def test_one_slot_may_carry_two_zones_tiles(cube: Cube) -> None:
@@ -240,12 +183,11 @@ def test_one_slot_may_carry_two_zones_tiles(cube: Cube) -> None:
 
 def test_plain_xarray_knows_where_everything_is(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
-    dataset = xr.open_zarr(cube.store(), group=str(EPSG), consolidated=False)
+    dataset = xr.open_zarr(cube.store(), group=f"{EPSG}/r10m", consolidated=False)
     assert set(LAYERS) <= set(dataset.data_vars)
     assert float(dataset.x[COL]) == COL * 10 + 5
     assert float(dataset.y[ROW]) == 10_000_000 - ROW * 10 - 5
     assert CRS.from_wkt(dataset.spatial_ref.attrs["crs_wkt"]).to_epsg() == EPSG
-    assert dataset.spatial_ref.attrs["GeoTransform"] == "0 10 0 10000000 0 -10"
     assert dataset["mask"].dtype == np.uint8
     assert dict(
         zip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from pyproj import Geod
 from shapely.geometry.base import BaseGeometry
 
+from monitor.compute.layers import TileLayers
+from monitor.compute.season_layers import SeasonLayers
 from monitor.grid import NORTHING_ORIGIN, PIXEL, WGS84, Tile, reproject
 from monitor.history.draft import SurveyDraft
 from monitor.lakes.match import Lineage
-from monitor.lakes.vectorise import TileMap
 from monitor.settings import NAMESPACE, Region, RegionSettings
 from storage.codes import Outcome, Reason, SurveyKind
 from storage.policy import SEEN_WHOLE
@@ -35,7 +37,7 @@ def picture(text: str) -> NDArray[np.bool_]:
     return np.array([[char == "#" for char in line] for line in lines])
 
 
-def tile_map(
+def tile_layers(
     tile: Tile,
     water: NDArray[np.bool_],
     *,
@@ -45,29 +47,35 @@ def tile_map(
     index: NDArray[np.uint8] | None = None,
     uncertainty: NDArray[np.float32] | float = 0.0,
     elevation: NDArray[np.int16] | int = 4000,
-) -> TileMap:
+) -> TileLayers:
     """A tile seen whole, unless `reason` says otherwise."""
     if reason is None:
         reason = np.where(water, Reason.WATER, Reason.DRY).astype(np.uint8)
     hidden = ~np.isin(reason, (Reason.WATER, Reason.DRY, Reason.SNOW, Reason.SHADOW))
     if probability is None:
         probability = np.where(water, 0.9, 0.1).astype(np.float32)
-    return TileMap(
-        tile=tile,
-        probability=np.where(hidden, np.nan, probability).astype(np.float32),
-        mask=np.where(hidden, 255, water).astype(np.uint8),
+    return TileLayers.of(
+        tile,
+        probability=np.where(hidden, np.nan, probability),
+        mask=np.where(hidden, 255, water),
         reason=reason,
-        day_of_year=np.broadcast_to(np.asarray(day_of_year, np.int16), water.shape),
-        index=water.astype(np.uint8) if index is None else index,
-        uncertainty=np.where(hidden, np.nan, uncertainty).astype(np.float32),
-        elevation=np.broadcast_to(np.asarray(elevation, np.int16), water.shape),
+        day_of_year=np.broadcast_to(day_of_year, water.shape),
+        index=water if index is None else index,
+        uncertainty=np.where(hidden, np.nan, uncertainty),
+        elevation=np.broadcast_to(elevation, water.shape),
     )
+
+
+def season_of(tiles: Sequence[TileLayers]) -> SeasonLayers:
+    """A season whose tiles are in memory."""
+    by_tile = {layers.tile: layers for layers in tiles}
+    return SeasonLayers(list(by_tile), by_tile.__getitem__)
 
 
 def cut(water: NDArray[np.bool_], size: int, *, epsg: int = EPSG, row: int = ROW, col: int = COL, **layers):
     """A square mask, and layers of its shape, as tiles of `size` pixels."""
     return [
-        tile_map(
+        tile_layers(
             Tile(epsg, size, row + top, col + left),
             water[top : top + size, left : left + size],
             **{

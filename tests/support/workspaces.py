@@ -103,9 +103,8 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def layers(folder: Path, season: int) -> dict[str, NDArray[Any]]:
     """Every layer of the cube over the region's tiles, as one array each."""
-    from monitor.compute.tile import LAYERS
     from monitor.grid import tiles_of
-    from storage.cube import Cube
+    from storage.cube import LAYERS, Cube
 
     workspace = Workspace.open(folder)
     cube = Cube(workspace.cube_folder, workspace.settings.tile_size)

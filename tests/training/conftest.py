@@ -10,7 +10,7 @@ import torch
 
 from training.archives import make_archives
 from training.recipe import Recipe
-from training.scenes import Scene, prepare
+from training.scenes import LabelledStack, prepare
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scenes(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
+def scenes(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> list[LabelledStack]:
     """Its stacks, read by the path's own acquisition."""
     return prepare(archive, tmp_path_factory.mktemp("scenes"))
 

@@ -15,7 +15,7 @@ from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import IGNORED
 from training.recipe import ARCHITECTURE, DEMO_SEED, Recipe, parse_seeds
-from training.scenes import Scene
+from training.scenes import LabelledStack
 
 CPU = Machine("cpu")
 
@@ -41,7 +41,7 @@ def test_nothing_known_is_no_loss_to_learn_from() -> None:
     assert (logits.grad == 0).all()
 
 
-def test_chips_depend_on_step_and_seed_alone(scenes: list[Scene], recipe: Recipe) -> None:
+def test_chips_depend_on_step_and_seed_alone(scenes: list[LabelledStack], recipe: Recipe) -> None:
     first, second = ChipSource(scenes, recipe), ChipSource(scenes, recipe)
     second.batch(0)
     for name in ("optical", "radar", "dem", "water", "known"):
@@ -50,7 +50,7 @@ def test_chips_depend_on_step_and_seed_alone(scenes: list[Scene], recipe: Recipe
     assert not np.array_equal(first.batch(3).water, first.batch(4).water)
 
 
-def test_chips_keep_labels_on_their_pixels(scenes: list[Scene], recipe: Recipe) -> None:
+def test_chips_keep_labels_on_their_pixels(scenes: list[LabelledStack], recipe: Recipe) -> None:
     """Flipped and brightened, water is still where it is darkest in the shortwave infrared."""
     batch = ChipSource(scenes, replace(recipe, batch=8)).batch(0)
     water, land = (batch.water == 1), (batch.water == 0) & (batch.known == 1)
@@ -60,7 +60,7 @@ def test_chips_keep_labels_on_their_pixels(scenes: list[Scene], recipe: Recipe) 
     assert np.isfinite(batch.optical.transpose(0, 2, 3, 1)[batch.known == 1]).all()
 
 
-def test_a_few_steps_lower_the_loss(scenes: list[Scene], recipe: Recipe) -> None:
+def test_a_few_steps_lower_the_loss(scenes: list[LabelledStack], recipe: Recipe) -> None:
     source, trainer = ChipSource(scenes, recipe), Trainer(recipe, statistics(scenes), CPU)
     batch = source.batch(0)
     before = trainer.loss(batch).item()
@@ -69,7 +69,7 @@ def test_a_few_steps_lower_the_loss(scenes: list[Scene], recipe: Recipe) -> None
     assert trainer.loss(batch).item() < 0.93 * before
 
 
-def test_a_stopped_run_goes_on_exactly(scenes: list[Scene], recipe: Recipe, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_exactly(scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path) -> None:
     inputs, recipe = statistics(scenes), replace(recipe, steps=4)
     whole = fit(scenes, recipe, inputs, tmp_path / "whole", CPU)
     stopped = Trainer(recipe, inputs, CPU)
@@ -118,7 +118,7 @@ def test_dropout_needs_a_head_and_a_share() -> None:
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(
-    scenes: list[Scene], recipe: Recipe, tmp_path: Path
+    scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path
 ) -> None:
     trainer = Trainer(recipe, statistics(scenes), CPU)
     trainer.save(tmp_path / CHECKPOINT)
@@ -126,7 +126,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         fit(scenes, replace(recipe, rate=5e-4), trainer.inputs, tmp_path, CPU)
 
 
-def test_statistics_leave_out_what_is_not_there(scenes: list[Scene]) -> None:
+def test_statistics_leave_out_what_is_not_there(scenes: list[LabelledStack]) -> None:
     scene = scenes[0]
     bands = np.array(scene.bands)
     bands[:, :100] = np.nan

@@ -23,13 +23,13 @@ from training.labels import FULL, IGNORED
 from training.package import LARGEST, Facts, package
 from training.rebuild import Archives
 from training.recipe import Recipe
-from training.scenes import Scene
+from training.scenes import LabelledStack
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 
 @pytest.fixture(scope="module")
-def model(scenes: list[Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(scenes: list[LabelledStack], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a hardly trained model."""
     recipe = Recipe(steps=3, batch=2, warmup=1, chip=96)
     trainer = Trainer(recipe, statistics(scenes), Machine("cpu"))
@@ -63,7 +63,7 @@ def test_changed_weights_are_noticed(model: Path, tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_an_answer_and_its_doubt_for_every_known_pixel(model: Path, scenes: list[Scene]) -> None:
+def test_an_answer_and_its_doubt_for_every_known_pixel(model: Path, scenes: list[LabelledStack]) -> None:
     answer = predict_scene(load(model, "cpu"), scenes[0])
     known = np.isfinite(scenes[0].bands).all(axis=0) & np.isfinite(scenes[0].dem)
     for layer in (answer.probability, answer.uncertainty):
@@ -73,14 +73,14 @@ def test_an_answer_and_its_doubt_for_every_known_pixel(model: Path, scenes: list
     assert (answer.uncertainty[known] > 0).mean() > 0.9, "dropout has a spread"
 
 
-def test_calibration_needs_an_uncalibrated_model(model: Path, scenes: list[Scene]) -> None:
+def test_calibration_needs_an_uncalibrated_model(model: Path, scenes: list[LabelledStack]) -> None:
     loaded = load(model, "cpu")
     warmed = replace(loaded, manifest=loaded.manifest.model_copy(update={"temperature": 1.5}))
     with pytest.raises(TrainingError, match="calibrated already"):
         calibrate(warmed, scenes)
 
 
-def test_scores_of_a_scene(model: Path, scenes: list[Scene]) -> None:
+def test_scores_of_a_scene(model: Path, scenes: list[LabelledStack]) -> None:
     loaded = load(model, "cpu")
     sure = replace(loaded, manifest=loaded.manifest.model_copy(update={"threshold": 1e-6}))
     everything = evaluate(sure, scenes[:1])
@@ -92,7 +92,7 @@ def test_scores_of_a_scene(model: Path, scenes: list[Scene]) -> None:
     assert "Expected calibration error" in card(manifest)
 
 
-def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[Scene]) -> None:
+def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[LabelledStack]) -> None:
     """What the pixels' staircase costs is well within the shoreline's term."""
     labels = scenes[0].labels
     truth = np.where(labels == IGNORED, np.nan, labels / np.float32(FULL)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From a stack to layers: a reason for every pixel, with a segmenter that says what it is told."""
+"""From a stack to layers: a reason for every pixel, with a segmenter that can be checked by hand."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import shapely
 
-from monitor.compute.segment import NO_ANSWER, Prediction, inside, segment
-from monitor.compute.tile import LAYERS
+from monitor.compute.layers import TileLayers
+from monitor.compute.segment import inside, segment
 from monitor.grid import Tile
-from monitor.stack.acquire import Stack
-from monitor.stack.index import Index
 from segmenter.protocol import Answer
-from storage.codes import Reason
+from storage.codes import NO_ANSWER, Index, Reason
+from storage.cube_layout import LAYERS
 from tests.support.scenery import COL, EPSG, ROW, pixels
+from tests.support.stacks import stack_of
 
 SIDE, HALO = 36, 4
 TILE = Tile(EPSG, SIDE, ROW, COL)
 AROUND = pixels(-10, -10, 60, 60)
 
 
-class Told:
+class DarkIsWater:
     """Water where the near infrared is dark: a segmenter simple enough to check by hand."""
 
     manifest: Any = SimpleNamespace(threshold=0.5)
@@ -39,7 +39,7 @@ class Told:
 
 def predicted(
     zone: shapely.Geometry = AROUND, halo: int = HALO, reach: shapely.Geometry | None = None, **flags: Any
-) -> Prediction:
+) -> TileLayers:
     """Left half water; flags are (top, left, height, width) in pixels of the tile."""
     side = SIDE + 2 * halo
     layers = {name: np.zeros((side, side), bool) for name in ("cloud", "snow", "shadow", "layover", "void")}
@@ -51,51 +51,53 @@ def predicted(
     optical[:, layers["cloud"] | layers["void"]] = np.nan
     day = np.where(layers["cloud"] | layers["void"], 0, 230).astype(np.int16)
     radar, dem = np.full((2, side, side), -18, np.float32), np.full((side, side), 3500, np.float32)
-    flags_of = [layers[name] for name in ("cloud", "snow", "shadow", "layover")]
-    stack = Stack(TILE.geobox(halo), optical, radar, dem, day, *flags_of)
-    return segment(stack, Told(), TILE, halo, zone, reach)
+    flags_of = {name: layers[name] for name in ("cloud", "snow", "shadow", "layover")}
+    stack = stack_of(TILE.geobox(halo), optical, radar, dem=dem, day_of_year=day, **flags_of)
+    return segment(stack, DarkIsWater(), TILE, halo, zone, reach)
 
 
 def test_layers_are_of_the_core() -> None:
     result = predicted()
     for name in LAYERS:
-        assert getattr(result, name).shape == (SIDE, SIDE)
-    assert np.array_equal(result.uncertainty, result.probability / 10)
-    assert (result.mask[:, :18] == 1).all() and (result.mask[:, 18:] == 0).all()
-    assert (result.reason[:, :18] == Reason.WATER).all() and (result.reason[:, 18:] == Reason.DRY).all()
-    assert (result.index == Index.WATER).all() and result.observed
+        assert result[name].shape == (SIDE, SIDE)
+    assert np.array_equal(result["uncertainty"], result["probability"] / 10)
+    assert (result["mask"][:, :18] == 1).all() and (result["mask"][:, 18:] == 0).all()
+    assert (result["reason"][:, :18] == Reason.WATER).all() and (result["reason"][:, 18:] == Reason.DRY).all()
+    assert (result["index"] == Index.WATER).all() and result.observed
 
 
 @pytest.mark.parametrize("halo", [0, 4, 9])
 def test_halo_changes_nothing(halo: int) -> None:
     ours, other = predicted(halo=halo), predicted()
-    assert np.array_equal(ours.mask, other.mask) and np.array_equal(ours.index, other.index)
+    assert np.array_equal(ours["mask"], other["mask"]) and np.array_equal(ours["index"], other["index"])
 
 
 def test_absent_is_never_zero() -> None:
     result = predicted(cloud=(0, 0, 10, 10), void=(20, 20, 5, 5))
     hidden = np.zeros((SIDE, SIDE), bool)
     hidden[:10, :10] = hidden[20:25, 20:25] = True
-    assert np.array_equal(np.isnan(result.probability), hidden)
-    assert np.array_equal(result.mask == NO_ANSWER, hidden)
-    assert np.array_equal(result.day_of_year == 0, hidden)
-    assert (result.reason[:10, :10] == Reason.CLOUD).all()
-    assert (result.reason[20:25, 20:25] == Reason.NODATA).all()
+    assert np.array_equal(np.isnan(result["probability"]), hidden)
+    assert np.array_equal(result["mask"] == NO_ANSWER, hidden)
+    assert np.array_equal(result["day_of_year"] == 0, hidden)
+    assert (result["reason"][:10, :10] == Reason.CLOUD).all()
+    assert (result["reason"][20:25, 20:25] == Reason.NODATA).all()
 
 
 def test_dry_under_snow_or_shadow_is_no_answer_but_water_is() -> None:
     result = predicted(snow=(0, 10, 5, 16), shadow=(10, 10, 5, 16))
-    assert (result.reason[:5, 10:18] == Reason.WATER).all() and (
-        result.reason[:5, 18:26] == Reason.SNOW
+    assert (result["reason"][:5, 10:18] == Reason.WATER).all() and (
+        result["reason"][:5, 18:26] == Reason.SNOW
     ).all()
-    assert (result.reason[10:15, 18:26] == Reason.SHADOW).all()
-    assert (result.mask[:5, 18:26] == 0).all()
+    assert (result["reason"][10:15, 18:26] == Reason.SHADOW).all()
+    assert (result["mask"][:5, 18:26] == 0).all()
 
 
 def test_outside_the_zone() -> None:
     result = predicted(zone=pixels(0, 0, 36, 9), cloud=(0, 20, 5, 5))
-    assert (result.reason[:, :9] == Reason.WATER).all() and (result.reason[:, 9:] == Reason.OUTSIDE).all()
-    assert (result.mask[:, 9:18] == 1).all(), "the answer itself stays"
+    assert (result["reason"][:, :9] == Reason.WATER).all() and (
+        result["reason"][:, 9:] == Reason.OUTSIDE
+    ).all()
+    assert (result["mask"][:, 9:18] == 1).all(), "the answer itself stays"
 
 
 def test_nothing_seen() -> None:
@@ -103,19 +105,9 @@ def test_nothing_seen() -> None:
 
 
 def test_segmenter_is_asked_at_the_global_pixel_of_the_halo() -> None:
-    told = Told()
-    side = SIDE + 2 * HALO
-    empty = np.zeros((side, side))
-    stack = Stack(
-        TILE.geobox(HALO),
-        np.zeros((12, side, side), np.float32),
-        np.zeros((2, side, side), np.float32),
-        empty.astype(np.float32),
-        empty.astype(np.int16),
-        *(empty.astype(bool) for _ in range(4)),
-    )
-    segment(stack, told, TILE, HALO, AROUND)
-    assert told.asked == (ROW - HALO, COL - HALO, HALO)
+    segmenter = DarkIsWater()
+    segment(stack_of(TILE.geobox(HALO), 0.0, 0.0), segmenter, TILE, HALO, AROUND)
+    assert segmenter.asked == (ROW - HALO, COL - HALO, HALO)
 
 
 def test_inside_by_the_middle_of_the_pixel() -> None:
@@ -127,6 +119,8 @@ def test_inside_by_the_middle_of_the_pixel() -> None:
 def test_beyond_the_reach_nothing_is_answered() -> None:
     """The zone's own pixels keep their reason; around it a lake is drawn on, further out nobody looks."""
     result = predicted(zone=pixels(0, 0, 36, 12), reach=pixels(0, 0, 36, 20))
-    assert (result.mask[:, :20] != NO_ANSWER).all() and (result.mask[:, 20:] == NO_ANSWER).all()
-    assert np.isnan(result.probability[:, 20:]).all()
-    assert (result.reason[:, :12] == Reason.WATER).all() and (result.reason[:, 12:] == Reason.OUTSIDE).all()
+    assert (result["mask"][:, :20] != NO_ANSWER).all() and (result["mask"][:, 20:] == NO_ANSWER).all()
+    assert np.isnan(result["probability"][:, 20:]).all()
+    assert (result["reason"][:, :12] == Reason.WATER).all() and (
+        result["reason"][:, 12:] == Reason.OUTSIDE
+    ).all()

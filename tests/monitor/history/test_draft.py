@@ -10,9 +10,8 @@ import pytest
 
 from monitor.history.draft import SurveyDraft
 from monitor.history.season import PreviousSeason, draft_season
-from monitor.stack.index import Index
-from storage.codes import LineageKind, Outcome, Reason, SurveyKind
-from tests.support.scenery import History, cut, pixels, region
+from storage.codes import Index, LineageKind, Outcome, Reason, SurveyKind
+from tests.support.scenery import History, cut, pixels, region, season_of
 
 SIDE = 36
 SMALLEST = 2000.0
@@ -43,10 +42,10 @@ class Seasons:
 
     def draw(self, season: int, maps, zone=None, area_factor: float = 1.0) -> SurveyDraft:
         before = [other for other in self.past if other < season]
-        previous = PreviousSeason(max(before), lambda: self.past[max(before)]) if before else None
+        previous = PreviousSeason(max(before), season_of(self.past[max(before)])) if before else None
         place = region() if zone is None else region(zone)
         rows = draft_season(
-            lambda: maps,
+            season_of(maps),
             place,
             season,
             self.history.prior(season),
@@ -260,10 +259,10 @@ def test_an_index_is_compared_with_an_index_and_not_with_itself(
     first, past = Seasons().draw(2021, scene(LAKE)), History()
     past.record(first, 2021, before)
     maps = scene(mask((5, 5, 10, 10)), index=np.full((SIDE, SIDE), Index.DRY, np.uint8))
-    previous = PreviousSeason(2021, lambda: scene(LAKE))
+    previous = PreviousSeason(2021, season_of(scene(LAKE)))
     prior = past.prior(2022, before)
     rows = draft_season(
-        lambda: maps, region(), 2022, prior, previous, smallest_m2=SMALLEST, kind=SurveyKind.INDEX
+        season_of(maps), region(), 2022, prior, previous, smallest_m2=SMALLEST, kind=SurveyKind.INDEX
     )
     assert list(rows.flags.kind) == flagged
 

@@ -12,16 +12,16 @@ import pytest
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
+from monitor.compute.layers import TileLayers
 from monitor.grid import NORTHING_ORIGIN, geobox_at
 from monitor.history.draft import SurveyDraft
 from monitor.history.season import PreviousSeason, draft_season
-from monitor.lakes.vectorise import TileMap
 from simulator.archive import plan_passes
 from simulator.settings import Settings
 from simulator.truth import write_truth
 from simulator.world import build_world
 from storage.codes import LineageKind, Outcome, Reason
-from tests.support.scenery import History, cut, region
+from tests.support.scenery import History, cut, region, season_of
 
 SIZE = 1024
 SEASONS = (2021, 2022, 2023)
@@ -44,7 +44,7 @@ def lakes(truth: Path) -> geopandas.GeoDataFrame:
     return lakes[lakes.kind == "lake"]
 
 
-def maps_of(lakes: geopandas.GeoDataFrame, season: int, size: int) -> list[TileMap]:
+def maps_of(lakes: geopandas.GeoDataFrame, season: int, size: int) -> list[TileLayers]:
     """The season as a perfect model would see it: frozen lakes as snow, clouded ones not at all."""
     corner = lakes.total_bounds
     col, row = int(corner[0] // 10) // SIZE * SIZE, int((NORTHING_ORIGIN - corner[3]) // 10) // SIZE * SIZE
@@ -66,9 +66,11 @@ def maps_of(lakes: geopandas.GeoDataFrame, season: int, size: int) -> list[TileM
 
 def survey(lakes: geopandas.GeoDataFrame, history: History, season: int, size: int = 256) -> SurveyDraft:
     before = [s for s in SEASONS if s < season]
-    previous = PreviousSeason(before[-1], lambda: maps_of(lakes, before[-1], size)) if before else None
+    previous = PreviousSeason(before[-1], season_of(maps_of(lakes, before[-1], size))) if before else None
     maps = maps_of(lakes, season, size)
-    return draft_season(lambda: maps, region(), season, history.prior(season), previous, smallest_m2=SMALLEST)
+    return draft_season(
+        season_of(maps), region(), season, history.prior(season), previous, smallest_m2=SMALLEST
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from monitor.compute.layers import TileLayers
 from monitor.grid import WGS84, Tile, reproject, tiles_of
 from monitor.lakes.uncertainty import area_errors, area_sigma, combine
-from monitor.lakes.vectorise import TileMap, vectorise
+from monitor.lakes.vectorise import vectorise
 from storage.codes import Reason
-from tests.support.scenery import EVERYWHERE, cut, picture, tile_map
+from tests.support.scenery import EVERYWHERE, cut, picture, tile_layers
 
 SIDE = 12
 masks = arrays(bool, (SIDE, SIDE), elements=st.booleans())
@@ -111,12 +112,12 @@ def test_a_sum_by_another_road() -> None:
 def test_on_a_zone_border_no_ground_counts_twice(size: int) -> None:
     """Tiles of both zones see the whole lake: its doubt is that of its ground, whatever they overlap."""
     square = shapely.box(77.998, 42.0, 78.004, 42.003)
-    maps: list[TileMap] = []
+    maps: list[TileLayers] = []
     for tile in tiles_of(shapely.box(77.99, 41.995, 78.01, 42.008), size):
         geobox = tile.geobox()
         x, y = np.meshgrid(geobox.coords["x"].values, geobox.coords["y"].values)
         water = shapely.contains_xy(reproject(square, WGS84, tile.epsg), x, y)
-        maps.append(tile_map(tile, water, uncertainty=0.25))
+        maps.append(tile_layers(tile, water, uncertainty=0.25))
     assert {one.tile.epsg for one in maps} == {32643, 32644}
     lakes = vectorise(maps, EVERYWHERE, 0)
     assert len(lakes) == 1
@@ -129,7 +130,7 @@ def test_no_lakes_and_no_tiles() -> None:
     assert area_errors([], nothing).columns.tolist() == ["shoreline_m2", "model_m2"]
     lake = vectorise(cut(np.ones((3, 3), bool), 3), EVERYWHERE, 0)
     assert area_errors([], lake).model_m2.tolist() == [0]
-    elsewhere = tile_map(Tile(32643, 8, 0, 0), np.zeros((8, 8), bool), uncertainty=0.5)
+    elsewhere = tile_layers(Tile(32643, 8, 0, 0), np.zeros((8, 8), bool), uncertainty=0.5)
     assert area_errors([elsewhere], lake).model_m2.tolist() == [0]
 
 

@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 
 from monitor.grid import WGS84, Tile, reproject
 from monitor.lakes.absence import DISPUTED, SIGHTS
-from monitor.lakes.vectorise import sights, sights_within, vectorise
-from monitor.stack.index import Index
-from storage.codes import NO_ELEVATION, Reason
-from tests.support.scenery import COL, EPSG, EVERYWHERE, ROW, area_of, cut, picture, pixels, tile_map
+from monitor.lakes.sights import sights, sights_within
+from monitor.lakes.vectorise import vectorise
+from storage.codes import NO_ELEVATION, Index, Reason
+from tests.support.scenery import COL, EPSG, EVERYWHERE, ROW, area_of, cut, picture, pixels, tile_layers
 
 CORNERS = picture("""
     ##....
@@ -114,7 +114,7 @@ def test_figures_are_of_the_lakes_own_pixels() -> None:
 
 
 def test_no_water_no_lakes() -> None:
-    empty = lakes_of(np.zeros((4, 4), bool))
+    empty = lakes_of(np.zeros((6, 6), bool))
     assert empty.empty and empty.crs == WGS84 and "area_m2" in empty
 
 
@@ -149,13 +149,12 @@ def test_reasons_are_counted_across_tiles() -> None:
 
 
 def test_dry_is_dry_only_where_the_index_agrees() -> None:
-    reason = np.full((1, 6), Reason.DRY, np.uint8)
-    index = np.array(
-        [[Index.DRY, Index.WATER, Index.TURBID, Index.RADAR, Index.SNOW, Index.SHADOW]], np.uint8
-    )
+    reason = np.full((6, 6), Reason.DRY, np.uint8)
+    classes = [Index.DRY, Index.WATER, Index.TURBID, Index.RADAR, Index.SNOW, Index.SHADOW]
+    index = np.tile(np.array(classes, np.uint8), (6, 1))
     tile = Tile(EPSG, 6, ROW, COL)
-    found = sights(tile_map(tile, np.zeros((1, 6), bool), reason=reason, index=index))
-    assert found[0].tolist() == [Reason.DRY, DISPUTED, DISPUTED, DISPUTED, Reason.SNOW, Reason.SHADOW]
+    found = sights(tile_layers(tile, np.zeros((6, 6), bool), reason=reason, index=index))
+    assert found[3].tolist() == [Reason.DRY, DISPUTED, DISPUTED, DISPUTED, Reason.SNOW, Reason.SHADOW]
 
 
 def test_the_place_of_the_scene() -> None:

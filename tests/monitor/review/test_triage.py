@@ -12,9 +12,8 @@ import pytest
 from monitor.grid import WGS84, Tile
 from monitor.lakes.change import compare
 from monitor.review.triage import CHIP, disagreements, losses
-from monitor.stack.index import Index
-from storage.codes import Reason
-from tests.support.scenery import COL, EPSG, ROW, pixels, tile_map
+from storage.codes import Index, Reason
+from tests.support.scenery import COL, EPSG, ROW, pixels, tile_layers
 
 SIDE = 36
 A, B, C = (UUID(int=number) for number in (1, 2, 3))
@@ -22,7 +21,7 @@ A, B, C = (UUID(int=number) for number in (1, 2, 3))
 
 def flags_of(model: np.ndarray, index: np.ndarray, reason: np.ndarray | None = None, size: int = SIDE):
     tile = Tile(EPSG, size, ROW, COL)
-    return disagreements([tile_map(tile, model, index=index.astype(np.uint8), reason=reason)])
+    return disagreements(tile_layers(tile, model, index=index.astype(np.uint8), reason=reason))
 
 
 def patch(top: int, left: int, height: int, width: int, size: int = SIDE) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import xarray as xr
 
 from monitor.archive.catalog import FolderCatalog
 from monitor.archive.freeze import freeze
@@ -24,6 +25,7 @@ from monitor.stack.acquire import acquire
 from monitor.stack.composite import masked
 from tests.support.listings import PC, region, season, tile_of
 from tests.support.samples import TERRAMESH_PROFILE, sample, save, wrap
+from tests.support.stacks import optical, radar
 
 TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE).serving("rtc")
 #: tile: date, declared offset, and the means that its stack has to have: B03, B08, VV, VH, elevation
@@ -64,33 +66,37 @@ def test_real_tiles(name: str, tmp_path: Path) -> None:
     frozen, _ = real_tile(name, tmp_path)
     assert [len(s) for s in (frozen.optical, frozen.radar, frozen.dem)] == [1, 1, 1] and not frozen.refused
     stack = acquire(frozen, TERRAMESH, on_the_files_pixels(name), 256)
-    seen = np.isfinite(stack.optical).all(axis=0)
+    seen = np.isfinite(optical(stack)).all(axis=0)
     files = {}
     for kind in ("S2L2A", "S1RTC", "DEM"):
         with rasterio.open(sample(f"terramesh/{kind}/{name}.tif")) as raster:
             files[kind] = raster.read().astype(float)
     assert seen.sum() == pytest.approx(224 * 224, rel=0.02)
     expected = np.maximum(files["S2L2A"] + 1e4 * REAL[name][1], 0).mean(axis=(1, 2))
-    assert stack.optical[:, seen].mean(axis=1) == pytest.approx(expected, rel=0.02, abs=5)
+    assert optical(stack)[:, seen].mean(axis=1) == pytest.approx(expected, rel=0.02, abs=5)
     power = 10 ** (files["S1RTC"] / 10)
-    there = np.isfinite(stack.radar).all(axis=0)
-    assert (10 ** (stack.radar[:, there] / 10)).mean(axis=1) == pytest.approx(
+    there = np.isfinite(radar(stack)).all(axis=0)
+    assert (10 ** (radar(stack)[:, there] / 10)).mean(axis=1) == pytest.approx(
         power.mean(axis=(1, 2)), rel=0.1
     )
-    assert stack.radar[:, there].mean(axis=1) == pytest.approx(files["S1RTC"].mean(axis=(1, 2)), abs=1.5)
-    assert np.nanmean(stack.dem) == pytest.approx(files["DEM"].mean(), rel=0.02, abs=0.5)
+    assert radar(stack)[:, there].mean(axis=1) == pytest.approx(files["S1RTC"].mean(axis=(1, 2)), abs=1.5)
+    assert np.nanmean(stack["dem"].to_numpy()) == pytest.approx(files["DEM"].mean(), rel=0.02, abs=0.5)
     day = REAL[name][0].timetuple().tm_yday
-    assert set(np.unique(stack.day_of_year)) == {0, day}
-    assert np.array_equal(stack.day_of_year == day, seen)
+    assert set(np.unique(stack["day_of_year"].to_numpy())) == {0, day}
+    assert np.array_equal(stack["day_of_year"].to_numpy() == day, seen)
 
 
 def test_outside_the_file_is_nan(tmp_path: Path) -> None:
     frozen, _ = real_tile("433D_629L_3_1", tmp_path)
     stack = acquire(frozen, TERRAMESH, on_the_files_pixels("433D_629L_3_1"), 256)
-    assert np.isnan(stack.optical[:, 0, 0]).all() and np.isnan(stack.radar[:, 0, 0]).all()
-    assert np.isnan(stack.dem[0, 0]) and stack.day_of_year[0, 0] == 0
-    assert not stack.cloud.any() and not stack.snow.any() and not stack.shadow.any()
-    assert np.nanmin(stack.optical) >= 0
+    assert np.isnan(optical(stack)[:, 0, 0]).all() and np.isnan(radar(stack)[:, 0, 0]).all()
+    assert np.isnan(stack["dem"].to_numpy()[0, 0]) and stack["day_of_year"].to_numpy()[0, 0] == 0
+    assert (
+        not stack["cloud"].to_numpy().any()
+        and not stack["snow"].to_numpy().any()
+        and not stack["shadow"].to_numpy().any()
+    )
+    assert np.nanmin(optical(stack)) >= 0
 
 
 def test_real_pixels_do_not_depend_on_the_tile(tmp_path: Path) -> None:
@@ -101,10 +107,14 @@ def test_real_pixels_do_not_depend_on_the_tile(tmp_path: Path) -> None:
     assert tile in tiles_of(area, 256)
 
 
-def same_stack(wide, narrow, border: int) -> None:
-    inner = np.s_[..., border:-border, border:-border]
-    for name in ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow", "layover"):
-        assert np.array_equal(getattr(wide, name)[inner], getattr(narrow, name), equal_nan=True), name
+def same_stack(wide: xr.Dataset, narrow: xr.Dataset, border: int) -> None:
+    inner = slice(border, -border)
+    same_pixels(wide.isel(y=inner, x=inner), narrow)
+
+
+def same_pixels(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Equal values on equal coordinates, to the last bit."""
+    xr.testing.assert_identical(one.drop_vars("spatial_ref"), other.drop_vars("spatial_ref"))
 
 
 def only(scenes: SceneList, *which: int) -> SceneList:
@@ -143,11 +153,11 @@ def test_baselines_agree_in_reflectance(small_archive: Path) -> None:
     old, new = olds.optical[i], news.optical[j]
     assert (old.offset, new.offset) == (0, -1000)
     stacks = [acquire(only(scenes, index), PC, tile, 0) for scenes, index in ((olds, i), (news, j))]
-    clear = np.isfinite(stacks[0].optical).all(axis=0) & np.isfinite(stacks[1].optical).all(axis=0)
+    clear = np.logical_and(*(np.isfinite(optical(stack)).all(axis=0) for stack in stacks))
     for stack in stacks:
-        clear &= ~stack.snow & ~stack.shadow
+        clear &= ~stack["snow"].to_numpy() & ~stack["shadow"].to_numpy()
     assert clear.mean() > 0.1
-    medians = [np.median(stack.optical[:, clear], axis=1) for stack in stacks]
+    medians = [np.median(optical(stack)[:, clear], axis=1) for stack in stacks]
     assert np.abs(medians[0] - medians[1]).max() < 400
     raw = []
     for scene in (old, new):
@@ -161,25 +171,28 @@ def test_composite(small_archive: Path, year: int) -> None:
     """Each pixel is a clear look of the date it names; none where every date is cloudy."""
     tile, scenes = tile_of(small_archive), season(small_archive, year)
     stack = acquire(scenes, PC, tile, 0)
-    assert stack.optical.shape == (12, 512, 512) and stack.radar.shape == (2, 512, 512)
+    assert optical(stack).shape == (12, 512, 512) and radar(stack).shape == (2, 512, 512)
     days = {scene.day_of_year: classes_of(scene, tile) for scene in scenes.optical}
-    assert set(np.unique(stack.day_of_year)) <= {0, *days}
+    assert set(np.unique(stack["day_of_year"].to_numpy())) <= {0, *days}
     for day, classes in days.items():
-        used = stack.day_of_year == day
+        used = stack["day_of_year"].to_numpy() == day
         assert not np.isin(classes[used], (0, 1, *CLOUDS)).any()
-        assert np.array_equal(stack.snow & used, (classes == 11) & used)
-    seen = stack.day_of_year > 0
-    assert np.array_equal(seen, np.isfinite(stack.optical).all(axis=0))
-    assert not (stack.cloud & seen).any()
+        assert np.array_equal(stack["snow"].to_numpy() & used, (classes == 11) & used)
+    seen = stack["day_of_year"].to_numpy() > 0
+    assert np.array_equal(seen, np.isfinite(optical(stack)).all(axis=0))
+    assert not (stack["cloud"].to_numpy() & seen).any()
     cloudy = np.all([np.isin(classes, CLOUDS) for classes in days.values()], axis=0)
-    assert not seen[cloudy].any() and stack.cloud[cloudy].all()
+    assert not seen[cloudy].any() and stack["cloud"].to_numpy()[cloudy].all()
 
 
 def test_clearer_date_comes_first(small_archive: Path) -> None:
     scenes = season(small_archive, 2022)
     stack = acquire(scenes, PC, tile_of(small_archive), 0)
     days = {scene.id: scene.day_of_year for scene in scenes.optical}
-    share = [(stack.day_of_year == days[name]).mean() for name in first(scenes, tile_of(small_archive))]
+    share = [
+        (stack["day_of_year"].to_numpy() == days[name]).mean()
+        for name in first(scenes, tile_of(small_archive))
+    ]
     assert share[0] == max(share) > 0.3
 
 
@@ -187,16 +200,19 @@ def test_frozen_date_gives_way_to_an_open_one(small_archive: Path) -> None:
     """Whichever stands first: a pixel is frozen in the composite only when no clear date shows it open."""
     tile, scenes = tile_of(small_archive), season(small_archive, 2023)
     alone = [acquire(only(scenes, i), PC, tile, 0) for i in range(len(scenes.optical))]
-    frozen = max(range(len(alone)), key=lambda i: alone[i].snow.sum())
-    assert alone[frozen].snow.sum() > 500
+    frozen = max(range(len(alone)), key=lambda i: int(alone[i]["snow"].sum()))
+    assert alone[frozen]["snow"].sum() > 500
     rest = [i for i in range(len(alone)) if i != frozen]
     both = acquire(only(scenes, frozen, *rest), PC, tile, 0)
-    fine = [(stack.day_of_year > 0) & ~stack.snow & ~stack.shadow for stack in alone]
-    thawed = alone[frozen].snow & np.any([fine[i] for i in rest], axis=0)
+    fine = [
+        (stack["day_of_year"].to_numpy() > 0) & ~stack["snow"].to_numpy() & ~stack["shadow"].to_numpy()
+        for stack in alone
+    ]
+    thawed = alone[frozen]["snow"].to_numpy() & np.any([fine[i] for i in rest], axis=0)
     assert thawed.any()
-    assert not both.snow[thawed].any()
-    assert (both.day_of_year[thawed] != scenes.optical[frozen].day_of_year).all()
-    assert (both.day_of_year[fine[frozen]] == scenes.optical[frozen].day_of_year).all()
+    assert not both["snow"].to_numpy()[thawed].any()
+    assert (both["day_of_year"].to_numpy()[thawed] != scenes.optical[frozen].day_of_year).all()
+    assert (both["day_of_year"].to_numpy()[fine[frozen]] == scenes.optical[frozen].day_of_year).all()
 
 
 def test_simulated_pixels_do_not_depend_on_the_tile(small_archive: Path) -> None:
@@ -208,23 +224,24 @@ def test_simulated_pixels_do_not_depend_on_the_tile(small_archive: Path) -> None
         part = acquire(scenes, PC, quarter, 48)
         top, left = quarter.row - tile.row, quarter.col - tile.col
         rows, cols = slice(top, top + 256 + 96), slice(left, left + 256 + 96)
-        for name in ("optical", "radar", "dem", "day_of_year", "cloud", "snow", "shadow", "layover"):
-            expected = getattr(whole, name)[..., rows, cols]
-            assert np.array_equal(getattr(part, name), expected, equal_nan=True), name
+        same_pixels(part, whole.isel(y=rows, x=cols))
 
 
 def test_radar_is_decibel_and_dem_is_mountains(small_archive: Path) -> None:
     stack = acquire(season(small_archive, 2022), PC, tile_of(small_archive), 0)
-    assert np.isfinite(stack.radar).mean() > 0.8
-    vv, vh = np.nanmean(stack.radar, axis=(1, 2))
+    assert np.isfinite(radar(stack)).mean() > 0.8
+    vv, vh = np.nanmean(radar(stack), axis=(1, 2))
     assert -20 < vv < -3 and vh < vv
-    assert np.isfinite(stack.dem).all() and 1000 < stack.dem.min() < stack.dem.max() < 7500
+    assert (
+        np.isfinite(stack["dem"].to_numpy()).all()
+        and 1000 < stack["dem"].to_numpy().min() < stack["dem"].to_numpy().max() < 7500
+    )
 
 
 def test_no_scenes_is_an_empty_stack(small_archive: Path) -> None:
     stack = acquire(SceneList((), (), (), ()), PC, tile_of(small_archive, 256), 0)
-    assert np.isnan(stack.optical).all() and np.isnan(stack.radar).all() and np.isnan(stack.dem).all()
-    assert not stack.day_of_year.any() and not stack.cloud.any()
+    assert np.isnan(optical(stack)).all() and np.isnan(radar(stack)).all() and stack["dem"].isnull().all()
+    assert not stack["day_of_year"].to_numpy().any() and not stack["cloud"].to_numpy().any()
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from monitor.stack.grd import check_measurement, image_positions, missing_assets
 from simulator.ground_range import amplitude_of_one, azimuth_noise, range_noise
 from tests.support.rasters import read
 from tests.support.samples import recorded, sample
+from tests.support.stacks import optical, radar
 
 REAL_ANNOTATION = Path(__file__).parent / "data" / "s1b_iw_grdh_20210401_vv.xml"
 PASSES = ("ascending", "descending")
@@ -180,11 +181,12 @@ def test_a_stack_of_ground_range(ground: Ground) -> None:
         assert {scene.collection for scene in listed.radar} == {f"sentinel-1-{kind}"}
         stacks[kind] = acquire(listed, profile, tile, 0)
     grd, rtc = stacks["grd"], stacks["rtc"]
-    both = np.isfinite(grd.radar).all(axis=0) & np.isfinite(rtc.radar).all(axis=0) & ~rtc.layover
+    ours, twin = radar(grd), radar(rtc)
+    both = np.isfinite(ours).all(axis=0) & np.isfinite(twin).all(axis=0) & ~rtc["layover"].to_numpy()
     assert both.mean() > 0.5
     # cos(incidence) makes one to two decibel between sigma and gamma nought
-    assert np.median(grd.radar[:, both] - rtc.radar[:, both], axis=1) == pytest.approx([-1.5] * 2, abs=1.2)
-    assert np.array_equal(grd.optical, rtc.optical, equal_nan=True)
+    assert np.median(ours[:, both] - twin[:, both], axis=1) == pytest.approx([-1.5] * 2, abs=1.2)
+    assert np.array_equal(optical(grd), optical(rtc), equal_nan=True)
 
 
 def test_level_is_that_of_the_terrain_corrected_twin(ground: Ground) -> None:

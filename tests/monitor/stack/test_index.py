@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.stack.index import Index, index_of
+from monitor.grid import geobox_at
+from monitor.stack.index import index_of
 from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE
+from storage.codes import Index
+from tests.support.stacks import stack_of
 
 SIDE = 6
+BOX = geobox_at(32643, 529_200, 50_400, (SIDE, SIDE))
 WATER = {GREEN: 800.0, NEAR_INFRARED: 300.0, SHORT_WAVE: 100.0}
 ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
 SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
@@ -22,10 +26,9 @@ def opinion(
     optical = np.full((12, SIDE, SIDE), 500, np.float32)
     for band, value in spectrum.items():
         optical[band] = value
-    radar = np.full((2, SIDE, SIDE), vv, np.float32)
     dem = np.tile(3500 + rise * np.arange(SIDE, dtype=np.float32), (SIDE, 1))
-    flags = [np.full((SIDE, SIDE), flag) for flag in (snow, shadow)]
-    said = np.unique(index_of(optical, radar, dem, *flags)[1:-1, 2:-2])
+    stack = stack_of(BOX, optical, vv, dem=dem, snow=snow, shadow=shadow)
+    said = np.unique(index_of(stack)[1:-1, 2:-2])
     assert len(said) == 1
     return Index(int(said[0]))
 
@@ -54,7 +57,6 @@ def test_nothing_is_said_without_a_view() -> None:
     optical[:, :3] = 500
     dem = np.full((SIDE, SIDE), 3500, np.float32)
     dem[:, 5] = np.nan
-    none = np.zeros((SIDE, SIDE), bool)
-    said = index_of(optical, np.zeros((2, SIDE, SIDE), np.float32), dem, none, none)
+    said = index_of(stack_of(BOX, optical, 0.0, dem=dem))
     assert (said[3:] == Index.NODATA).all() and (said[:, 5] == Index.NODATA).all()
     assert (said[:3, :5] == Index.DRY).all()

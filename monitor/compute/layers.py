@@ -1,0 +1,55 @@
+"""The layers of one tile and season: what prediction gives, the cube keeps and a survey reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from odc.geo.xr import xr_coords
+
+from monitor.grid import Tile
+from storage.codes import NO_ANSWER
+from storage.cube_layout import LAYERS
+
+
+@dataclass(frozen=True, eq=False)
+class TileLayers:
+    """The layers of one tile and season; `layers["mask"]` is an array (size, size)."""
+
+    tile: Tile
+    #: the variables of `storage.cube_layout.LAYERS` on (y, x); from a cube, each is read when it is used
+    data: xr.Dataset
+
+    @classmethod
+    def of(cls, tile: Tile, **arrays: NDArray[Any]) -> TileLayers:
+        """Layers in memory: every one of `LAYERS`, (size, size) of its type."""
+        variables = {
+            name: (("y", "x"), arrays[name].astype(layer.dtype, copy=False), dict(layer.attributes))
+            for name, layer in LAYERS.items()
+        }
+        return cls(tile, xr.Dataset(variables, coords=xr_coords(tile.geobox())))
+
+    @classmethod
+    def unwritten(cls, tile: Tile) -> TileLayers:
+        """The layers of a tile that was never written: no data anywhere."""
+        shape = (tile.size, tile.size)
+        arrays = {
+            name: np.broadcast_to(np.array(layer.fill, layer.dtype), shape) for name, layer in LAYERS.items()
+        }
+        return cls.of(tile, **arrays)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.data[name].to_numpy()
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every layer by name."""
+        return {name: self[name] for name in LAYERS}
+
+    @property
+    def observed(self) -> bool:
+        """Whether any pixel has a valid view."""
+        return bool((self["mask"] != NO_ANSWER).any())
