@@ -1,1 +1,22 @@
-"""The path: from a region and a season to lakes, their changes and the review queue."""
+"""From a region and a season to lakes, their changes and the review queue.
+
+`open_cube` and `open_history` are the way in for notebooks (docs/notebooks.md); everything else is a command of
+`monitor`. Heavy libraries are imported when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monitor.export.notebooks import open_cube, open_history
+
+__all__ = ["open_cube", "open_history"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from monitor.export import notebooks
+
+        return getattr(notebooks, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

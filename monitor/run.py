@@ -300,7 +300,7 @@ def replay_stale(system: System) -> Replayed:
 def can_replay(system: System, survey: Survey) -> bool:
     """Whether the region is the workspace's, and the cube holds what the survey was drawn from."""
     known = survey.region in system.workspace.regions()
-    return known and holds(system.cube_of(survey.kind), survey.season, survey.drawn_from)
+    return known and holds(system.workspace.cube_of(survey.kind), survey.season, survey.drawn_from)
 
 
 def _replay_season(system: System, conn: Connection, survey: Survey) -> bool:
@@ -318,7 +318,7 @@ def _replay_season(system: System, conn: Connection, survey: Survey) -> bool:
         )
     return record_season(
         conn,
-        system.cube_of(survey.kind),
+        system.workspace.cube_of(survey.kind),
         system.workspace.region(survey.region),
         Manifest.model_validate(model.manifest),
         SurveyInputs.of(survey),

@@ -69,9 +69,13 @@ class Workspace:
         """`name` as written in the settings, relative to the workspace."""
         return (self.folder / name).resolve()
 
-    @property
-    def cube_folder(self) -> Path:
-        return self.folder / "cube"
+    def cube_of(self, kind: SurveyKind) -> Cube:
+        """The cube with the layers of a kind's surveys; an index's have one of their own."""
+        from storage.codes import SurveyKind
+        from storage.cube import Cube
+
+        name = "cube-index" if kind == SurveyKind.INDEX else "cube"
+        return Cube(self.folder / name, self.settings.tile_size)
 
     @property
     def database_folder(self) -> Path:
@@ -232,17 +236,7 @@ class System:
     @cached_property
     def cube(self) -> Cube:
         """Of the surveys that the workspace's model makes."""
-        return self.cube_of(self.workspace.survey_kind)
-
-    def cube_of(self, kind: SurveyKind) -> Cube:
-        """Layers of the surveys of a kind; an index's have a cube of their own."""
-        from storage.codes import SurveyKind
-        from storage.cube import Cube
-
-        folder = self.workspace.cube_folder
-        if kind == SurveyKind.INDEX:
-            folder = folder.with_name(f"{folder.name}-index")
-        return Cube(folder, self.workspace.settings.tile_size)
+        return self.workspace.cube_of(self.workspace.survey_kind)
 
 
 @contextmanager

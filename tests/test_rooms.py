@@ -51,7 +51,7 @@ SHARED_STEPS = (
     "monitor.errors",
     "monitor.grid",
     "monitor.settings",
-    "monitor.compute.segment",
+    "monitor.compute.layers",
     "monitor.lakes",
 )
 HEAVY = ("torch", "terratorch", "dask", "distributed")

@@ -22,6 +22,7 @@ from monitor.progress import SILENT
 from monitor.run import Report
 from monitor.settings import Region, Settings
 from monitor.workspace import System, Workspace, open_database, open_system
+from storage.codes import SurveyKind
 from storage.database import Database
 from tests.support.places import MODEL, ROOT
 
@@ -104,10 +105,10 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 def layers(folder: Path, season: int) -> dict[str, NDArray[Any]]:
     """Every layer of the cube over the region's tiles, as one array each."""
     from monitor.grid import tiles_of
-    from storage.cube import LAYERS, Cube
+    from storage.cube import LAYERS
 
     workspace = Workspace.open(folder)
-    cube = Cube(workspace.cube_folder, workspace.settings.tile_size)
+    cube = workspace.cube_of(SurveyKind.MODEL)
     tiles = tiles_of(workspace.region("demo").outline, workspace.settings.tile_size)
     rows = slice(min(t.row for t in tiles), max(t.row + t.size for t in tiles))
     cols = slice(min(t.col for t in tiles), max(t.col + t.size for t in tiles))
