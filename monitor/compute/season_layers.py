@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,11 +10,15 @@ from typing import TypeVar
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 
 from monitor.compute.layers import TileLayers
 from monitor.grid import Tile
 from monitor.progress import SILENT, Progress
 from storage.cube import CubeView
+
+# rasterio silences this for arrays in memory, but in a way that fails when several threads do it at once
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"rasterio\.features")
 
 R = TypeVar("R")
 Outlines = NDArray[np.object_]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -17,7 +19,8 @@ import pytest
 import yaml
 from sqlalchemy import text
 
-from monitor.workspace import Workspace, open_database
+from benchmarks import surveys
+from monitor.workspace import Workspace, open_database, open_system
 from storage.codes import Reason
 from tests.support.places import MODEL, ROOT
 from tests.support.remembered import remembered
@@ -217,3 +220,32 @@ def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
         row[1] for row in second["lake_observation"] if row[2] != old
     }
     assert len(same) >= 0.7 * len(first["lake"])
+
+
+def test_a_survey_reads_the_cube_twice_at_most(finished: Path) -> None:
+    with open_system(Workspace.open(finished)) as system:
+        costs = surveys.measure(system)
+    assert [cost.season for cost in costs] == [2021, 2022]
+    for cost in costs:
+        assert cost.lakes > 0 and cost.readings <= 2 and cost.bytes_per_pixel <= surveys.BOUND
+
+
+def test_the_page_on_notebooks_runs(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every block of docs/notebooks.md, in order, in one namespace."""
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "demo").symlink_to(finished)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "notebooks.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 8
+    namespace: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/notebooks.md", "exec"), namespace)
+    zone, lakes = namespace["zone"], namespace["lakes"]
+    assert list(zone.season.values) == [2021, 2022] and zone["mask"].chunks is not None
+    assert (namespace["water_km2"] > 0).all() and namespace["overview"].sizes["y"] == zone.sizes["y"] // 8
+    assert {2021, 2022} <= set(lakes.season) and lakes.geometry[lakes.outcome == "water"].notna().all()
+    assert 0.5 < float(namespace["pixels"]["probability"].max()) <= 1
+    assert "water" in capsys.readouterr().out

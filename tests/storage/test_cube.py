@@ -11,10 +11,15 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 import numpy as np
+import odc.geo.xr  # noqa: F401 - gives xarray its `.odc`
 import pytest
+import rioxarray  # noqa: F401 - and its `.rio`
 import xarray as xr
+import zarr
+import zarr_cm
 from pyproj import CRS
 
+from storage import cube_layout
 from storage.codes import Reason
 from storage.cube import LAYERS, Cube, CubeSlot
 from storage.errors import StorageError
@@ -265,3 +270,68 @@ def test_a_full_disk_is_said_and_leaves_the_last_commit(full_disk: Path) -> None
             work(slot, number)
     assert cube.head() == head
     assert cube.written(EPSG, 2021) == {}
+
+
+def test_overviews_are_samples_of_the_mask(cube: Cube) -> None:
+    cube.commit(work(work(cube.slot(), 0), 1), "two tiles")
+    view = cube.view()
+    whole = view.dataset(EPSG)["mask"].isel(season=0)
+    for factor in cube_layout.FACTORS[1:]:
+        overview = view.dataset(EPSG, factor)
+        assert list(overview.data_vars) == ["mask"]
+        rows = slice(ROW // factor, (ROW + SIZE) // factor)
+        cols = slice(COL // factor, (COL + 3 * SIZE) // factor)
+        found = overview["mask"].isel(season=0, y=rows, x=cols).to_numpy()
+        expected = whole.isel(y=slice(ROW, ROW + SIZE), x=slice(COL, COL + 3 * SIZE)).to_numpy()
+        half = factor // 2
+        np.testing.assert_array_equal(found, expected[half::factor, half::factor])
+        assert (found[:, 2 * SIZE // factor :] == 255).all()
+        # a pixel of the overview lies on the ground of those it stands for
+        y = view.dataset(EPSG)["y"][ROW : ROW + factor].to_numpy()
+        assert float(overview["y"][rows.start]) == y.mean()
+    with pytest.raises(StorageError, match="no overview by 3"):
+        view.dataset(EPSG, 3)
+
+
+def test_attributes_follow_the_geozarr_conventions(cube: Cube) -> None:
+    cube.commit(work(cube.slot(), 0), "one tile")
+    zone = zarr.open_group(cube.store(), mode="r")[str(EPSG)]
+    zarr_cm.validate_all(dict(zone.attrs))
+    assert zone.attrs["proj:code"] == f"EPSG:{EPSG}"
+    layout = zone.attrs["multiscales"]["layout"]
+    assert [level["asset"] for level in layout] == [f"r{10 * factor}m" for factor in cube_layout.FACTORS]
+    for level in layout:
+        attributes = dict(zone[level["asset"]].attrs)
+        zarr_cm.validate_all(attributes)
+        pixel = int(level["asset"][1:-1])
+        assert attributes["spatial:transform"] == [pixel, 0, 0, 0, -pixel, 10_000_000]
+        assert attributes["spatial:shape"] == list(zone[level["asset"]]["mask"].shape[1:])
+
+
+def test_a_part_of_the_cube_is_where_it_lies(cube: Cube) -> None:
+    """By odc-geo and by rioxarray, after a selection."""
+    cube.commit(work(cube.slot(), 0), "one tile")
+    part = cube.view().window(EPSG, 2021, *window(0))["mask"]
+    expected = (10, 0, COL * 10, 0, -10, 10_000_000 - ROW * 10)
+    assert part.odc.geobox.affine[:6] == part.rio.transform()[:6] == expected
+    assert part.odc.geobox.crs.to_epsg() == part.rio.crs.to_epsg() == EPSG
+
+
+def test_a_view_goes_to_other_processes(cube: Cube) -> None:
+    cube.commit(work(cube.slot(), 0), "one tile")
+    view = cube.view()
+    view.dataset(EPSG)
+    again = pickle.loads(pickle.dumps(view))
+    np.testing.assert_array_equal(again.read(EPSG, 2021, *window(0), "mask"), layers(0)["mask"])
+
+
+def test_only_the_layers_that_are_used_are_read(cube: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
+    cube.commit(work(cube.slot(), 0), "one tile")
+    read: list[str] = []
+    get = zarr.Array.__getitem__
+    monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: read.append(self.name) or get(self, key))
+    part = cube.view().window(EPSG, 2021, *window(0))
+    read.clear()
+    for _ in range(2):
+        part["mask"].to_numpy()
+    assert read == [f"/{EPSG}/r10m/mask"], "once, however often it is used"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 import geopandas
 import numpy as np
@@ -20,11 +21,16 @@ from monitor.operations.imports import import_seasons
 from monitor.operations.runs import run_seasons
 from monitor.progress import SILENT
 from monitor.run import Report
-from monitor.settings import Region, Settings
+from monitor.settings import NAMESPACE, Region, Settings
 from monitor.workspace import System, Workspace, open_database, open_system
 from storage.codes import SurveyKind
 from storage.database import Database
 from tests.support.places import MODEL, ROOT
+
+
+def uuid_of(name: str) -> UUID:
+    """The same id for the same name."""
+    return uuid5(NAMESPACE, name)
 
 
 def make_workspace(folder: Path, archive: Path, tile_size: int = 512, **settings: Any) -> Path:
