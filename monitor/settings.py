@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -16,7 +17,10 @@ from monitor.errors import RefusedError
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-CONFIG = Path(__file__).parents[1] / "config"
+_PACKAGE = Path(str(files("monitor")))
+#: holds config/ and models/: package data of an installation, the repository in a checkout
+DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
+CONFIG = DATA / "config"
 SETTINGS_FILE = "monitor.yaml"
 #: raised when a change of the code changes what a scene gives: tasks done before then count as superseded
 RECIPE = 3

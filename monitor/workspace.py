@@ -55,7 +55,7 @@ class Workspace:
         if not path.is_file():
             raise RefusedError(
                 f"{path} is missing: a workspace is a folder with a {SETTINGS_FILE}; "
-                "`make demo` makes one in workspace/demo, config/monitor.example.yaml is one to start from"
+                "`monitor init FOLDER` writes one to start from, `monitor demo` makes a simulated one"
             )
         try:
             content = yaml.safe_load(path.read_text()) or {}
@@ -211,11 +211,11 @@ def model_folder(workspace: Workspace, name: str) -> Path:
     Raises:
         RefusedError: neither.
     """
-    from segmenter.registry import read_registry
+    from monitor.models.listing import known_models, root_of
 
-    registry = read_registry(CONFIG / "models.yaml")
+    registry = known_models()
     if name in registry.models:
-        return registry.folder(name, CONFIG.parent)
+        return registry.folder(name, root_of(registry, name))
     folder = workspace.path(name)
     if not folder.is_dir():
         known = ", ".join(sorted(registry.models))

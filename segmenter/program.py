@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
+import platformdirs
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
@@ -34,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 
 def kept_program(folder: Path, manifest: Manifest) -> Forward | None:
-    """The program kept in `folder`, if it was made from this model by this version of torch."""
-    path = folder / PROGRAM_FILE
+    """The program of the model in `folder`, if it was made from this model by this version of torch."""
+    path = _place(folder, manifest)
     if not is_zipfile(path):  # absent, or cut off
         return None
     extra = {_MADE_FROM: ""}
@@ -48,7 +49,7 @@ def kept_program(folder: Path, manifest: Manifest) -> Forward | None:
 
 
 def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forward:
-    """Export `network` (forward as `Forward`), keep it in `folder` if that can be written, and hand it out.
+    """Export `network` (forward as `Forward`), keep it beside the weights or in a cache, and return it.
 
     Raises:
         WeightsError: the program's answers are not the network's.
@@ -64,15 +65,23 @@ def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forwar
             f"{folder}: the exported program's logits differ by {difference:.2g} from the network's; "
             "this version of torch cannot be trusted with it, install the one in constraints.txt"
         )
-    path = folder / PROGRAM_FILE
+    path = _place(folder, manifest)
     beside = path.with_name(f"{path.stem}-{os.getpid()}.part.pt2")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.export.save(exported, beside, extra_files={_MADE_FROM: _made_from(manifest)})
         beside.replace(path)
     except (OSError, RuntimeError) as error:
         beside.unlink(missing_ok=True)
         _log.warning("%s: cannot be written (%s); every start takes some seconds longer", path, error)
     return program
+
+
+def _place(folder: Path, manifest: Manifest) -> Path:
+    """Beside the weights, or in the user's cache where that folder cannot be written."""
+    if os.access(folder, os.W_OK):
+        return folder / PROGRAM_FILE
+    return platformdirs.user_cache_path("lake-monitor") / f"{_made_from(manifest)}.pt2"
 
 
 def _made_from(manifest: Manifest) -> str:

@@ -25,7 +25,13 @@ from simulator.settings import PAD, PIXEL, Settings
 from simulator.world import World
 
 Vector = NDArray[np.float64]
-GEOID = Path(__file__).parents[1] / "config" / "geoid" / "egm96_15.tif"
+_BESIDE = Path(__file__).parents[1]
+#: in a checkout, and in an installation
+GEOID = next(
+    path
+    for folder in ("config", "monitor/_data/config")
+    if (path := _BESIDE / folder / "geoid" / "egm96_15.tif").is_file()
+)
 RADIUS = 7_064_000.0  # of the orbit, metres
 TURN = 7_400.0 / RADIUS  # radians a second: Sentinel-1's speed over the turning Earth
 SPACING = 10.0

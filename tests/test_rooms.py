@@ -32,6 +32,7 @@ FLOORS = (
     "plan",
     "stack",
     "compute",
+    "models",
     "workspace",
     "lakes",
     "review",
@@ -40,7 +41,6 @@ FLOORS = (
     "operations",
     "report",
     "export",
-    "models",
     "doctor",
     "cli",
 )

@@ -13,10 +13,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from monitor.errors import RefusedError
+from monitor.settings import CONFIG
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")
-PROFILES = Path(__file__).parents[2] / "config" / "catalogs"
+PROFILES = CONFIG / "catalogs"
 RadarKind = Literal["rtc", "grd"]
 NOTES = ("product", "calibration", "noise")
 

@@ -55,9 +55,13 @@ def progress_of(title: str) -> progress.Progress:
     """Bars where a person looks, else lines of a log on the error stream."""
     if err.is_terminal:
         return ProgressBars(title)
-    if not logging.getLogger().handlers:
-        logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-        logging.getLogger(progress.__name__).setLevel(logging.INFO)
+    log = logging.getLogger(progress.__name__)
+    if not log.handlers:  # of its own: Dask, too, writes at this level
+        lines = logging.StreamHandler()
+        lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(lines)
+        log.setLevel(logging.INFO)
+        log.propagate = False
     return progress.LoggedProgress(title)
 
 

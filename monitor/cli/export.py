@@ -72,9 +72,14 @@ def serve(
     workspace: WorkspaceOption = DEMO,
 ) -> None:
     """Serve lakes, history and changes: OGC API Features and vector tiles, read-only."""
-    from monitor.export.api import TITLE, listen, serve_lakes
     from monitor.workspace import Workspace
 
+    try:
+        from monitor.export.api import TITLE, listen, serve_lakes
+    except ModuleNotFoundError as error:
+        raise RefusedError(
+            f"`monitor serve` needs {error.name}: pip install 'lake-monitor[serve]'"
+        ) from error
     opened = Workspace.open(workspace)
     with listen(host, port) as listening:
         if not listening.is_loopback:

@@ -13,6 +13,7 @@ from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
 from monitor.cli.export import export_app, serve
+from monitor.cli.init import init
 from monitor.cli.inventory import inventory_app
 from monitor.cli.lakes import lakes_app
 from monitor.cli.models import model_app
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, run, backfill, plan, scenes, doctor, status, schedule, serve):
+for command in (demo, init, run, backfill, plan, scenes, doctor, status, schedule, serve):
     app.command()(command)
 for name, group in {
     "lakes": lakes_app,

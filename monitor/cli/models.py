@@ -70,9 +70,9 @@ def list_all(json: JsonOption = False) -> None:
     """Models of the registry and below models/: their use, and whether they are on this machine."""
     from rich.markup import escape
 
-    from monitor.models.listing import MODELS_ROOT, known_models, list_models
+    from monitor.models.listing import MODELS_HOME, MODELS_ROOT, known_models, list_models
 
-    entries = list_models(known_models(), MODELS_ROOT)
+    entries = list_models(known_models(), MODELS_ROOT, MODELS_HOME)
     if json:
         print_json([asdict(entry) for entry in entries])
         return
@@ -110,11 +110,11 @@ def show(
 def run_import(request: Request, *, json: bool = False) -> None:
     """Import a checkpoint and print what came of it."""
     from monitor.models.importing import import_model
-    from monitor.models.listing import MODELS_ROOT, known_models
+    from monitor.models.listing import MODELS_HOME, MODELS_ROOT, known_models
     from monitor.models.source import draft_of, find_source, folder_of
 
     known = known_models()
-    folder_of(request, known, MODELS_ROOT)  # refused before anything is fetched
+    folder_of(request, known, MODELS_HOME)  # refused before anything is fetched
     draft_of(request, known, MODELS_ROOT)
     if request.unsafe:
         err.print(
@@ -122,7 +122,7 @@ def run_import(request: Request, *, json: bool = False) -> None:
             "your rights"
         )
     source = find_source(request, known)
-    result = import_model(request, known, MODELS_ROOT, source, progress_of(request.name))
+    result = import_model(request, known, MODELS_ROOT, source, progress_of(request.name), home=MODELS_HOME)
     if json:
         print_json(_as_json(result))
     else:

@@ -14,7 +14,7 @@ from monitor.doctor.computing import cluster, device, readable_bytes
 from monitor.doctor.examination import Check, Finding, State
 from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
-from monitor.settings import CONFIG, Region
+from monitor.settings import Region
 from monitor.workspace import DATABASE_FOLDER, Workspace
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class WorkspaceChecks:
         )
 
     def model(self) -> Finding:
-        from segmenter.registry import read_registry
+        from monitor.models.listing import known_models
 
         manifest = self.workspace.manifest
         kind = self.workspace.profile.radar_kind
@@ -114,7 +114,7 @@ class WorkspaceChecks:
                 f"{manifest.name} {manifest.version}: an index of bands, no weights, Sentinel-1 as {kind}",
                 "take a model for production, or train one",
             )
-        named = read_registry(CONFIG / "models.yaml").models
+        named = known_models().models
         trying = any(name in named and named[name].use == "trying" for name in self.workspace.settings.model)
         # a catalogue of one's own may be simulated too
         if trying and self.workspace.location is None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitor.errors import MonitorError, RefusedError
 from monitor.models.card import CARD_FILE, card
@@ -46,12 +46,19 @@ class Imported:
 
 
 def import_model(
-    request: Request, registry: Registry, root: Path, source: CheckpointFile, progress: Progress = SILENT
+    request: Request,
+    registry: Registry,
+    root: Path,
+    source: CheckpointFile,
+    progress: Progress = SILENT,
+    *,
+    home: Path | None = None,
 ) -> Imported:
     """Turn a checkpoint into a model folder; nothing of the folder changes before all of it is right.
 
     Args:
-        root: what the registry's paths are relative to.
+        root: the registry's paths are relative to it.
+        home: folders of imported models are relative to it, if not to `root`.
 
     Raises:
         RefusedError: the folder holds another model, or is no model's.
@@ -59,14 +66,20 @@ def import_model(
         MonitorError: the folder's answers are not the checkpoint's.
     """
     with progress.count("import", STEPS) as step:
-        return _import(request, registry, root, source, step)
+        draft = draft_of(request, registry, root)
+        folder = folder_of(request, registry, home or root)
+        return _import(request, registry.models.get(request.name), draft, folder, source, step)
 
 
 def _import(
-    request: Request, registry: Registry, root: Path, source: CheckpointFile, step: Callable[[], None]
+    request: Request,
+    entry: NamedModel | None,
+    drafted: tuple[dict[str, Any], str],
+    folder: Path,
+    source: CheckpointFile,
+    step: Callable[[], None],
 ) -> Imported:
-    draft, where = draft_of(request, registry, root)
-    folder = folder_of(request, registry, root)
+    draft, where = drafted
     there = _there(folder, request.replace)
     sha256 = check_digest(source.path, source.sha256, "must be")
     pinned = source.sha256 is not None or _recorded(there) == sha256
@@ -87,7 +100,7 @@ def _import(
     draft.pop("water_class", None)
     manifest = complete(draft, request.name, found, facts, where)
     water = water_class(found, checkpoint.class_names, asked)
-    _check_kind(manifest, registry.models.get(request.name))
+    _check_kind(manifest, entry)
     step()
     beside = folder.with_name(f".{folder.name}-{os.getpid()}.part")
     try:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from monitor.errors import RefusedError
-from monitor.settings import CONFIG
+from monitor.settings import CONFIG, DATA
 from segmenter.errors import ManifestError, RegistryError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from segmenter.registry import Registry, read_registry
 
-#: what the registry's paths are relative to
-MODELS_ROOT = CONFIG.parent
+#: the registry's paths are relative to it
+MODELS_ROOT = DATA
+#: imported models are below it: the repository in a checkout, else a folder of the user's own
+MODELS_HOME = DATA if DATA.name != "_data" else platformdirs.user_data_path("lake-monitor")
 
 
 def known_models() -> Registry:
     """All models of config/models.yaml."""
     return read_registry(CONFIG / "models.yaml")
+
+
+def root_of(known: Registry, name: str) -> Path:
+    """The folder to which the path of a model of the registry is relative."""
+    return MODELS_ROOT if known.find(name).hub is None else MODELS_HOME
 
 
 @dataclass(frozen=True)
@@ -37,10 +46,18 @@ class Entry:
     problem: str | None = None
 
 
-def list_models(known: Registry, root: Path) -> list[Entry]:
-    """The registry's models in its order, then the other model folders below `root`/models by name."""
-    folders = {name: root / entry.folder for name, entry in known.models.items()}
-    others = sorted(path.parent for path in (root / "models").glob(f"[!.]*/{MANIFEST_FILE}"))
+def list_models(known: Registry, root: Path, home: Path | None = None) -> list[Entry]:
+    """The registry's models in its order, then the other model folders by name.
+
+    Args:
+        root: the registry's paths are relative to it.
+        home: of imported models, if it is not the same.
+    """
+    home = home or root
+    folders = {
+        name: (root if entry.hub is None else home) / entry.folder for name, entry in known.models.items()
+    }
+    others = sorted(path.parent for path in (home / "models").glob(f"[!.]*/{MANIFEST_FILE}"))
     folders |= {folder.name: folder for folder in others if folder not in folders.values()}
     return [_entry(name, folder, known) for name, folder in folders.items()]
 
@@ -66,8 +83,8 @@ def folder_of_model(name: str) -> Path:
     """The folder of a model of the registry, of one below models/, or the folder itself."""
     known = known_models()
     if name in known.models:
-        return known.folder(name, MODELS_ROOT)
-    for folder in (MODELS_ROOT / "models" / name, Path(name)):
+        return known.folder(name, root_of(known, name))
+    for folder in (MODELS_HOME / "models" / name, Path(name)):
         if (folder / MANIFEST_FILE).is_file():
             return folder
     try:

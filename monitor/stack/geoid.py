@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.settings import CONFIG
+
 #: EGM96 on 15 arc minutes (Lemoine et al. 1998), published by the US NGA in the public domain, in decimetres
-TABLE = Path(__file__).parents[2] / "config" / "geoid" / "egm96_15.tif"
+TABLE = CONFIG / "geoid" / "egm96_15.tif"
 STEP = 0.25
 
 

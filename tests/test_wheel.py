@@ -1,0 +1,126 @@
+"""The wheel in a folder of its own, outside the checkout: what a `pip install` brings is enough."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from segmenter.program import PROGRAM_FILE
+from tests.support.places import MODEL, ROOT
+
+#: an account without rights, for which an installation is read-only
+NOBODY = "nobody"
+SETTINGS = {
+    "catalog": {"profile": "planetary-computer", "location": "archive"},
+    "model": "terramind-tiny-simulated",
+    "regions": {"demo": {"outline": "archive/region.geojson", "glaciers": "archive/glaciers.parquet"}},
+    "tile_size": 512,
+}
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(
+        [*map(str, command)], cwd=cwd, env=env, check=False, capture_output=True, text=True, timeout=280
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w"]
+    built = run(*command, folder, ROOT, cwd=folder)
+    assert built.returncode == 0, built.stderr
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's content, before the packages of this environment on the path, the checkout not on it."""
+    folder = tmp_path_factory.mktemp("site")
+    folder.chmod(0o755)
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "-q", "--target", folder, wheel]
+    installed = run(*command, cwd=folder)
+    assert installed.returncode == 0, installed.stderr
+    return folder
+
+
+def monitor(site: Path, *arguments: str | Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    script = (
+        "import sys; "
+        f"sys.path = [{str(site)!r}, *(part for part in sys.path if part not in ('', {str(ROOT)!r}))]; "
+        "from monitor.cli.main import main; main()"
+    )
+    return run(sys.executable, "-c", script, *arguments, cwd=cwd, **env)
+
+
+def test_all_that_is_needed_is_in_it(site: Path, tmp_path: Path) -> None:
+    assert "backfill" in monitor(site, "--help", cwd=tmp_path).stdout
+    listed = monitor(site, "model", "list", "--json", cwd=tmp_path, XDG_DATA_HOME=str(tmp_path))
+    models: list[dict[str, Any]] = json.loads(listed.stdout)
+    folders = {model["name"]: Path(model["folder"]) for model in models}
+    assert folders["terramind-tiny-simulated"] == site / "monitor/_data/models/terramind-tiny-simulated"
+    assert folders["cryosentinel-terramind-v3"].is_relative_to(tmp_path), "imported models are the user's own"
+    written = monitor(site, "init", tmp_path / "mine", cwd=tmp_path)
+    assert written.returncode == 0 and "regions:" in (tmp_path / "mine" / "monitor.yaml").read_text()
+    again = monitor(site, "init", tmp_path / "mine", cwd=tmp_path)
+    assert again.returncode == 2 and "exists already" in again.stderr
+    for package in ("monitor", "segmenter", "storage", "training"):
+        assert (site / package / "py.typed").exists()
+
+
+def test_the_first_tile_of_a_demo(site: Path, workspace: Path, small_archive: Path) -> None:
+    (workspace / "archive").symlink_to(small_archive)
+    (workspace / "monitor.yaml").write_text(yaml.safe_dump(SETTINGS))
+    if (exported := MODEL / PROGRAM_FILE).exists():  # else it is made anew, which takes half a minute
+        shutil.copy(exported, site / "monitor/_data/models/terramind-tiny-simulated")
+    ran = monitor(site, "run", "--season", "2021", "-w", workspace, cwd=workspace)
+    assert ran.returncode == 0, ran.stderr
+    assert "demo 2021: 1 done" in ran.stdout
+    assert "distributed" not in ran.stderr and "Scheduler" not in ran.stderr
+    assert "outlining lakes" in ran.stderr, "a log says how far a run is"
+    lakes = json.loads(monitor(site, "lakes", "list", "--json", "-w", workspace, cwd=workspace).stdout)
+    assert lakes
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
+def test_a_plain_user_of_an_installation_by_root(site: Path, tmp_path: Path) -> None:
+    """The model's exported program goes to the user's cache where the installation cannot be written."""
+    script = (
+        f"import sys; sys.path = [{str(site)!r}, *(p for p in sys.path if p not in ('', {str(ROOT)!r}))]; "
+        "import os, pwd; from segmenter.manifest import read_manifest; from segmenter.program import _place; "
+        "from monitor.models.listing import folder_of_model; account = pwd.getpwnam(sys.argv[1]); "
+        "folder = folder_of_model('terramind-tiny-simulated'); manifest = read_manifest(folder); "
+        "os.setgid(account.pw_gid); os.setuid(account.pw_uid); print(_place(folder, manifest))"
+    )
+    cache = tmp_path / "cache"
+    said = run(sys.executable, "-c", script, NOBODY, cwd=Path("/"), XDG_CACHE_HOME=str(cache))
+    assert said.returncode == 0, said.stderr
+    assert Path(said.stdout.strip()).parent == cache / "lake-monitor"
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(1800)
+def test_an_empty_environment(wheel: Path, tmp_path: Path, workspace: Path, small_archive: Path) -> None:
+    """With the dependencies from the index: `pip install` of the wheel and nothing else."""
+    venv = tmp_path / "venv"
+    assert run(sys.executable, "-m", "venv", venv, cwd=tmp_path).returncode == 0
+    command = [venv / "bin/pip", "install", "-q", "--constraint", ROOT / "constraints.txt", wheel]
+    installed = subprocess.run([*map(str, command)], check=False, capture_output=True, text=True)
+    assert installed.returncode == 0, installed.stderr
+    (workspace / "archive").symlink_to(small_archive)
+    (workspace / "monitor.yaml").write_text(yaml.safe_dump(SETTINGS))
+    program = venv / "bin/monitor"
+    ran = run(program, "run", "--season", "2021", "-w", workspace, cwd=tmp_path, PYTHONPATH="")
+    assert ran.returncode == 0 and "demo 2021: 1 done" in ran.stdout, ran.stderr
+    refused = run(program, "serve", "-w", workspace, cwd=tmp_path)
+    assert refused.returncode == 2 and "pip install 'lake-monitor[serve]'" in refused.stderr
