@@ -20,6 +20,32 @@ from storage.embedded import EmbeddedPostgis
 from tests.support.servers import online
 
 TEMPLATE = "lake_template"
+#: fixtures that need a database, a network, a simulated archive or a trained network
+SERVICES = {
+    "postgis_url",
+    "small_archive",
+    "workspace",
+    "module_workspace",
+    "_archive_online",
+}
+
+
+#: in a module: none of its tests is for `make test-fast`, which then need not import it
+SLOW_MODULE = "\npytestmark = pytest.mark.slow\n"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave slow modules out of `make test-fast`: what they import takes longer than its tests."""
+    fast = str(config.getoption("markexpr")).startswith("fast")
+    slow = collection_path.suffix == ".py" and SLOW_MODULE in collection_path.read_text()
+    return True if fast and slow else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `fast` the tests of `make test-fast`: they need no service, and none of them is marked slow."""
+    for item in items:
+        if not SERVICES & set(getattr(item, "fixturenames", ())) and not item.get_closest_marker("slow"):
+            item.add_marker("fast")
 
 
 @pytest.fixture(scope="session")

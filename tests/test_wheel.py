@@ -16,6 +16,8 @@ import yaml
 from segmenter.program import PROGRAM_FILE
 from tests.support.places import MODEL, ROOT
 
+pytestmark = pytest.mark.slow
+
 #: an account without rights, for which an installation is read-only
 NOBODY = "nobody"
 SETTINGS = {

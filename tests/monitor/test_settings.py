@@ -63,7 +63,7 @@ def test_one_model_or_an_ensemble(tmp_path: Path) -> None:
 
 
 def test_no_workspace(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"monitor\.yaml is missing: .*make demo"):
+    with pytest.raises(RefusedError, match=r"monitor\.yaml is missing: .*monitor demo"):
         Workspace.open(tmp_path)
 
 

@@ -35,6 +35,8 @@ from segmenter.recognise import BANDS, Found, recognise
 from segmenter.registry import read_registry
 from segmenter.vision_ops import name_missing_vision_ops
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 TOLERANCE = 1e-5
 SIZES = [("terramind_v1_small", (2, 5, 8, 11)), ("terramind_v1_large", (5, 11, 17, 23))]

@@ -25,6 +25,9 @@ from segmenter.manifest import Manifest
 from segmenter.normalise import normalise
 from segmenter.protocol import TileArrays
 
+pytestmark = pytest.mark.slow
+
+
 if TYPE_CHECKING:
     from tests.segmenter.conftest import Stack
 

@@ -24,6 +24,8 @@ from segmenter.model import Model, load, save
 from segmenter.program import PROGRAM_FILE
 from segmenter.protocol import Segmenter
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.segmenter.conftest import Stack
 

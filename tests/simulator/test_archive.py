@@ -19,6 +19,8 @@ from simulator.settings import Settings, mgrs_tile
 from simulator.simulate import simulate
 from tests.simulator.conftest import Archive, load, read, reflectance
 
+pytestmark = pytest.mark.slow
+
 RESOLUTIONS = {
     "B01": 60, "B02": 10, "B03": 10, "B04": 10, "B05": 20, "B06": 20, "B07": 20, "B08": 10, "B8A": 20,
     "B09": 60, "B11": 20, "B12": 20, "SCL": 20,

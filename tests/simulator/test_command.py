@@ -18,6 +18,8 @@ from simulator.settings import Settings
 from simulator.terrain import build_terrain
 from tests.simulator.conftest import load, read
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMS = REPOSITORY.parent / "shared" / "samples" / "stac" / "dem"
 

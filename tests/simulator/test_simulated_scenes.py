@@ -16,6 +16,8 @@ from simulator.settings import Settings
 from simulator.spectra import BACKSCATTER, BANDS, REFLECTANCE, palette
 from tests.simulator.conftest import Archive, read, reflectance
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Samples:

@@ -15,6 +15,8 @@ from simulator.terrain import build_terrain
 from simulator.valley import valley_water
 from tests.simulator.conftest import Archive, read, reflectance
 
+pytestmark = pytest.mark.slow
+
 
 def test_columns_and_values(archive: Archive) -> None:
     lakes = archive.lakes

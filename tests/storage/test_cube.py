@@ -99,6 +99,7 @@ def test_slots_of_threads_meet(cube: Cube) -> None:
         np.testing.assert_array_equal(cube.read(EPSG, 2021, *window(number), "mask"), layers(number)["mask"])
 
 
+@pytest.mark.slow
 def test_slots_of_other_processes_meet_even_when_the_head_moved(cube: Cube) -> None:
     slots = [cube.slot() for _ in range(3)]
     cube.prepare(EPSG, 2022)  # the axis grows while the workers work
@@ -122,6 +123,7 @@ def test_slots_of_other_processes_meet_even_when_the_head_moved(cube: Cube) -> N
     assert cube.written(EPSG, 2021) == {(1100, 120 + n): key(2021, n) for n in range(3)}
 
 
+@pytest.mark.slow
 def test_a_crash_before_the_commit_leaves_the_previous_state(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
     before = cube.head()
@@ -216,6 +218,7 @@ def test_a_tag_reads_back_for_ever(cube: Cube) -> None:
         cube.store("run-9")
 
 
+@pytest.mark.slow
 def test_two_processes_that_commit_at_once_lose_nothing(cube: Cube) -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"

@@ -11,6 +11,8 @@ from benchmarks.calibration import SEEDS, drawn, measure, refuse_seen
 from training.errors import TrainingError
 from training.recipe import parse_seeds
 
+pytestmark = pytest.mark.slow
+
 INDEX = Path(__file__).parents[2] / "models" / "index-baseline"
 
 

@@ -17,6 +17,8 @@ from training.labels import IGNORED
 from training.recipe import ARCHITECTURE, DEMO_SEED, Recipe, parse_seeds
 from training.scenes import LabelledStack
 
+pytestmark = pytest.mark.slow
+
 CPU = Machine("cpu")
 
 

@@ -17,6 +17,9 @@ from training.errors import TrainingError
 from training.labels import FULL, IGNORED, coverage, label, read_lakes
 from training.scenes import LabelledStack
 
+pytestmark = pytest.mark.slow
+
+
 BOX = geobox_at(32643, 528384, 65536, (64, 64))
 LEFT, TOP = BOX.affine.c, BOX.affine.f
 

@@ -25,6 +25,8 @@ from training.rebuild import Archives
 from training.recipe import Recipe
 from training.scenes import LabelledStack
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 

@@ -25,6 +25,8 @@ from segmenter.opening import read_manifests
 from tests.support.places import MODEL, ROOT
 from tests.support.workspaces import make_workspace, monitor, run_here
 
+pytestmark = pytest.mark.slow
+
 #: opened in no time, and without torch
 INDEX = ROOT / "models/index-baseline"
 NOBODY = {"address": "tcp://127.0.0.1:9"}

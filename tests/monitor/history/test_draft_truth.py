@@ -23,6 +23,9 @@ from simulator.world import build_world
 from storage.codes import LineageKind, Outcome, Reason
 from tests.support.scenery import History, cut, region, season_of
 
+pytestmark = pytest.mark.slow
+
+
 SIZE = 1024
 SEASONS = (2021, 2022, 2023)
 SMALLEST = 2000.0

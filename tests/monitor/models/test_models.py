@@ -29,6 +29,8 @@ from segmenter.registry import Registry, read_registry
 from tests.support.places import ROOT
 from tests.support.servers.hub import COMMIT, REPOSITORY, Hub, serving
 
+pytestmark = pytest.mark.slow
+
 FILE = "checkpoints/soup.ckpt"
 NAME = "lakes-tiny"
 

@@ -46,6 +46,8 @@ from tests.support.rasters import read
 from tests.support.samples import recorded, sample
 from tests.support.stacks import optical, radar
 
+pytestmark = pytest.mark.slow
+
 REAL_ANNOTATION = Path(__file__).parent / "data" / "s1b_iw_grdh_20210401_vv.xml"
 PASSES = ("ascending", "descending")
 
