@@ -57,7 +57,7 @@ def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float
     fine = rasterize(
         drawn,
         out_shape=(height * FINE, width * FINE),
-        transform=geobox.affine * Affine.scale(1 / FINE),
+        transform=geobox.affine @ Affine.scale(1 / FINE),
         dtype="uint8",
     )
     parts: NDArray[Any] = fine.reshape(height, FINE, width, FINE)

@@ -166,6 +166,7 @@ def test_glaciers_elsewhere_are_refused(tmp_path: Path) -> None:
         workspace.region("demo")
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
 @pytest.mark.parametrize("key", ["outline", "glaciers"])
 def test_file_without_crs_is_refused(tmp_path: Path, key: str) -> None:
     polygons(tmp_path / "bare.shp", SQUARE, crs=None)

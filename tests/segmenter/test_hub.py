@@ -12,7 +12,7 @@ import pytest
 
 from segmenter.errors import HubError
 from segmenter.hub import check_digest, fetch
-from tests.support.servers.hub import COMMIT, REPOSITORY, Hub, serving
+from tests.support.hub import COMMIT, REPOSITORY, Hub, serving
 
 FILE = "fine_tune/checkpoints/soup.ckpt"
 CONTENT = bytes(range(256)) * 4000

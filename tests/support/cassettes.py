@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
+from tests.support.httpserver import Answer, Asked, HttpServer, serving
 from tests.support.samples import sample
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -90,52 +89,23 @@ def replay(recorded: list[Exchange], root: str) -> Iterator[Replay]:
     answers = {exchange.question: exchange for exchange in recorded if exchange.url.startswith(root)}
     state = Replay()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(asked: Asked) -> Answer:
+        question = ask(asked.method, asked.target, json.loads(asked.body) if asked.body else None)
+        state.asked.append(question)
+        fault = state.faults.pop(0) if state.faults else None
+        if state.always is not None:
+            return Answer(state.always, b"at rest")
+        if isinstance(fault, tuple):
+            return Answer(fault[0], b"not now", fault[1])
+        status, text = 404, '{"code": "NotFound"}'
+        exchange = answers.get(question)
+        if exchange is not None:
+            status, text = exchange.status, exchange.answer.replace(root, state.url)
+        elif asked.method == "POST":
+            status, text = 200, '{"type": "FeatureCollection", "features": []}'
+        broken = ("cut", len(text.encode()) // 2) if fault == "cut" else fault
+        return Answer(status, text.encode(), {"Content-Type": "application/geo+json"}, broken)
 
-        def do_GET(self) -> None:
-            self._answer("GET", None)
-
-        def do_POST(self) -> None:
-            self._answer("POST", json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-        def _answer(self, method: str, body: Any) -> None:
-            question = ask(method, self.path, body)
-            state.asked.append(question)
-            status, headers, text = 404, {}, '{"code": "NotFound"}'
-            fault = state.faults.pop(0) if state.faults else None
-            exchange = answers.get(question)
-            if state.always is not None:
-                status, text = state.always, "at rest"
-            elif isinstance(fault, tuple):
-                (status, headers), text = fault, "not now"
-            elif exchange is not None:
-                status, text = exchange.status, exchange.answer.replace(root, state.url)
-            elif method == "POST":
-                status, text = 200, '{"type": "FeatureCollection", "features": []}'
-            content = text.encode()
-            if fault == "reset":
-                self.close_connection = True
-                return
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/geo+json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if fault == "cut":
-                content, self.close_connection = content[: len(content) // 2], True
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Keep the tests' output clean."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}{urlsplit(root).path}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(HttpServer(answer)) as server:
+        state.url = f"{server.url}{urlsplit(root).path}"
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -109,7 +109,9 @@ def fit_and_save(task: Any, path: Path) -> Path:
 
     averaging = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(0.9))
     trainer = _trainer(path.parent, callbacks=[averaging], max_steps=1, limit_val_batches=0)
-    trainer.fit(task, torch.utils.data.DataLoader(Chips(), batch_size=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lightning's advice on training, which this is not meant to be
+        trainer.fit(task, torch.utils.data.DataLoader(Chips(), batch_size=1))
     trainer.save_checkpoint(path)
     return path
 

@@ -21,7 +21,7 @@ from monitor.archive import ranges, retries, signing
 from monitor.archive.retries import TRIES, TRIES_ABSENT
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
-from tests.support.fileserver import STALL, Asked, Fault, FileServer, serving
+from tests.support.httpserver import STALL, Asked, Fault, FileServer, serving
 from tests.support.rasters import (
     BOX,
     EPSG,
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def _server(folder: Path) -> Iterator[FileServer]:
-    with serving(folder) as server:
+    with serving(FileServer(folder)) as server:
         yield server
 
 
@@ -156,7 +156,7 @@ def test_what_fails_for_a_moment_changes_nothing(
     here = read(scene(folder / "a.tif"), bands(), PROFILE, SMALL)["band"]
     failed: set[str] = set()
 
-    def once(asked: Asked, number: int) -> Fault:
+    def once(asked: Asked, number: int) -> int | Fault:
         if str(asked.span) in failed:
             return None
         failed.add(str(asked.span))
@@ -208,7 +208,7 @@ def test_no_plausible_number_from_a_damaged_answer(
         server.asked.clear()
         which, part = int(rng.integers(4)), rng.random()
 
-        def cut(asked: Asked, number: int, which: int = which, part: float = part) -> Fault:
+        def cut(asked: Asked, number: int, which: int = which, part: float = part) -> int | Fault:
             first, last = asked.span or (0, 0)
             return (way, int(part * (min(last, 600_000) - first))) if number >= which else None
 
@@ -264,7 +264,7 @@ class Tokens:
         ends = datetime.now(UTC) + timedelta(seconds=self.lifetime)
         return json.dumps({"msft:expiry": ends.isoformat(), "token": self.given[-1]}).encode()
 
-    def check(self, asked: Asked, number: int) -> Fault:
+    def check(self, asked: Asked, number: int) -> int | Fault:
         if "/token/" in asked.target:
             return None
         return None if self.given and asked.target.endswith(f"?{self.given[-1]}") else 403
@@ -301,7 +301,7 @@ def test_a_refused_token_is_replaced(server: FileServer, signed: str) -> None:
     tokens = Tokens(server)
     expired = threading.Event()
 
-    def check(asked: Asked, number: int) -> Fault:
+    def check(asked: Asked, number: int) -> int | Fault:
         if number == 2 and not expired.is_set():  # token, header, and now the first blocks
             expired.set()
             tokens.given.append("sig=unknown to the reader")

@@ -159,6 +159,7 @@ def test_a_scene_without_a_band_is_refused_and_the_plan_says_why(place: Path) ->
     assert all(content["id"] not in entry["scenes"] for entry in plan)
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided:UserWarning")
 def test_polygons_without_a_crs_are_refused(workspace: Path, small_archive: Path) -> None:
     folder = make_workspace(workspace, small_archive)
     file = workspace / "lakes.gpkg"

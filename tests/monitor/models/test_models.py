@@ -26,8 +26,8 @@ from monitor.progress import SILENT
 from segmenter.errors import CheckpointError, HubError, ManifestError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from segmenter.registry import Registry, read_registry
+from tests.support.hub import COMMIT, REPOSITORY, Hub, serving
 from tests.support.places import ROOT
-from tests.support.servers.hub import COMMIT, REPOSITORY, Hub, serving
 
 pytestmark = pytest.mark.slow
 

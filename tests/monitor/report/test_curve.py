@@ -9,8 +9,9 @@ from typing import Any
 from uuid import UUID, uuid5
 from xml.etree import ElementTree
 
+import matplotlib.image
+import numpy as np
 import pytest
-import rasterio
 from shapely import box
 from sqlalchemy import Connection, text
 
@@ -194,9 +195,9 @@ def test_pictures(place_of_lake: Path, tmp_path: Path, capsys) -> None:
     for name in ("curve.png", "curve.svg"):
         show_history(place_of_lake, CODE, tmp_path / name, json=False)
         assert f"Picture: {tmp_path / name}" in capsys.readouterr().out
-    with rasterio.open(tmp_path / "curve.png") as png:
-        assert (png.width, png.height) == (1800, 1040)
-        assert len(set(png.read(1).ravel().tolist())) > 50
+    picture = matplotlib.image.imread(tmp_path / "curve.png")
+    assert picture.shape[:2] == (1040, 1800)
+    assert len(np.unique(picture[..., 0])) > 50
     words = " ".join(" ".join(ElementTree.parse(tmp_path / "curve.svg").getroot().itertext()).split())
     for part in (CODE, str(LAKE), "2000", "2020", "cloud", "snow or frozen", "dry", "area, km²", "Theil-Sen",
                  "model: tiny 1", "inventory: lakes of 2000", "split, giving GL075010E42410N", "2018 suspect",

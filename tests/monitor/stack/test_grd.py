@@ -6,12 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from xml.etree import ElementTree
 
 import geopandas as gpd
@@ -42,6 +39,7 @@ from monitor.stack.filters import lee
 from monitor.stack.geoid import undulation
 from monitor.stack.grd import check_measurement, image_positions, missing_assets, product_href, read_grd
 from simulator.ground_range import amplitude_of_one, azimuth_noise, range_noise
+from tests.support.httpserver import Answer, Asked, HttpServer, serving
 from tests.support.rasters import read
 from tests.support.samples import recorded, sample
 from tests.support.stacks import optical, radar
@@ -464,44 +462,21 @@ def test_geoid_is_egm96() -> None:
     assert np.abs(undulation(lon - 360, lat) - metres).max() < 0.2
 
 
-class _Flaky(BaseHTTPRequestHandler):
-    """Is busy, then breaks off in the middle, then serves; nothing is at /gone."""
-
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if self.path.startswith("/gone"):
-            self.send_error(404)
-        elif len(self.asked) == 1:
-            self.send_error(503)
-        else:
-            self.send_response(200)
-            self.send_header("Content-Length", "8")
-            self.end_headers()
-            self.wfile.write(b"<noise/>" if len(self.asked) > 2 else b"<no")
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def flaky() -> Iterator[str]:
-    _Flaky.asked.clear()
-    server = HTTPServer(("127.0.0.1", 0), _Flaky)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-def test_annotations_are_tried_again_and_given_up(
-    ground: Ground, flaky: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_annotations_are_tried_again_and_given_up(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server, an answer that breaks off, then the file; and a file that is not there."""
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
-    scene = ground.grd["ascending"]
-    assert tried(scene, ("schema-noise-vv", f"{flaky}/noise.xml"), ground.profile, fetch) == b"<noise/>"
-    assert len(_Flaky.asked) == 3
-    with pytest.raises(AssetError, match=r"schema-noise-vv at http://[^ ]*/gone cannot be read: HTTP 404") as error:  # fmt: skip # noqa: E501
-        tried(scene, ("schema-noise-vv", f"{flaky}/gone?sig=secret"), ground.profile, fetch)
-    assert "secret" not in str(error.value)
-    assert len(_Flaky.asked) == 3 + retries.TRIES_ABSENT
+    answers = [Answer(503), Answer(200, b"<noise/>", fault=("cut", 3)), Answer(200, b"<noise/>")]
+    item = ground.grd["ascending"].id
+
+    def answer(asked: Asked) -> Answer:
+        return Answer(404) if asked.path == "/gone" else answers.pop(0)
+
+    with serving(HttpServer(answer)) as server:
+        assert (
+            tried(item, ("schema-noise-vv", f"{server.url}/noise.xml"), ground.profile, fetch) == b"<noise/>"
+        )
+        assert len(server.asked) == 3
+        with pytest.raises(AssetError, match=r"schema-noise-vv at http://[^ ]*/gone cannot be read: HTTP 404") as error:  # fmt: skip # noqa: E501
+            tried(item, ("schema-noise-vv", f"{server.url}/gone?sig=secret"), ground.profile, fetch)
+        assert "secret" not in str(error.value)
+        assert len(server.asked) == 3 + retries.TRIES_ABSENT
