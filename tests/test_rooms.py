@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_no_room_of_monitor_imports_upwards() -> None:
         used = {name.split(".")[1] for name in imports(path) if name.startswith("monitor.")}
         above = sorted(room for room in used if FLOORS.index(room) > floor_of(path))
         assert not above, f"{path.relative_to(ROOT)} imports {above}, which stand above it"
+
+
+def test_design_explains_the_rooms_in_the_order_of_their_imports() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    table = text.partition("Inside `monitor/`, from the ground up")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    rooms = [name.strip("/").removesuffix(".py") for row in rows for name in row.split("`")[1::2]]
+    assert tuple(rooms) == FLOORS
+
+
+def test_design_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    paths = re.findall(r"`((?:monitor|segmenter|storage|tests)/[\w/.]*)`", text)
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_few_files_at_the_top_of_monitor() -> None:

@@ -1,4 +1,4 @@
-"""What a Dask worker does before tiles come: open the model. Apart, because it needs Dask when it is read."""
+"""The plugin that prepares a Dask worker for tiles: its memory, its threads, its model."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ from distributed import Worker, WorkerPlugin
 
 from monitor.compute.predictor import ChosenModel, Opened, predictor
 
-#: the options' numbers (malloc.h of the GNU C library), and the threshold that it would come to by itself
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT_BYTES = -1, -3, 32 * 2**20
+#: numbers of mallopt's options (malloc.h of the GNU C library)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+#: the largest threshold that the GNU C library reaches by itself
+KEPT_BYTES = 32 * 2**20
+#: each thread that reads would otherwise keep a heap of its own, which grows with the largest scene it read
+HEAPS = 2
 
 
 class OpenModel(WorkerPlugin):
     """Opens the model in every worker process, also in one that joins later.
 
-    It does not wait for it, so that the worker goes on telling the scheduler that it lives: tiles that come
-    meanwhile queue behind the opening. A model that cannot be opened is told by `opened`, once for all
-    workers, and by the first tile of a worker that came later.
+    The opening runs in the background, so that the worker's heartbeats to the scheduler continue: tiles that
+    arrive meanwhile queue behind it. `opened` raises the error of a model that cannot be opened, once for all
+    workers; on a worker that joined later its first tile raises it.
     """
 
-    #: one a scheduler: the next run's takes its place
+    #: a scheduler holds one plugin of a name: the next run's replaces it
     name = "lake-monitor model"
 
     def __init__(self, model: ChosenModel) -> None:
         self.model = model
 
     def setup(self, worker: Worker) -> None:
+        _mallopt(M_ARENA_MAX, HEAPS)
         if not worker.address.startswith("inproc://"):
             predictor.name = f"the worker at {worker.address} on {socket.gethostname()}"
             _unbind(worker.state.nthreads)
@@ -38,18 +43,22 @@ class OpenModel(WorkerPlugin):
 
 
 def _unbind(threads: int) -> None:
-    """Undo what Dask asks of its worker processes, which take three times as long to predict with it.
+    """Undo Dask's settings of its worker processes, with which prediction takes three times as long.
 
-    It has them compute with one thread, and give memory back at every chance, only to ask for it again.
+    They restrict computation to one thread, and return freed memory at once, only to request it again.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # torch asks for both when it is loaded
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # torch reads both when it is loaded
         os.environ[name] = str(threads)
-    with suppress(OSError, AttributeError):  # only the GNU C library has these
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        library.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
+    _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    _mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
+
+
+def _mallopt(option: int, value: int) -> None:
+    """Set an option of the C library's allocator, where the library has it."""
+    with suppress(OSError, AttributeError):  # only the GNU C library does
+        ctypes.CDLL("libc.so.6").mallopt(option, value)
 
 
 async def opened() -> Opened:
-    """What the worker that is asked has to predict with, once what it is at is finished."""
+    """The model and device that this worker predicts with, once its queued work is finished."""
     return await asyncio.wrap_future(predictor.submit(predictor.opened))
