@@ -1,9 +1,10 @@
-"""A season of a region, from scenes to the review queue. Read this and you have read the system.
+"""A season of a region, from scenes to the review queue: the path of the whole system.
 
-The archive's late-summer scenes of the region are frozen into a list; every tile not done before becomes a
-task; workers acquire and segment the tiles and their layers are committed to the cube; then the region's
-lakes are outlined, matched with the known ones and compared, doubtful chips are flagged, and one transaction
-records it all in the lake history. Surveys that this makes stale are then replayed.
+The late-summer scenes of the region are frozen into a list, and every tile that was not done before becomes a
+task. Workers acquire and segment the tiles, and their layers are committed to the cube. The region's lakes are
+then outlined, matched with the known lakes and compared with the season before, and chips with disagreements
+are flagged. One transaction records the survey in the lake history. Later surveys that are stale by it are
+replayed.
 """
 
 from __future__ import annotations
@@ -42,35 +43,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """How a season of a region ended."""
+    """The outcome of a season of a region."""
 
     region: str
     season: int
     tiles: dict[str, int]
-    #: reasons of empty and failed tiles, with how many
+    #: number of empty and failed tiles by reason
     reasons: dict[str, int] = field(default_factory=dict)
     failed: bool = False
-    #: no tile could be seen at all
-    blind: bool = False
-    #: nothing was left to do
+    #: no tile was observed
+    unobserved: bool = False
+    #: every tile was done before, and the survey is up to date
     nothing_new: bool = False
 
     @property
     def summary(self) -> str:
         """One line: tiles by state."""
         tiles = ", ".join(f"{count} {state}" for state, count in sorted(self.tiles.items()))
-        said = f"nothing to do, every tile was done before ({tiles})" if self.nothing_new else tiles
-        return f"{self.region} {self.season}: {said}"
+        outcome = f"nothing to do, every tile was done before ({tiles})" if self.nothing_new else tiles
+        return f"{self.region} {self.season}: {outcome}"
 
     @property
     def advice(self) -> str | None:
-        """What to do where something is missing."""
+        """The next step where something is missing."""
         if self.failed:
             return "some tiles failed; the others are recorded. Run the same command again to retry them."
-        if self.blind:
+        if self.unobserved:
             return (
-                "nothing could be seen: no lake was observed. `monitor plan` shows the scenes; run again "
-                "when new ones have arrived."
+                "no tile was observed, and so no lake. `monitor plan` shows the scenes; run again when new "
+                "scenes have arrived."
             )
         return None
 
@@ -78,10 +79,10 @@ class Report:
 def run_season(
     system: System, workers: Workers, region_name: str, season: int, progress: Progress, run_id: UUID
 ) -> Report:
-    """Bring one region and season up to date; what was done before is not done again."""
+    """Bring one region and season up to date; finished tiles are not predicted again."""
     region = system.workspace.region(region_name)
     planned = plan_season(system, region, season, progress)
-    _remember(system, region, planned, run_id)
+    _write_plan(system, region, planned, run_id)
     results = list(_predict(system, workers, planned, season, progress, run_id))
     recorded = _survey(system, region, season, [entry.task for entry in planned], run_id, progress)
     return _report(region, season, planned, results, system, recorded)
@@ -89,7 +90,7 @@ def run_season(
 
 def plan_season(system: System, region: Region, season: int, progress: Progress = SILENT) -> list[Planned]:
     """Every tile task of the season, compared with ledger and cube. Writes nothing."""
-    weighed = freeze(
+    frozen = freeze(
         system.workspace.catalog,
         system.workspace.profile,
         region.zone,
@@ -102,7 +103,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         region.name,
         season,
         region.zone,
-        weighed.chosen,
+        frozen.chosen,
         tile_size=system.workspace.settings.tile_size,
         model_digest=system.workspace.manifest.fingerprint,
         config_digest=config_digest(region, system.workspace.profile),
@@ -118,7 +119,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
 
 
 def _written(system: System, tasks: Sequence[TileTask], season: int) -> dict[str, UUID]:
-    """Tile name to the task whose layers the cube holds."""
+    """Key of the task whose layers the cube holds, by tile name."""
     by_zone = {epsg: system.cube.written(epsg, season) for epsg in {task.tile.epsg for task in tasks}}
     found = {}
     for tile in (task.tile for task in tasks):
@@ -128,8 +129,8 @@ def _written(system: System, tasks: Sequence[TileTask], season: int) -> dict[str
     return found
 
 
-def _remember(system: System, region: Region, planned: Iterable[Planned], run_id: UUID) -> None:
-    """Write down what is about to be done, so that a run that dies leaves its plan."""
+def _write_plan(system: System, region: Region, planned: Iterable[Planned], run_id: UUID) -> None:
+    """Write the tasks to the ledger before they are run, so that a run that is killed leaves its plan."""
     manifest = system.workspace.manifest
     todo = [entry.task for entry in planned if entry.action != Action.DONE]
     with system.database.begin() as conn:
@@ -166,7 +167,7 @@ def _predict(
     progress: Progress,
     run_id: UUID,
 ) -> Iterator[TileResult]:
-    """Predict what is left to predict; each tile is committed to the cube, then noted in the ledger."""
+    """Predict the tiles that are left; each is committed to the cube, then marked in the ledger."""
     todo = [entry.task for entry in planned if entry.to_predict]
     for epsg in sorted({entry.task.tile.epsg for entry in planned}):
         system.cube.prepare(epsg, season)
@@ -189,7 +190,7 @@ def _predict(
             done()
             if result.reason:
                 progress.note(f"{result.task.tile.name}: {result.state}: {result.reason}")
-            # what it wrote is committed; the slots of a whole region would fill the memory
+            # its layers are committed; the slots of a whole region would fill the memory
             yield replace(result, slot=None)
 
 
@@ -209,7 +210,7 @@ def _survey(
         written = _written(system, tasks, season)
         done = {task.key for task in tasks if written.get(task.tile.name) == task.key}
         if not done and TaskState.FAILED in states.values():
-            return False  # nothing was observed because it could not be read: that is no survey
+            return False  # no tile could be read, so there is no survey
         inputs = SurveyInputs(
             SurveyKey(region.name, season, kind, f"{manifest.name} {manifest.version}"),
             manifest.fingerprint,
@@ -229,7 +230,7 @@ def record_season(
     done_tasks: Sequence[UUID],
     progress: Progress = SILENT,
 ) -> bool:
-    """Draft a season's survey from its layers in the cube, and record it with all that follows from it.
+    """Draft a season's survey from its layers in the cube, and record it.
 
     Returns:
         False when the current survey is up to date, or the new one equals it.
@@ -264,18 +265,18 @@ def record_season(
 
 @dataclass(frozen=True)
 class Replayed:
-    """Surveys that were stale: (region, season)."""
+    """The surveys that were stale, as (region, season)."""
 
-    #: those that came out differently when they were replayed
+    #: surveys that differ after their replay
     changed: tuple[tuple[str, int], ...]
-    #: those that are still stale, because this workspace lacks their region or their layers
+    #: surveys that are still stale, because this workspace lacks their region or their layers
     stale: tuple[tuple[str, int], ...]
 
 
 def replay_stale(system: System) -> Replayed:
-    """Draft and record again, in their order, the surveys whose prior surveys have changed since.
+    """Draft and record again, in their order, the surveys whose prior surveys have changed.
 
-    Each is a transaction of its own; after a crash the next run replays the rest.
+    Each is its own transaction; after a crash the next run replays the rest.
     """
     with system.database.connect() as conn:
         keys = history.survey_keys(conn)
@@ -298,7 +299,7 @@ def replay_stale(system: System) -> Replayed:
 
 
 def can_replay(system: System, survey: Survey) -> bool:
-    """Whether the region is the workspace's, and the cube holds what the survey was drawn from."""
+    """Whether the workspace has the region, and the cube the layers that the survey was drawn from."""
     known = survey.region in system.workspace.regions()
     return known and holds(system.workspace.cube_of(survey.kind), survey.season, survey.drawn_from)
 
@@ -307,7 +308,7 @@ def _replay_season(system: System, conn: Connection, survey: Survey) -> bool:
     """Draft and record a survey again, with the model that made it.
 
     Raises:
-        StorageError: the model is not in the registry any more.
+        StorageError: the model is no longer in the registry.
     """
     model = registry.model(conn, survey.digest)
     if model is None:
@@ -345,6 +346,6 @@ def _report(
         tiles=dict(states),
         reasons=dict(Counter(row.reason for row in rows if row.reason)),
         failed=states[TaskState.FAILED] > 0,
-        blind=states[TaskState.DONE] == 0,
+        unobserved=states[TaskState.DONE] == 0,
         nothing_new=not results and not recorded,
     )

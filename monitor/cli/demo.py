@@ -46,7 +46,7 @@ def run_demo(folder: Path) -> None:
     for start, end in ((YEARS[0], YEARS[1]), (YEARS[1], YEARS[2])):
         show_changes(folder, REGION, start, end, everything=False, json=False)
     show_queue(folder, REGION, None, explained=False, json=False)
-    if any(report.failed or report.blind for report in outcome.reports):
+    if any(report.failed or report.unobserved for report in outcome.reports):
         raise typer.Exit(1)
     picture = folder / "lakes.png"
     if not picture.exists() or not all(report.nothing_new for report in outcome.reports):

@@ -93,7 +93,7 @@ def bring_up_to_date(
         print_json([asdict(report) for report in outcome.reports])
     else:
         print_outcome(outcome)
-    if any(report.failed or report.blind for report in outcome.reports):
+    if any(report.failed or report.unobserved for report in outcome.reports):
         raise typer.Exit(1)
 
 

@@ -98,7 +98,7 @@ def test_a_season_without_scenes(workspace: Path, small_archive: Path) -> None:
     answer = monitor("run", "--season", "2019", "-w", folder)
     assert answer.returncode == 1
     assert "no usable Sentinel-2 scene" in answer.stderr
-    assert "nothing could be seen" in answer.stderr
+    assert "no tile was observed" in answer.stderr
     assert {row[6] for row in tables(folder)["task"]} == {"empty"}
     assert not tables(folder)["lake"]
 
@@ -110,7 +110,7 @@ def test_an_all_cloud_season_is_not_observed(place: Path) -> None:
             with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as classes:
                 classes.write(classes.read() * 0 + 9)
     _, cloudy = run_here(place, 2021, 2022)
-    assert cloudy.blind
+    assert cloudy.unobserved
     assert not cloudy.failed
     answer = monitor("run", "--season", "2022", "-w", place)  # nothing new, and still nothing seen
     assert answer.returncode == 1
