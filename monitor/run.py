@@ -1,9 +1,9 @@
 """A season of a region, from scenes to the review queue: the path of the whole system.
 
 The late-summer scenes of the region are frozen into a list, and every tile that was not done before becomes a
-task. Workers acquire and segment the tiles, and their layers are committed to the cube. The region's lakes are
-then outlined, matched with the known lakes and compared with the season before, and chips with disagreements
-are flagged. One transaction records the survey in the lake history. Later surveys that are stale by it are
+task. Workers acquire and segment the tiles, and their layers are committed to the cube. The lakes of the
+region are then outlined, matched with the known lakes and compared with the season before, and chips with
+disagreements are flagged. One transaction records the survey in the lake history. Later surveys that are stale by it are
 replayed.
 """
 
