@@ -108,19 +108,19 @@ def _online(archive: Path) -> Iterator[tuple[Path, OnlineArchive]]:
 
 
 def _cost(step: str, online: OnlineArchive, archive: Path) -> Cost:
-    seen = online.seen()
+    traffic = online.traffic()
     asked: dict[str, list[Read]] = {}
-    for read in seen.reads:
+    for read in traffic.reads:
         asked.setdefault(read.path.split("/", maxsplit=2)[2], []).append(read)
     least = [_least(archive / path, reads) for path, reads in asked.items()]
     return Cost(
         step,
         files=len(asked),
-        requests=len(seen.reads),
+        requests=len(traffic.reads),
         least_requests=sum(requests for requests, _ in least),
-        bytes=sum(read.size for read in seen.reads),
+        bytes=sum(read.size for read in traffic.reads),
         least_bytes=sum(size for _, size in least),
-        tokens=seen.token_requests,
+        tokens=traffic.token_requests,
     )
 
 

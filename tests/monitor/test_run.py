@@ -22,8 +22,8 @@ from sqlalchemy import text
 from benchmarks import surveys
 from monitor.workspace import Workspace, open_database, open_system
 from storage.codes import Reason
+from tests.support.history_content import current_rows
 from tests.support.places import MODEL, ROOT
-from tests.support.remembered import remembered
 from tests.support.workspaces import layers, make_workspace, monitor, run_here, tables
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -110,11 +110,11 @@ def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspa
     shutil.copytree(finished / "cube", folder / "cube")
     (alone,) = run_here(folder, 2022)
     with open_database(Workspace.open(folder)) as database:
-        first = remembered(database)
+        first = current_rows(database)
     (later,) = run_here(folder, 2021)
     assert alone.tiles == later.tiles == {"done": 4}
     with open_database(Workspace.open(folder)) as database, open_database(Workspace.open(finished)) as other:
-        now, expected = remembered(database), remembered(other)
+        now, expected = current_rows(database), current_rows(other)
     assert now == expected
     assert {row[1] for row in first["observations"]} != {row[1] for row in now["observations"]}
     with open_database(Workspace.open(folder)) as database, database.begin() as conn:
@@ -122,7 +122,7 @@ def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspa
         conn.execute(text("UPDATE survey SET prior_digest = ''"))
     run_here(folder, 2021, 2022)
     with open_database(Workspace.open(folder)) as database:
-        assert remembered(database) == now, "replayed, and nothing differs"
+        assert current_rows(database) == now, "replayed, and nothing differs"
     assert not any(report.nothing_new is False for report in run_here(folder, 2021, 2022))
 
 
@@ -134,7 +134,7 @@ def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, wor
     shutil.copytree(finished / "cube", folder / "cube")
     run_here(folder, 2022)
     with open_database(Workspace.open(folder)) as database:
-        before = remembered(database)
+        before = current_rows(database)
     shutil.rmtree(folder / "cube")
     settings = yaml.safe_load((folder / "monitor.yaml").read_text())
     lake = geopandas.read_file(settings["regions"]["demo"]["outline"])
@@ -144,7 +144,7 @@ def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, wor
     assert said.returncode == 0, said.stderr
     assert "demo 2022 was recorded before an earlier season arrived" in said.stderr
     with open_database(Workspace.open(folder)) as database:
-        after = remembered(database)
+        after = current_rows(database)
     assert set(before["observations"]) < set(after["observations"])
     assert len(after["surveys"]) == 2
 

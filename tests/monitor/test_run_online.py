@@ -63,9 +63,9 @@ def quick(module_workspace: Path, small_archive: Path, online: OnlineArchive) ->
         make_remote(folder, small_archive, online)
         answer = monitor("run", "--season", "2021", "-w", folder, env=online.environment)
         assert answer.returncode == 0, answer.stderr
-        seen = online.seen()
-        assert seen.token_requests == 1, "one worker asks for one token"
-        assert not seen.strangers, "nobody but the catalogue was asked"
+        traffic = online.traffic()
+        assert traffic.token_requests == 1, "one token per worker"
+        assert not traffic.unknown_hosts, "all requests went to the catalogue's hosts"
     return folder
 
 
@@ -91,7 +91,7 @@ def test_faults_change_nothing(
     folder = make_remote(workspace / "faulty", small_archive, online)
     answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)
     assert answer.returncode == 0, answer.stderr
-    assert set(online.seen().faults) == set(fast), online.seen().faults
+    assert set(online.traffic().faults) == set(fast), online.traffic().faults
     assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 1}]
     same_layers(quick, folder, 2021)
     same_history(quick, folder)
@@ -127,8 +127,8 @@ def test_fault_storms(
     folder = make_remote(workspace / "storm", small_archive, online, tile_size=256)
     answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
     assert answer.returncode == 0, answer.stderr
-    injected, asked = online.seen().faults, online.seen().asked
-    print(f"seed {seed}: {dict(injected)} in {asked.total()} requests")
+    injected, requests = online.traffic().faults, online.traffic().requests
+    print(f"seed {seed}: {dict(injected)} in {requests.total()} requests")
     assert injected.total() >= 10 and len(injected) >= 7, injected
     assert [report["tiles"] for report in json.loads(answer.stdout)] == [{"done": 4}] * 2
     same_layers(clean, folder, 2021, 2022)

@@ -34,7 +34,7 @@ def test_fetches_a_file_and_says_which_commit(hub: Hub) -> None:
     fetched = fetch(REPOSITORY, FILE)
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.commit == COMMIT
-    assert ("HEAD", f"/{REPOSITORY}/resolve/main/{FILE}", "") in hub.asked
+    assert ("HEAD", f"/{REPOSITORY}/resolve/main/{FILE}", "") in hub.requests
     assert (
         check_digest(fetched.path, hashlib.sha256(CONTENT).hexdigest()) == hashlib.sha256(CONTENT).hexdigest()
     )
@@ -42,16 +42,16 @@ def test_fetches_a_file_and_says_which_commit(hub: Hub) -> None:
 
 def test_a_file_that_is_here_is_not_fetched_again(hub: Hub) -> None:
     fetch(REPOSITORY, FILE)
-    hub.asked.clear()
+    hub.requests.clear()
     assert fetch(REPOSITORY, FILE, COMMIT).path.read_bytes() == CONTENT
-    assert not [asked for asked in hub.asked if asked[0] == "GET"]
+    assert not [asked for asked in hub.requests if asked[0] == "GET"]
 
 
 def test_a_cut_connection_is_taken_up_where_it_broke(hub: Hub) -> None:
     large = np.random.default_rng(0).bytes(24_000_000)  # the hub's library writes 10 MB at a time
     hub.files, hub.cut_after, hub.cuts = {FILE: large}, 15_000_000, 1
     assert fetch(REPOSITORY, FILE).path.read_bytes() == large
-    ranges = [range_ for method, path, range_ in hub.asked if method == "GET" and "resolve" not in path]
+    ranges = [range_ for method, path, range_ in hub.requests if method == "GET" and "resolve" not in path]
     assert len(ranges) == 2
     assert 0 < int(ranges[1].removeprefix("bytes=").removesuffix("-")) <= 15_000_000
 

@@ -1,1 +1,1 @@
-"""What several tests share: small worlds, workspaces, servers, samples."""
+"""Helpers shared by several tests: scenes, workspaces, servers, samples."""

@@ -1,4 +1,4 @@
-"""Recorded answers of the real catalogues (VCR cassettes), served again over HTTP."""
+"""Recorded responses of the real catalogues (VCR cassettes), served again over HTTP."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.support.httpserver import Answer, Asked, HttpServer, serving
+from tests.support.httpserver import Answer, HttpServer, Request, serving
 from tests.support.samples import sample
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-#: path and query of a request, and its body where it is a POST
-Question = tuple[str, str, str]
+#: method, path with query, and JSON body of a request
+RequestKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer."""
+    """One recorded request and its response."""
 
     source: str
     method: str
@@ -32,8 +32,8 @@ class Exchange:
     answer: str
 
     @property
-    def question(self) -> Question:
-        return ask(self.method, self.url, self.body)
+    def key(self) -> RequestKey:
+        return request_key(self.method, self.url, self.body)
 
     @property
     def host(self) -> str:
@@ -41,13 +41,13 @@ class Exchange:
 
     @property
     def features(self) -> list[dict[str, Any]]:
-        """The STAC items of the answer."""
+        """The STAC items of the response."""
         content = json.loads(self.answer)
         found = content.get("features", [content] if content.get("type") == "Feature" else [])
         return list(found)
 
 
-def ask(method: str, url: str, body: Any) -> Question:
+def request_key(method: str, url: str, body: Any) -> RequestKey:
     parts = urlsplit(url)
     return method, f"{parts.path.rstrip('/')}?{parts.query}", json.dumps(body, sort_keys=True)
 
@@ -68,40 +68,41 @@ def _of(path: Path) -> Iterator[Exchange]:
 
 @dataclass
 class Replay:
-    """A catalogue that answers what was recorded of it.
+    """A local catalogue that replays recorded responses.
 
     Attributes:
-        url: its address, in place of the recorded one.
-        faults: how the next requests fail, one entry each: a status with its headers, or "cut" for an answer
-            that breaks off, "reset" for a connection that is closed without one.
-        asked: every request that came in.
+        url: the local address, which replaces the recorded one.
+        faults: faults of the next requests, one entry per request: a status with its headers, "cut" for a
+            response that ends early, "reset" for a connection closed without a response.
+        always: status returned for every request, None for recorded responses.
+        requests: all requests received, in order.
     """
 
     url: str = ""
     faults: list[tuple[int, dict[str, str]] | str] = field(default_factory=list)
     always: int | None = None
-    asked: list[Question] = field(default_factory=list)
+    requests: list[RequestKey] = field(default_factory=list)
 
 
 @contextmanager
 def replay(recorded: list[Exchange], root: str) -> Iterator[Replay]:
-    """Serve what was recorded of the API at `root`; a page that was not recorded is empty."""
-    answers = {exchange.question: exchange for exchange in recorded if exchange.url.startswith(root)}
+    """Serve the recorded responses of the API at `root`. Other searches return an empty page."""
+    answers = {exchange.key: exchange for exchange in recorded if exchange.url.startswith(root)}
     state = Replay()
 
-    def answer(asked: Asked) -> Answer:
-        question = ask(asked.method, asked.target, json.loads(asked.body) if asked.body else None)
-        state.asked.append(question)
+    def answer(request: Request) -> Answer:
+        key = request_key(request.method, request.target, json.loads(request.body) if request.body else None)
+        state.requests.append(key)
         fault = state.faults.pop(0) if state.faults else None
         if state.always is not None:
             return Answer(state.always, b"at rest")
         if isinstance(fault, tuple):
             return Answer(fault[0], b"not now", fault[1])
         status, text = 404, '{"code": "NotFound"}'
-        exchange = answers.get(question)
+        exchange = answers.get(key)
         if exchange is not None:
             status, text = exchange.status, exchange.answer.replace(root, state.url)
-        elif asked.method == "POST":
+        elif request.method == "POST":
             status, text = 200, '{"type": "FeatureCollection", "features": []}'
         broken = ("cut", len(text.encode()) // 2) if fault == "cut" else fault
         return Answer(status, text.encode(), {"Content-Type": "application/geo+json"}, broken)

@@ -1,4 +1,4 @@
-"""Checkpoints as other programs write them: with terratorch's own task, Lightning's trainer, torch's save."""
+"""Checkpoints in the formats of other programs: terratorch's task, Lightning's trainer, torch's save."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BANDS = {"S2L2A": 12, "S1GRD": 2, "S1RTC": 2, "DEM": 1}
 
 
 def make_task(options: dict[str, Any] | None = None, **changes: Any) -> Any:
-    """terratorch's segmentation task of a tiny TerraMind, seeded; `changes` are of `model_args`."""
+    """terratorch's segmentation task of a tiny TerraMind, seeded. `changes` apply to `model_args`."""
     name_missing_vision_ops()
     from terratorch.tasks import SemanticSegmentationTask
 
@@ -45,12 +45,12 @@ def make_task(options: dict[str, Any] | None = None, **changes: Any) -> Any:
             model_factory="EncoderDecoderFactory", ignore_index=-1, optimizer="AdamW", plot_on_val=False,
             **(options or {}),
         )  # fmt: skip
-    speak_up(task.model)
+    scale_logits(task.model)
     return task
 
 
 def auxiliary_head() -> dict[str, Any]:
-    """Options of a task with a second head, which only training looks at."""
+    """Options of a task with a second head, which is used in training only."""
     name_missing_vision_ops()
     from terratorch.models.model import AuxiliaryHead
 
@@ -58,25 +58,25 @@ def auxiliary_head() -> dict[str, Any]:
     return {"aux_heads": [head], "aux_loss": {"aux": 0.4}}
 
 
-def speak_up(network: nn.Module) -> None:
-    """Logits that vary, as trained networks' do, where fresh ones say nearly the same everywhere."""
+def scale_logits(network: nn.Module) -> None:
+    """Scale the logits to a trained network's spread. An untrained network's are almost constant."""
     with torch.no_grad():
-        said = water_logits(network, chips_for(network))
+        logits = water_logits(network, chips_for(network))
         last = last_convolution(network)
-        last.bias[-1] -= said.mean()
-        last.weight.mul_(SPREAD / said.std())
-        last.bias.mul_(SPREAD / said.std())
+        last.bias[-1] -= logits.mean()
+        last.weight.mul_(SPREAD / logits.std())
+        last.bias.mul_(SPREAD / logits.std())
 
 
 def water_logits(network: nn.Module, chips: dict[str, Tensor]) -> Tensor:
-    """(B, H, W): what a network says of water; of two classes it is the second against the first."""
+    """Logit of water (B, H, W). With two classes it is the difference of the second and the first."""
     with torch.inference_mode():
-        said: Tensor = network.eval()(chips).output
-    return said if said.ndim == 3 else said[:, 1] - said[:, 0]
+        logits: Tensor = network.eval()(chips).output
+    return logits if logits.ndim == 3 else logits[:, 1] - logits[:, 0]
 
 
 def chips_for(network: nn.Module, seed: int = 11) -> dict[str, Tensor]:
-    """Normalised chips of noise, by the names and with the bands that a network's encoder takes."""
+    """Normalised chips of noise, with the names and bands of the network's encoder."""
     noise = torch.Generator().manual_seed(seed)
     encoder: Any = network.encoder
     chips = {}
@@ -87,7 +87,7 @@ def chips_for(network: nn.Module, seed: int = 11) -> dict[str, Tensor]:
 
 
 def save_task(task: Any, path: Path) -> Path:
-    """A checkpoint as Lightning writes it, before any step."""
+    """Save a checkpoint as Lightning does, before any training step."""
     trainer = _trainer(path.parent)
     trainer.strategy.connect(task)
     trainer.save_checkpoint(path)
@@ -95,7 +95,7 @@ def save_task(task: Any, path: Path) -> Path:
 
 
 def fit_and_save(task: Any, path: Path) -> Path:
-    """A checkpoint as Lightning writes it after a step, with an average of the weights kept beside them."""
+    """Save a checkpoint as Lightning does after one step, together with an average of the weights."""
     from lightning.pytorch.callbacks import WeightAveraging
     from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -110,7 +110,7 @@ def fit_and_save(task: Any, path: Path) -> Path:
     averaging = WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(0.9))
     trainer = _trainer(path.parent, callbacks=[averaging], max_steps=1, limit_val_batches=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lightning's advice on training, which this is not meant to be
+        warnings.simplefilter("ignore")  # Lightning's hints on training speed, which do not matter here
         trainer.fit(task, torch.utils.data.DataLoader(Chips(), batch_size=1))
     trainer.save_checkpoint(path)
     return path
@@ -135,14 +135,14 @@ def make_reference(
         backbone=backbone, backbone_modalities=["S2L2A", "S1GRD", "DEM"], necks=necks,
         decoder="UperNetDecoder", decoder_channels=256, decoder_scale_modules=True, num_classes=1,
     )  # fmt: skip
-    speak_up(network)
+    scale_logits(network)
     return network
 
 
 def save_reference(
     network: nn.Module, path: Path, name: Callable[[str], str] | None = None, **more: Any
 ) -> Path:
-    """A checkpoint laid out like the published one: a compiled network in a task that is not terratorch's."""
+    """Save a checkpoint in the published layout: a compiled network, not in terratorch's task."""
     rename = name or (lambda key: f"model._orig_mod.{key}")
     state = {rename(key): value for key, value in network.state_dict().items()}
     state |= {"loss.pos_weight": torch.ones(1), "ema.shadow.encoder.norm.weight": torch.ones(192)}
@@ -161,5 +161,5 @@ inputs:
 stride: 112
 sigma: 56
 smallest_lake_m2: 5000
-""" % (", ".join(["2000.0"] * 12), ", ".join(["800.0"] * 12))  # noqa: UP031 - braces are YAML's here
+""" % (", ".join(["2000.0"] * 12), ", ".join(["800.0"] * 12))  # noqa: UP031 - the braces belong to the YAML
 """What a person has to say of such a checkpoint."""

@@ -28,7 +28,7 @@ from tests.support.places import MODEL
 
 SPACE = UUID("2f0f7d2e-4a9c-4be2-8d43-6a2f9f2f5c11")
 SIZE = 256
-#: over the border of two UTM zones
+#: a lake on the border of two UTM zones
 AREA = box(77.95, 42.0, 78.05, 42.06)
 SCENE = "https://stac.example/collections/sentinel-2-l2a/items/S2A_1"
 
@@ -39,7 +39,7 @@ def uid(*parts: object) -> UUID:
 
 @dataclass
 class Kept:
-    """What was stored."""
+    """The stored history and cube: folder, database and identifiers."""
 
     folder: Path
     database: Database
@@ -57,7 +57,7 @@ class Kept:
 
 @contextmanager
 def kept_world(postgis_url: str, template: str, folder: Path) -> Iterator[Kept]:
-    """`keep` in a database of its own, for all tests of a module, which only read it."""
+    """`keep` in a database of its own, shared by the tests of a module, which only read it."""
     admin = create_engine(make_url(postgis_url).set(database="postgres"), isolation_level="AUTOCOMMIT")
     name = f"export_{uuid4().hex}"
     with admin.connect() as conn:
@@ -75,7 +75,7 @@ def outline(number: int, size: float) -> Polygon:
 
 
 def rows(season: int, *lakes: tuple[int, str, float]) -> geopandas.GeoDataFrame:
-    """Observations: number of the lake, outcome, size in degrees."""
+    """Observations as (number of the lake, outcome, size in degrees)."""
     return geopandas.GeoDataFrame(
         {
             "lake_id": [uid("lake", number) for number, *_ in lakes],
@@ -92,7 +92,7 @@ def rows(season: int, *lakes: tuple[int, str, float]) -> geopandas.GeoDataFrame:
 
 
 def keep(folder: Path, database: Database) -> Kept:
-    """Inventory 2015 and model 2021, 2022 of `demo`, model 2021 of `other`; tiles of 2021 in the cube."""
+    """Inventory 2015, model 2021 and 2022 of `demo`, model 2021 of `other`; cube tiles of 2021."""
     folder.mkdir(exist_ok=True)
     regions = {"demo": {"bounds": list(AREA.bounds)}, "other": {"bounds": [70, 40, 71, 41]}}
     settings = {
@@ -143,7 +143,7 @@ def _record(
 def _pixels(
     folder: Path, database: Database, survey: UUID
 ) -> tuple[list[Tile], dict[Tile, dict[str, NDArray[Any]]]]:
-    """Two tiles at opposite corners of zone 43 and one of zone 44, of random pixels."""
+    """Store random pixels in two tiles at opposite corners of zone 43 and one tile of zone 44."""
     every = tiles_of(AREA, SIZE)
     first, last = (sorted(t for t in every if t.epsg == 32643)[at] for at in (0, -1))
     written = [first, last, next(t for t in every if t.epsg == 32644)]

@@ -1,4 +1,4 @@
-"""The tests' HTTP server: in this process, with answers that a function gives, whole or broken on purpose."""
+"""HTTP server for tests, in this process. A function gives each response, complete or with a fault."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-#: seconds that a stalled answer stays open
+#: seconds that a stalled response stays open
 STALL = 1.0
-#: how an answer is broken: "reset" in place of it, "crawl" byte by byte, or after so many bytes of the body
-#: "short" (whole by its own account), "cut" (closed) or "stall" (left open)
+#: fault of a response: "reset" closes the connection without a response, "crawl" sends byte by byte; with a
+#: number of bytes, "short" sends only these and declares them as Content-Length, "cut" closes and "stall"
+#: waits after these
 Fault = str | tuple[str, int] | None
 
 
 @dataclass
-class Asked:
-    """One request, and what became of it."""
+class Request:
+    """A request, and the status and size of its response."""
 
     method: str
-    #: path as the client wrote it, with its query
+    #: path and query as in the request line
     target: str
-    #: names in small letters
+    #: names in lower case
     headers: Mapping[str, str]
     body: bytes = b""
     status: int = 0
-    #: bytes of the body that were sent
+    #: bytes of the response body that were sent
     sent: int = 0
 
     @property
@@ -41,14 +42,14 @@ class Asked:
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """First and last byte asked for."""
+        """First and last byte of the Range header, None without one."""
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range", ""))
         return None if found is None else (int(found[1]), int(found[2]))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered with."""
+    """Response to a request."""
 
     status: int = 200
     body: bytes = b""
@@ -56,37 +57,37 @@ class Answer:
     fault: Fault = None
 
 
-def part_of(content: bytes, asked: Asked) -> Answer:
-    """The content, or the range of it that was asked for."""
+def part_of(content: bytes, request: Request) -> Answer:
+    """Return the content, or the requested range of it."""
     headers = {"ETag": f'"{hash(content)}"'}
-    if asked.span is None:
+    if request.span is None:
         return Answer(200, content, headers)
-    first, last = asked.span
+    first, last = request.span
     headers["Content-Range"] = f"bytes {first}-{min(last, len(content) - 1)}/{len(content)}"
     return Answer(206, content[first : last + 1], headers)
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Answers every request by `answer`; `asked` holds the requests in order."""
+    """Server whose responses are the return values of `answer`; `requests` holds all requests in order."""
 
     daemon_threads = True
 
-    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+    def __init__(self, answer: Callable[[Request], Answer]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.url = answer, f"http://127.0.0.1:{self.server_port}"
         self.lock = threading.Lock()
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self.busy = self.most_busy = 0
-        #: seconds before each answer
+        #: seconds before each response
         self.delay = 0.0
 
     @property
     def sent(self) -> int:
-        """Bytes of all answers' bodies."""
-        return sum(asked.sent for asked in self.asked)
+        """Total bytes of all response bodies."""
+        return sum(request.sent for request in self.requests)
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hung up is no news here."""
+        """Ignore connections closed by the client."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -96,14 +97,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, self.path, headers, body)
+        request = Request(self.command, self.path, headers, body)
         with self.server.lock:
-            self.server.asked.append(asked)
+            self.server.requests.append(request)
             self.server.busy += 1
             self.server.most_busy = max(self.server.busy, self.server.most_busy)
         try:
             time.sleep(self.server.delay)
-            self._send(asked, self.server.answer(asked))
+            self._send(request, self.server.answer(request))
         except OSError:
             self.close_connection = True
         finally:
@@ -112,17 +113,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_GET
 
-    def _send(self, asked: Asked, answer: Answer) -> None:
+    def _send(self, request: Request, answer: Answer) -> None:
         if answer.fault == "reset":
-            linger = struct.pack("ii", 1, 0)  # of zero seconds: the kernel sends RST instead of FIN
+            linger = struct.pack("ii", 1, 0)  # linger of zero seconds: the kernel sends RST instead of FIN
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
             raise ConnectionResetError
         kind, size = answer.fault if isinstance(answer.fault, tuple) else (answer.fault, len(answer.body))
         part = answer.body[:size] if self.command != "HEAD" else b""
-        asked.status, asked.sent = answer.status, len(part)
+        request.status, request.sent = answer.status, len(part)
         self.send_response(answer.status)
-        # a short answer is whole by its own account
+        # "short" declares the length that it sends
         length = len(part if kind == "short" else answer.body)
         for name, value in {**answer.headers, "Content-Length": str(length)}.items():
             self.send_header(name, value)
@@ -139,12 +140,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """Keep the tests' output clean."""
+        """Suppress the log, which would fill the tests' output."""
 
 
 @contextmanager
 def serving(server: HttpServer) -> Iterator[HttpServer]:
-    """Serve on a free port of this machine until the block ends."""
+    """Serve on a free local port until the block ends."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -156,7 +157,7 @@ def serving(server: HttpServer) -> Iterator[HttpServer]:
 
 
 class FileServer(HttpServer):
-    """A folder with ranges of bytes; `fault` decides about every request, `pages` are not files."""
+    """Serve a folder with byte ranges. `fault` is called per request; `pages` are generated contents."""
 
     def __init__(self, folder: Any) -> None:
         super().__init__(self._find)
@@ -164,19 +165,19 @@ class FileServer(HttpServer):
         self.reset()
 
     def reset(self) -> None:
-        self.fault: Callable[[Asked, int], int | Fault] = lambda asked, number: None
+        self.fault: Callable[[Request, int], int | Fault] = lambda request, number: None
         self.pages: dict[str, Callable[[], bytes]] = {}
-        self.asked = []
+        self.requests = []
         self.busy = self.most_busy = 0
         self.delay = 0.0
 
-    def _find(self, asked: Asked) -> Answer:
+    def _find(self, request: Request) -> Answer:
         with self.lock:
-            number = next(at for at, each in enumerate(self.asked) if each is asked)
-        fault = self.fault(asked, number)
-        page, file = self.pages.get(asked.path), self.folder / asked.path.lstrip("/")
+            number = next(at for at, each in enumerate(self.requests) if each is request)
+        fault = self.fault(request, number)
+        page, file = self.pages.get(request.path), self.folder / request.path.lstrip("/")
         if isinstance(fault, int):
             return Answer(fault, b"sorry")
         if page is None and not file.is_file():
             return Answer(404, b"sorry", fault="reset" if fault == "reset" else None)
-        return replace(part_of(file.read_bytes() if page is None else page(), asked), fault=fault)
+        return replace(part_of(file.read_bytes() if page is None else page(), request), fault=fault)

@@ -1,4 +1,4 @@
-"""Items as Planetary Computer would list them, and the frozen lists of a small simulated archive."""
+"""Items in the form of Planetary Computer, and frozen scene lists of the small simulated archive."""
 
 from __future__ import annotations
 

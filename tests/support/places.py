@@ -1,4 +1,4 @@
-"""Where things lie: the checkout, the sample data beside it, the delivered model."""
+"""Paths of the checkout, of the sample data beside it, and of the delivered model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of made-up numbers around one box of zone 45, and items that hold them."""
+"""Rasters of random numbers around one box of zone 45, and items that refer to them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from monitor.grid import NORTHING_ORIGIN, PIXEL, geobox_at
 from tests.support.samples import TERRAMESH_PROFILE
 
 PROFILE = CatalogProfile.model_validate(TERRAMESH_PROFILE)
-#: a box of zone 45 and what lies around it
+#: a box of zone 45 and its surroundings
 EPSG, ROW, COL = 32645, 688_000, 50_000
 LEFT, TOP = COL * PIXEL, NORTHING_ORIGIN - ROW * PIXEL
 BOX = geobox_at(EPSG, ROW, COL, (200, 160))
-#: files around it in pixels of their own: EPSG, transform, shape
+#: grids of files around the box: EPSG, transform, shape
 Grid = tuple[int, Affine, tuple[int, int]]
 
 
 def around(epsg: int, pixel: float, side: int, shift: float = 0.0) -> Grid:
-    """A square file of `side` pixels whose middle is the box's."""
+    """Grid of a square file of `side` pixels, centred on the box."""
     middle = (LEFT + 800, TOP - 1000)
     x, y = pyproj.Transformer.from_crs(EPSG, epsg, always_xy=True).transform(*middle)
     if epsg == EPSG:
@@ -51,7 +51,7 @@ PARALLEL = [name for name, grid in GRIDS.items() if grid[0] == EPSG]
 
 
 def numbers(shape: tuple[int, int], holes: float = 0.0, seed: int = 0) -> np.ndarray:
-    """White noise of 1-3000, the hardest to interpolate, 0 where there is no data."""
+    """White noise of 1-3000, the worst case for interpolation, with 0 as no data."""
     rng = np.random.default_rng(seed)
     values = rng.integers(1, 3001, shape).astype(np.uint16)
     values[rng.random(shape) < holes] = 0
@@ -71,12 +71,12 @@ def write(path: Path, grid: Grid, values: np.ndarray, **options: Any) -> Path:
 
 
 def scene(path: Path | str, footprint: shapely.Geometry | None = None, **assets: Path | str) -> Scene:
-    """An item of one asset `a`, and others, over the box."""
+    """An item over the box with asset `a` and further assets."""
     ground = footprint or BOX.geographic_extent.geom
     hrefs = {"a": path} | assets
     item = {
         "geometry": shapely.geometry.mapping(ground),
-        # never believed: a file's own georeference is
+        # declared shape and transform, which the reader ignores in favour of the file's
         "properties": {"proj:epsg": 4326, "proj:transform": [1, 0, 0, 0, -1, 0], "proj:shape": [3, 3]},
         "assets": {name: {"href": str(href)} for name, href in hrefs.items()},
     }
@@ -95,6 +95,6 @@ def classes(**options: Any) -> dict[str, Any]:
 def read(
     item: Scene, wanted: dict[str, Any], profile: CatalogProfile, geobox: GeoBox, **options: Any
 ) -> dict[str, np.ndarray]:
-    """Bands (H, W) of one item on a box."""
+    """Read bands (H, W) of one item on a box."""
     loaded = load_bands([item], profile=profile, geobox=geobox, **wanted, **options)
     return {str(name): band.to_numpy() for name, band in loaded.data_vars.items()}

@@ -1,4 +1,4 @@
-"""Real samples beside the repository, and STAC items made over plain files."""
+"""Public samples beside the repository, and STAC items for plain files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ EXTENSIONS = [
     "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
 ]
 
-#: the TerraMesh tiles: one file of 12 bands, radar in decibels, no scene classes, the offset in raster:bands
+#: profile of the TerraMesh tiles: one file of 12 bands, radar in decibels, no scene classes, offset in
+#: raster:bands
 TERRAMESH_PROFILE = {
     "optical": {
         "collection": "s2",
@@ -44,7 +45,7 @@ TERRAMESH_PROFILE = {
 
 
 def sample(name: str) -> Path:
-    """Path of a sample; the test is skipped where it is absent."""
+    """Path of a sample. Skip the test if it is absent."""
     path = SAMPLES / name
     if not path.exists():
         pytest.skip(f"the real sample {name} is not here")
@@ -52,7 +53,7 @@ def sample(name: str) -> Path:
 
 
 def recorded(name: str) -> list[pystac.Item]:
-    """Items of a recorded answer: one item, a list or a FeatureCollection."""
+    """Items of a recorded response: one item, a list or a FeatureCollection."""
     content = json.loads(sample(f"stac/items/{name}").read_text())
     if isinstance(content, dict):
         content = content.get("features", [content])
@@ -62,10 +63,11 @@ def recorded(name: str) -> list[pystac.Item]:
 def wrap(
     path: Path, item_id: str, collection: str, when: datetime, bands: list[dict[str, Any]]
 ) -> pystac.Item:
-    """An item over one multi-band raster, its bands described by raster:bands."""
+    """An item for one multi-band raster; raster:bands describe its bands."""
     with rasterio.open(path) as raster:
         bounds = transform_bounds(raster.crs, 4326, *raster.bounds)
-        # the samples do not tell the pass of their radar; it has to be known, and any does for their pixels
+        # The samples do not state the pass direction of their radar. The item needs one; it does not affect
+        # the pixels.
         properties = {"proj:epsg": raster.crs.to_epsg(), "sat:orbit_state": "descending"}
     geometry = shapely.geometry.mapping(shapely.box(*bounds))
     item = pystac.Item(item_id, geometry, list(bounds), when, properties, stac_extensions=EXTENSIONS)

@@ -1,4 +1,4 @@
-"""Small scenes for the tests of the pure steps: masks cut into tiles, and a lake history kept in memory."""
+"""Small scenes for tests of the pure steps: masks cut into tiles, and a lake history in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GEOD = Geod(ellps="WGS84")
 
 
 def picture(text: str) -> NDArray[np.bool_]:
-    """A mask drawn with `#`, a line a row."""
+    """Parse a mask drawn with `#`, one line of text per row."""
     lines = text.split()
     return np.array([[char == "#" for char in line] for line in lines])
 
@@ -48,7 +48,7 @@ def tile_layers(
     uncertainty: NDArray[np.float32] | float = 0.0,
     elevation: NDArray[np.int16] | int = 4000,
 ) -> TileLayers:
-    """A tile seen whole, unless `reason` says otherwise."""
+    """Layers of a tile that was completely observed, unless `reason` is given."""
     if reason is None:
         reason = np.where(water, Reason.WATER, Reason.DRY).astype(np.uint8)
     hidden = ~np.isin(reason, (Reason.WATER, Reason.DRY, Reason.SNOW, Reason.SHADOW))
@@ -73,7 +73,7 @@ def season_of(tiles: Sequence[TileLayers]) -> SeasonLayers:
 
 
 def cut(water: NDArray[np.bool_], size: int, *, epsg: int = EPSG, row: int = ROW, col: int = COL, **layers):
-    """A square mask, and layers of its shape, as tiles of `size` pixels."""
+    """Cut a square mask, and layers of its shape, into tiles of `size` pixels."""
     return [
         tile_layers(
             Tile(epsg, size, row + top, col + left),
@@ -89,7 +89,7 @@ def cut(water: NDArray[np.bool_], size: int, *, epsg: int = EPSG, row: int = ROW
 
 
 def pixels(top: int, left: int, height: int, width: int) -> BaseGeometry:
-    """A rectangle of pixels counted from (ROW, COL), EPSG:4326."""
+    """Outline of a rectangle of pixels counted from (ROW, COL), in EPSG:4326."""
     west, north = (COL + left) * PIXEL, NORTHING_ORIGIN - (ROW + top) * PIXEL
     box = shapely.box(west, north - height * PIXEL, west + width * PIXEL, north)
     return reproject(box, EPSG, WGS84)
@@ -105,7 +105,7 @@ def area_of(outline: BaseGeometry) -> float:
 
 @dataclass
 class History:
-    """The lake history in two frames; recording supersedes as in the database."""
+    """A lake history in two frames. A survey supersedes an earlier one as in the database."""
 
     observations: list[dict] = field(default_factory=list)
     events: list[dict] = field(default_factory=list)
@@ -139,7 +139,7 @@ class History:
         seen_share: float = 1.0,
         suspect: str | None = None,
     ) -> None:
-        """A survey by hand: None is a lake seen dry."""
+        """Add a survey given by hand; None is a lake observed as dry."""
         frame = geopandas.GeoDataFrame(
             {
                 "lake_id": list(outlines),
@@ -158,7 +158,7 @@ class History:
         self.record(SurveyDraft(frame, pd.DataFrame(), lineage, geopandas.GeoDataFrame(), suspect), season)
 
     def prior(self, season: int, kind: SurveyKind = SurveyKind.MODEL) -> PriorSurveys:
-        """As `storage.prior.prior_surveys` of a survey of `season`."""
+        """Return the prior surveys of `season`, as `storage.prior.prior_surveys` does."""
         columns = ["lake_id", "survey_id", "season", "kind", "outcome", "area_m2", "sigma_m2", "seen_share"]
         frame = pd.DataFrame(self.observations, columns=[*columns, "suspect", "geometry"])
         current = frame.survey_id.isin(list(self.current.values())).astype(bool)

@@ -1,4 +1,4 @@
-"""Stacks made of plain arrays, and plain arrays of stacks."""
+"""Convert plain arrays to stacks, and stacks to plain arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.stack.dataset import on_geobox, planes
 def stack_of(
     geobox: GeoBox, optical: NDArray[Any] | float = 1.0, radar: NDArray[Any] | float = 1.0, **others: Any
 ) -> xr.Dataset:
-    """A stack of arrays (12, H, W), (2, H, W) and (H, W), or of constants; no flag is set unless given."""
+    """A stack of arrays (12, H, W), (2, H, W) and (H, W), or of constants. Flags are false unless given."""
     shape = geobox.shape
     variables: dict[str, Any] = {
         **dict(zip(S2_BANDS, np.broadcast_to(np.float32(optical), (12, *shape)), strict=True)),
@@ -29,10 +29,10 @@ def stack_of(
 
 
 def optical(stack: xr.Dataset) -> NDArray[np.float32]:
-    """(12, H, W)."""
+    """Reflectance (12, H, W)."""
     return planes(stack, S2_BANDS)
 
 
 def radar(stack: xr.Dataset) -> NDArray[np.float32]:
-    """(2, H, W)."""
+    """Backscatter (2, H, W)."""
     return planes(stack, S1_BANDS)

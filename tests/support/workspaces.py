@@ -1,4 +1,4 @@
-"""Workspaces for tests of the whole path, and what of them must be the same after a repeated run."""
+"""Workspaces for tests of the whole path, and their tables and layers for comparing two runs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.support.places import MODEL, ROOT
 
 
 def uuid_of(name: str) -> UUID:
-    """The same id for the same name."""
+    """Return the same id for the same name."""
     return uuid5(NAMESPACE, name)
 
 
 def make_workspace(folder: Path, archive: Path, tile_size: int = 512, **settings: Any) -> Path:
-    """A workspace over a simulated archive, like the demo's."""
+    """Create a workspace over a simulated archive, like that of the demo."""
     folder.mkdir(parents=True, exist_ok=True)
     region = {
         "outline": str(archive / "region.geojson"),
@@ -53,7 +53,7 @@ def make_workspace(folder: Path, archive: Path, tile_size: int = 512, **settings
 
 
 def run_here(folder: Path, *years: int) -> list[Report]:
-    """Run seasons in this process, which keeps the model loaded between tests."""
+    """Run seasons in this process, so that tests share one loaded model."""
     workspace = Workspace.open(folder)
     with open_system(workspace) as system:
         return list(run_seasons(system, ["demo"], list(years), "test", lambda _: SILENT).reports)
@@ -68,14 +68,14 @@ def import_inventory(
     mapping: Mapping = Mapping(),  # noqa: B008 - frozen
     polygons: geopandas.GeoDataFrame | None = None,
 ) -> Imported:
-    """Import one season, and replay the inventories that this makes stale; there is no cube."""
+    """Import one season, and replay the inventories that become stale. There is no cube."""
     system = System(Workspace(Path("/nowhere"), Settings.model_construct()), database)
     (imported,) = import_seasons(system, path, region, [season], mapping, polygons)
     return imported
 
 
 def monitor(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """The command as a person calls it."""
+    """Run the command in a subprocess."""
     command = [sys.executable, "-c", "from monitor.cli.main import main; main()", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "200", **kwargs.pop("env", {})}
     return subprocess.run(
@@ -83,7 +83,7 @@ def monitor(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProces
     )
 
 
-#: every table of the history, without what says when or by which run a row came
+#: columns of every table of the history, without times and run ids
 TABLES = {
     "lake": "id, region, code",
     "survey": "id, region, season, kind, source, digest, superseded_by",
@@ -98,7 +98,7 @@ TABLES = {
 
 
 def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """The rows of the lake history, in an order of their own."""
+    """Return the rows of the lake history, sorted per table."""
     with open_database(Workspace.open(folder)) as database, database.connect() as conn:
         return {
             name: sorted(
@@ -109,7 +109,7 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def layers(folder: Path, season: int) -> dict[str, NDArray[Any]]:
-    """Every layer of the cube over the region's tiles, as one array each."""
+    """Return every layer of the cube over the region's tiles, as one array per layer."""
     from monitor.grid import tiles_of
     from storage.cube import LAYERS
 

@@ -191,7 +191,7 @@ class TestRecordedApis:
         pages = [{feature["id"] for feature in one.features} for one in paging]
         assert [len(page) for page in pages] == [10, 10]
         assert [one.id for one in found] == sorted(pages[0] | pages[1])
-        searches = [json.loads(body) for method, _, body in pc.asked if method == "POST"]
+        searches = [json.loads(body) for method, _, body in pc.requests if method == "POST"]
         assert [bool(search.get("token")) for search in searches] == [False, True, True]
 
     def test_a_page_that_repeats_an_item(self, pc: Replay, recorded: list[Exchange]) -> None:
@@ -229,7 +229,7 @@ class TestRecordedApis:
         monkeypatch.setattr(catalog, "PAGE", None)
         with replay(recorded, CDSE) as served:
             assert ApiCatalog(served.url).items(**asked) == []
-            assert any(json.loads(body) == asked for _, _, body in served.asked)
+            assert any(json.loads(body) == asked for _, _, body in served.requests)
 
     def test_an_item_that_is_none_does_not_end_the_search(self, recorded: list[Exchange]) -> None:
         first, second = (one for one in recorded if "test_result_paging" in one.source)
@@ -272,7 +272,7 @@ class TestRecordedApis:
         """What may pass is asked again, what will not is told at once."""
         api = ApiCatalog(pc.url)
         api.always("naip", VERMONT)
-        before = len(pc.asked)
+        before = len(pc.requests)
         pc.always = status
         with pytest.raises(MonitorError) as caught:
             api.search("sentinel-2-l2a", HERE, date(2022, 7, 1), date(2022, 9, 30))
@@ -280,7 +280,7 @@ class TestRecordedApis:
         asked = f"{pc.url}: the search {{'collections': ['sentinel-2-l2a']"
         assert said.startswith(asked) and "2022-07-01/2022-09-30" in said
         assert f"failed: HTTP {status} at rest; try again later" in said
-        assert len(pc.asked) - before == requests
+        assert len(pc.requests) - before == requests
 
     def test_a_catalogue_that_is_not_there(self, pc: Replay) -> None:
         with pytest.raises(

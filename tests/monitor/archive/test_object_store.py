@@ -15,7 +15,7 @@ from monitor.archive.profiles import CatalogProfile, read_profile
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
-from tests.support.httpserver import Answer, Asked, HttpServer, part_of, serving
+from tests.support.httpserver import Answer, HttpServer, Request, part_of, serving
 from tests.support.rasters import read
 
 GEOBOX = geobox_at(32643, 529_200, 50_400, (64, 64))
@@ -28,12 +28,12 @@ class Store(HttpServer):
         super().__init__(self._object)
         self.content, self.payer = content, payer
 
-    def _object(self, asked: Asked) -> Answer:
-        if asked.headers.get("x-amz-request-payer") != self.payer:
+    def _object(self, request: Request) -> Answer:
+        if request.headers.get("x-amz-request-payer") != self.payer:
             return Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
-        if asked.path != "/bucket/vv.tif":
+        if request.path != "/bucket/vv.tif":
             return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        return part_of(self.content, asked)
+        return part_of(self.content, request)
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ BANDS = {"keys": {"VV": "vv"}, "nodata": 0}
 def test_the_reader_pays_and_signs(store: Store, numbers: np.ndarray) -> None:
     """Earth Search's radar: every request says who pays, and is signed for the bucket's region."""
     assert np.array_equal(read(scene(), BANDS, here("earth-search", store), GEOBOX)["VV"], numbers)
-    assert store.asked
-    for asked in store.asked:
-        headers = asked.headers
-        assert asked.path == "/bucket/vv.tif" and headers["x-amz-request-payer"] == "requester"
+    assert store.requests
+    for request in store.requests:
+        headers = request.headers
+        assert request.path == "/bucket/vv.tif" and headers["x-amz-request-payer"] == "requester"
         assert (
             "Credential=someone/" in headers["authorization"]
             and "/eu-central-1/s3/" in headers["authorization"]
@@ -94,7 +94,7 @@ def test_the_reader_pays_and_signs(store: Store, numbers: np.ndarray) -> None:
 def test_nobody_pays_at_cdse(store: Store, numbers: np.ndarray) -> None:
     store.payer = None
     assert np.array_equal(read(scene(), BANDS, here("cdse", store), GEOBOX)["VV"], numbers)
-    assert all("x-amz-request-payer" not in asked.headers for asked in store.asked)
+    assert all("x-amz-request-payer" not in request.headers for request in store.requests)
 
 
 def test_a_refusal_names_item_asset_and_address(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from monitor.archive import ranges, retries, signing
 from monitor.archive.retries import TRIES, TRIES_ABSENT
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
-from tests.support.httpserver import STALL, Asked, Fault, FileServer, serving
+from tests.support.httpserver import STALL, Fault, FileServer, Request, serving
 from tests.support.rasters import (
     BOX,
     EPSG,
@@ -89,11 +89,11 @@ def test_each_block_once(server: FileServer, folder: Path) -> None:
     here = read(scene(folder / "a.tif"), bands(), PROFILE, SMALL)["band"]
     assert np.array_equal(found, here, equal_nan=True)
     requests, size = least(folder / "a.tif", SMALL)
-    assert len(server.asked) == requests == 3
-    assert all(asked.status == 206 and asked.span for asked in server.asked), "nothing but ranges"
-    blocks = server.asked[1:]
-    assert sum(asked.sent for asked in blocks) <= 1.01 * size
-    assert server.asked[0].span == (0, ranges.HEADER - 1)
+    assert len(server.requests) == requests == 3
+    assert all(request.status == 206 and request.span for request in server.requests), "nothing but ranges"
+    blocks = server.requests[1:]
+    assert sum(request.sent for request in blocks) <= 1.01 * size
+    assert server.requests[0].span == (0, ranges.HEADER - 1)
 
 
 def test_a_file_shorter_than_a_header(server: FileServer, folder: Path) -> None:
@@ -101,14 +101,14 @@ def test_a_file_shorter_than_a_header(server: FileServer, folder: Path) -> None:
     write(folder / "small.tif", grid, numbers(grid[2]))
     found = read(scene(f"{server.url}/small.tif"), bands(), PROFILE, BOX)["band"]
     here = read(scene(folder / "small.tif"), bands(), PROFILE, BOX)["band"]
-    assert np.array_equal(found, here, equal_nan=True) and len(server.asked) == 1
+    assert np.array_equal(found, here, equal_nan=True) and len(server.requests) == 1
     assert (folder / "small.tif").stat().st_size < ranges.HEADER
 
 
 def test_nothing_but_the_header_of_a_file_elsewhere(server: FileServer) -> None:
     far = geobox_at(EPSG, 695_000, 50_000, (40, 50))
     assert np.isnan(read(scene(f"{server.url}/a.tif"), bands(), PROFILE, far)["band"]).all()
-    assert [asked.span for asked in server.asked] == [(0, ranges.HEADER - 1)]
+    assert [request.span for request in server.requests] == [(0, ranges.HEADER - 1)]
 
 
 def test_an_overview_costs_two_requests(server: FileServer, folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_overview_costs_two_requests(server: FileServer, folder: Path) -> Non
     found = read(scene(f"{server.url}/classes.tif"), classes(), PROFILE, coarse)["band"]
     with rasterio.open(folder / "classes.tif", overview_level=2) as file:
         assert np.array_equal(found, file.read(1))
-    assert len(server.asked) == 2 and server.sent < 0.05 * (folder / "classes.tif").stat().st_size
+    assert len(server.requests) == 2 and server.sent < 0.05 * (folder / "classes.tif").stat().st_size
 
 
 def test_header_longer_than_the_first_request(
@@ -156,16 +156,16 @@ def test_what_fails_for_a_moment_changes_nothing(
     here = read(scene(folder / "a.tif"), bands(), PROFILE, SMALL)["band"]
     failed: set[str] = set()
 
-    def once(asked: Asked, number: int) -> int | Fault:
-        if str(asked.span) in failed:
+    def once(request: Request, number: int) -> int | Fault:
+        if str(request.span) in failed:
             return None
-        failed.add(str(asked.span))
+        failed.add(str(request.span))
         return FAULTS[kind]
 
     server.fault = once
     found = read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL)["band"]
     assert np.array_equal(found, here, equal_nan=True)
-    assert len(failed) == 3 and len(server.asked) == 6
+    assert len(failed) == 3 and len(server.requests) == 6
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,16 @@ def test_what_keeps_failing_is_named(
     kind: str, words: str, tries: int, server: FileServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    server.fault = lambda asked, number: FAULTS[kind] if number else None
+    server.fault = lambda request, number: FAULTS[kind] if number else None
     with pytest.raises(AssetError) as caught:
         read(scene(f"{server.url}/a.tif?sig=SECRET"), bands(), PROFILE, SMALL)
     error = caught.value
     assert (error.item, error.asset, error.href) == ("item", "a", f"{server.url}/a.tif")
     assert words in error.cause and f"({tries} tries)" in error.cause
-    assert len(server.asked) == 1 + tries
-    assert "SECRET" in server.asked[0].target
+    assert len(server.requests) == 1 + tries
+    assert "SECRET" in server.requests[0].target
     assert "SECRET" not in str(error) + caplog.text and "/a.tif" in caplog.text
-    server.fault = lambda asked, number: None
+    server.fault = lambda request, number: None
     assert read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL), "no failure is remembered"
 
 
@@ -205,11 +205,11 @@ def test_no_plausible_number_from_a_damaged_answer(
     here = read(scene(folder / "plain.tif"), bands(), PROFILE, BOX)["band"]
     rng = np.random.default_rng(4)
     for _ in range(20):
-        server.asked.clear()
+        server.requests.clear()
         which, part = int(rng.integers(4)), rng.random()
 
-        def cut(asked: Asked, number: int, which: int = which, part: float = part) -> int | Fault:
-            first, last = asked.span or (0, 0)
+        def cut(request: Request, number: int, which: int = which, part: float = part) -> int | Fault:
+            first, last = request.span or (0, 0)
             return (way, int(part * (min(last, 600_000) - first))) if number >= which else None
 
         server.fault = cut
@@ -217,7 +217,7 @@ def test_no_plausible_number_from_a_damaged_answer(
             found = read(scene(f"{server.url}/plain.tif"), bands(), PROFILE, BOX)["band"]
         except AssetError:
             continue
-        assert len(server.asked) <= which and np.array_equal(found, here, equal_nan=True)
+        assert len(server.requests) <= which and np.array_equal(found, here, equal_nan=True)
 
 
 def test_a_file_cut_at_its_server_is_refused(server: FileServer, folder: Path) -> None:
@@ -232,10 +232,10 @@ def test_a_file_cut_at_its_server_is_refused(server: FileServer, folder: Path) -
 def test_a_file_replaced_while_it_is_read(server: FileServer, folder: Path) -> None:
     """Not a header of one and blocks of the other: it is read again, whole."""
     contents = [(folder / f"{name}.tif").read_bytes() for name in "ab"]
-    server.pages["/new.tif"] = lambda: contents[len(server.asked) > 2]
+    server.pages["/new.tif"] = lambda: contents[len(server.requests) > 2]
     found = read(scene(f"{server.url}/new.tif"), bands(), PROFILE, SMALL)["band"]
     after = read(scene(folder / "b.tif"), bands(), PROFILE, SMALL)["band"]
-    assert np.array_equal(found, after, equal_nan=True) and len(server.asked) == 6
+    assert np.array_equal(found, after, equal_nan=True) and len(server.requests) == 6
 
 
 def test_connections_are_bounded(server: FileServer) -> None:
@@ -264,10 +264,10 @@ class Tokens:
         ends = datetime.now(UTC) + timedelta(seconds=self.lifetime)
         return json.dumps({"msft:expiry": ends.isoformat(), "token": self.given[-1]}).encode()
 
-    def check(self, asked: Asked, number: int) -> int | Fault:
-        if "/token/" in asked.target:
+    def check(self, request: Request, number: int) -> int | Fault:
+        if "/token/" in request.target:
             return None
-        return None if self.given and asked.target.endswith(f"?{self.given[-1]}") else 403
+        return None if self.given and request.target.endswith(f"?{self.given[-1]}") else 403
 
 
 @pytest.fixture
@@ -301,15 +301,15 @@ def test_a_refused_token_is_replaced(server: FileServer, signed: str) -> None:
     tokens = Tokens(server)
     expired = threading.Event()
 
-    def check(asked: Asked, number: int) -> int | Fault:
+    def check(request: Request, number: int) -> int | Fault:
         if number == 2 and not expired.is_set():  # token, header, and now the first blocks
             expired.set()
             tokens.given.append("sig=unknown to the reader")
-        return tokens.check(asked, number)
+        return tokens.check(request, number)
 
     server.fault = check
     assert read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
-    assert [re.sub(r".*/", "", asked.target).partition("?")[2] for asked in server.asked] == [
+    assert [re.sub(r".*/", "", request.target).partition("?")[2] for request in server.requests] == [
         "", "sig=secret0", "sig=secret0", "", "sig=secret2", "sig=secret2",
     ]  # fmt: skip
 
@@ -321,7 +321,7 @@ def test_a_token_is_renewed_before_it_ends(server: FileServer, signed: str) -> N
 
 
 def test_no_token_is_a_failed_asset(server: FileServer, signed: str) -> None:
-    server.fault = lambda asked, number: 503
+    server.fault = lambda request, number: 503
     with pytest.raises(AssetError, match=r"/a\.tif cannot be read: 503 Server Error") as caught:
         read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
-    assert caught.value.asset == "a" and len(server.asked) == TRIES
+    assert caught.value.asset == "a" and len(server.requests) == TRIES

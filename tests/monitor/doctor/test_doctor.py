@@ -248,7 +248,7 @@ def test_over_http_with_signatures(
     assert "answers" in findings["catalogue"]["found"]
     assert "valid until 20" in findings["signing"]["found"]
     assert not any(secret in answer.stdout + answer.stderr for secret in ("sig=", "sig%3D"))
-    assert not archive_online.seen().strangers
+    assert not archive_online.traffic().unknown_hosts
 
 
 def test_an_api_that_lacks_a_collection(

@@ -28,8 +28,8 @@ from storage import history
 from storage.codes import LineageKind
 from storage.database import Database
 from storage.trends import renamed
+from tests.support.history_content import current_rows
 from tests.support.places import SAMPLES
-from tests.support.remembered import remembered
 from tests.support.workspaces import import_inventory
 
 HKH = SAMPLES / "hkh_lakes_2000_2010_2020.parquet"
@@ -69,7 +69,7 @@ def test_hkh_in_every_order(new_database: NewDatabase, hkh: geopandas.GeoDataFra
     for order in permutations((2000, 2010, 2020)):
         with new_database() as database:
             bring(database, hkh, order, HIMALAYA)
-            found = remembered(database)
+            found = current_rows(database)
             expected = expected or found
             assert found == expected, order
             with database.connect() as conn:
@@ -169,7 +169,7 @@ def test_iceland_backwards_is_iceland_forwards(new_database: NewDatabase) -> Non
     for order in (years, years[::-1], [2001, 1999, 2004, 2000, 2002]):
         with new_database() as database:
             bring(database, polygons, order, region)
-            histories.append(remembered(database))
+            histories.append(current_rows(database))
     assert histories[0] == histories[1] == histories[2]
 
 
@@ -197,7 +197,7 @@ def test_a_lake_across_regions_and_utm_zones_is_one(new_database: NewDatabase, t
                 import_inventory(
                     database, files[name, season], region=places[name], season=season, mapping=mapping
                 )
-            histories.append(remembered(database))
+            histories.append(current_rows(database))
     assert all(other == histories[0] for other in histories)
     assert len(histories[0]["lakes"]) == 3, "one across the border, one on either side"
 
@@ -281,12 +281,12 @@ def check_history(
     random.shuffle(shuffled)
     with new_database() as database, new_database() as other:
         import_all(database, drawn, forwards, complete)
-        before = remembered(database)
+        before = current_rows(database)
         import_all(other, drawn, shuffled, complete)
-        assert remembered(other) == before, f"{shuffled} gives another history than {forwards}"
+        assert current_rows(other) == before, f"{shuffled} gives another history than {forwards}"
         again = import_all(database, drawn, shuffled, complete)
         assert not any(result.changed or result.replayed for result in again), "a second time nothing changes"
-        assert remembered(database) == before
+        assert current_rows(database) == before
         _invariants(database, drawn, complete)
         _invariants(other, drawn, complete)
 
@@ -425,9 +425,9 @@ def test_a_corrected_file_keeps_the_names(database: Database) -> None:
     """The same source drawn a little differently supersedes the season; its lakes are the same lakes."""
     first = {2021: [shapely.box(80, 30, 80.005, 30.005), shapely.box(80.02, 30, 80.025, 30.005)]}
     import_all(database, first, [2021], complete=False)
-    before = remembered(database)
+    before = current_rows(database)
     second = {2021: [shapely.box(80, 30, 80.0051, 30.005), shapely.box(80.02, 30, 80.025, 30.0051)]}
     (result,) = import_all(database, second, [2021], complete=False)
-    after = remembered(database)
+    after = current_rows(database)
     assert result.changed and result.minted == 0
     assert after["lakes"] == before["lakes"] and after["observations"] != before["observations"]

@@ -142,7 +142,7 @@ def test_a_digest_that_is_not_the_pinned_one_is_refused(hub: Hub, root: Path, ch
 def test_a_revision_is_fetched_as_it_is_named(hub: Hub, root: Path) -> None:
     registry = known(root, revision=COMMIT)
     find_source(Request(NAME), registry)
-    assert hub.asked[0][1] == f"/{REPOSITORY}/resolve/{COMMIT}/{FILE}"
+    assert hub.requests[0][1] == f"/{REPOSITORY}/resolve/{COMMIT}/{FILE}"
     with pytest.raises(MonitorError, match="has no revision 'v9'"):
         find_source(Request(NAME, revision="v9"), registry)
 

@@ -39,7 +39,7 @@ from monitor.stack.filters import lee
 from monitor.stack.geoid import undulation
 from monitor.stack.grd import check_measurement, image_positions, missing_assets, product_href, read_grd
 from simulator.ground_range import amplitude_of_one, azimuth_noise, range_noise
-from tests.support.httpserver import Answer, Asked, HttpServer, serving
+from tests.support.httpserver import Answer, HttpServer, Request, serving
 from tests.support.rasters import read
 from tests.support.samples import recorded, sample
 from tests.support.stacks import optical, radar
@@ -468,15 +468,15 @@ def test_annotations_are_tried_again_and_given_up(ground: Ground, monkeypatch: p
     answers = [Answer(503), Answer(200, b"<noise/>", fault=("cut", 3)), Answer(200, b"<noise/>")]
     item = ground.grd["ascending"].id
 
-    def answer(asked: Asked) -> Answer:
-        return Answer(404) if asked.path == "/gone" else answers.pop(0)
+    def answer(request: Request) -> Answer:
+        return Answer(404) if request.path == "/gone" else answers.pop(0)
 
     with serving(HttpServer(answer)) as server:
         assert (
             tried(item, ("schema-noise-vv", f"{server.url}/noise.xml"), ground.profile, fetch) == b"<noise/>"
         )
-        assert len(server.asked) == 3
+        assert len(server.requests) == 3
         with pytest.raises(AssetError, match=r"schema-noise-vv at http://[^ ]*/gone cannot be read: HTTP 404") as error:  # fmt: skip # noqa: E501
             tried(item, ("schema-noise-vv", f"{server.url}/gone?sig=secret"), ground.profile, fetch)
         assert "secret" not in str(error.value)
-        assert len(server.asked) == 3 + retries.TRIES_ABSENT
+        assert len(server.requests) == 3 + retries.TRIES_ABSENT

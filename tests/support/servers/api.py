@@ -1,4 +1,4 @@
-"""A STAC API: stac-fastapi on pgstac, the software of Planetary Computer, over a database of its own."""
+"""A STAC API: stac-fastapi on pgstac, as at Planetary Computer, with a database of its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Json = dict[str, Any]
 
 
 def read_archive(folder: Path, href: Callable[[str], str]) -> tuple[list[Json], list[Json]]:
-    """Collections and items of the JSON files below a folder, as they are but for the addresses of assets.
+    """Collections and items of the JSON files below a folder, unchanged except for the addresses of assets.
 
-    `href` gives an asset's address for its path below the folder.
+    `href` returns the address of an asset, given its path below the folder.
     """
     collections, items = [], []
     for path in sorted(folder.rglob("*.json")):
@@ -42,7 +42,7 @@ def read_archive(folder: Path, href: Callable[[str], str]) -> tuple[list[Json], 
 
 @contextmanager
 def pgstac_database(postgis_url: str, collections: Iterable[Json], items: Iterable[Json]) -> Iterator[URL]:
-    """A new database with pgstac's schema and these collections and items, on the server of `postgis_url`."""
+    """Create a database with pgstac's schema, collections and items on the server of `postgis_url`."""
     server = make_url(postgis_url)
     database = server.set(database=f"stac_{uuid4().hex}")
     administration = create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT")
@@ -62,7 +62,7 @@ def pgstac_database(postgis_url: str, collections: Iterable[Json], items: Iterab
 
 
 def stac_api(database: URL) -> FastAPI:
-    """The API over a database of `pgstac_database`; links in its answers name the host that was asked."""
+    """The API over a database of `pgstac_database`. Links in its responses use the request's host name."""
     place = PostgresSettings(
         pguser=database.username or "",
         pgpassword=database.password or "",

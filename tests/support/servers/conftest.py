@@ -1,4 +1,4 @@
-"""A client in this process that knows the way to the servers, and a file to ask for."""
+"""A client in this process whose environment points to the servers, and one remote file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.support.servers.online import OnlineArchive, open_href, signed_href
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One asset of the archive, where everybody may read."""
+    """One asset of the archive."""
 
     local: Path
-    #: below the archive's folder
+    #: path below the archive's folder
     path: str
 
     @property
@@ -25,7 +25,7 @@ class RemoteFile:
 
     @property
     def blob_url(self) -> str:
-        """Where a signature is needed."""
+        """Address in the container that requires a signature."""
         return signed_href(self.path)
 
     @property
@@ -35,7 +35,7 @@ class RemoteFile:
 
 @pytest.fixture
 def remote(archive_online: OnlineArchive, small_archive: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteFile:
-    """A green band, and the environment that leads to it."""
+    """A green band, and an environment that points to its server."""
     for name, value in archive_online.environment.items():
         monkeypatch.setenv(name, value)
     local = min(small_archive.rglob("*_B03_10m.tif"))
@@ -43,6 +43,6 @@ def remote(archive_online: OnlineArchive, small_archive: Path, monkeypatch: pyte
 
 
 def get(url: str, range_: str | None = None, **headers: str) -> requests.Response:
-    """One GET on a connection of its own, without retries."""
-    asked = {**headers, **({"Range": range_} if range_ else {})}
-    return requests.get(url, headers=asked, timeout=(2, 3))
+    """Send one GET on its own connection, without retries."""
+    all_headers = {**headers, **({"Range": range_} if range_ else {})}
+    return requests.get(url, headers=all_headers, timeout=(2, 3))

@@ -1,7 +1,7 @@
-"""Which request fails, and how: decided by a seed and the request itself, so that a run can be repeated.
+"""Select the requests that fail, and their faults, from a seed and the request itself, so that runs repeat.
 
-Decisions do not hang on the order of arrival: the same request, asked for the n-th time, has the same fate in
-every run of the same seed and rules, whatever other threads and processes ask meanwhile.
+The selection does not depend on the order of arrival: the n-th repetition of a request has the same fault in
+every run with the same seed and rules, whatever other threads and processes request in between.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from .tokens import SIGNATURE
 
 
 class Fault(StrEnum):
-    """What a request meets instead of its answer."""
+    """Fault in place of a normal response."""
 
-    #: 403 as storage answers an expired signature
+    #: 403, as blob storage responds to an expired signature
     FORBIDDEN = "403"
-    #: 404 of something that is there
+    #: 404 for a file that exists
     MISSING = "404"
     #: 429 with Retry-After
     THROTTLED = "429"
     UNAVAILABLE = "503"
-    #: the connection is reset before an answer
+    #: the connection is reset before a response
     RESET = "reset"
-    #: half of the promised bytes, then the connection ends
+    #: half of the promised bytes, then the connection closes
     TRUNCATED = "truncated"
-    #: the whole answer, in dribs and drabs
+    #: the complete response, in small pieces with pauses
     SLOW = "slow"
-    #: half of the promised bytes, then nothing until the client gives up
+    #: half of the promised bytes, then nothing until the client closes
     STALLED = "stalled"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A share of the requests whose URL matches fails, each of the kinds alike often."""
+    """Make a share of the requests with a matching URL fail, each of the kinds equally often."""
 
     #: regular expression, searched in the URL without its signature
     matching: str = ""
     rate: float = 1.0
     kinds: Sequence[Fault] = tuple(Fault)
-    #: how often the same request may fail before it always succeeds; None: no limit
+    #: number of failures of the same request, after which it succeeds; None: no limit
     times: int | None = None
 
 
 @dataclass(frozen=True)
 class Injection:
-    """One fault that was injected into the `nth` (from 0) asking of a request."""
+    """A fault injected into the `nth` repetition (from 0) of a request."""
 
     fault: Fault
     method: str
@@ -61,16 +61,16 @@ class Injection:
 
 
 class Faults:
-    """The rules of a run and what they did; the first rule that matches a URL decides."""
+    """The rules of a run and the faults they injected. The first rule that matches a URL applies."""
 
     def __init__(self, rules: Sequence[Rule] = (), seed: int = 0) -> None:
         self.rules, self.seed = rules, seed
-        #: in the order they happened
+        #: in order of time
         self.injected: list[Injection] = []
         self._asked: Counter[tuple[str, ...]] = Counter()
 
     def decide(self, method: str, url: str, range_: str | None, body: bytes = b"") -> Fault | None:
-        """The fate of a request: its fault, None where it passes."""
+        """Return the fault of a request, None if it succeeds."""
         url = unsigned(url)
         request = (method, url, range_ or "", hashlib.sha256(body).hexdigest())
         nth = self._asked[request]

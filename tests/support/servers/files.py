@@ -1,4 +1,4 @@
-"""A folder over HTTP with byte ranges, as blob storage serves it, and what was read of it."""
+"""Serve a folder over HTTP with byte ranges, as blob storage does, and record the reads."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Read:
 class Files:
     """ASGI application: GET and HEAD of /{container}/{path below `folder`}.
 
-    Hosts *.blob.core.windows.net want a signature of `tokens` for their account and container; others are
-    open to everybody. Every answer is added to `reads`.
+    Hosts *.blob.core.windows.net require a signature of `tokens` for their account and container; other hosts
+    require none. Every response is added to `reads`.
     """
 
     def __init__(self, folder: Path, container: str, tokens: SasTokens) -> None:
@@ -53,9 +53,10 @@ class Files:
             status = message.get("status", status)
             size += len(message.get("body", b""))
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                # before the last bytes leave, so that whoever has them finds the read counted
-                asked = request.headers.get("range")
-                self.reads.append(Read(request.method, request.url.path, asked, status, size))
+                # Record the read before the last bytes are sent, so that it is in `reads` when the client has
+                # its response.
+                range_ = request.headers.get("range")
+                self.reads.append(Read(request.method, request.url.path, range_, status, size))
             await send(message)
 
         app = self._app if self._allows(request) else Response(REFUSAL, 403, media_type="application/xml")

@@ -1,4 +1,4 @@
-"""A simulated archive as a catalogue of the internet, from the side of who reads it."""
+"""A simulated archive online, from the client's side."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from .faults import Rule
-from .process import BLOB_HOST, CATALOG_HOST, CONTAINER, OPEN_HOST, TOKEN_HOST, Conditions, Seen, run
+from .process import BLOB_HOST, CATALOG_HOST, CONTAINER, OPEN_HOST, TOKEN_HOST, Conditions, Traffic, run
 
 
 def signed_href(path: str) -> str:
-    """Address in blob storage, where reading needs a signature."""
+    """Address in blob storage, which requires a signature."""
     return f"http://{BLOB_HOST}/{CONTAINER}/{path}"
 
 
 def open_href(path: str) -> str:
-    """Address of the same file where everybody may read."""
+    """Address of the same file on a host without signatures."""
     return f"http://{OPEN_HOST}/{CONTAINER}/{path}"
 
 
 @dataclass(frozen=True)
 class OnlineArchive:
-    """Where it is, and how it behaves."""
+    """Addresses and environment of an archive online, and control of its network."""
 
-    #: for `catalog.location`
+    #: value of `catalog.location`
     catalog_url: str
-    #: variables that lead a process to it and nowhere else
+    #: environment variables that direct a process to the servers and nowhere else
     environment: dict[str, str]
     _servers: Connection
 
@@ -42,33 +42,34 @@ class OnlineArchive:
         bytes_per_second: float = math.inf,
         token_lifetime_s: float = 3600.0,
     ) -> None:
-        """Begin a run under these conditions, counts at zero; without arguments a clean and fast one.
+        """Start a run under these conditions and reset all counts. Without arguments there are no faults and
+        no delays.
 
         Args:
-            rules: what fails; the first whose pattern is in a request's URL decides about it.
-            seed: changes which requests fail.
-            latency_s: seconds before each answer.
-            bytes_per_second: of all answers together.
-            token_lifetime_s: seconds that a token issued from now on is valid.
+            rules: the faults. The first rule whose pattern matches a request's URL applies.
+            seed: changes the selection of the requests that fail.
+            latency_s: seconds before each response.
+            bytes_per_second: bandwidth shared by all responses.
+            token_lifetime_s: validity in seconds of the tokens issued in this run.
         """
         self._servers.send(Conditions(rules, seed, latency_s, bytes_per_second, token_lifetime_s))
         self._servers.recv()
 
-    def seen(self) -> Seen:
-        """What was asked, read and injected since `begin`."""
+    def traffic(self) -> Traffic:
+        """Requests, reads and injected faults since `begin`."""
         self._servers.send(None)
-        seen: Seen = self._servers.recv()
-        return seen
+        traffic: Traffic = self._servers.recv()
+        return traffic
 
 
 @contextmanager
 def archive_online(
     folder: Path, postgis_url: str, href: Callable[[str], str] = signed_href
 ) -> Iterator[OnlineArchive]:
-    """Put the archive in `folder` online; its servers end with the block.
+    """Put the archive in `folder` online until the block ends.
 
-    `href`, a function of a module, gives an asset's address for its path below the folder: `signed_href`,
-    `open_href`, or a mix of both.
+    `href`, a module-level function, returns the address of an asset, given its path below the folder:
+    `signed_href`, `open_href`, or a mix of both.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -92,7 +93,7 @@ def archive_online(
 
 
 def _environment(proxy: str) -> dict[str, str]:
-    """Both spellings, since libcurl reads `http_proxy` only and others prefer the capitals."""
+    """Proxy variables in both spellings: libcurl reads `http_proxy` only, others prefer upper case."""
     names = {f"{scheme}_proxy": f"http://{proxy}" for scheme in ("http", "https", "all")} | {"no_proxy": ""}
     both = names | {name.upper(): value for name, value in names.items()}
     return both | {"PC_SDK_SAS_URL": f"http://{TOKEN_HOST}/token"}

@@ -1,7 +1,7 @@
-"""The process that runs the servers, and what is said between it and a test.
+"""The process that runs the servers, and its messages with the test.
 
-A process of its own, because GDAL waits for the network with Python's interpreter lock held: a thread of the
-reading process could never answer it.
+It is a separate process because GDAL holds Python's interpreter lock while it waits for the network: a thread
+of the reading process could never respond.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LANDING_PAGE = {
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the network and the tokens are like in a run."""
+    """Conditions of the network and the tokens in a run."""
 
     rules: tuple[Rule, ...]
     seed: int
@@ -45,22 +45,22 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What happened in a run."""
+class Traffic:
+    """Requests, reads and faults of a run."""
 
-    #: requests by host, those of unknown hosts as well
-    asked: Counter[str]
-    #: requests for hosts that are not ours: the real internet
-    strangers: Counter[str]
-    #: in the order they happened
+    #: requests by host, unknown hosts included
+    requests: Counter[str]
+    #: requests for hosts that are not served here: the real internet
+    unknown_hosts: Counter[str]
+    #: in order of time
     injected: list[Injection]
-    #: requests that reached the files, in the order they were answered
+    #: requests that reached the files, in the order of their responses
     reads: list[Read]
     token_requests: int
 
     @property
     def faults(self) -> Counter[Fault]:
-        """How many faults of each kind were injected."""
+        """Number of injected faults of each kind."""
         return Counter(injection.fault for injection in self.injected)
 
 
@@ -71,19 +71,19 @@ class Servers:
         self._files, self._tokens, self._proxy = files, tokens, proxy
 
     def begin(self, conditions: Conditions) -> None:
-        """Every count at zero, every request asked for the first time."""
+        """Reset all counts; the next repetition of a request is its first."""
         link = Link(conditions.latency_s, conditions.bytes_per_second)
         self._proxy.begin(Faults(conditions.rules, conditions.seed), link)
         self._tokens.begin(conditions.token_lifetime_s)
         self._files.reads.clear()
 
-    def seen(self) -> Seen:
-        """What happened since `begin`."""
-        asked = self._proxy.asked.copy()
-        return Seen(
-            asked=asked,
-            strangers=Counter(
-                {host: count for host, count in asked.items() if host not in self._proxy.routes}
+    def traffic(self) -> Traffic:
+        """Requests, reads and faults since `begin`."""
+        requests = self._proxy.requests.copy()
+        return Traffic(
+            requests=requests,
+            unknown_hosts=Counter(
+                {host: count for host, count in requests.items() if host not in self._proxy.routes}
             ),
             injected=list(self._proxy.faults.injected),
             reads=list(self._files.reads),
@@ -92,11 +92,12 @@ class Servers:
 
 
 def run(connection: Connection, folder: Path, postgis_url: str, href: Callable[[str], str]) -> None:
-    """Serve until the other end of `connection` is closed, by a test that ended or one that was killed.
+    """Serve until the test closes the other end of `connection`, by ending or by being killed.
 
-    Says the proxy's address first; then every message is answered with what was seen, conditions begin a run.
+    The first message sent is the proxy's address. Each message received is answered with the traffic so far;
+    received conditions start a run.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started us closes the connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the test closes the connection
     with _servers(folder, postgis_url, href) as (address, servers):
         connection.send(address)
         while True:
@@ -106,12 +107,12 @@ def run(connection: Connection, folder: Path, postgis_url: str, href: Callable[[
                 return
             if conditions is not None:
                 servers.begin(conditions)
-            connection.send(servers.seen())
+            connection.send(servers.traffic())
 
 
 @contextmanager
 def _servers(folder: Path, postgis_url: str, href: Callable[[str], str]) -> Iterator[tuple[str, Servers]]:
-    """Start all servers; gives the proxy's address."""
+    """Start all servers; yield the proxy's address and the servers."""
     os.environ |= _LANDING_PAGE  # read when the API's modules are imported
     from .api import pgstac_database, read_archive, stac_api
     from .serve import serving

@@ -1,7 +1,7 @@
-"""A forward proxy as the only way to the servers: it knows where a host lives, is as slow as told, and fails.
+"""A forward proxy, the only way to the servers. It maps host names to addresses, and adds delays and faults.
 
-Clients find it through `http_proxy`, which requests and GDAL (libcurl) honour by themselves. Hosts are served
-under any name without DNS; an unknown host is refused and noted, and so is https, so nothing reaches the real
+Clients find it through `http_proxy`, which requests and GDAL (libcurl) read. Any host name can be served
+without DNS. Requests for an unknown host and for https are refused and counted, so nothing reaches the real
 internet.
 """
 
@@ -26,9 +26,9 @@ from .faults import Fault, Faults
 from .tokens import REFUSAL
 
 RETRY_AFTER_S = 1
-#: how long a slow answer takes
+#: duration of a slow response
 SLOW_S = 1.0
-#: how long a stalled answer is held open for a client without a time limit
+#: time that a stalled response stays open for a client without a time limit
 STALL_S = 120.0
 _PART = 64 * 1024
 _DRIBS = 8
@@ -38,7 +38,7 @@ _ANSWERS: dict[Fault, dict[str, Any]] = {
     Fault.THROTTLED: {"status": 429, "headers": {"Retry-After": str(RETRY_AFTER_S)}},
     Fault.UNAVAILABLE: {"status": 503, "text": "The server is busy."},
 }
-#: of one connection, not of the message (RFC 9110, 7.6.1)
+#: headers of one connection, not of the message (RFC 9110, 7.6.1)
 _HOP_BY_HOP = {
     *("connection", "proxy-connection", "keep-alive", "upgrade", "http2-settings"),
     *("proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding"),
@@ -46,14 +46,14 @@ _HOP_BY_HOP = {
 
 
 class Link:
-    """One line that all answers share: seconds before each, bytes per second of all together."""
+    """A link shared by all responses: seconds before each, bytes per second of all together."""
 
     def __init__(self, latency_s: float = 0.0, bytes_per_second: float = math.inf) -> None:
         self.latency_s, self.bytes_per_second = latency_s, bytes_per_second
         self._free_at = 0.0
 
     async def carry(self, size: int) -> None:
-        """Take as long as the line needs for `size` bytes behind those of others."""
+        """Wait for the time that the link needs for `size` bytes, after the bytes already queued."""
         now = asyncio.get_running_loop().time()
         self._free_at = max(now, self._free_at) + size / self.bytes_per_second
         if self._free_at > now:
@@ -61,21 +61,21 @@ class Link:
 
 
 class Proxy:
-    """Relays requests for the hosts of `routes` (host name to `address:port`), some of them into a fault."""
+    """Forward requests for the hosts of `routes` (host name to `address:port`), and inject faults."""
 
     def __init__(self, routes: Mapping[str, str]) -> None:
         self.routes = routes
         self.begin(Faults(), Link())
 
     def begin(self, faults: Faults, link: Link) -> None:
-        """From now on, these faults and this line, and no requests so far."""
+        """Use these faults and this link from now on, and reset the counts."""
         self.faults, self.link = faults, link
-        #: requests by host, those of unknown hosts as well
-        self.asked: Counter[str] = Counter()
+        #: requests by host, unknown hosts included
+        self.requests: Counter[str] = Counter()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
-        """Serve on a free port; gives its `127.0.0.1:PORT`."""
+        """Serve on a free port; yield its `127.0.0.1:PORT`."""
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as self._session:
             server = web.Server(self._handle, access_log=None, handler_cancellation=True)
@@ -91,7 +91,7 @@ class Proxy:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         url = urlsplit(request.raw_path)
         host = url.hostname or request.host.partition(":")[0]
-        self.asked[host] += 1
+        self.requests[host] += 1
         if url.scheme != "http" or host not in self.routes:
             return web.Response(status=502, text=f"this proxy knows no way to {host}")
         body = await request.read()
@@ -122,7 +122,7 @@ class Proxy:
     ) -> None:
         cut = fault in (Fault.TRUNCATED, Fault.STALLED)
         if cut and not content:
-            await _hang_up(request, reset=True)  # there is nothing to hold back
+            await _hang_up(request, reset=True)  # no body to withhold
         size, pause = _PART, 0.0
         if fault is Fault.SLOW:
             size, pause = math.ceil(len(content) / _DRIBS) or 1, SLOW_S / _DRIBS
@@ -139,16 +139,16 @@ class Proxy:
 
 
 def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """Headers that concern the message, for the next connection."""
+    """Headers of the message, for the next connection."""
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in _HOP_BY_HOP | named)
 
 
 async def _hang_up(request: web.BaseRequest, reset: bool = False) -> Never:
-    """Close the client's connection after what was written, or reset it at once; ends in cancellation."""
+    """Close the client's connection after the bytes written, or reset it at once. Ends in cancellation."""
     assert request.transport is not None
     if reset:
-        linger = struct.pack("ii", 1, 0)  # of zero seconds: the kernel sends RST instead of FIN
+        linger = struct.pack("ii", 1, 0)  # linger of zero seconds: the kernel sends RST instead of FIN
         request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         request.transport.abort()
     else:

@@ -1,4 +1,4 @@
-"""An ASGI application on a port of this machine, for as long as a block lasts."""
+"""Serve an ASGI application on a local port until a block ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve `app` on a free port; gives its `127.0.0.1:PORT`."""
+    """Serve `app` on a free port; yield its `127.0.0.1:PORT`."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",

@@ -1,4 +1,4 @@
-"""The STAC API gives what lies in the folder, page by page."""
+"""The STAC API returns the content of the folder, page by page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def client(archive_online: OnlineArchive, remote: RemoteFile) -> Client:
 
 @pytest.fixture(scope="module")
 def items(small_archive: Path) -> dict[str, dict[str, Any]]:
-    """Items of the folder by id, with the addresses they have online."""
+    """Items of the folder by id, with their online addresses."""
     return {item["id"]: item for item in read_archive(small_archive, signed_href)[1]}
 
 
@@ -40,7 +40,7 @@ def test_paging_gives_every_item_once(
         (following,) = [link for link in page["links"] if link["rel"] == "next"]
         assert following["method"] == method
         assert following["href"].startswith(archive_online.catalog_url)
-    assert archive_online.seen().strangers == {}
+    assert archive_online.traffic().unknown_hosts == {}
 
 
 def test_items_are_those_of_the_folder(client: Client, items: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Which requests fail: the share, the kinds, the rules, and that order does not matter."""
+"""Selection of the requests that fail: share, kinds, rules, and independence of the order."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def test_share_and_kinds() -> None:
     counts = Counter(injection.fault for injection in faults.injected)
     assert counts.total() == pytest.approx(0.05 * n, rel=0.1)  # 4.6 standard deviations
     for kind in Fault:
-        assert counts[kind] == pytest.approx(0.05 * n / len(Fault), rel=0.3)  # 4.7 of them
+        assert counts[kind] == pytest.approx(0.05 * n / len(Fault), rel=0.3)  # 4.7 standard deviations
 
 
-def test_a_repeated_request_has_a_fate_of_its_own() -> None:
+def test_repetitions_of_a_request_have_independent_faults() -> None:
     faults = Faults([Rule(rate=0.5)])
-    fates = [faults.decide("GET", URL, None) is None for _ in range(40)]
-    assert 8 < sum(fates) < 32
+    results = [faults.decide("GET", URL, None) is None for _ in range(40)]
+    assert 8 < sum(results) < 32
 
 
-def test_a_signature_does_not_change_the_fate() -> None:
+def test_a_signature_does_not_change_the_fault() -> None:
     signed = [f"{URL}?page=1&st=1&se={expiry}&sp=rl&sv=1&sr=c&sig=a%2B" for expiry in range(100)]
     one, other = (Faults([Rule(rate=0.3)]) for _ in range(2))
-    fates = [one.decide("GET", url, None) for url in signed]
-    assert any(fates) and fates == [other.decide("GET", url, None) for url in reversed(signed)]
+    results = [one.decide("GET", url, None) for url in signed]
+    assert any(results) and results == [other.decide("GET", url, None) for url in reversed(signed)]
     assert {injection.url for injection in one.injected} == {f"{URL}?page=1"}
 
 
@@ -55,7 +55,7 @@ def test_the_first_rule_that_matches_decides() -> None:
 
 
 def test_order_does_not_matter(archive_online: OnlineArchive, remote: RemoteFile) -> None:
-    """Forty ranges, three times each, one after the other and then shuffled over four threads."""
+    """Request forty ranges three times each, in sequence and then shuffled over four threads."""
     wanted = [f"bytes={start}-{start + 99}" for start in range(0, 4000, 100)] * 3
 
     def run(ranges: list[str], threads: int, seed: int = 5) -> set[Injection]:
@@ -66,11 +66,11 @@ def test_order_does_not_matter(archive_online: OnlineArchive, remote: RemoteFile
                 return session.get(remote.open_url, headers={"Range": range_}, timeout=3).status_code
 
             statuses = Counter(pool.map(status, ranges))
-        seen = archive_online.seen()
-        assert statuses == Counter({206: len(seen.reads)}) + Counter(
-            {int(f): n for f, n in seen.faults.items()}
+        traffic = archive_online.traffic()
+        assert statuses == Counter({206: len(traffic.reads)}) + Counter(
+            {int(f): n for f, n in traffic.faults.items()}
         )
-        return set(seen.injected)
+        return set(traffic.injected)
 
     first = run(wanted, 1)
     assert 10 < len(first) < 40

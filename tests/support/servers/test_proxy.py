@@ -1,4 +1,4 @@
-"""Every fault as a real client meets it, the line's speed, and hosts that are not ours."""
+"""Every fault as a real client receives it, the speed of the link, and unknown hosts."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def test_an_error_status(archive_online: OnlineArchive, remote: RemoteFile, faul
     assert answer.status_code == int(fault)
     assert (answer.headers.get("Retry-After") == "1") == (fault is Fault.THROTTLED)
     assert get(remote.open_url.replace("B03", "B02"), "bytes=0-9").status_code == 206
-    seen = archive_online.seen()
-    assert seen.injected == [Injection(fault, "GET", remote.open_url, "bytes=0-9", 0)]
-    assert len(seen.reads) == 1, "the fault answered instead of the files"
+    traffic = archive_online.traffic()
+    assert traffic.injected == [Injection(fault, "GET", remote.open_url, "bytes=0-9", 0)]
+    assert len(traffic.reads) == 1, "the response is the fault's, not the file's"
 
 
 def test_a_reset(archive_online: OnlineArchive, remote: RemoteFile) -> None:
@@ -46,7 +46,7 @@ def test_a_truncated_body(archive_online: OnlineArchive, remote: RemoteFile) -> 
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match=r"500 bytes read, 500 more expected"):
         get(remote.open_url, "bytes=0-999")
     with pytest.raises(requests.ConnectionError, match="Connection reset by peer"):
-        requests.head(remote.open_url, timeout=3)  # has no body to cut
+        requests.head(remote.open_url, timeout=3)  # HEAD has no body to cut
     assert get(remote.open_url, "bytes=0-999").content == remote.content[:1000]
 
 
@@ -59,7 +59,7 @@ def test_a_slow_body_is_complete(archive_online: OnlineArchive, remote: RemoteFi
     assert headers_s < SLOW_S / 2 < SLOW_S <= time.monotonic() - start
 
 
-def test_a_stalled_body_meets_the_clients_limit(archive_online: OnlineArchive, remote: RemoteFile) -> None:
+def test_a_stalled_body_ends_at_the_timeout(archive_online: OnlineArchive, remote: RemoteFile) -> None:
     archive_online.begin(Rule(kinds=(Fault.STALLED,)))
     with requests.get(remote.open_url, headers={"Range": "bytes=0-999"}, stream=True, timeout=0.5) as answer:
         assert answer.status_code == 206 and answer.raw.read(500) == remote.content[:500]
@@ -67,7 +67,7 @@ def test_a_stalled_body_meets_the_clients_limit(archive_online: OnlineArchive, r
             _ = answer.content
 
 
-def test_a_client_that_heeds_retry_after(archive_online: OnlineArchive, remote: RemoteFile) -> None:
+def test_a_client_that_honours_retry_after(archive_online: OnlineArchive, remote: RemoteFile) -> None:
     archive_online.begin(Rule(kinds=(Fault.THROTTLED,), times=1))
     with requests.Session() as session:
         retry = Retry(3, status_forcelist=[429])
@@ -79,7 +79,8 @@ def test_a_client_that_heeds_retry_after(archive_online: OnlineArchive, remote: 
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.SLOW])
 def test_gdal_fails_and_recovers(archive_online: OnlineArchive, remote: RemoteFile, fault: Fault) -> None:
-    """Unhandled, each fault is an error for GDAL, never wrong pixels; the next address reads well."""
+    """Without retries GDAL reports each fault as an error, never as wrong pixels; the next address is
+    readable."""
     archive_online.begin(Rule(f"{fault}-broken", kinds=(fault,)))
     with rasterio.Env(**REMOTE):
         with (
@@ -92,15 +93,15 @@ def test_gdal_fails_and_recovers(archive_online: OnlineArchive, remote: RemoteFi
             rasterio.open(remote.local) as local,
         ):
             np.testing.assert_array_equal(file.read(), local.read())
-    assert archive_online.seen().faults[fault] >= 1
+    assert archive_online.traffic().faults[fault] >= 1
 
 
-def test_gdal_repeats_what_is_unavailable(archive_online: OnlineArchive, remote: RemoteFile) -> None:
+def test_gdal_retries_unavailable_responses(archive_online: OnlineArchive, remote: RemoteFile) -> None:
     archive_online.begin(Rule(kinds=(Fault.UNAVAILABLE,), times=1))
     patient = {**REMOTE, "GDAL_HTTP_MAX_RETRY": "3", "GDAL_HTTP_RETRY_DELAY": "0.1"}
     with rasterio.Env(**patient), rasterio.open(f"/vsicurl/{remote.open_url}?patient") as opened:
         assert opened.read().any()
-    assert archive_online.seen().faults[Fault.UNAVAILABLE] >= 2
+    assert archive_online.traffic().faults[Fault.UNAVAILABLE] >= 2
 
 
 def test_a_search_that_fails(archive_online: OnlineArchive, remote: RemoteFile) -> None:
@@ -110,12 +111,12 @@ def test_a_search_that_fails(archive_online: OnlineArchive, remote: RemoteFile) 
         list(client.search(limit=100).items())
     assert refused.value.status_code == 404
     assert list(client.search(limit=100).items())
-    (injected,) = archive_online.seen().injected
+    (injected,) = archive_online.traffic().injected
     assert injected.method == "POST" and injected.url == "http://catalog.test/search"
 
 
-def test_a_slow_line(archive_online: OnlineArchive, remote: RemoteFile) -> None:
-    """Two answers share the bandwidth; latency runs beside it."""
+def test_a_slow_link(archive_online: OnlineArchive, remote: RemoteFile) -> None:
+    """Two responses share the bandwidth; the latencies overlap."""
     speed = 2 * len(remote.content) / 0.8
     archive_online.begin(latency_s=0.2, bytes_per_second=speed)
     start = time.monotonic()
@@ -134,7 +135,7 @@ def test_nothing_reaches_the_internet(archive_online: OnlineArchive, remote: Rem
         get("https://planetarycomputer.microsoft.com/api/stac/v1")
     with pytest.raises(RasterioIOError):
         rasterio.open("/vsicurl/https://sentinel-cogs.s3.us-west-2.amazonaws.com/a.tif")
-    strangers = set(archive_online.seen().strangers)
-    assert strangers == {
+    unknown_hosts = set(archive_online.traffic().unknown_hosts)
+    assert unknown_hosts == {
         "unknown.test", "planetarycomputer.microsoft.com", "sentinel-cogs.s3.us-west-2.amazonaws.com",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Signatures: the real client gets them from the endpoint, and files are refused without."""
+"""Signatures: the real client gets them from the endpoint, and unsigned reads are refused."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def token(account: str, container: str) -> str:
     return str(requests.get(url, timeout=3).json()["token"])
 
 
-@pytest.mark.parametrize(("lifetime", "asked"), [(3600, 1), (30, 2)])
+@pytest.mark.parametrize(("lifetime", "issued"), [(3600, 1), (30, 2)])
 def test_planetary_computer_signs(
-    archive_online: OnlineArchive, remote: RemoteFile, lifetime: float, asked: int
+    archive_online: OnlineArchive, remote: RemoteFile, lifetime: float, issued: int
 ) -> None:
-    """One token for a container; one that ends within a minute is not used twice by that package."""
+    """One token per container. The client package does not reuse one that expires within a minute."""
     archive_online.begin(token_lifetime_s=lifetime)
     urls = [remote.blob_url, remote.blob_url.replace("B03", "B02")]
     command = [sys.executable, "-W", "ignore", "-c", SIGN_TWO, *urls]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["200", "200"]
-    seen = archive_online.seen()
-    assert seen.token_requests == asked and seen.asked == {"sas.test": asked, BLOB_HOST: 2}
+    traffic = archive_online.traffic()
+    assert traffic.token_requests == issued and traffic.requests == {"sas.test": issued, BLOB_HOST: 2}
 
 
-def test_a_signature_ends(archive_online: OnlineArchive, remote: RemoteFile) -> None:
-    archive_online.begin(token_lifetime_s=2)  # expiry is in whole seconds: it lasts one at least
+def test_a_signature_expires(archive_online: OnlineArchive, remote: RemoteFile) -> None:
+    archive_online.begin(token_lifetime_s=2)  # expiry is in whole seconds: valid for at least 1 s
     url = f"{remote.blob_url}?{token('lakes', 'archive')}"
     assert get(url, "bytes=0-9").status_code == 206
     time.sleep(2.1)
@@ -49,10 +49,10 @@ def test_a_signature_ends(archive_online: OnlineArchive, remote: RemoteFile) -> 
     assert late.status_code == 403 and "<Code>AuthenticationFailed</Code>" in late.text
 
 
-def test_only_our_signature_opens(remote: RemoteFile) -> None:
-    ours = token("lakes", "archive")
-    later = ours.replace("se=2", "se=3")
-    for query in ("", token("lakes", "other"), token("other", "archive"), later, ours.rpartition("&")[0]):
+def test_only_a_signature_of_the_endpoint_is_accepted(remote: RemoteFile) -> None:
+    valid = token("lakes", "archive")
+    later = valid.replace("se=2", "se=3")
+    for query in ("", token("lakes", "other"), token("other", "archive"), later, valid.rpartition("&")[0]):
         assert get(f"{remote.blob_url}?{query}").status_code == 403, query
-    assert get(f"{remote.blob_url}?{ours}").status_code == 200
-    assert get(remote.open_url).status_code == 200, "other hosts need none"
+    assert get(f"{remote.blob_url}?{valid}").status_code == 200
+    assert get(remote.open_url).status_code == 200, "other hosts require no signature"

@@ -1,7 +1,7 @@
-"""Signatures as Azure and Planetary Computer give them: a token for a container, valid for a while.
+"""Signatures in the form of Azure and Planetary Computer: a token per container, with an expiry.
 
-The endpoint answers like https://planetarycomputer.microsoft.com/api/sas/v1/token/{account}/{container}, so
-the `planetary_computer` package can be pointed at it through PC_SDK_SAS_URL.
+The endpoint responds like https://planetarycomputer.microsoft.com/api/sas/v1/token/{account}/{container}, so
+that the `planetary_computer` package can use it through PC_SDK_SAS_URL.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-#: hosts whose files need a signature
+#: hosts whose files require a signature
 SIGNED_HOSTS = ".blob.core.windows.net"
-#: query parameters of a signature, not of what is asked for
+#: query parameters of a signature, which are not part of the request's identity
 SIGNATURE = frozenset({"st", "se", "sp", "sv", "sr", "sig"})
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
-#: what blob storage answers, with 403, to a signature that is missing, forged or expired
+#: body of blob storage's 403 for a signature that is missing, forged or expired
 REFUSAL = (
     '<?xml version="1.0" encoding="utf-8"?><Error><Code>AuthenticationFailed</Code><Message>Server failed to '
     "authenticate the request. Make sure the value of Authorization header is formed correctly including the "
@@ -33,19 +33,20 @@ REFUSAL = (
 
 
 class SasTokens:
-    """Issues tokens and knows its own; `requests` counts."""
+    """Issue tokens and check them; `requests` counts those issued."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes()
         self.begin(3600.0)
 
     def begin(self, lifetime_s: float) -> None:
-        """No requests so far; tokens are valid for `lifetime_s` from now on, those that are out as before."""
+        """Reset the count. Tokens issued from now on are valid for `lifetime_s`; earlier ones keep their
+        expiry."""
         self.lifetime_s = lifetime_s
         self.requests = 0
 
     def issue(self, account: str, container: str) -> dict[str, str]:
-        """A token for a container and when it expires (UTC, whole seconds)."""
+        """A token for a container, and its expiry (UTC, whole seconds)."""
         now = datetime.now(UTC)
         expiry = (now + timedelta(seconds=self.lifetime_s)).strftime(_STAMP)
         terms = {"st": now.strftime(_STAMP), "se": expiry, "sp": "rl", "sv": "2024-05-04", "sr": "c"}
@@ -53,7 +54,7 @@ class SasTokens:
         return {"msft:expiry": expiry, "token": token}
 
     def valid(self, account: str, container: str, query: Mapping[str, str]) -> bool:
-        """Whether a URL's query holds an unexpired token of ours for that container."""
+        """Whether a URL's query holds an unexpired token of this endpoint for that container."""
         if not query.keys() >= SIGNATURE:
             return False
         genuine = hmac.compare_digest(query["sig"], self._sign(account, container, query))

@@ -1,4 +1,4 @@
-"""What the history says now, by content: for comparing histories that came about in different ways."""
+"""Current content of the lake history, to compare histories that were built in different orders."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ CURRENT = {
 }
 
 
-def remembered(database: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Every current row, in an order of its own."""
+def current_rows(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Return all current rows of each table, sorted."""
     with database.connect() as conn:
         return {
             name: sorted((tuple(row) for row in conn.execute(text(query))), key=repr)
