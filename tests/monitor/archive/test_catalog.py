@@ -1,4 +1,4 @@
-"""Folders of items, and STAC APIs as they were recorded."""
+"""Searches in folders of items, and in recorded STAC APIs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HERE = (76.0, 42.0, 77.0, 43.0)
 PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/stac/v1"
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 CDSE = "https://stac.dataspace.copernicus.eu/v1"
-#: where the recorded searches looked
+#: areas of the recorded searches
 VERMONT = (-73.21, 43.99, -73.12, 44.05)
 BOULDER = {"type": "Point", "coordinates": [-105.1019, 40.1672]}
 
@@ -73,8 +73,8 @@ def test_folder_with_other_json(tmp_path: Path) -> None:
     assert [made.id for made in FolderCatalog(tmp_path).always("s2", HERE)] == ["one"]
 
 
-def test_a_late_scene_is_seen(tmp_path: Path) -> None:
-    """A scheduler asks the same folder every night."""
+def test_a_scene_added_later_is_found(tmp_path: Path) -> None:
+    """The schedule searches the same folder every night."""
     folder = FolderCatalog(tmp_path)
     assert folder.always("s2", HERE) == []
     path = save(item("late", datetime(2022, 8, 1, tzinfo=UTC)), tmp_path)
@@ -103,7 +103,7 @@ def test_no_folder(tmp_path: Path) -> None:
         FolderCatalog(tmp_path / "none")
 
 
-def test_where_items_are_looked_for(tmp_path: Path, recorded: list[Exchange]) -> None:
+def test_the_profile_and_location_select_the_catalogue(tmp_path: Path, recorded: list[Exchange]) -> None:
     plain = read_profile("plain", Path())
     with pytest.raises(RefusedError, match=r"catalog\.location: this profile has no url"):
         open_catalog(plain, None)
@@ -114,7 +114,7 @@ def test_where_items_are_looked_for(tmp_path: Path, recorded: list[Exchange]) ->
         assert isinstance(open_catalog(plain.model_copy(update={"url": served.url}), None), ApiCatalog)
 
 
-def test_settings_name_a_folder_an_address_or_nothing(tmp_path: Path) -> None:
+def test_location_is_a_folder_an_address_or_none(tmp_path: Path) -> None:
     def location(**catalog: Any) -> Path | str | None:
         settings = {"catalog": {"profile": "plain", **catalog}, "model": "m"}
         return Workspace(tmp_path, Settings.model_validate(settings)).location
@@ -131,7 +131,7 @@ def test_excluded_items_need_a_reason() -> None:
         CatalogSettings.model_validate({"profile": "plain", "exclude": {"a": None}})
 
 
-def test_when_taken() -> None:
+def test_acquisition_time() -> None:
     assert taken(item("one", datetime(2022, 8, 3, tzinfo=UTC))) == datetime(2022, 8, 3, tzinfo=UTC)
     assert taken(item("range", None)).date() == date(2022, 8, 1)
     naive = datetime(2022, 8, 3, 4)
@@ -150,7 +150,14 @@ def test_when_taken() -> None:
         ([179.0, 42.2, 76.5, 42.3], True),
         ([-180.0, -90.0, 180.0, 90.0], True),
     ],
-    ids=["with heights", "beside", "antimeridian", "from here across it", "across it to here", "all"],
+    ids=[
+        "with heights",
+        "outside",
+        "antimeridian",
+        "across it from the west",
+        "across it from the east",
+        "all",
+    ],
 )
 def test_boxes_of_all_kinds(tmp_path: Path, box: list[float], found: bool) -> None:
     made = item("one", datetime(2022, 8, 1, tzinfo=UTC))
@@ -166,10 +173,10 @@ def test_item_with_a_range_of_time(tmp_path: Path) -> None:
 
 
 class TestRecordedApis:
-    """The client against answers of the real catalogues."""
+    """The client against recorded responses of the real catalogues."""
 
     @pytest.fixture(autouse=True)
-    def _quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(catalog, "BACKOFF", 0.01)
         monkeypatch.setattr(catalog, "PAGE", 10)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -181,11 +188,11 @@ class TestRecordedApis:
 
     @pytest.fixture
     def earth_search(self, recorded: list[Exchange], monkeypatch: pytest.MonkeyPatch) -> Iterator[Replay]:
-        monkeypatch.setattr(catalog, "PAGE", None)  # recorded without a size
+        monkeypatch.setattr(catalog, "PAGE", None)  # recorded without a page size
         with replay(recorded, EARTH_SEARCH) as served:
             yield served
 
-    def test_every_page_of_an_answer(self, pc: Replay, recorded: list[Exchange]) -> None:
+    def test_every_page_of_a_response(self, pc: Replay, recorded: list[Exchange]) -> None:
         found = ApiCatalog(pc.url).always("naip", VERMONT)
         paging = [one for one in recorded if "test_result_paging" in one.source]
         pages = [{feature["id"] for feature in one.features} for one in paging]
@@ -195,7 +202,7 @@ class TestRecordedApis:
         assert [bool(search.get("token")) for search in searches] == [False, True, True]
 
     def test_a_page_that_repeats_an_item(self, pc: Replay, recorded: list[Exchange]) -> None:
-        """One comes in while pages are turned: the last of a page is the first of the next."""
+        """An item was inserted between requests: the last item of a page is also the first of the next."""
         first, second = (one for one in recorded if "test_result_paging" in one.source)
         content = json.loads(second.answer)
         content["features"].append(first.features[-1])
@@ -204,13 +211,13 @@ class TestRecordedApis:
         with replay([*landing, *moved], PLANETARY_COMPUTER) as served:
             assert len(ApiCatalog(served.url).always("naip", VERMONT)) == 20
 
-    def test_pages_that_only_carry_a_token(self, earth_search: Replay) -> None:
+    def test_pages_linked_by_token(self, earth_search: Replay) -> None:
         cloud = {"op": "lte", "args": [{"property": "eo:cloud_cover"}, 40]}
         with pytest.warns(UserWarning, match="FILTER"):
             found = ApiCatalog(earth_search.url).items(filter=cloud, filter_lang="cql2-json")
         assert len(found) == 20 and len({one.collection_id for one in found}) == 4
 
-    def test_an_answer_of_several_collections(self, earth_search: Replay) -> None:
+    def test_a_response_with_several_collections(self, earth_search: Replay) -> None:
         found = ApiCatalog(earth_search.url).items(
             datetime="2023-10-08", collections=["sentinel-2-l2a", "landsat-c2-l2"], intersects=BOULDER
         )
@@ -231,7 +238,7 @@ class TestRecordedApis:
             assert ApiCatalog(served.url).items(**asked) == []
             assert any(json.loads(body) == asked for _, _, body in served.requests)
 
-    def test_an_item_that_is_none_does_not_end_the_search(self, recorded: list[Exchange]) -> None:
+    def test_an_invalid_item_does_not_end_the_search(self, recorded: list[Exchange]) -> None:
         first, second = (one for one in recorded if "test_result_paging" in one.source)
         content = json.loads(first.answer)
         whole = [feature["id"] for feature in content["features"]]
@@ -249,7 +256,7 @@ class TestRecordedApis:
         assert all(found[name].assets for name in whole[3:])
 
     def test_a_busy_catalogue(self, pc: Replay) -> None:
-        """429 with its pause, 5xx, a connection that is closed, a broken answer: all is found."""
+        """429 with Retry-After, 5xx, a reset connection, a truncated response: all items are found."""
         api = ApiCatalog(pc.url)
         pc.faults = [
             (429, {"Retry-After": "1"}),
@@ -263,13 +270,13 @@ class TestRecordedApis:
         assert len(api.always("naip", VERMONT)) == 20
         assert time.monotonic() - began >= 1 and not pc.faults
 
-    def test_a_busy_start(self, pc: Replay) -> None:
+    def test_opening_a_busy_catalogue(self, pc: Replay) -> None:
         pc.faults = [(503, {"Retry-After": "0"}), "cut"]
         assert ApiCatalog(pc.url).url == pc.url
 
     @pytest.mark.parametrize(("status", "requests"), [(503, 7), (400, 1), (403, 1)])
-    def test_a_catalogue_that_refuses(self, pc: Replay, status: int, requests: int) -> None:
-        """What may pass is asked again, what will not is told at once."""
+    def test_failing_requests_are_retried_or_reported(self, pc: Replay, status: int, requests: int) -> None:
+        """Temporary errors are retried, permanent ones are reported at once."""
         api = ApiCatalog(pc.url)
         api.always("naip", VERMONT)
         before = len(pc.requests)
@@ -282,7 +289,7 @@ class TestRecordedApis:
         assert f"failed: HTTP {status} at rest; try again later" in said
         assert len(pc.requests) - before == requests
 
-    def test_a_catalogue_that_is_not_there(self, pc: Replay) -> None:
+    def test_an_unreachable_catalogue(self, pc: Replay) -> None:
         with pytest.raises(
             MonitorError, match=r"127\.0\.0\.1:9/stac: opening it failed: .*catalog\.location"
         ):
@@ -309,6 +316,6 @@ class TestRecordedApis:
 
 
 @pytest.fixture(autouse=True)
-def _tidy(tmp_path: Path):
+def _remove_items(tmp_path: Path):
     yield
     shutil.rmtree(tmp_path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Which scenes a cell uses, in which order, and what is said of the others."""
+"""Selection and order of the scenes of a cell, and the reasons for the others."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ def test_clearest_first_then_oldest() -> None:
     assert ids == ("older", "younger", "dull")
 
 
-def test_a_date_that_shows_half_comes_after_one_that_shows_all() -> None:
+def test_a_date_covering_half_comes_after_one_covering_all() -> None:
     assert order((scene("half", 0), Sky(0.5, 0.0)), (scene("all", 1), Sky(1, 0.2))) == ("all", "half")
 
 
 def test_cloudy_dates_only_fill_gaps() -> None:
-    """However much more of the cell they show clear."""
+    """Even if they show much more of the cell clear."""
     assert order((scene("cloudy", 0), Sky(1, 0.4)), (scene("good", 1), Sky(0.4, 0.1))) == ("good", "cloudy")
 
 
-def test_october_steps_in_only_where_nothing_is_good() -> None:
+def test_october_is_used_only_without_a_good_summer_date() -> None:
     october, cloudy = (scene("october", 60), Sky(1, 0.0)), (scene("cloudy", 0), Sky(1, 0.6))
     assert order(october, cloudy) == ("october", "cloudy")
     assert order(october, (scene("good", 1), Sky(1, 0.29)), cloudy) == ("good", "cloudy")
     worse = (scene("worse", 61), Sky(1, 0.9))
-    assert order(worse, cloudy) == ("cloudy", "worse"), "nothing is good: October comes last"
+    assert order(worse, cloudy) == ("cloudy", "worse"), "without a good date October comes last"
 
 
 def test_unknown_cloud_comes_last() -> None:
@@ -77,7 +77,7 @@ def test_unknown_cloud_comes_last() -> None:
     )
 
 
-def test_best_dates_are_kept_and_neighbours_of_one_pass_are_one_date() -> None:
+def test_best_dates_are_kept_and_scenes_of_one_pass_are_one_date() -> None:
     many = [(scene(f"d{n}", n), Sky(1, n / 100)) for n in range(DATES_KEPT + 2)]
     assert order(*many) == tuple(f"d{n}" for n in range(DATES_KEPT))
     left, right = (scene("left", 0), Sky(0.3, 0.0)), (scene("right", 0.0001), Sky(0.7, 0.0))
@@ -85,7 +85,7 @@ def test_best_dates_are_kept_and_neighbours_of_one_pass_are_one_date() -> None:
     assert ids[:2] == ("right", "left") and len(ids) == DATES_KEPT + 1
 
 
-def test_nothing_seen_is_not_used() -> None:
+def test_scenes_without_valid_pixels_are_not_used() -> None:
     assert order((scene("beside", 0), Sky(0.0, 0.0))) == ()
 
 
@@ -101,7 +101,7 @@ def test_each_cell_has_its_own_best_date() -> None:
     assert here.optical == ("one", "two") and east.optical == ("two", "one")
 
 
-def test_a_scene_that_cannot_be_measured_leaves_its_cells_open() -> None:
+def test_an_unreadable_scene_leaves_its_cells_undecided() -> None:
     error = AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")
     skies = {("bad", HERE): error, ("good", HERE): Sky(1, 0.0), ("good", EAST): Sky(1, 0.0)}
     here, east = choose_optical([scene("bad"), scene("good", 1)], skies, [HERE, EAST], END)
@@ -163,7 +163,7 @@ def test_radar_within_seven_days_of_the_cells_own_dates() -> None:
     assert used == {HERE: ("in",), EAST: ("late",)} and not refused
 
 
-def test_radar_near_a_second_date_steps_in() -> None:
+def test_radar_near_a_second_date_is_added() -> None:
     dates = [DAY, DAY + timedelta(days=20)]
     used, _ = chosen(radar("second", 19), best={HERE: dates})
     assert used[HERE] == ("second",)
@@ -171,13 +171,13 @@ def test_radar_near_a_second_date_steps_in() -> None:
     assert used[HERE] == ("best", "second")
 
 
-def test_the_pass_is_the_one_that_serves_most_cells() -> None:
+def test_the_pass_covering_most_cells_is_chosen() -> None:
     half = radar("half", 0, "descending", area=HERE.footprint().buffer(-0.01))
     used, refused = chosen(half, radar("both", 3), best={HERE: [DAY], EAST: [DAY]})
     assert used == {HERE: ("both",), EAST: ("both",)} and "descending" in refused["half"]
 
 
-def test_satellites_that_lie_elsewhere_are_kept_apart() -> None:
+def test_satellites_of_other_orbits_are_not_mixed() -> None:
     used, refused = chosen(
         radar("c", 0, platform="SENTINEL-1C"), radar("a", 1), radar("b", 2, platform="sentinel-1b")
     )
@@ -202,13 +202,13 @@ def test_sky_by_hand() -> None:
     assert Sky(0.5, 0.5).clear == pytest.approx(0.25) and Sky(1, None).clear == 0
 
 
-def test_a_fault_is_a_value_that_other_processes_can_take(tmp_path: Path) -> None:
-    """GDAL's own errors cannot be pickled, and hung on the fault that named them."""
+def test_a_fault_can_be_pickled(tmp_path: Path) -> None:
+    """GDAL's errors cannot be pickled, and remained attached to the fault as its context."""
     try:
         try:
             rasterio.open(tmp_path / "nothing.tif")
         except rasterio.errors.RasterioIOError:
-            raise AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")  # noqa: B904 - the context is the point
+            raise AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")  # noqa: B904 - the test needs the context
     except AssetError as error:
         fault = error.alone()
     kept = pickle.loads(pickle.dumps(Choice(HERE, (), fault=fault)))

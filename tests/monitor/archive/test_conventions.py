@@ -1,4 +1,4 @@
-"""What digital numbers mean: each rule, each form of declaration, and what is refused."""
+"""Conversion of digital numbers: every rule, every form of declaration, and refusals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def optical(name: str, **changes: Any) -> OpticalProfile:
 
 
 def item(properties: dict[str, Any], fields: dict[str, Any] | None = None) -> pystac.Item:
-    """An item of `plain`'s asset keys and Earth Search's, every asset with `fields`."""
+    """An item with the asset keys of `plain` and Earth Search, every asset with `fields`."""
     made = pystac.Item("one", None, None, datetime(2022, 8, 1, tzinfo=UTC), properties)
     profiles: list[CatalogProfile] = [
         read_profile(name, Path()) for name in ("plain", "earth-search", "cdse")
@@ -37,7 +37,7 @@ def baseline(text: object) -> dict[str, Any]:
 
 
 class TestByBaseline:
-    """Planetary Computer says nothing else."""
+    """Planetary Computer declares nothing but the baseline."""
 
     @pytest.mark.parametrize(
         ("text", "offset"),
@@ -47,22 +47,22 @@ class TestByBaseline:
         assert decide(item(baseline(text)), optical("planetary-computer")) == Convention(text, offset)
 
     @pytest.mark.parametrize("text", ["99.99", "", None, "5.1", 5.1, "04.00 ", "N0400", "newest"])
-    def test_others_are_refused(self, text: object) -> None:
+    def test_unknown_baselines_are_refused(self, text: object) -> None:
         reason = decide(item(baseline(text)), optical("planetary-computer"))
         assert isinstance(reason, str) and reason.startswith("unknown processing baseline")
 
-    def test_none_at_all(self) -> None:
+    def test_a_missing_baseline_is_refused(self) -> None:
         assert "unknown processing baseline ''" in str(decide(item({}), optical("planetary-computer")))
 
-    def test_never_by_date(self) -> None:
-        """Collection 1 puts the offset on scenes older than 2022 as well."""
+    def test_the_date_is_ignored(self) -> None:
+        """Collection 1 applies the offset to scenes older than 2022 as well."""
         old = item(baseline("05.00"))
         old.datetime = datetime(2017, 8, 1, tzinfo=UTC)
         assert decide(old, optical("planetary-computer")) == Convention("05.00", -1000)
 
 
 class TestByFlag:
-    """Earth Search v1: raster:bands declare -0.1 for scenes that were corrected, and are not asked."""
+    """Earth Search v1: raster:bands declare -0.1 for corrected scenes too, and are ignored."""
 
     @pytest.mark.parametrize(
         ("text", "properties", "offset"),
@@ -118,7 +118,7 @@ class TestDeclared:
         assert decide(item(baseline(text), fields), optical("plain")) == Convention(text, -1000)
 
     @pytest.mark.parametrize("text", ["02.14", "03.01", "99.99", ""])
-    def test_nothing_to_take_out(self, text: str) -> None:
+    def test_no_offset_declared(self, text: str) -> None:
         assert decide(item(baseline(text), {"raster:bands": [NOTHING]}), optical("plain")) == Convention(
             text, 0
         )
@@ -149,12 +149,12 @@ class TestDeclared:
     def test_refused(self, text: str, fields: dict[str, Any], reason: str) -> None:
         assert reason in str(decide(item(baseline(text), fields), optical("plain")))
 
-    def test_one_band_unlike_the_others(self) -> None:
+    def test_one_band_that_differs_from_the_others(self) -> None:
         scene = item(baseline("05.10"), {"raster:bands": [ADDED]})
         scene.assets["B8A"].extra_fields["raster:bands"] = [NOTHING]
         assert "its bands declare different" in str(decide(scene, optical("plain")))
 
-    def test_asset_that_is_not_there(self) -> None:
+    def test_a_missing_asset(self) -> None:
         scene = item(baseline("05.10"), {"raster:bands": [ADDED]})
         del scene.assets["B11"]
         assert "asset B11 declares no scale and offset" in str(decide(scene, optical("plain")))
@@ -165,7 +165,7 @@ class TestDeclared:
         scene.properties["processing:version"] = "02.14"
         assert "baseline 02.14 adds nothing" in str(decide(scene, optical("cdse")))
 
-    def test_a_band_of_a_file_of_many(self) -> None:
+    def test_a_band_of_a_file_with_several(self) -> None:
         bands = {name: f"B01.{number}" for number, name in enumerate(optical("plain").bands, start=1)}
         many = {"raster:bands": [ADDED] * 11 + [NOTHING]}
         assert "different" in str(decide(item({}, many), optical("plain", bands=bands)))
@@ -177,7 +177,7 @@ class TestDeclared:
         )
 
 
-def test_a_catalogue_that_takes_it_out_of_everything() -> None:
+def test_a_catalogue_that_corrects_every_scene() -> None:
     always = optical("plain", offset="none")
     assert decide(item(baseline("05.10")), always) == Convention("05.10", 0)
     assert decide(item({}), always) == Convention("", 0)

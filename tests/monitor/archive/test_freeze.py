@@ -1,4 +1,4 @@
-"""From a folder of items to the frozen list: searched, refused, measured, chosen."""
+"""From a folder of items to the frozen list: search, refusal, measurement, choice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNCLASSED = PC.model_copy(update={"optical": PC.optical.model_copy(update={"scen
 
 
 def frozen(folder: Path, *items: pystac.Item, excluded: dict[str, str] | None = None) -> Considered:
-    """Of items without files: the catalogue has no scene classes, so that its own cloud figure counts."""
+    """Freeze items without files. The catalogue has no scene classes, so its own cloud figure is used."""
     dem = item("dem", datetime(2021, 4, 22, tzinfo=UTC), ("data",))
     dem.collection_id = PC.dem.collection
     for made in (*items, dem):
@@ -37,7 +37,7 @@ def frozen(folder: Path, *items: pystac.Item, excluded: dict[str, str] | None = 
     return freeze(FolderCatalog(folder), UNCLASSED, AREA, SeasonWindow(), 2022, excluded)
 
 
-def test_what_is_used_and_why_not_the_rest(tmp_path: Path) -> None:
+def test_used_scenes_and_reasons_for_the_others(tmp_path: Path) -> None:
     bare = item("bare", datetime(2021, 4, 22, tzinfo=UTC), ())
     bare.collection_id = PC.dem.collection
     result = frozen(
@@ -60,7 +60,7 @@ def test_what_is_used_and_why_not_the_rest(tmp_path: Path) -> None:
     assert {scene.id for scene in result.optical} == {"a", "october"}
 
 
-def test_an_item_of_no_collection_is_said(tmp_path: Path) -> None:
+def test_an_item_without_collection_is_refused(tmp_path: Path) -> None:
     stray = optical("stray")
     stray.collection_id = None
     result = frozen(tmp_path, stray, optical("a", 1), radar("r", 2))
@@ -68,7 +68,7 @@ def test_an_item_of_no_collection_is_said(tmp_path: Path) -> None:
     assert result.chosen.refused == (("stray", "names no collection, so what it is is unknown"),)
 
 
-def test_a_person_takes_an_item_out_of_use(tmp_path: Path) -> None:
+def test_items_excluded_by_the_settings(tmp_path: Path) -> None:
     result = frozen(tmp_path, optical("a"), optical("b", 1), radar("r", 2), excluded={"a": "striped"})
     assert [scene.id for scene in result.chosen.optical] == ["b"]
     assert dict(result.chosen.refused)["a"] == "excluded by the settings: striped"
@@ -84,7 +84,7 @@ def test_october_when_the_summer_is_cloudy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("year", [2021, 2022, 2023])
 def test_cloud_is_measured_on_scene_classes(small_archive: Path, year: int) -> None:
-    """At 160 m, against a count at full resolution by another reader."""
+    """Measured at 160 m, compared with a count at full resolution by another reader."""
     result = freeze(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), year)
     tile = tile_of(small_archive)
     (home,) = cells_near(tile, 0)
@@ -101,7 +101,7 @@ def test_cloud_is_measured_on_scene_classes(small_archive: Path, year: int) -> N
     assert clouds[best] <= min(clouds.values()) + 0.05
 
 
-def test_a_scene_whose_classes_cannot_be_read(small_archive: Path) -> None:
+def test_a_scene_with_unreadable_classes(small_archive: Path) -> None:
     result = freeze(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), 2022)
     (home,) = cells_near(tile_of(small_archive), 0)
     broken, *others = result.optical
@@ -110,18 +110,18 @@ def test_a_scene_whose_classes_cannot_be_read(small_archive: Path) -> None:
     error = skies[broken.id, home]
     assert isinstance(error, AssetError) and (error.item, error.asset) == (broken.id, "SCL")
     assert set(skies) == {(scene.id, home) for scene in result.optical}, (
-        "cells that are not touched are left out"
+        "cells outside the footprint are left out"
     )
 
 
-def test_the_day_of_the_clock() -> None:
+def test_reserve_ends_on_a_date() -> None:
     assert DAY + timedelta(days=60) < datetime(2022, 10, 31, tzinfo=UTC)
     assert SeasonWindow().reserve(2022) == datetime(2022, 10, 31).date()
     assert SeasonWindow(start="10-01", end="11-20").reserve(2022) == datetime(2022, 11, 20).date()
 
 
-def test_the_ledger_gives_the_frozen_list_back(small_archive: Path, database: Database) -> None:
-    """What the tasks of a season used, without asking the catalogue again."""
+def test_the_frozen_list_is_read_back_from_the_ledger(small_archive: Path, database: Database) -> None:
+    """The scenes used by a season's tasks, without a search of the catalogue."""
     area = region(small_archive)
     chosen = freeze(FolderCatalog(small_archive), PC, area, SeasonWindow(), 2022).chosen
     (task,) = plan("demo", 2022, area, chosen, tile_size=512, model_digest="m", config_digest="c")

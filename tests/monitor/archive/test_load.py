@@ -1,4 +1,4 @@
-"""Loading files onto a box: as GDAL warps it, the same bits whatever the box, overviews, refusals."""
+"""Loading files onto a box: agreement with GDAL's warper, independence of the box, overviews, refusals."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_as_gdal_warps_parallel_grids(name: str, holes: float) -> None:
 
 @pytest.mark.parametrize("pixel", [10, 160])
 @pytest.mark.parametrize("epsg", [EPSG + 1, EPSG - 1, 4326])
-def test_places_are_those_of_proj(epsg: int, pixel: int) -> None:
-    """Between the points of the lattice too: to a ten-thousandth of a pixel."""
+def test_positions_are_those_of_proj(epsg: int, pixel: int) -> None:
+    """Between the points of the lattice too, to a ten-thousandth of a pixel."""
     box = GeoBox((300, 300), Affine(pixel, 0, LEFT, 0, -pixel, TOP), f"EPSG:{EPSG}")
     _, transform, _ = around(epsg, 10 if epsg != 4326 else 1 / 3600, 100)
     rows, cols = places(box, CRS.from_epsg(epsg).to_wkt(), transform)
@@ -75,8 +75,8 @@ def test_places_are_those_of_proj(epsg: int, pixel: int) -> None:
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_same_bits_whatever_box(name: str, tmp_path: Path) -> None:
-    """A part of the box, and one that reaches beyond it: floats, classes and filtered values."""
+def test_values_do_not_depend_on_the_box(name: str, tmp_path: Path) -> None:
+    """A part of the box, and a larger box: floats, classes and filtered values."""
     grid = GRIDS[name]
     item = scene(write(tmp_path / "a.tif", grid, numbers(grid[2], 0.05)))
     wider = geobox_at(EPSG, ROW - 37, COL - 53, (300, 301))
@@ -84,14 +84,14 @@ def test_same_bits_whatever_box(name: str, tmp_path: Path) -> None:
     for kind in (bands(), classes(), bands(native=Native(lee, 2))):
         whole, of_wider, of_part = (read(item, kind, PROFILE, box)["band"] for box in (BOX, wider, part))
         chunked = read(item, kind, PROFILE, BOX, chunks={"y": 61, "x": 83})["band"]
-        assert np.array_equal(chunked, whole, equal_nan=True), "Dask's chunks have the same bits"
+        assert np.array_equal(chunked, whole, equal_nan=True), "Dask chunks give identical values"
         assert np.array_equal(of_wider[37:237, 53:213], whole, equal_nan=True)
         assert np.array_equal(whole[41:118, 29:119], of_part, equal_nan=True)
         seen = np.isfinite(whole) if whole.dtype.kind == "f" else whole != 0
         assert 0.4 < seen.mean() < 1 and len(np.unique(whole[seen])) > 100
 
 
-def test_grids_that_coincide_are_pasted(tmp_path: Path) -> None:
+def test_coinciding_grids_are_copied(tmp_path: Path) -> None:
     grid = GRIDS["same pixels"]
     transform, values = grid[1], numbers(grid[2])
     found = read(scene(write(tmp_path / "a.tif", grid, values)), bands(), PROFILE, BOX)["band"]
@@ -100,7 +100,7 @@ def test_grids_that_coincide_are_pasted(tmp_path: Path) -> None:
 
 
 def test_tilted_grid(tmp_path: Path) -> None:
-    """A file that is not north-up: a plane of eastings comes out as eastings."""
+    """A file that is not north-up: a plane of eastings is read as eastings."""
     transform = Affine.translation(LEFT - 2000, TOP + 1000) @ Affine.rotation(20) @ Affine.scale(10, -10)
     rows, cols = np.mgrid[:600, :600] + 0.5
     east, _ = transform @ (cols, rows)
@@ -110,7 +110,7 @@ def test_tilted_grid(tmp_path: Path) -> None:
     assert np.abs(found - (np.arange(160) + 0.5) * 10).max() < 0.05
 
 
-def test_no_data_does_not_bleed(tmp_path: Path) -> None:
+def test_no_data_does_not_change_its_neighbours(tmp_path: Path) -> None:
     grid = GRIDS["20 m"]
     values = np.full(grid[2], 1000, np.uint16)
     values[:, ::7] = 0
@@ -119,7 +119,7 @@ def test_no_data_does_not_bleed(tmp_path: Path) -> None:
     assert np.isnan(found).mean() == pytest.approx(1 / 7, abs=0.02)
 
 
-def test_no_data_of_the_file_where_the_profile_says_none(tmp_path: Path) -> None:
+def test_no_data_of_the_file_if_the_profile_has_none(tmp_path: Path) -> None:
     grid = GRIDS["degrees"]
     heights = np.full(grid[2], 5000, np.float32)
     heights[:, :80] = -32767
@@ -128,8 +128,8 @@ def test_no_data_of_the_file_where_the_profile_says_none(tmp_path: Path) -> None
     assert set(np.unique(found[np.isfinite(found)])) == {5000} and 0.3 < np.isnan(found).mean() < 0.7
 
 
-def test_a_coarse_box_takes_the_overview(tmp_path: Path) -> None:
-    """160 m over 20 m classes: the pixels of the overview of eight, nearest; a finer box the file's own."""
+def test_a_coarse_box_reads_the_overview(tmp_path: Path) -> None:
+    """160 m from 20 m classes: nearest pixels of the overview of factor 8. A finer box reads the file."""
     grid = around(EPSG, 20, 1024)
     values = numbers(grid[2])
     path = write(tmp_path / "a.tif", grid, values, overviews="AUTO", overview_resampling="NEAREST")
@@ -151,8 +151,8 @@ def test_bands_of_one_file(tmp_path: Path) -> None:
     assert np.array_equal(found["one"], found["first"]) and not np.array_equal(found["one"], found["third"])
 
 
-def test_real_scene_in_a_file_that_calls_itself_tif() -> None:
-    """JPEG 2000 with its georeference in a file beside it, 120 m; its item says 10 m."""
+def test_real_jpeg_2000_scene_with_the_suffix_tif() -> None:
+    """JPEG 2000 with its georeference in a separate file, 120 m. The item declares 10 m."""
     path = sample("stac/rasters/s2_static_catalog/sentinel-2-l2a/S2A_33TWM_20230815_0_L2A/B04.tif")
     with rasterio.open(path) as file:
         values, transform, bounds = file.read(1), file.transform, file.bounds
@@ -183,7 +183,7 @@ def test_file_outside_its_items_footprint_is_refused(tmp_path: Path) -> None:
     assert "outside its item's footprint" in fails(scene(path, shapely.box(60, 10, 61, 11)))
 
 
-def test_other_numbers_than_expected_are_refused(tmp_path: Path) -> None:
+def test_unexpected_data_types_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", GRIDS["same pixels"], numbers((400, 400)))
     assert "its numbers are uint16, int16 was expected" in fails(scene(path), bands(data_type="int16"))
     assert "uint8 cannot hold" in fails(scene(path), bands(resampling="nearest", dtype="uint8"))
@@ -192,8 +192,8 @@ def test_other_numbers_than_expected_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 0.6])
-def test_cut_file_is_refused(part: float, tmp_path: Path) -> None:
-    """Uncompressed too, where bytes that are not there could pass for zeros."""
+def test_truncated_file_is_refused(part: float, tmp_path: Path) -> None:
+    """Uncompressed files too, where absent bytes could be read as zeros."""
     grid = GRIDS["10 m, shifted"]
     path = write(tmp_path / "a.tif", grid, numbers(grid[2]), compress="NONE")
     with path.open("r+b") as file:
@@ -208,7 +208,7 @@ def test_outside_the_file(tmp_path: Path) -> None:
     assert (read(scene(path), classes(), PROFILE, far)["band"] == 0).all()
 
 
-def test_the_first_of_several_faults_is_named(tmp_path: Path) -> None:
+def test_the_first_of_several_faults_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", GRIDS["same pixels"], numbers((400, 400)))
     shutil.copy(path, tmp_path / "b.tif")
     item = scene(path, b="/nowhere/b.tif", c="/nowhere/c.tif")

@@ -1,4 +1,4 @@
-"""s3:// addresses, read as the profiles say, from a store on this machine."""
+"""s3:// addresses, read with the options of the profiles from a local store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GEOBOX = geobox_at(32643, 529_200, 50_400, (64, 64))
 
 
 class Store(HttpServer):
-    """One object, `/bucket/vv.tif`; `payer` is what a request must say of who pays."""
+    """One object, `/bucket/vv.tif`. `payer` is the required value of x-amz-request-payer."""
 
     def __init__(self, content: bytes, payer: str | None) -> None:
         super().__init__(self._object)
@@ -56,8 +56,8 @@ def store(tmp_path: Path, numbers: np.ndarray, monkeypatch: pytest.MonkeyPatch) 
         yield store
 
 
-def here(name: str, store: Store) -> CatalogProfile:
-    """The profile with the store on this machine in place of its own; all else as it is."""
+def local_profile(name: str, store: Store) -> CatalogProfile:
+    """The profile with the address of the local store; everything else is unchanged."""
     profile = read_profile(name, Path())
     local = {
         "AWS_S3_ENDPOINT": f"127.0.0.1:{store.server_port}",
@@ -78,9 +78,10 @@ def scene(key: str = "vv.tif") -> Scene:
 BANDS = {"keys": {"VV": "vv"}, "nodata": 0}
 
 
-def test_the_reader_pays_and_signs(store: Store, numbers: np.ndarray) -> None:
-    """Earth Search's radar: every request says who pays, and is signed for the bucket's region."""
-    assert np.array_equal(read(scene(), BANDS, here("earth-search", store), GEOBOX)["VV"], numbers)
+def test_requester_pays_and_requests_are_signed(store: Store, numbers: np.ndarray) -> None:
+    """Earth Search's radar: every request is marked as paid by the requester, and signed for the bucket's
+    region."""
+    assert np.array_equal(read(scene(), BANDS, local_profile("earth-search", store), GEOBOX)["VV"], numbers)
     assert store.requests
     for request in store.requests:
         headers = request.headers
@@ -91,14 +92,14 @@ def test_the_reader_pays_and_signs(store: Store, numbers: np.ndarray) -> None:
         )
 
 
-def test_nobody_pays_at_cdse(store: Store, numbers: np.ndarray) -> None:
+def test_cdse_requests_are_not_requester_pays(store: Store, numbers: np.ndarray) -> None:
     store.payer = None
-    assert np.array_equal(read(scene(), BANDS, here("cdse", store), GEOBOX)["VV"], numbers)
+    assert np.array_equal(read(scene(), BANDS, local_profile("cdse", store), GEOBOX)["VV"], numbers)
     assert all("x-amz-request-payer" not in request.headers for request in store.requests)
 
 
-def test_a_refusal_names_item_asset_and_address(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_reports_item_asset_and_address(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.archive.retries.FIRST_PAUSE", 0.01)
     store.payer = "somebody else"
     with pytest.raises(AssetError, match=r"one: asset vv at s3://bucket/vv\.tif cannot be read"):
-        read(scene(), BANDS, here("earth-search", store), GEOBOX)
+        read(scene(), BANDS, local_profile("earth-search", store), GEOBOX)

@@ -1,4 +1,4 @@
-"""Catalogue profiles: those that are shipped, against what catalogues say of themselves, and wrong ones."""
+"""Catalogue profiles: the shipped ones against the catalogues' own metadata, and invalid ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.archive.signing import sign
 from monitor.errors import RefusedError
 from tests.support.samples import recorded, sample
 
-#: middle of each band, micrometres (ESA, Sentinel-2 spectral response functions, S2A)
+#: centre of each band, micrometres (ESA, Sentinel-2 spectral response functions, S2A)
 WAVELENGTHS = {
     "B01": 0.443, "B02": 0.492, "B03": 0.560, "B04": 0.665, "B05": 0.704, "B06": 0.741,
     "B07": 0.783, "B08": 0.833, "B8A": 0.865, "B09": 0.945, "B11": 1.614, "B12": 2.202,
@@ -26,7 +26,7 @@ def content() -> dict[str, Any]:
     return dict(yaml.safe_load((PROFILES / "planetary-computer.yaml").read_text()))
 
 
-def test_these_are_shipped() -> None:
+def test_shipped_profiles() -> None:
     assert sorted(SHIPPED) == sorted(path.stem for path in PROFILES.glob("*.yaml"))
 
 
@@ -57,8 +57,8 @@ def test_shipped_profiles_are_valid(name: str) -> None:
         ("cdse", "grd", "cdse_sentinel-1-grd"),
     ],
 )
-def test_what_a_profile_reads_is_there(name: str, kind: str, file: str) -> None:
-    """Collection, every asset, its type and its no-data value, as the catalogue's own collection has them."""
+def test_every_asset_of_a_profile_exists(name: str, kind: str, file: str) -> None:
+    """Collection, every asset, its type and its no-data value, compared with the catalogue's collection."""
     profile = read_profile(name, Path())
     collection = json.loads(sample(f"stac/collections/{file}.json").read_text())
     assets: dict[str, dict[str, Any]] = collection["item_assets"]
@@ -81,7 +81,7 @@ def test_what_a_profile_reads_is_there(name: str, kind: str, file: str) -> None:
 
 
 def _described(asset: dict[str, Any], position: int) -> dict[str, Any] | None:
-    """What raster:bands of STAC 1.0, or STAC 1.1 on the asset, say of a file; None where nothing does."""
+    """Values of raster:bands (STAC 1.0) or of the asset (STAC 1.1) for a file; None without either."""
     if "raster:bands" in asset:
         return dict(asset["raster:bands"][position])
     return {key: asset[key] for key in ("data_type", "nodata")} if "data_type" in asset else None
@@ -96,8 +96,8 @@ def _described(asset: dict[str, Any], position: int) -> dict[str, Any] | None:
         ("cdse", "cdse/cdse_sentinel-2-l2a.json"),
     ],
 )
-def test_each_band_is_that_band(name: str, file: str) -> None:
-    """By the wavelength that its asset tells: nir08 and nir09 are easily confused."""
+def test_each_band_has_the_expected_wavelength(name: str, file: str) -> None:
+    """Compare by the declared wavelength: nir08 and nir09 are easily confused."""
     assets = recorded(file)[-1].assets
     for band, asset in read_profile(name, Path()).optical.bands.items():
         fields = assets[asset].extra_fields
@@ -106,12 +106,12 @@ def test_each_band_is_that_band(name: str, file: str) -> None:
         assert wavelength == pytest.approx(WAVELENGTHS[band], abs=0.018), band
 
 
-def test_profile_of_ones_own(tmp_path: Path) -> None:
+def test_profile_of_the_workspace(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content() | {"url": None}))
     assert read_profile("mine.yaml", tmp_path).url is None
 
 
-def test_unknown_profile_names_the_known(tmp_path: Path) -> None:
+def test_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match=r"no profile 'nowhere'; known: .*planetary-computer"):
         read_profile("nowhere", tmp_path)
 
@@ -131,7 +131,7 @@ def test_unknown_profile_names_the_known(tmp_path: Path) -> None:
         ({"singing": "none"}, "singing"),
     ],
 )
-def test_wrong_profile_names_the_key(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_invalid_profile_names_the_key(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     wrong = content()
     for key, value in change.items():
         wrong[key] = {**wrong[key], **value} if isinstance(value, dict) else value
@@ -142,13 +142,13 @@ def test_wrong_profile_names_the_key(tmp_path: Path, change: dict[str, Any], mes
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "just words", ""])
-def test_profile_that_is_no_mapping(tmp_path: Path, text: str) -> None:
+def test_profile_that_is_not_a_mapping(tmp_path: Path, text: str) -> None:
     (tmp_path / "odd.yaml").write_text(text)
     with pytest.raises(RefusedError, match=r"odd\.yaml"):
         read_profile("odd.yaml", tmp_path)
 
 
-def test_radar_that_a_catalogue_does_not_serve() -> None:
+def test_radar_that_a_catalogue_lacks() -> None:
     profile = read_profile("earth-search", Path())
     assert profile.serving("grd").radar_kind == "grd"
     with pytest.raises(RefusedError, match="expects Sentinel-1 as rtc, this catalogue serves grd"):
@@ -158,12 +158,12 @@ def test_radar_that_a_catalogue_does_not_serve() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"), [("planetary-computer", "rtc"), ("earth-search", "grd"), ("cdse", "grd")]
 )
-def test_an_index_takes_what_a_catalogue_serves(name: str, kind: str) -> None:
+def test_an_index_accepts_any_radar_of_the_catalogue(name: str, kind: str) -> None:
     assert read_profile(name, Path()).serving("any").radar_kind == kind
 
 
-def test_only_what_decides_a_result_is_in_its_key() -> None:
-    """Reading the same catalogue through a mirror, or faster, gives the same numbers."""
+def test_only_settings_that_affect_results_are_in_the_key() -> None:
+    """The same catalogue read through a mirror, or faster, gives the same values."""
     profile = read_profile("planetary-computer", Path())
     elsewhere = {"url": "http://mirror.example.org", "signing": "none", "connections": 2, "gdal": {"A": "B"}}
     assert profile.model_copy(update=elsewhere).deciding() == profile.deciding()
@@ -173,6 +173,6 @@ def test_only_what_decides_a_result_is_in_its_key() -> None:
     assert profile.serving("rtc").deciding() != profile.serving("grd").deciding()
 
 
-def test_unsigned_stays_as_it_is() -> None:
+def test_addresses_without_signing_are_unchanged() -> None:
     profile = CatalogProfile.model_validate(content() | {"signing": "none"})
     assert sign("https://example.org/B02.tif", profile) == "https://example.org/B02.tif"

@@ -1,4 +1,4 @@
-"""Reading over HTTP: each block once, nothing plausible from a damaged answer, what fails tried again."""
+"""Reading over HTTP: each block is read once, damaged responses are detected, failed requests are retried."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _server(folder: Path) -> Iterator[FileServer]:
 
 @pytest.fixture
 def server(_server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
-    """A quick and faultless server; pauses are short."""
+    """A server without delays and faults; pauses between retries are short."""
     _server.reset()
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -68,7 +68,8 @@ def server(_server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
 
 
 def least(path: Path, box: GeoBox) -> tuple[int, int]:
-    """Fewest requests, header included, and bytes without it, of the blocks around `box`."""
+    """Smallest number of requests, header included, and bytes without the header, for the blocks around
+    `box`."""
     blocks = []
     with rasterio.open(path) as file:
         left, bottom, right, top = box.boundingbox.bbox
@@ -90,7 +91,7 @@ def test_each_block_once(server: FileServer, folder: Path) -> None:
     assert np.array_equal(found, here, equal_nan=True)
     requests, size = least(folder / "a.tif", SMALL)
     assert len(server.requests) == requests == 3
-    assert all(request.status == 206 and request.span for request in server.requests), "nothing but ranges"
+    assert all(request.status == 206 and request.span for request in server.requests), "only range requests"
     blocks = server.requests[1:]
     assert sum(request.sent for request in blocks) <= 1.01 * size
     assert server.requests[0].span == (0, ranges.HEADER - 1)
@@ -105,7 +106,7 @@ def test_a_file_shorter_than_a_header(server: FileServer, folder: Path) -> None:
     assert (folder / "small.tif").stat().st_size < ranges.HEADER
 
 
-def test_nothing_but_the_header_of_a_file_elsewhere(server: FileServer) -> None:
+def test_only_the_header_of_a_file_outside_the_box_is_read(server: FileServer) -> None:
     far = geobox_at(EPSG, 695_000, 50_000, (40, 50))
     assert np.isnan(read(scene(f"{server.url}/a.tif"), bands(), PROFILE, far)["band"]).all()
     assert [request.span for request in server.requests] == [(0, ranges.HEADER - 1)]
@@ -124,7 +125,7 @@ def test_an_overview_costs_two_requests(server: FileServer, folder: Path) -> Non
 def test_header_longer_than_the_first_request(
     server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a file of very many blocks; what is missing of its index is asked for."""
+    """As for a file of very many blocks: the rest of its index is requested."""
     monkeypatch.setattr(ranges, "HEADER", 400)
     found = read(scene(f"{server.url}/a.tif"), bands(), PROFILE, BOX)["band"]
     here = read(scene(folder / "a.tif"), bands(), PROFILE, BOX)["band"]
@@ -147,10 +148,10 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_what_fails_for_a_moment_changes_nothing(
+def test_temporary_faults_do_not_change_the_values(
     kind: str, server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every request of a read fails in its turn, and only what failed is asked for again."""
+    """Every request of a read fails once, and only failed requests are repeated."""
     monkeypatch.setattr(ranges, "TIMEOUT", (1.0, STALL / 4))
     monkeypatch.setattr(ranges, "LEAST_SPEED", 1e6)
     here = read(scene(folder / "a.tif"), bands(), PROFILE, SMALL)["band"]
@@ -179,7 +180,7 @@ def test_what_fails_for_a_moment_changes_nothing(
         ("short", "", TRIES),
     ],
 )
-def test_what_keeps_failing_is_named(
+def test_permanent_faults_are_reported(
     kind: str, words: str, tries: int, server: FileServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -193,14 +194,15 @@ def test_what_keeps_failing_is_named(
     assert "SECRET" in server.requests[0].target
     assert "SECRET" not in str(error) + caplog.text and "/a.tif" in caplog.text
     server.fault = lambda request, number: None
-    assert read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL), "no failure is remembered"
+    assert read(scene(f"{server.url}/a.tif"), bands(), PROFILE, SMALL), "the next read succeeds"
 
 
 @pytest.mark.parametrize("way", ["cut", "short"])
-def test_no_plausible_number_from_a_damaged_answer(
+def test_damaged_responses_never_give_values(
     way: str, server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Uncompressed, where a missing byte could pass for a zero: cut anywhere, every time, in any answer."""
+    """Uncompressed file, where missing bytes could be read as zeros; every response is cut, at a random
+    place."""
     monkeypatch.setattr(ranges, "TRIES", 1)
     here = read(scene(folder / "plain.tif"), bands(), PROFILE, BOX)["band"]
     rng = np.random.default_rng(4)
@@ -220,7 +222,7 @@ def test_no_plausible_number_from_a_damaged_answer(
         assert len(server.requests) <= which and np.array_equal(found, here, equal_nan=True)
 
 
-def test_a_file_cut_at_its_server_is_refused(server: FileServer, folder: Path) -> None:
+def test_a_file_truncated_on_the_server_is_refused(server: FileServer, folder: Path) -> None:
     for part in (0.001, 0.3, 0.6):
         shutil.copy(folder / "plain.tif", folder / "half.tif")
         with (folder / "half.tif").open("r+b") as file:
@@ -230,7 +232,7 @@ def test_a_file_cut_at_its_server_is_refused(server: FileServer, folder: Path) -
 
 
 def test_a_file_replaced_while_it_is_read(server: FileServer, folder: Path) -> None:
-    """Not a header of one and blocks of the other: it is read again, whole."""
+    """The header of one file is never combined with blocks of the other: the new file is read again."""
     contents = [(folder / f"{name}.tif").read_bytes() for name in "ab"]
     server.pages["/new.tif"] = lambda: contents[len(server.requests) > 2]
     found = read(scene(f"{server.url}/new.tif"), bands(), PROFILE, SMALL)["band"]
@@ -239,7 +241,7 @@ def test_a_file_replaced_while_it_is_read(server: FileServer, folder: Path) -> N
 
 
 def test_connections_are_bounded(server: FileServer) -> None:
-    """Of all reads of a process together, however many ask."""
+    """The limit applies to all reads of a process together."""
     profile = PROFILE.model_copy(update={"connections": 3})
     hrefs = {name: f"{server.url}/{name}.tif" for name in "abcdefgh"}
     server.delay = 0.01
@@ -251,7 +253,7 @@ def test_connections_are_bounded(server: FileServer) -> None:
 
 
 class Tokens:
-    """Signatures for one container, given out at /token and asked of every file."""
+    """Signatures for one container, issued at /token and required for every file."""
 
     def __init__(self, server: FileServer, lifetime: float = 3600) -> None:
         self.given: list[str] = []
@@ -272,7 +274,7 @@ class Tokens:
 
 @pytest.fixture
 def signed(server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The folder as a container of blob storage, reached through the server as a proxy."""
+    """The folder as a container of blob storage. The server acts as its proxy."""
     from planetary_computer.settings import Settings
 
     (folder / "container").mkdir(exist_ok=True)
@@ -297,7 +299,7 @@ def test_one_token_for_all_threads(server: FileServer, signed: str) -> None:
 
 
 def test_a_refused_token_is_replaced(server: FileServer, signed: str) -> None:
-    """Between two requests of one file too."""
+    """A token may be refused between two requests of one file."""
     tokens = Tokens(server)
     expired = threading.Event()
 
@@ -314,13 +316,13 @@ def test_a_refused_token_is_replaced(server: FileServer, signed: str) -> None:
     ]  # fmt: skip
 
 
-def test_a_token_is_renewed_before_it_ends(server: FileServer, signed: str) -> None:
+def test_a_token_is_renewed_before_it_expires(server: FileServer, signed: str) -> None:
     tokens = Tokens(server, lifetime=signing.EARLY - 1)
     read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
-    assert len(tokens.given) == 4, "one for the file and one for each of its requests: too short for two"
+    assert len(tokens.given) == 4, "one for the file and one per request: none is valid long enough for two"
 
 
-def test_no_token_is_a_failed_asset(server: FileServer, signed: str) -> None:
+def test_a_missing_token_is_reported_for_the_asset(server: FileServer, signed: str) -> None:
     server.fault = lambda request, number: 503
     with pytest.raises(AssetError, match=r"/a\.tif cannot be read: 503 Server Error") as caught:
         read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)

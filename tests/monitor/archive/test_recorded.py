@@ -1,6 +1,6 @@
-"""Every recorded item of every catalogue, judged: one golden table, and the decisive cases by name.
+"""The decision for every recorded item of every catalogue: one golden table, and the decisive cases by name.
 
-UPDATE_GOLDEN=1 writes the table anew; look at what changed before it is committed.
+UPDATE_GOLDEN=1 rewrites the table. Review its changes before committing them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.cassettes import exchanges
 from tests.support.samples import recorded, sample
 
 GOLDEN = Path(__file__).parent / "golden" / "conventions.csv"
-#: profiles that read a catalogue, by where its answers lie or the host that gave them
+#: profiles by the place of the recorded responses, or by the host of the catalogue
 PROFILES = {
     "pc": ("planetary-computer",),
     "odc-stac": ("planetary-computer", "earth-search"),
@@ -39,7 +39,7 @@ PROFILES = {
     "earth-search.aws.element84.com": ("earth-search", "earth-search-c1"),
     "stac.dataspace.copernicus.eu": ("cdse",),
 }
-#: collections that follow the rules of another one, and what items without a collection would belong to
+#: collections that follow the rules of another one, and the collection assumed for items without one
 LIKE = {
     "sentinel-2-pre-c1-l2a": "sentinel-2-c1-l2a",
     "sentinel-s2-l2a": "sentinel-2-l2a",
@@ -47,7 +47,7 @@ LIKE = {
     "stactools/sentinel2": "sentinel-2-c1-l2a",
     "titiler-openeo/sar": "sentinel-1-grd",
 }
-#: what of an item is not a property
+#: fields of an item other than its properties
 TOP_LEVEL = (
     *("type", "stac_version", "stac_extensions", "id", "collection"),
     *("links", "assets", "bbox", "geometry"),
@@ -55,7 +55,7 @@ TOP_LEVEL = (
 
 
 @dataclass(frozen=True, order=True)
-class Judgement:
+class Decision:
     """One row of the table."""
 
     source: str
@@ -76,7 +76,7 @@ class Recording:
 
 
 def recordings() -> Iterator[Recording]:
-    """Every recorded item: files of items, GeoParquet, and the answers of the cassettes."""
+    """Every recorded item: files of items, GeoParquet, and the responses of the cassettes."""
     folder = sample("stac/items")
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         source = path.relative_to(folder)
@@ -114,8 +114,8 @@ def _without_null(value: Any) -> Any:
     return [_without_null(entry) for entry in value] if isinstance(value, list) else value
 
 
-def judge(recording: Recording) -> Judgement:
-    """What becomes of an item by the profile that reads its catalogue."""
+def decide(recording: Recording) -> Decision:
+    """Decide on an item with the profile of its catalogue."""
     item = recording.item
     collection = item.collection_id or recording.source.split("_", maxsplit=1)[0]
     collection = LIKE.get(collection, collection)
@@ -130,10 +130,10 @@ def judge(recording: Recording) -> Judgement:
         assert len(scenes) + len(refused) == 1
         if scenes:
             offset = f"{scenes[0].offset:g}" if optical else ""
-            return Judgement(recording.source, item.id, name, baseline, offset, "yes", "")
-        return Judgement(recording.source, item.id, name, baseline, "", "no", refused[0][1])
+            return Decision(recording.source, item.id, name, baseline, offset, "yes", "")
+        return Decision(recording.source, item.id, name, baseline, "", "no", refused[0][1])
     reason = f"no profile reads the collection {item.collection_id}"
-    return Judgement(recording.source, item.id, "", "", "", "no", reason)
+    return Decision(recording.source, item.id, "", "", "", "no", reason)
 
 
 def _use(item: pystac.Item, collection: str, profile: CatalogProfile) -> tuple[Any, Any] | None:
@@ -146,18 +146,18 @@ def _use(item: pystac.Item, collection: str, profile: CatalogProfile) -> tuple[A
 
 
 @pytest.fixture(scope="module")
-def table() -> dict[tuple[str, str], Judgement]:
-    """Every judgement by file and item; an item that one file holds twice is judged alike."""
-    judged = [judge(recording) for recording in recordings()]
-    found = {(row.source, row.item): row for row in judged}
-    assert all(found[row.source, row.item] == row for row in judged)
+def table() -> dict[tuple[str, str], Decision]:
+    """Every decision by file and item. An item that occurs twice in a file has one decision."""
+    decisions = [decide(recording) for recording in recordings()]
+    found = {(row.source, row.item): row for row in decisions}
+    assert all(found[row.source, row.item] == row for row in decisions)
     return found
 
 
-def test_golden_table(table: dict[tuple[str, str], Judgement]) -> None:
+def test_golden_table(table: dict[tuple[str, str], Decision]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in fields(Judgement)])
+    writer.writerow([column.name for column in fields(Decision)])
     writer.writerows(astuple(row) for row in sorted(table.values()))
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.parent.mkdir(exist_ok=True)
@@ -174,26 +174,27 @@ STACTOOLS = "stactools/sentinel2_S2A_OPER_MSI_L2A_TL_VGS1_20220401T110010_A03538
 @pytest.mark.parametrize(
     ("source", "item", "outcome"),
     [
-        # Earth Search v1: raster:bands say -0.1 for all of these from 04.00 on, and the numbers are corrected
+        # Earth Search v1: raster:bands declare -0.1 for all of these from 04.00 on, although the numbers are
+        # corrected
         (ES, "S2B_20EPT_20250731_0_L2A", 0),
         (ES, "S2A_32TMT_20200302_1_L2A", 0),
         (ES, "S2A_32TMT_20200302_0_L2A", 0),
         (MAPCHETE.format("S2B_33TWN_20220130_0_L2A"), "S2B_33TWN_20220130_0_L2A", 0),
         (MAPCHETE.format("S2A_33TWN_20220122_0_L2A"), "S2A_33TWN_20220122_0_L2A", 0),
         (MAPCHETE.format("S2A_33TWN_20161202_0_L2A"), "S2A_33TWN_20161202_0_L2A", 0),
-        # the same year, baseline and raster:bands, but flagged false
+        # the same year, baseline and raster:bands, but the flag is false
         (
             MAPCHETE.format("S2B_33TWN_20220226_0_L2A"),
             "S2B_33TWN_20220226_0_L2A",
             "is false at baseline 04.00",
         ),
-        # no baseline and no flag, though raster:bands say -0.1; and across the antimeridian
+        # neither baseline nor flag, although raster:bands declare -0.1; and an item across the antimeridian
         (
             MAPCHETE.format("S2A_OPER_MSI_L2A_TL_2APS_20230602T025701_A041483_T01WCR"),
             "S2A_OPER_MSI_L2A_TL_2APS_20230602T025701_A041483_T01WCR",
             "unknown processing baseline ''",
         ),
-        # Collection 1 leaves the 1000 in and declares it; so does what waits for it
+        # Collection 1 keeps the offset of 1000 and declares it, also in items before publication
         ("earthsearch/es-v1_sentinel-2-c1-l2a_full.json", "S2A_T41KLU_20250121T060432_L2A", -1000),
         ("earthsearch/es-v1_sentinel-2-pre-c1-l2a.json", "S2B_T21NYC_20221205T140704_L2A", -1000),
         (
@@ -201,13 +202,13 @@ STACTOOLS = "stactools/sentinel2_S2A_OPER_MSI_L2A_TL_VGS1_20220401T110010_A03538
             "S2C_T13TDE_20250729T180310_L2A",
             "comes without assets",
         ),
-        # Planetary Computer leaves it in and says nothing
+        # Planetary Computer keeps the offset and does not declare it
         (PC, "S2A_MSIL2A_20190101T000001_R116_T58UGE_20201007T214656", 0),
         (PC, "S2A_MSIL2A_20220728T093601_R036_T47XNK_20220729T133652", -1000),
         (PC, "S2B_MSIL2A_20230821T073619_R092_T48XVP_20230821T122422", -1000),
         (PC, "S2B_MSIL2A_20250312T014549_R074_T53NKG_20250312T041213", -1000),
         (PC, "S2A_MSIL2A_20190101T000001_N0212_R116_T59UMV_20201007T214700.SAFE", "lacks the asset"),
-        # CDSE declares it asset by asset, also for a scene of 2020
+        # CDSE declares it per asset, also for a scene of 2020
         (
             "cdse/cdse_sentinel-2-l2a.json",
             "S2A_MSIL2A_20200301T090901_N0500_R050_T35UPU_20230630T033416",
@@ -215,7 +216,7 @@ STACTOOLS = "stactools/sentinel2_S2A_OPER_MSI_L2A_TL_VGS1_20220401T110010_A03538
         ),
         # an altered declaration
         (STACTOOLS, "S2A_T34LBQ_20220401T090142_L2A", "declares scale 0.0001 and offset -0.7"),
-        # radar of one polarisation, and of another mode
+        # radar with one polarisation, and radar of another mode
         (
             "earthsearch/es-v1_sentinel-1-grd.json",
             "S1A_IW_GRDH_1SSH_20250731T135702_20250731T135722_060328_077F7E",
@@ -226,7 +227,7 @@ STACTOOLS = "stactools/sentinel2_S2A_OPER_MSI_L2A_TL_VGS1_20220401T110010_A03538
             "S1A_EW_GRDM_1SSH_20150129T081916_20150129T081938_004383_005598",
             "lacks the polarisation VV, VH",
         ),
-        # a product catalogue without the files' own addresses
+        # a product catalogue without the addresses of the files
         (
             "cdse/cdse-legacy-catalogue_SENTINEL-2.json",
             "S2A_OPER_AUX_GNSSRD_POD__20171211T085826_V20150627T070315_20150627T120615",
@@ -235,7 +236,7 @@ STACTOOLS = "stactools/sentinel2_S2A_OPER_MSI_L2A_TL_VGS1_20220401T110010_A03538
     ],
 )
 def test_decisive_cases(
-    table: dict[tuple[str, str], Judgement], source: str, item: str, outcome: int | str
+    table: dict[tuple[str, str], Decision], source: str, item: str, outcome: int | str
 ) -> None:
     row = table[source, item]
     if isinstance(outcome, str):
@@ -245,7 +246,7 @@ def test_decisive_cases(
 
 
 def test_wide_swath_in_another_mode_is_refused() -> None:
-    """Extra wide swath is 40 m and HH in what was recorded; with both polarisations it is refused too."""
+    """The recorded extra wide swath items are 40 m and HH. With both polarisations they are refused too."""
     radar = read_profile("earth-search", Path()).radars["grd"]
     (wide,) = [
         one for one in recorded("earthsearch/es-v1_sentinel-1-grd.json") if one.id.startswith("S1C_EW")
@@ -258,7 +259,7 @@ def test_wide_swath_in_another_mode_is_refused() -> None:
 
 
 def test_one_acquisition_in_two_baselines() -> None:
-    """Its reprocessed copy is another millisecond old: 10:27:44.563 and .564."""
+    """The times of the reprocessed copy differ by a millisecond: 10:27:44.563 and .564."""
     profile = read_profile("earth-search", Path()).optical
     twice = [one for one in recorded(ES) if "_32TMT_" in one.id]
     for items in (twice, twice[::-1]):
@@ -268,7 +269,7 @@ def test_one_acquisition_in_two_baselines() -> None:
         assert all("newer baseline" in reason for _, reason in refused)
 
 
-def test_an_older_baseline_steps_in_for_one_that_is_refused() -> None:
+def test_an_older_baseline_replaces_a_refused_one() -> None:
     profile = read_profile("earth-search", Path()).optical
     old, new = (one for one in recorded(ES) if "_32TMT_20200302_" in one.id)
     new.properties["earthsearch:boa_offset_applied"] = False
@@ -277,7 +278,7 @@ def test_an_older_baseline_steps_in_for_one_that_is_refused() -> None:
 
 
 def test_every_item_is_used_or_refused_by_name() -> None:
-    """All at once: nothing that was recorded ends a search, whatever it lacks."""
+    """All items at once: no recorded item ends a search, whatever fields it lacks."""
     items = {recording.item.id: recording.item for recording in recordings()}
     for name in ("planetary-computer", "earth-search", "earth-search-c1", "cdse", "plain"):
         profile = read_profile(name, Path())
@@ -286,6 +287,6 @@ def test_every_item_is_used_or_refused_by_name() -> None:
             *(usable_radar(items.values(), radar) for radar in profile.radars.values()),
             usable_dem(items.values(), profile.dem),
         ):
-            judged = [scene.id for scene in scenes] + [item for item, _ in refused]
-            assert sorted(judged) == sorted(items)
+            decided = [scene.id for scene in scenes] + [item for item, _ in refused]
+            assert sorted(decided) == sorted(items)
             assert all(reason for _, reason in refused)

@@ -1,6 +1,6 @@
-"""One piece of ground as each catalogue would serve it: the same reflectance, or a refusal.
+"""The same ground as served by each catalogue: equal reflectance, or a refusal.
 
-The metadata are recorded, the pixels made up: each scene is a recorded item over small files of its own.
+The metadata are recorded and the pixels synthetic: each scene is a recorded item over small files.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ MAPCHETE = "earthsearch/mapchete-eo_stac_items/{}.json"
 
 @dataclass(frozen=True)
 class Served:
-    """A recorded item, and how its catalogue keeps the numbers.
+    """A recorded item, and its catalogue's storage of the numbers.
 
     Attributes:
-        added: what is added to reflectance x 10000 in its files.
-        tagged: whether the files carry scale and offset themselves, as those of Collection 1 do.
+        added: offset added to reflectance x 10000 in its files.
+        tagged: whether the files hold scale and offset as tags, as those of Collection 1 do.
     """
 
     profile: str
@@ -77,7 +77,7 @@ CDSE = Served(
     "S2A_MSIL2A_20200301T090901_N0500_R050_T35UPU_20230630T033416",
     1000,
 )
-#: says that nothing was taken out; users found such scenes corrected and not
+#: The item declares that no offset was removed; users found such scenes corrected, and others not.
 MISLABELLED = Served(
     "earth-search", MAPCHETE.format("S2B_33TWN_20220226_0_L2A"), "S2B_33TWN_20220226_0_L2A", 0
 )
@@ -85,7 +85,7 @@ MISLABELLED = Served(
 
 @pytest.fixture(scope="module")
 def truth() -> NDArray[np.float64]:
-    """Reflectance (12, H, W), 0.001 to 0.8; bands of 20 and 60 m do not change within 2 x 2 pixels."""
+    """Reflectance (12, H, W), 0.001 to 0.8; bands of 20 and 60 m are constant within 2 x 2 pixels."""
     random = np.random.default_rng(5)
     values = random.integers(10, 8000, (12, SIZE, SIZE)) / 1e4
     for number, band in enumerate(S2_BANDS):
@@ -95,7 +95,7 @@ def truth() -> NDArray[np.float64]:
 
 
 def serve(served: Served, truth: NDArray[np.float64], folder: Path) -> pystac.Item:
-    """The recorded item in `folder`, with its bands as COGs of these numbers."""
+    """Write the recorded item to `folder`, with its bands as COGs of these numbers."""
     folder.mkdir()
     (item,) = [one for one in recorded(served.file) if one.id == served.item]
     optical = read_profile(served.profile, Path()).optical
@@ -119,7 +119,7 @@ def _write(path: Path, numbers: NDArray[np.uint16], transform: Any, tagged: bool
 
 
 def found(served: Served, item: pystac.Item, folder: Path) -> tuple[list[Scene], tuple[tuple[str, str], ...]]:
-    """What the search finds in `folder` and the rules make of it."""
+    """Search `folder` and apply the rules."""
     optical = read_profile(served.profile, Path()).optical
     day = taken(item).date()
     items = FolderCatalog(folder).search(optical.collection, tuple(item.bbox or ()), day, day)  # type: ignore[arg-type]
@@ -140,8 +140,8 @@ def test_the_same_ground(served: Served, truth: NDArray[np.float64], tmp_path: P
     assert np.abs(reflectance - truth).max() < 1e-4
 
 
-def test_the_numbers_themselves_differ(truth: NDArray[np.float64], tmp_path: Path) -> None:
-    """Else the test above would show nothing: 0.1 of reflectance lies between two catalogues' files."""
+def test_the_stored_numbers_differ(truth: NDArray[np.float64], tmp_path: Path) -> None:
+    """Numbers of two catalogues differ by 0.1 of reflectance; else the test above would prove nothing."""
     numbers = []
     for served in (PC, EARTH_SEARCH, COLLECTION_1):
         serve(served, truth, tmp_path / served.profile)
@@ -151,9 +151,9 @@ def test_the_numbers_themselves_differ(truth: NDArray[np.float64], tmp_path: Pat
     assert (numbers[0] - numbers[1] == 1000).all() and (numbers[2] == numbers[0]).all()
 
 
-@pytest.mark.parametrize("added", [0, 1000], ids=["corrected all the same", "as ESA made it"])
+@pytest.mark.parametrize("added", [0, 1000], ids=["already corrected", "not corrected"])
 def test_a_mislabelled_scene_is_refused(added: int, truth: NDArray[np.float64], tmp_path: Path) -> None:
-    """Nothing that the catalogue says tells the two apart."""
+    """The catalogue's metadata do not distinguish the two cases."""
     served = Served(MISLABELLED.profile, MISLABELLED.file, MISLABELLED.item, added)
     scenes, refused = found(served, serve(served, truth, tmp_path / "archive"), tmp_path / "archive")
     assert not scenes

@@ -1,4 +1,4 @@
-"""Which items may be read and why not the others; on recorded items where these are here."""
+"""Usable items, and the reasons for refusing others; with recorded items if the samples are present."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def scenes_of(*items: pystac.Item) -> list[Scene]:
 
 @pytest.mark.parametrize("name", PC_ITEMS)
 def test_recorded_items_by_their_baseline(name: str) -> None:
-    """Planetary Computer leaves the offset in, whatever the date: 04.00 and later carry it."""
+    """Planetary Computer keeps the offset at any date: baselines from 04.00 on have it."""
     seen = set()
     for recorded_item in recorded(name):
         baseline = recorded_item.properties["s2:processing_baseline"]
@@ -78,7 +78,7 @@ def test_missing_band_is_refused_by_name(band: str) -> None:
     assert chosen(optical("a", lacks=band)) == ([], {"a": f"lacks the asset {band}"})
 
 
-def test_partial_items_of_a_fields_search_are_refused() -> None:
+def test_items_reduced_by_a_fields_search_are_refused() -> None:
     for found in recorded("earthsearch/es-v1_sentinel-2-c1-l2a_fields-filtered.json"):
         assert optical_scene(found, PC.optical) == "comes without assets"
 
@@ -91,13 +91,13 @@ def test_one_acquisition_in_two_baselines() -> None:
         assert ids == ["new"] and "in a newer baseline: new" in refused["old"]
 
 
-def test_a_newer_baseline_that_lacks_a_band_does_not_win() -> None:
+def test_a_newer_baseline_without_a_band_is_not_preferred() -> None:
     old = optical("old", **{"s2:processing_baseline": "02.14"})
     assert chosen(old, optical("new", lacks="B11"))[0] == ["old"]
 
 
 def test_recorded_duplicates_of_one_acquisition() -> None:
-    """Beta items of Planetary Computer: one acquisition under two ids."""
+    """Beta items of Planetary Computer: one acquisition with two ids."""
     ids, refused = chosen(*recorded(PC_ITEMS[0]))
     assert len({(i[:37], i.split("_T")[1][:5]) for i in ids}) == len(ids)
     assert len(ids) + len(refused) == 11
@@ -139,7 +139,7 @@ def test_recorded_radar(name: str) -> None:
     assert all(scene.orbit_state == "descending" and scene.relative_orbit for scene in scenes)
 
 
-def test_ground_range_needs_its_annotations() -> None:
+def test_ground_range_requires_its_annotations() -> None:
     grd = read_profile("planetary-computer", Path()).serving("grd").radar
     found = recorded("pc/pc_sentinel-1-grd.json")
     scenes, refused = usable_radar(found, grd)
@@ -176,7 +176,7 @@ AREA = shapely.box(76.95, 42.45, 77.05, 42.55)
 
 
 def listed() -> SceneList:
-    """Every cell of AREA uses one scene; the one farthest east another."""
+    """Every cell of AREA uses one scene; the easternmost cell uses another."""
     here, east = scenes_of(optical("here"), optical("east", 1))
     (near,), _ = usable_radar([radar("r", 0)], PC.radar)
     (dem,), _ = usable_dem([item("dem", DAY, ("data",))], PC.dem)
@@ -186,11 +186,11 @@ def listed() -> SceneList:
     return SceneList((here, east), (near,), (dem,), choices)
 
 
-def test_a_tile_gets_what_it_and_its_surroundings_need() -> None:
+def test_a_tile_gets_the_scenes_of_its_cells_and_their_surroundings() -> None:
     scenes = listed()
     west = min((choice.cell for choice in scenes.choices), key=lambda cell: (cell.col, cell.row))
     mine = scenes.over(Tile(west.epsg, 256, west.row + 384, west.col + 384))
-    assert [choice.cell for choice in mine.choices] == [west], "a small tile amid a cell needs that cell"
+    assert [choice.cell for choice in mine.choices] == [west], "a tile within one cell needs only that"
     assert [scene.id for scene in (*mine.optical, *mine.radar, *mine.dem)] == ["here", "r", "dem"]
     whole = scenes.over(Tile(west.epsg, 8 * CELL, west.row, west.col))
     assert len(whole.choices) > 3 and {scene.id for scene in whole.optical} == {"here", "east"}
@@ -198,7 +198,7 @@ def test_a_tile_gets_what_it_and_its_surroundings_need() -> None:
     assert far.choices == () and far.optical == () and far.dem == ()
 
 
-def test_the_identity_names_cells_scenes_and_baselines() -> None:
+def test_the_identity_contains_cells_scenes_and_baselines() -> None:
     scenes = listed()
     assert scenes.identity == listed().identity
     cell = scenes.choices[0].cell.name
