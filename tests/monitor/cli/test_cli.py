@@ -1,4 +1,4 @@
-"""Bad input through the public command: what, where, what to do; exit codes; nothing half-written."""
+"""Invalid input to the command: messages with cause and remedy, exit codes, and no partial results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ needs_model = pytest.mark.skipif(not MODEL.exists(), reason="the committed model
 
 @pytest.fixture
 def place(small_archive: Path, workspace: Path) -> Path:
-    """A workspace with its own copy of the archive, to be spoilt; one tile."""
+    """A workspace of one tile with its own copy of the archive, which tests may damage."""
     shutil.copytree(small_archive, workspace / "archive")
     return make_workspace(workspace, workspace / "archive", tile_size=512)
 
@@ -34,8 +34,8 @@ def items(folder: Path, collection: str, year: int) -> list[Path]:
     )
 
 
-def test_help_is_quick() -> None:
-    """Under half a second of work, measured as processor time, so that a busy machine does not matter."""
+def test_help_is_fast() -> None:
+    """Less than half a second of processor time, which does not depend on the load of the machine."""
     spent = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -112,7 +112,7 @@ def test_an_all_cloud_season_is_not_observed(place: Path) -> None:
     _, cloudy = run_here(place, 2021, 2022)
     assert cloudy.unobserved
     assert not cloudy.failed
-    answer = monitor("run", "--season", "2022", "-w", place)  # nothing new, and still nothing seen
+    answer = monitor("run", "--season", "2022", "-w", place)  # nothing new, and still nothing observed
     assert answer.returncode == 1
     assert "all cloud" in answer.stderr
     rows = tables(place)["lake_observation"]
@@ -122,7 +122,7 @@ def test_an_all_cloud_season_is_not_observed(place: Path) -> None:
 
 
 @needs_model
-def test_a_truncated_file_fails_its_tiles_and_the_others_go_on(place: Path) -> None:
+def test_a_truncated_file_fails_its_tiles_only(place: Path) -> None:
     make_workspace(place, place / "archive", tile_size=256)
     broken = items(place, "sentinel-1-rtc", 2021)
     cogs = [cog for item in broken for cog in item.parent.glob("*vv*.tif")]
@@ -145,7 +145,7 @@ def test_a_truncated_file_fails_its_tiles_and_the_others_go_on(place: Path) -> N
     assert {row[6] for row in tables(place)["task"]} == {"done"}
 
 
-def test_a_scene_without_a_band_is_refused_and_the_plan_says_why(place: Path) -> None:
+def test_a_scene_without_a_band_is_refused_with_the_reason(place: Path) -> None:
     scene, *others = items(place, "sentinel-2-l2a", 2021)
     content = json.loads(scene.read_text())
     del content["assets"]["B11"]
@@ -171,7 +171,7 @@ def test_polygons_without_a_crs_are_refused(workspace: Path, small_archive: Path
     assert not tables(folder)["survey"]
 
 
-def test_a_database_of_ones_own_is_migrated_on_request_only(
+def test_an_external_database_is_migrated_on_request_only(
     workspace: Path, small_archive: Path, postgis_url: str
 ) -> None:
     admin = create_engine(make_url(postgis_url).set(database="postgres"), isolation_level="AUTOCOMMIT")
@@ -190,7 +190,7 @@ def test_a_database_of_ones_own_is_migrated_on_request_only(
     admin.dispose()
 
 
-def test_without_postgis_it_says_what_to_install(workspace: Path, small_archive: Path) -> None:
+def test_without_postgis_the_message_names_the_package(workspace: Path, small_archive: Path) -> None:
     folder = make_workspace(workspace, small_archive)
     hide = "import storage.embedded_system as e; e.INSTALLED = ('/nowhere/*',); "
     script = hide + "from monitor.cli.main import main; main()"
@@ -207,14 +207,14 @@ def test_without_postgis_it_says_what_to_install(workspace: Path, small_archive:
 
 
 @needs_model
-def test_a_full_disk_leaves_nothing_half_written(place: Path) -> None:
+def test_a_full_disk_leaves_no_partial_results(place: Path) -> None:
     cube = place / "cube"
     cube.mkdir()
     run = f"{sys.executable} -c 'from monitor.cli.main import main; main()' run --season 2021 -w {place}"
     small = f"mount -t tmpfs -o size=96k none {cube} && {run}"
     allowed = subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0
     if not allowed:
-        pytest.skip("this account may not mount a small disk")
+        pytest.skip("this account may not mount a file system")
     answer = subprocess.run(
         ["unshare", "-m", "sh", "-c", small], check=False, capture_output=True, text=True, cwd=ROOT
     )

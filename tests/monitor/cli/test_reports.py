@@ -1,4 +1,4 @@
-"""What a person and a script are told of a lake's area and its error."""
+"""Reports of a lake's area and its error, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LAKE = uuid5(NAMESPACE, "a lake")
 
 @pytest.fixture
 def place(database: Database, tmp_path: Path) -> Path:
-    """A lake that two seasons saw, the first with an error larger than the lake, and one did not."""
+    """A lake observed in two seasons, first with an error larger than its area, and hidden in the third."""
     rows = {2021: (3000.0, 4000.0), 2022: (300.0, 400.0), 2023: None}
     with database.begin() as conn:
         registry.upsert_region(conn, "demo", None)
@@ -64,7 +64,7 @@ def test_lakes_are_listed_with_the_error_of_the_latest_area(place: Path, capsys)
     )
 
 
-def test_the_history_tells_interval_and_parts(place: Path, capsys) -> None:
+def test_the_history_reports_interval_and_parts(place: Path, capsys) -> None:
     show_history(place, "GL075", json=True)
     wide, narrow, unseen = json.loads(capsys.readouterr().out)["observations"]
     assert wide["area_low_m2"] == 0 and wide["area_high_m2"] == pytest.approx(wide["area_m2"] + 9800)

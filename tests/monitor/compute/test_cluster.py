@@ -1,4 +1,4 @@
-"""Where tiles are computed: what is refused and how it is said, and the one model of a process."""
+"""Where tiles are computed: refusals and their messages, and the one model of each process."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.support.workspaces import make_workspace, monitor, run_here
 
 pytestmark = pytest.mark.slow
 
-#: opened in no time, and without torch
+#: opens at once, and without torch
 INDEX = ROOT / "models/index-baseline"
-NOBODY = {"address": "tcp://127.0.0.1:9"}
+NO_SCHEDULER = {"address": "tcp://127.0.0.1:9"}
 
 
 def chosen(*folders: Path) -> ChosenModel:
@@ -37,7 +37,7 @@ def chosen(*folders: Path) -> ChosenModel:
 
 
 def without_scenes(folder: Path, **settings: Any) -> Path:
-    """A workspace of one tile, over an archive without a scene."""
+    """A workspace of one tile, over an archive without scenes."""
     (folder / "archive").mkdir()
     regions = {"demo": {"bounds": [77, 42, 77.01, 42.01]}}
     return make_workspace(folder, folder / "archive", regions=regions, model=str(INDEX), **settings)
@@ -45,8 +45,8 @@ def without_scenes(folder: Path, **settings: Any) -> Path:
 
 def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("monitor.compute.cluster.SCHEDULER_WAIT_S", 0.5)
-    says = r"cluster\.address: no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*`dask scheduler`"
-    with Workers(ClusterSettings(**NOBODY)) as workers, pytest.raises(MonitorError, match=says):
+    message = r"cluster\.address: no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*`dask scheduler`"
+    with Workers(ClusterSettings(**NO_SCHEDULER)) as workers, pytest.raises(MonitorError, match=message):
         workers.prepare(chosen(INDEX))
 
 
@@ -62,21 +62,21 @@ def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
         workers.prepare(chosen(INDEX))
 
 
-def test_nothing_to_see_needs_nobody(workspace: Path) -> None:
-    (report,) = run_here(without_scenes(workspace, cluster=NOBODY), 2021)
+def test_a_season_without_scenes_needs_no_scheduler(workspace: Path) -> None:
+    (report,) = run_here(without_scenes(workspace, cluster=NO_SCHEDULER), 2021)
     assert report.tiles == {"empty": 1} and "no usable Sentinel-2 scene" in report.reasons
 
 
 def test_gpus_without_dask_cuda(workspace: Path) -> None:
     if find_spec("dask_cuda"):
-        pytest.skip("this installation has what is to be missing")
+        pytest.skip("dask-cuda is installed")
     answer = monitor("run", "--season", "2021", "-w", without_scenes(workspace, cluster={"gpus": True}))
     assert answer.returncode == 2
     assert "cluster.gpus: dask-cuda cannot be loaded" in answer.stderr and "'.[gpu]'" in answer.stderr
 
 
 def test_gpus_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is there, in name only; that there is no device is found out in earnest."""
+    """A `dask_cuda` without content is importable; the missing device is detected by the real check."""
     (tmp_path / "dask_cuda.py").write_text("LocalCUDACluster = None\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
@@ -88,8 +88,8 @@ def test_gpus_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             Workers(ClusterSettings(gpus=True))
 
 
-def test_the_loop_goes_on_while_a_model_is_opened() -> None:
-    """Heartbeats are the loop's; what takes long is on the thread that predicts."""
+def test_the_event_loop_runs_while_a_model_is_opened() -> None:
+    """Heartbeats run on the event loop; slow work runs on the prediction thread."""
 
     async def beats() -> tuple[int, Opened]:
         predictor.submit(time.sleep, 0.5)
@@ -104,46 +104,46 @@ def test_the_loop_goes_on_while_a_model_is_opened() -> None:
 
     count, state = asyncio.run(beats())
     assert count > 10
-    assert (state.digest, state.failure) == (chosen(INDEX).digest, None), "it answers once it is opened"
+    assert (state.digest, state.failure) == (chosen(INDEX).digest, None), "it is usable once it is open"
 
 
-def test_another_model_takes_the_place_of_the_held_one(tmp_path: Path) -> None:
+def test_another_model_replaces_the_open_one(tmp_path: Path) -> None:
     copy, other = (shutil.copytree(INDEX, tmp_path / name) for name in ("copy", "other"))
     content = json.loads((INDEX / "manifest.json").read_text())
     (other / "manifest.json").write_text(json.dumps({**content, "threshold": 0.6}))
-    mine = Predictor()
-    held = weakref.ref(mine.segmenter(chosen(INDEX)))
-    assert mine.segmenter(chosen(copy)) is held() and mine.opened().openings == 1, "the same elsewhere"
-    assert mine.manifest(chosen(other)).threshold == 0.6 and mine.opened().openings == 2
-    assert held() is None, "its memory is given back"
+    predictor = Predictor()
+    held = weakref.ref(predictor.segmenter(chosen(INDEX)))
+    assert predictor.segmenter(chosen(copy)) is held() and predictor.opened().openings == 1, "the same model"
+    assert predictor.manifest(chosen(other)).threshold == 0.6 and predictor.opened().openings == 2
+    assert held() is None, "its memory is released"
 
 
-def test_reading_does_not_wait_for_the_tile_before() -> None:
-    """How far around a tile to read is known while another tile is predicted."""
-    mine = Predictor()
-    mine.manifest(chosen(INDEX))
-    busy = mine.submit(time.sleep, 0.5)
-    assert mine.manifest(chosen(INDEX)).name == "index-baseline" and not busy.done()
+def test_reading_does_not_wait_for_the_previous_tile() -> None:
+    """The reach around a tile is available while another tile is predicted."""
+    predictor = Predictor()
+    predictor.manifest(chosen(INDEX))
+    busy = predictor.submit(time.sleep, 0.5)
+    assert predictor.manifest(chosen(INDEX)).name == "index-baseline" and not busy.done()
     busy.result()
 
 
-def test_a_process_without_the_model(tmp_path: Path) -> None:
-    mine = Predictor()
+def test_a_process_that_cannot_open_the_model(tmp_path: Path) -> None:
+    predictor = Predictor()
     with pytest.raises(UnopenedError, match=r"this process cannot open the model: .*nowhere"):
-        mine.manifest(ChosenModel((tmp_path / "nowhere",), "sha256:1"))
-    assert mine.opened().digest is None and "nowhere" in str(mine.opened().failure)
+        predictor.manifest(ChosenModel((tmp_path / "nowhere",), "sha256:1"))
+    assert predictor.opened().digest is None and "nowhere" in str(predictor.opened().failure)
     with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
-        mine.manifest(ChosenModel((INDEX,), "sha256:other"))
-    assert mine.manifest(chosen(INDEX)).name == "index-baseline" and mine.opened().failure is None
+        predictor.manifest(ChosenModel((INDEX,), "sha256:other"))
+    assert predictor.manifest(chosen(INDEX)).name == "index-baseline" and predictor.opened().failure is None
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-def test_a_gpu_that_torch_does_not_see() -> None:
-    """A worker of a GPU never falls back on the processor in silence."""
+def test_a_gpu_unavailable_to_torch() -> None:
+    """A GPU worker never falls back to the processor silently."""
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("this machine has one")
-    mine = Predictor(name="the worker at tcp://gpu:1 on gpu")
+        pytest.skip("this machine has a GPU")
+    predictor = Predictor(name="the worker at tcp://gpu:1 on gpu")
     with pytest.raises(UnopenedError, match=r"the worker at tcp://gpu:1 .*: device: 'cuda' cannot be used"):
-        mine.manifest(replace(chosen(MODEL), device="cuda"))
+        predictor.manifest(replace(chosen(MODEL), device="cuda"))

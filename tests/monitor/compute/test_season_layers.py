@@ -1,4 +1,4 @@
-"""Functions mapped over a season's tiles: which tiles, in which order, in threads and in processes."""
+"""Functions mapped over a season's tiles: selection and order of the tiles, in threads and in processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.workspaces import uuid_of
 SIDE = 64
 
 
-def where(layers: TileLayers, *groups: np.ndarray) -> tuple[str, list[int]]:
+def positions(layers: TileLayers, *groups: np.ndarray) -> tuple[str, list[int]]:
     return layers.tile.name, [len(group) for group in groups]
 
 
@@ -26,16 +26,16 @@ def test_tiles_come_in_order_with_the_outlines_that_touch_them() -> None:
     season = season_of(cut(np.zeros((18, 18), bool), 6))
     lakes = np.array([pixels(1, 1, 2, 2), pixels(4, 10, 4, 4), pixels(100, 100, 3, 3)], object)
     nowhere = np.array([None], object)
-    mapped = list(season.map(where, lakes, nowhere, everywhere=True))
+    mapped = list(season.map(positions, lakes, nowhere, everywhere=True))
     assert [tile for tile, _, _ in mapped] == season.tiles
     for tile, (near, none), (name, counts) in mapped:
         assert name == tile.name and counts == [len(near), 0] and len(none) == 0
-        # the rim of four pixels around a tile counts as touching
+        # the margin of four pixels around a tile counts as touching
         expected = [n for n, lake in enumerate(lakes) if lake.intersects(tile.footprint(4))]
         assert near.tolist() == expected
     touched = [tile for tile, (near, _), _ in mapped if len(near)]
-    assert [tile for tile, _, _ in season.map(where, lakes)] == touched
-    assert list(season.map(where, np.array([], object))) == []
+    assert [tile for tile, _, _ in season.map(positions, lakes)] == touched
+    assert list(season.map(positions, np.array([], object))) == []
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
@@ -55,5 +55,5 @@ def test_a_cube_is_read_by_any_scheduler(tmp_path, scheduler: str) -> None:
     with dask.config.set(scheduler=scheduler):
         counts = sum(tally for _, _, tally in season.map(count_sights, everything))
     assert counts[0, Reason.WATER] == water.sum()
-    assert counts[0, Reason.NODATA] == SIDE**2, "a tile that was not written is no data"
+    assert counts[0, Reason.NODATA] == SIDE**2, "a tile that was not written has no data"
     assert counts.sum() == 4 * SIDE**2

@@ -1,4 +1,4 @@
-"""From a stack to layers: a reason for every pixel, with a segmenter that can be checked by hand."""
+"""From a stack to layers: a reason for every pixel, with a simple, deterministic segmenter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AROUND = pixels(-10, -10, 60, 60)
 
 
 class DarkIsWater:
-    """Water where the near infrared is dark: a segmenter simple enough to check by hand."""
+    """Segmenter that maps water where the near infrared is dark."""
 
     manifest: Any = SimpleNamespace(threshold=0.5)
 
@@ -40,7 +40,7 @@ class DarkIsWater:
 def predicted(
     zone: shapely.Geometry = AROUND, halo: int = HALO, reach: shapely.Geometry | None = None, **flags: Any
 ) -> TileLayers:
-    """Left half water; flags are (top, left, height, width) in pixels of the tile."""
+    """Predict with water in the left half. Flags are (top, left, height, width) in pixels of the tile."""
     side = SIDE + 2 * halo
     layers = {name: np.zeros((side, side), bool) for name in ("cloud", "snow", "shadow", "layover", "void")}
     for name, (top, left, height, width) in flags.items():
@@ -68,8 +68,8 @@ def test_layers_are_of_the_core() -> None:
 
 @pytest.mark.parametrize("halo", [0, 4, 9])
 def test_halo_changes_nothing(halo: int) -> None:
-    ours, other = predicted(halo=halo), predicted()
-    assert np.array_equal(ours["mask"], other["mask"]) and np.array_equal(ours["index"], other["index"])
+    larger, other = predicted(halo=halo), predicted()
+    assert np.array_equal(larger["mask"], other["mask"]) and np.array_equal(larger["index"], other["index"])
 
 
 def test_absent_is_never_zero() -> None:
@@ -83,7 +83,7 @@ def test_absent_is_never_zero() -> None:
     assert (result["reason"][20:25, 20:25] == Reason.NODATA).all()
 
 
-def test_dry_under_snow_or_shadow_is_no_answer_but_water_is() -> None:
+def test_under_snow_or_shadow_water_is_mapped_and_dry_ground_is_not() -> None:
     result = predicted(snow=(0, 10, 5, 16), shadow=(10, 10, 5, 16))
     assert (result["reason"][:5, 10:18] == Reason.WATER).all() and (
         result["reason"][:5, 18:26] == Reason.SNOW
@@ -97,27 +97,27 @@ def test_outside_the_zone() -> None:
     assert (result["reason"][:, :9] == Reason.WATER).all() and (
         result["reason"][:, 9:] == Reason.OUTSIDE
     ).all()
-    assert (result["mask"][:, 9:18] == 1).all(), "the answer itself stays"
+    assert (result["mask"][:, 9:18] == 1).all(), "the mask is unchanged"
 
 
-def test_nothing_seen() -> None:
+def test_nothing_observed() -> None:
     assert not predicted(cloud=(0, 0, 36, 36)).observed
 
 
-def test_segmenter_is_asked_at_the_global_pixel_of_the_halo() -> None:
+def test_segmenter_gets_the_global_pixel_of_the_halo() -> None:
     segmenter = DarkIsWater()
     segment(stack_of(TILE.geobox(HALO), 0.0, 0.0), segmenter, TILE, HALO, AROUND)
     assert segmenter.asked == (ROW - HALO, COL - HALO, HALO)
 
 
-def test_inside_by_the_middle_of_the_pixel() -> None:
+def test_a_pixel_is_inside_if_its_centre_is() -> None:
     assert inside(pixels(0, 0, 3, 5), TILE).sum() == 15
     assert not inside(shapely.Polygon(), TILE).any()
     assert inside(AROUND, TILE).all() and inside(TILE.footprint(), TILE).all()
 
 
-def test_beyond_the_reach_nothing_is_answered() -> None:
-    """The zone's own pixels keep their reason; around it a lake is drawn on, further out nobody looks."""
+def test_nothing_is_predicted_beyond_the_reach() -> None:
+    """The zone's pixels keep their reason; lakes are mapped within the reach around it, and not further."""
     result = predicted(zone=pixels(0, 0, 36, 12), reach=pixels(0, 0, 36, 20))
     assert (result["mask"][:, :20] != NO_ANSWER).all() and (result["mask"][:, 20:] == NO_ANSWER).all()
     assert np.isnan(result["probability"][:, 20:]).all()

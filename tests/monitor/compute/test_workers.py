@@ -1,4 +1,4 @@
-"""Worker processes: each opens the model once, before tiles come; what they give is what threads give."""
+"""Worker processes: each opens the model once, before its first tile, and results equal those of threads."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from tests.support.places import MODEL, ROOT
 from tests.support.workspaces import layers, make_workspace, run_here, tables
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-#: opened in no time, and without torch
+#: opens at once, and without torch
 INDEX = ROOT / "models/index-baseline"
-#: bytes of a tile task on its way to a worker, of which the items of its five scenes are nearly all
+#: size in bytes of a task sent to a worker; almost all of it are the items of its five scenes
 TASK_BYTES = 50_000
 
 
 def local(workers: int, threads: int = 2) -> LocalCluster:
-    """A scheduler and worker processes of this machine."""
+    """A local scheduler and worker processes."""
     return LocalCluster(
         n_workers=workers,
         threads_per_worker=threads,
@@ -61,7 +61,7 @@ def cluster() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def by_index(workspace: Path, small_archive: Path) -> Iterator[System]:
-    """A workspace of two tiles whose model is the index, another one than any test's before."""
+    """A workspace of two tiles whose model is the index, which no earlier test has opened on the workers."""
     content = json.loads((INDEX / "manifest.json").read_text())
     (workspace / "index").mkdir()
     (workspace / "index" / "manifest.json").write_text(json.dumps({**content, "version": workspace.name}))
@@ -71,7 +71,7 @@ def by_index(workspace: Path, small_archive: Path) -> Iterator[System]:
 
 
 def two_tiles(archive: Path) -> dict[str, Any]:
-    """Settings with a region from the middle of a tile of 256 px to the middle of its neighbour."""
+    """Settings of a region from the centre of a tile of 256 px to the centre of its neighbour."""
     outline = read_polygons(archive / "region.geojson", "region").geometry.union_all()
     first, second = tiles_of(outline, 256)[:2]
     ends = MultiPoint([first.footprint().centroid, second.footprint().centroid])
@@ -79,7 +79,7 @@ def two_tiles(archive: Path) -> dict[str, Any]:
 
 
 def tiles(system: System, season: int) -> list[TileTask]:
-    """The season's tile tasks, with room for them in the cube."""
+    """The season's tile tasks. The cube is prepared for them."""
     region = system.workspace.region("demo")
     tasks = [planned.task for planned in plan_season(system, region, season)]
     system.cube.prepare(tasks[0].tile.epsg, season)
@@ -90,29 +90,29 @@ def predicted(workers: Workers, system: System, tasks: list[TileTask]) -> list[T
     return list(workers.predict(tasks, system.workspace.profile, system.workspace.model_folders, system.cube))
 
 
-def held(cluster: LocalCluster) -> list[Opened]:
-    """What each worker has to predict with."""
+def opened_models(cluster: LocalCluster) -> list[Opened]:
+    """The open model of each worker."""
     with Client(cluster, set_as_default=False) as client:
         return list(client.run(opened).values())
 
 
 def assert_same(folder: Path, other: Path) -> None:
-    """One history and one cube, but for the last digits of floats, where sums may be in another order."""
-    ours, theirs = (
+    """Compare histories and cubes, up to the last digits of floats, because sums may be in another order."""
+    computed, expected = (
         {
             name: [[round(x, 5) if isinstance(x, float) else x for x in row] for row in rows]
             for name, rows in tables(place).items()
         }
         for place in (folder, other)
     )
-    for name, rows in theirs.items():
-        assert ours[name] == rows, name
+    for name, rows in expected.items():
+        assert computed[name] == rows, name
     kept = layers(folder, 2021)
     for name, values in layers(other, 2021).items():
         np.testing.assert_allclose(kept[name], values, rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_processes_give_what_threads_give(
+def test_processes_and_threads_give_equal_results(
     workspace: Path, small_archive: Path, cluster: LocalCluster, by_index: System
 ) -> None:
     here = make_workspace(workspace / "threads", small_archive, **two_tiles(small_archive))
@@ -126,24 +126,24 @@ def test_processes_give_what_threads_give(
     assert_same(there, here)
 
     model = read_manifests([MODEL]).fingerprint
-    assert held(cluster) == [Opened(model, openings=1, failure=None)] * 2, "once each, not once a tile"
+    assert opened_models(cluster) == [Opened(model, openings=1, failure=None)] * 2, "once per worker"
     with Client(cluster, set_as_default=False) as client:
-        assert set(client.run(os.getenv, "MKL_NUM_THREADS").values()) == {"2"}, "as many as the worker has"
+        assert set(client.run(os.getenv, "MKL_NUM_THREADS").values()) == {"2"}, "as many as threads"
     with Workers(ClusterSettings(**address)) as workers:
         tasks = tiles(by_index, 2021)
         workers.prepare(ChosenModel((MODEL,), model))
-        assert held(cluster) == [Opened(model, 1, None)] * 2, "another run of the same model finds it open"
+        assert opened_models(cluster) == [Opened(model, 1, None)] * 2, "reused by another run"
         results = predicted(workers, by_index, tasks)
         assert [result.state for result in results] == [TaskState.WRITTEN] * 2
-        assert held(cluster) == [Opened(by_index.workspace.manifest.fingerprint, 2, None)] * 2, (
-            "another takes its place"
+        assert opened_models(cluster) == [Opened(by_index.workspace.manifest.fingerprint, 2, None)] * 2, (
+            "another model replaces it"
         )
         assert OpenModel.name in cluster.scheduler.worker_plugins
-    assert OpenModel.name not in cluster.scheduler.worker_plugins, "no orders are left for those who come"
+    assert OpenModel.name not in cluster.scheduler.worker_plugins, "no plugin remains for later workers"
 
 
 def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_index: System) -> None:
-    """It names a worker and the folder, and no tile is tried."""
+    """The error names a worker and the folder, and no tile is started."""
     tasks = tiles(by_index, 2021)
     folder = by_index.workspace.folder
     (folder / "index").rename(folder / "away")
@@ -159,19 +159,19 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
         (folder / "away").rename(folder / "index")
         with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
             predicted(workers, by_index, other)
-        assert len(predicted(workers, by_index, tasks[:1])) == 1, "mended, it goes on"
+        assert len(predicted(workers, by_index, tasks[:1])) == 1, "repaired, the run continues"
 
 
-def test_a_worker_that_comes_later(by_index: System) -> None:
-    """It opens the model before tiles come; where it cannot, its first tile says so and ends the run."""
+def test_a_worker_that_joins_later(by_index: System) -> None:
+    """A new worker opens the model before its first tile. A failure is reported and ends the run."""
     with local(1) as cluster, Workers(ClusterSettings(address=cluster.scheduler_address)) as workers:
         predicted(workers, by_index, tiles(by_index, 2021)[:1])
         _replaced(cluster)
-        (late,) = held(cluster)
+        (late,) = opened_models(cluster)
         assert late == Opened(by_index.workspace.manifest.fingerprint, openings=1, failure=None)
         (result,) = predicted(workers, by_index, tiles(by_index, 2022)[:1])
         assert result.state == TaskState.WRITTEN
-        assert held(cluster) == [late]
+        assert opened_models(cluster) == [late]
 
         tasks = tiles(by_index, 2023)
         shutil.rmtree(by_index.workspace.folder / "index")
@@ -181,7 +181,7 @@ def test_a_worker_that_comes_later(by_index: System) -> None:
 
 
 def _replaced(cluster: LocalCluster) -> None:
-    """Another worker process in the place of the one there is."""
+    """Replace the worker process by another one."""
     with Client(cluster, set_as_default=False) as client:
         before = list(client.scheduler_info()["workers"])
         client.restart_workers(before)
@@ -201,8 +201,8 @@ def test_tasks_are_small(workspace: Path, small_archive: Path) -> None:
             assert sum(sizes.values()) - sizes["task"] < 5_000, sizes
 
 
-class Killer(SilentProgress):
-    """Kills a worker that is at a tile, as soon as the first tile is done."""
+class WorkerKiller(SilentProgress):
+    """Kill a worker during a tile, as soon as the first tile is done."""
 
     def __init__(self, cluster: LocalCluster) -> None:
         self.cluster, self.killed, self.tiles = cluster, 0, 0
@@ -224,12 +224,12 @@ class Killer(SilentProgress):
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
-def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace: Path, small_archive: Path) -> None:
+def test_a_killed_worker_neither_loses_nor_repeats_tiles(workspace: Path, small_archive: Path) -> None:
     never = make_workspace(workspace / "never", small_archive, tile_size=256)
     run_here(never, 2021)
     folder = make_workspace(workspace / "killed", small_archive, tile_size=256)
     with local(2) as cluster, open_system(Workspace.open(folder)) as system:
-        killer = Killer(cluster)
+        killer = WorkerKiller(cluster)
         with system.database.begin() as conn:
             run_id = ledger.start_run(conn, "test", {})
         with Workers(ClusterSettings(address=cluster.scheduler_address)) as workers:
@@ -237,14 +237,14 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(workspace: Path, smal
         assert killer.killed == 1 and killer.tiles == 4
         assert report.tiles == {"done": 4} and not report.failed
         cluster.wait_for_workers(2)
-        assert sorted(worker.openings for worker in held(cluster)) == [1, 1], "the one that came after, too"
+        assert sorted(worker.openings for worker in opened_models(cluster)) == [1, 1], "one per worker"
     assert_same(folder, never)
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
 def test_an_ensemble_on_processes(workspace: Path, small_archive: Path) -> None:
-    """Two seeds of one model: one name, one digest, and the models' spread in the uncertainty."""
+    """Two seeds of one model: one name, one digest, and an uncertainty that includes their spread."""
     other = workspace / "other"
     _another_seed(other)
     alone = make_workspace(workspace / "alone", small_archive)
@@ -266,7 +266,7 @@ def test_an_ensemble_on_processes(workspace: Path, small_archive: Path) -> None:
 
 
 def _another_seed(folder: Path) -> None:
-    """The model with its weights moved a little, as another seed might have left them."""
+    """Copy the model with slightly changed weights, in place of another seed."""
     import torch
     from safetensors.torch import load_file, save_file
 

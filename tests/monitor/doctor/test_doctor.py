@@ -1,4 +1,4 @@
-"""`monitor doctor` through the command: what it finds in a sound workspace and in ones that were spoilt."""
+"""`monitor doctor` through the command: findings in intact and in damaged workspaces."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.support.workspaces import make_workspace, monitor
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 
-#: asset keys as Earth Search names them
+#: asset keys of Earth Search
 COMMON: dict[str, str] = read_profile("earth-search", Path()).optical.bands
 OTHER: dict[str, Any] = {
     "optical": {
@@ -62,7 +62,7 @@ OTHER: dict[str, Any] = {
 
 
 def doctor(folder: Path, *arguments: str | Path, code: int = 0) -> dict[str, dict[str, Any]]:
-    """Findings by check."""
+    """Run the command and return its findings by check."""
     command = ["doctor", "-w", str(folder), "--json", *map(str, arguments)]
     answer = CliRunner().invoke(app, command)
     assert answer.exit_code == code, answer.output
@@ -70,7 +70,7 @@ def doctor(folder: Path, *arguments: str | Path, code: int = 0) -> dict[str, dic
 
 
 def without_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking torch takes seconds; one test does."""
+    """Replace the query of torch's devices, which takes seconds. One test runs the real one."""
     monkeypatch.setattr(
         "monitor.doctor.computing._DEVICES", 'print(\'{"torch": "-", "cards": [], "no_program": []}\')'
     )
@@ -95,9 +95,8 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def served_elsewhere(archive: Path, folder: Path, taken_out: int, keys: dict[str, str] = COMMON) -> Path:
-    """The newest scene as Earth Search serves it: `taken_out` subtracted from its numbers, flagged as
-    corrected, dated by the tile, named otherwise.
-    """
+    """The newest scene as served by Earth Search: `taken_out` subtracted from its numbers, flagged as
+    corrected, with the tile's date and another id."""
     source = newest(archive)
     shutil.copytree(archive, folder, ignore=shutil.ignore_patterns("S2*", "truth"))
     item = json.loads(source.read_text())
@@ -138,11 +137,11 @@ def test_a_sound_workspace(small_archive: Path, tmp_path: Path) -> None:
     assert scene[:19] in lines["offset"] and "offset -0.1" in lines["offset"]
     assert "torch" in lines["device"]
     assert "PostgreSQL" in lines["database"]
-    assert not (folder / "postgis").exists(), "it looks and makes nothing"
+    assert not (folder / "postgis").exists(), "nothing is created"
 
 
-def test_two_catalogues_that_agree(small_archive: Path, tmp_path: Path, profile: Path) -> None:
-    """+1000 in the numbers here, taken out there: the same reflectance; from either side."""
+def test_two_catalogues_in_agreement(small_archive: Path, tmp_path: Path, profile: Path) -> None:
+    """Numbers with +1000 here, without there: the same reflectance, compared from either catalogue."""
     there = served_elsewhere(small_archive, tmp_path / "there", taken_out=1000)
     here = make_workspace(tmp_path / "here", small_archive)
     found = doctor(here, "--compare", profile, "--compare-location", there)["agreement"]
@@ -155,18 +154,17 @@ def test_two_catalogues_that_agree(small_archive: Path, tmp_path: Path, profile:
 
 
 @pytest.mark.parametrize(
-    ("taken_out", "rule", "difference", "guilt"),
+    ("taken_out", "rule", "difference", "fault"),
     [
         (0, {"offset": "flag"}, "-0.1000", "still in: "),
         (1000, {"offset": "baseline", "flag": None}, "+0.1000", "taken out twice: "),
     ],
 )
 def test_a_mislabelled_catalogue(
-    small_archive: Path, tmp_path: Path, taken_out: int, rule: dict[str, str], difference: str, guilt: str
+    small_archive: Path, tmp_path: Path, taken_out: int, rule: dict[str, str], difference: str, fault: str
 ) -> None:
-    """It says that it took the 1000 out, and did not; or its profile takes it out once more. Off by exactly
-    0.1, and who is wrong; seen from the other catalogue and from itself.
-    """
+    """The catalogue declares the offset of 1000 removed but kept it, or its profile subtracts it twice. The
+    difference is exactly 0.1; the error is found from the other catalogue and from itself."""
     there = served_elsewhere(small_archive, tmp_path / "there", taken_out)
     profile = tmp_path / "wrong.yaml"
     profile.write_text(yaml.safe_dump({**OTHER, "optical": {**OTHER["optical"], **rule}}))
@@ -174,17 +172,17 @@ def test_a_mislabelled_catalogue(
     findings = doctor(here, "--compare", profile, "--compare-location", there, code=1)
     assert findings["agreement"]["state"] == "problem"
     assert f"differ by {difference}" in findings["agreement"]["found"]
-    assert f"+1000 is {guilt}{profile}" in findings["agreement"]["found"]
+    assert f"+1000 is {fault}{profile}" in findings["agreement"]["found"]
     assert findings["offset"]["state"] == "ok"
     itself = make_workspace(
         tmp_path / "itself", there, catalog={"profile": str(profile), "location": str(there)}
     )
     found = doctor(itself, code=1)["offset"]
     assert found["state"] == "problem"
-    assert found["found"].endswith(f"+1000 is {guilt[:-2]}")
+    assert found["found"].endswith(f"+1000 is {fault[:-2]}")
 
 
-def test_a_band_in_anothers_place(small_archive: Path, tmp_path: Path, profile: Path) -> None:
+def test_swapped_bands(small_archive: Path, tmp_path: Path, profile: Path) -> None:
     swapped = {**COMMON, "B8A": COMMON["B11"], "B11": COMMON["B8A"]}
     there = served_elsewhere(small_archive, tmp_path / "there", 1000, swapped)
     here = make_workspace(tmp_path / "here", small_archive)
@@ -195,7 +193,7 @@ def test_a_band_in_anothers_place(small_archive: Path, tmp_path: Path, profile: 
 
 
 def test_nothing_in_common(small_archive: Path, tmp_path: Path, profile: Path) -> None:
-    """The same acquisition in another processing baseline is another image; that is said, not compared."""
+    """The same acquisition with another processing baseline is another image: reported, and not compared."""
     there = served_elsewhere(small_archive, tmp_path / "there", taken_out=1000)
     item = there / "sentinel-2-l2a/S2_elsewhere/S2_elsewhere.json"
     item.write_text(
@@ -206,22 +204,22 @@ def test_nothing_in_common(small_archive: Path, tmp_path: Path, profile: Path) -
     assert (found["state"], "not compared" in found["found"]) == ("warning", True)
 
 
-def test_one_acquisition_under_two_names_and_times() -> None:
-    """Recorded Earth Search items and Planetary Computer's of the same products, which date the datatake."""
+def test_one_acquisition_with_two_ids_and_times() -> None:
+    """Recorded items of Earth Search, and the same products with Planetary Computer's ids and times."""
     there = [
         optical_scene(item, read_profile("earth-search", Path()).optical)
         for item in recorded("earthsearch/es-v1_sentinel-2-l2a_by-baseline.json")
     ]
-    theirs = [scene for scene in there if isinstance(scene, Scene)]
-    ours = []
-    for scene in theirs:
+    products = [scene for scene in there if isinstance(scene, Scene)]
+    datatakes = []
+    for scene in products:
         product = scene.item["properties"]["s2:product_uri"].removesuffix(".SAFE")
         sensed = datetime.strptime(product.split("_")[2], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         item = {"properties": {"s2:mgrs_tile": product.split("_")[5][1:]}}
         satellite = f"Sentinel-{product[1:3]}"
-        ours.append(replace(scene, id=product, datetime=sensed, item=item, platform=satellite))
-    found = list(pairs(ours, theirs))
-    assert len(found) == len(theirs) > 10
+        datatakes.append(replace(scene, id=product, datetime=sensed, item=item, platform=satellite))
+    found = list(pairs(datatakes, products))
+    assert len(found) == len(products) > 10
     assert [one.id for one, _ in found] == [
         twin.item["properties"]["s2:product_uri"].removesuffix(".SAFE") for _, twin in found
     ]
@@ -231,7 +229,7 @@ def test_one_acquisition_under_two_names_and_times() -> None:
 def test_over_http_with_signatures(
     small_archive: Path, archive_online: OnlineArchive, tmp_path: Path, postgis_url: str
 ) -> None:
-    """A STAC API and signed files behind it: everything answers, and no token is printed."""
+    """A STAC API and signed files: every check succeeds, and no token is printed."""
     archive_online.begin()
     folder = make_workspace(
         tmp_path,
@@ -242,7 +240,7 @@ def test_over_http_with_signatures(
     answer = monitor("doctor", "-w", folder, "--json", env=archive_online.environment)
     findings = {finding["check"]: finding for finding in json.loads(answer.stdout)}
     states = {name: finding["state"] for name, finding in findings.items()}
-    assert states.pop("database") == "problem", "the server's own database holds no lake history"
+    assert states.pop("database") == "problem", "the server's default database holds no lake history"
     assert "monitor db upgrade" in findings["database"]["found"]
     assert set(states.values()) == {"ok"}, answer.stdout
     assert "answers" in findings["catalogue"]["found"]
@@ -268,7 +266,7 @@ def test_an_api_that_lacks_a_collection(
 
 @pytest.mark.prove
 def test_a_model_for_ground_range(tmp_path: Path) -> None:
-    """The doctor places a block of ground range on the DEM, as a run would."""
+    """The doctor places a block of ground range on the DEM, as a run does."""
     archive, model = tmp_path / "archive", tmp_path / "model"
     command = [sys.executable, "-m", "simulator", archive, "--size", "256", "--seasons", "2022", "--grd"]
     subprocess.run(command, check=True, capture_output=True)
@@ -294,14 +292,14 @@ def test_a_cluster(small_archive: Path, tmp_path: Path) -> None:
     assert (found["state"], "no Dask scheduler answers" in found["found"]) == ("problem", True)
 
 
-def test_gpus_that_are_not_there(small_archive: Path, tmp_path: Path) -> None:
+def test_missing_gpus(small_archive: Path, tmp_path: Path) -> None:
     found = doctor(make_workspace(tmp_path, small_archive, cluster={"gpus": True}), code=1)["cluster"]
     assert found["state"] == "problem" and found["found"].startswith("cluster.gpus: ")
 
 
 @pytest.mark.prove
 def test_the_device_of_a_sound_workspace_and_its_exported_network(tmp_path: Path) -> None:
-    """Alone, an ensemble of a model with its program at hand and one without; asked as the doctor asks."""
+    """One model; then an ensemble of one model with and one without an exported program."""
     shutil.copytree(MODEL, tmp_path / "bare", ignore=shutil.ignore_patterns("*.pt2"))
     open_segmenter([MODEL])
     (tmp_path / "archive").mkdir()
@@ -314,11 +312,11 @@ def test_the_device_of_a_sound_workspace_and_its_exported_network(tmp_path: Path
     assert found.endswith(f"it exports the network of {tmp_path / 'bare'}") or "no GPU" not in found
 
 
-def test_a_catalogue_that_is_not_there_or_hangs_is_a_problem_and_no_wait(
+def test_an_unreachable_or_hanging_catalogue_is_reported_within_the_timeout(
     small_archive: Path, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        for port, said in ((silent.getsockname()[1], "no answer within 3 s"), (9, "does not answer")):
+        for port, message in ((silent.getsockname()[1], "no answer within 3 s"), (9, "does not answer")):
             url = f"http://me:hunter2@127.0.0.1:{port}/"
             catalog = {"profile": "planetary-computer", "location": url}
             folder = make_workspace(tmp_path, small_archive, catalog=catalog)
@@ -326,13 +324,13 @@ def test_a_catalogue_that_is_not_there_or_hangs_is_a_problem_and_no_wait(
             found = doctor(folder, "--timeout", "3", code=1)
             assert time.monotonic() - start < 20
             assert "hunter2" not in json.dumps(found)
-            assert (found["catalogue"]["state"], said in found["catalogue"]["found"]) == ("problem", True)
-            assert "Sentinel-2 files" not in found, "what hangs on it is not asked"
-            assert found["disk"]["state"] == "ok", "the others answer"
+            assert (found["catalogue"]["state"], message in found["catalogue"]["found"]) == ("problem", True)
+            assert "Sentinel-2 files" not in found, "dependent checks are skipped"
+            assert found["disk"]["state"] == "ok", "independent checks run"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "check", "said"),
+    ("damage", "check", "message"),
     [
         ("truncate B03", "Sentinel-2 files", "asset B03"),
         ("truncate vv", "Sentinel-1 files", "asset vv"),
@@ -344,13 +342,13 @@ def test_a_catalogue_that_is_not_there_or_hangs_is_a_problem_and_no_wait(
         ("a dead database", "database", "cannot be reached"),
     ],
 )
-def test_what_is_broken_is_named(
-    small_archive: Path, tmp_path: Path, spoil: str, check: str, said: str
+def test_damage_is_reported(
+    small_archive: Path, tmp_path: Path, damage: str, check: str, message: str
 ) -> None:
     archive = tmp_path / "archive"
     shutil.copytree(small_archive, archive)
     settings: dict[str, Any] = {}
-    match spoil.split():
+    match damage.split():
         case ["truncate", asset]:
             for file in archive.rglob(f"*{asset}*.tif"):
                 file.write_bytes(file.read_bytes()[:2000])
@@ -373,11 +371,11 @@ def test_what_is_broken_is_named(
     folder = make_workspace(tmp_path, archive, **settings)
     findings = doctor(folder, code=1)
     assert findings[check]["state"] == "problem", findings
-    assert said in findings[check]["found"]
+    assert message in findings[check]["found"]
     assert "hunter2" not in json.dumps(findings)
 
 
-def test_a_database_of_ones_own(small_archive: Path, tmp_path: Path, database: Database) -> None:
+def test_an_external_database(small_archive: Path, tmp_path: Path, database: Database) -> None:
     folder = make_workspace(tmp_path, small_archive, database={"url": database.url})
     found = doctor(folder)["database"]
     assert (found["state"], "PostGIS 3" in found["found"]) == ("ok", True)

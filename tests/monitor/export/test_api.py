@@ -1,4 +1,4 @@
-"""`monitor serve` as a process of its own on a real PostGIS, asked over HTTP as maps and scripts ask."""
+"""`monitor serve` as a separate process on a real PostGIS, queried over HTTP as by maps and scripts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ AT = {GROWN: (77.0, 42.0), DRAINED: (77.05, 42.0), FAR: (78.5, 43.5)}
 
 
 def lake(which: UUID, size: float | None) -> dict[str, Any]:
-    """A row of a survey: a square of water, or dry."""
+    """A row of a survey: a square of water, or a dry lake."""
     west, south = AT[which]
     wet = size is not None
     return {
@@ -55,7 +55,7 @@ def lake(which: UUID, size: float | None) -> dict[str, Any]:
 
 
 def fill(database: Database) -> None:
-    """Three lakes in three seasons: one grows, one drains in 2022; a flag a season."""
+    """Three lakes in three seasons: one grows, one drains in 2022; one flag per season."""
     sizes = {2020: (0.002, 0.003, 0.002), 2021: (0.003, 0.003, 0.002), 2022: (0.004, None, 0.002)}
     with database.begin() as conn:
         registry.upsert_region(conn, "demo", shapely.MultiPolygon([shapely.box(76.9, 41.9, 79.1, 44.0)]))
@@ -83,7 +83,7 @@ def fill(database: Database) -> None:
 
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The command as a process; its address, when it answers."""
+    """The command as a separate process; its address, once it responds."""
     code = "from monitor.cli.main import main; main()"
     command = [sys.executable, "-c", code, "serve", "--port", "0", "-w", str(folder), *options]
     environment = {**os.environ, "COLUMNS": "200"}
@@ -114,7 +114,7 @@ def settings(folder: Path, **more: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def site(postgis_url: str, migrated_template: str, module_workspace: Path) -> Iterator[str]:
-    """The address of a server over a database with three lakes."""
+    """The address of a server over a database of three lakes."""
     name = f"served_{uuid4().hex}"
     admin = create_engine(make_url(postgis_url).set(database="postgres"), isolation_level="AUTOCOMMIT")
     url = make_url(postgis_url).set(database=name).render_as_string(hide_password=False)
@@ -144,7 +144,7 @@ def found(answer: dict[str, Any]) -> set[str]:
     return {str(feature["id"]) for feature in answer["features"]}
 
 
-def test_exactly_what_is_served_is_offered(ask: Any) -> None:
+def test_exactly_the_served_resources_are_listed(ask: Any) -> None:
     answer = ask("/collections")
     assert [collection["id"] for collection in answer["collections"]] == SERVED
     for collection in answer["collections"]:
@@ -156,7 +156,7 @@ def test_exactly_what_is_served_is_offered(ask: Any) -> None:
     assert days == [["2020-07-20T00:00:00Z", "2022-08-30T00:00:00Z"]]
     for other in ("lake", "public.lake", "lake_observation", "served.lake_change", "lake_events"):
         refused = ask(f"/collections/{other}/items", status=404)
-        assert "lake_latest" in refused["detail"], "what there is instead"
+        assert "lake_latest" in refused["detail"], "the alternatives"
 
 
 @pytest.mark.parametrize("collection", SERVED)
@@ -170,7 +170,7 @@ def test_features_have_a_stable_identity_and_a_geometry(ask: Any, collection: st
     queryable = ask(f"/collections/{collection}/queryables")["properties"]["geom"]["$ref"]
     assert queryable == f"https://geojson.org/schema/{kind}.json"
     drawn = {True} if collection not in ("lake_latest", "lake_area_history") else {True, False}
-    assert {feature["geometry"] is not None for feature in first} == drawn, "only a dry season has none"
+    assert {feature["geometry"] is not None for feature in first} == drawn, "only dry lakes have none"
 
 
 def test_a_box_a_day_and_a_page(ask: Any) -> None:
@@ -189,7 +189,7 @@ def test_filters_in_cql2(ask: Any) -> None:
     changes = "/collections/lake_change_yearly/items"
     drained = ask(changes, filter="season_to = 2022 AND verdict = 'drained'")["features"]
     assert [feature["properties"]["lake_id"] for feature in drained] == [str(DRAINED)]
-    assert drained[0]["geometry"]["type"] == "MultiPolygon", "where the lake was"
+    assert drained[0]["geometry"]["type"] == "MultiPolygon", "its last outline"
     grown = ask(changes, filter="verdict IN ('grown') AND S_INTERSECTS(geom, POINT(77.001 42.001))")
     assert {feature["properties"]["season_to"] for feature in grown["features"]} == {2021, 2022}
     (loss,) = ask("/collections/lake_drainage/items")["features"]
@@ -214,7 +214,7 @@ def test_filters_that_are_refused(ask: Any, filter_: str, said: str) -> None:
     assert said in ask("/collections/lake_latest/items", status=400, filter=filter_)["detail"]
 
 
-def test_only_cql2s_own_operations_pass() -> None:
+def test_only_cql2_operations_are_allowed() -> None:
     tree = {"op": "and", "args": [{"op": "in", "args": [1, [{"op": "deep", "args": []}]]}, True]}
     assert set(operations(tree)) == {"and", "in", "deep"}
     assert "deep" not in CQL2
@@ -232,11 +232,11 @@ def test_only_cql2s_own_operations_pass() -> None:
         ("/collections/lake_latest/items?sortby=nothing", 404),
     ],
 )
-def test_questions_that_make_no_sense_are_the_askers(ask: Any, path: str, status: int) -> None:
+def test_invalid_requests_are_client_errors(ask: Any, path: str, status: int) -> None:
     assert ask(path, status=status)["detail"]
 
 
-def test_a_vector_tile_holds_the_lake(site: str, tmp_path: Path) -> None:
+def test_a_vector_tile_contains_the_lake(site: str, tmp_path: Path) -> None:
     z, x, y = 12, 2924, 1520  # 77.0 to 77.08 E, 41.97 to 42.03 N
     answer = requests.get(f"{site}/collections/lake_latest/tiles/WebMercatorQuad/{z}/{x}/{y}", timeout=30)
     assert answer.status_code == 200
@@ -251,7 +251,7 @@ def test_a_vector_tile_holds_the_lake(site: str, tmp_path: Path) -> None:
     assert (nowhere.status_code, nowhere.content) == (200, b"")
 
 
-def test_pages_for_people(site: str) -> None:
+def test_html_pages(site: str) -> None:
     page = requests.get(f"{site}/", headers={"Accept": "text/html"}, timeout=30)
     assert page.headers["Content-Type"].startswith("text/html")
     assert "<title>Lake Monitor</title>" in page.text
@@ -280,9 +280,9 @@ def test_nothing_can_be_written(site: str) -> None:
             assert requests.request(method, f"{site}{path}", json={}, timeout=30).status_code == 405
 
 
-def test_a_workspaces_own_database_is_served_until_interrupted(workspace: Path) -> None:
+def test_the_embedded_database_is_served_until_interrupted(workspace: Path) -> None:
     with serving(settings(workspace)) as (address, process):
-        assert address.startswith("http://127.0.0.1:"), "nobody else reaches it"
+        assert address.startswith("http://127.0.0.1:"), "reachable locally only"
         answer = requests.get(f"{address}/collections", timeout=30).json()
         assert [collection["id"] for collection in answer["collections"]] == SERVED
         assert requests.get(f"{address}/collections/lake_latest/items", timeout=30).json()["features"] == []
@@ -291,14 +291,14 @@ def test_a_workspaces_own_database_is_served_until_interrupted(workspace: Path) 
         assert process.stderr is not None and process.stderr.read() == ""
 
 
-def test_an_open_address_comes_with_a_warning(workspace: Path, database: Database) -> None:
+def test_a_public_address_gives_a_warning(workspace: Path, database: Database) -> None:
     folder = settings(workspace, database={"url": database.url})
     with serving(folder, "--host", "0.0.0.0") as (_, process):
         assert process.stderr is not None
         assert "there is no authentication" in process.stderr.readline()
 
 
-def test_a_port_that_is_taken_is_refused(workspace: Path) -> None:
+def test_a_port_in_use_is_refused(workspace: Path) -> None:
     folder = settings(workspace)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

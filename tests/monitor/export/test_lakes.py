@@ -1,4 +1,4 @@
-"""Lakes as files: opened again with other readers, they hold what the database holds."""
+"""Lakes as files, read with other readers, have the content of the database."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def world(postgis_url: str, migrated_template: str, module_workspace: Path) -> I
 
 @pytest.fixture
 def kept(world: Kept, tmp_path: Path) -> Kept:
-    """Only read; what a test writes is its own."""
+    """The database is only read; each test writes to a folder of its own."""
     return replace(world, out=tmp_path)
 
 
@@ -56,7 +56,7 @@ def write(kept: Kept, name: str, kind: TableFormat, **wanted: Any) -> LakesWritt
 
 
 def truth(kept: Kept, view: str, where: str = "true") -> pd.DataFrame:
-    """The view's rows as text, but numbers; without the outline."""
+    """The view's rows without the outline, as text except for numbers."""
     query = f"SELECT v.*, ST_AsText(geom) AS wkt FROM {view} v WHERE {where}"
     if view == View.CHANGES:
         query = f"SELECT v.* FROM {view} v WHERE {where}"
@@ -66,7 +66,7 @@ def truth(kept: Kept, view: str, where: str = "true") -> pd.DataFrame:
 
 
 def same(file: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """The same rows and values, whatever the order."""
+    """Compare rows and values, whatever their order."""
     key = [name for name in ("lake_id", "season", "region") if name in expected]
     assert len(file) == len(expected) > 0
     assert [name for name in file if name != "geometry"] == [name for name in expected if name != "wkt"]
@@ -85,7 +85,7 @@ def same(file: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value whatever the file's own type for it: days as text, JSON as what it says, nothing as None."""
+    """A value independent of the file's type for it: days as text, JSON parsed, missing values as None."""
     if isinstance(value, str) and value.startswith("{"):
         return json.loads(value)
     if hasattr(value, "geom_type") or isinstance(value, str | dict):
@@ -97,7 +97,7 @@ def plain(value: Any) -> Any:
     return str(value)[:10] if hasattr(value, "year") else str(value)
 
 
-def test_geopackage_holds_three_layers_as_the_database_has_them(kept: Kept) -> None:
+def test_geopackage_has_three_layers_equal_to_the_database(kept: Kept) -> None:
     written = write(kept, "lakes.gpkg", TableFormat.GPKG)
     counts = {"lake_latest": 5, "lake_area_history": 9, "lake_change_yearly": 8}
     assert written.rows == {view: len(truth(kept, view)) for view in View} == counts | written.rows
@@ -109,19 +109,19 @@ def test_geopackage_holds_three_layers_as_the_database_has_them(kept: Kept) -> N
         assert info["geometry_name"] == "geom" and info["geometry_type"] == "MultiPolygon"
     changes = pyogrio.read_dataframe(written.file, layer="lake_change_yearly")
     drained = changes[changes.verdict == "drained"]
-    assert len(drained) == 1 and drained.geometry.notna().all()  # where it was
+    assert len(drained) == 1 and drained.geometry.notna().all()  # the last outline
     latest = pyogrio.read_dataframe(written.file, layer="lake_latest").set_index("lake_id")
     grown = changes[changes.verdict == "grown"].iloc[0]
     assert grown.geometry.equals(latest.geometry[grown.lake_id])
     assert str(changes.day_before.dropna().iloc[0])[:10].endswith("08-30")
 
 
-def test_geopackage_opens_styled(kept: Kept) -> None:
-    """The table QGIS looks for, its columns, one default a layer, and styles that name what is there."""
+def test_geopackage_contains_styles(kept: Kept) -> None:
+    """The table of styles that QGIS reads: its columns, one default style per layer, existing field names."""
     file = write(kept, "lakes.gpkg", TableFormat.GPKG).file
     with closing(sqlite3.connect(file)) as db:
         columns = {name: kind for _, name, kind, *_ in db.execute("PRAGMA table_info(layer_styles)")}
-        # as QgsOgrProviderMetadata asks for the style of a layer
+        # the query of QgsOgrProviderMetadata for the style of a layer
         query = (
             "SELECT styleQML, styleSLD FROM layer_styles WHERE useAsDefault = 1 AND f_table_schema = '' "
             "AND f_table_name = ? AND f_geometry_column = ? ORDER BY update_time DESC"
@@ -198,13 +198,13 @@ def test_csv(kept: Kept) -> None:
     assert "Kölsai" in file.read_text("utf-8")
 
 
-def test_one_season_is_what_was_seen_then(kept: Kept) -> None:
+def test_one_season_has_the_observations_of_that_season(kept: Kept) -> None:
     file = write(kept, "l.parquet", TableFormat.GEOPARQUET, season=2021, region="demo").file
     same(geopandas.read_parquet(file), truth(kept, "lake_area_history", "region = 'demo' AND season = 2021"))
     gpkg = write(kept, "l.gpkg", TableFormat.GPKG, season=2021)
     assert gpkg.rows == {"lake_latest": 4, "lake_area_history": 4, "lake_change_yearly": 3}
     latest = pyogrio.read_dataframe(gpkg.file, layer="lake_latest")
-    assert set(latest.season) == {2021}  # lake 2, which drained later, is water here
+    assert set(latest.season) == {2021}  # lake 2, drained later, is water here
     assert latest.set_index("lake_id").outcome[str(uid("lake", 2))] == "water"
     last = write(kept, "last.gpkg", TableFormat.GPKG, season=2022).file
     same(pyogrio.read_dataframe(last, layer="lake_latest"), truth(kept, "lake_latest"))
@@ -243,7 +243,7 @@ def test_every_column_is_described(kept: Kept) -> None:
 
 
 def test_rows_are_streamed_in_batches(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same file whether it came in one batch or in many; a broken stream leaves nothing."""
+    """One batch or many give the same file; a broken stream leaves no file."""
     from storage import exports
 
     whole = geopandas.read_parquet(write(kept, "a.parquet", TableFormat.GEOPARQUET, history=True).file)
@@ -285,7 +285,7 @@ def test_the_command(kept: Kept) -> None:
     assert again.returncode == 2 and "--force" in again.stderr and file.read_bytes() == before
 
 
-def test_force_overwrites_and_leaves_no_parts(kept: Kept) -> None:
+def test_force_overwrites_and_leaves_no_partial_files(kept: Kept) -> None:
     (kept.out / "out").mkdir()
     (kept.out / "out" / "lakes.part.gpkg").write_text("of a run that was killed")
     write(kept, "out/lakes.gpkg", TableFormat.GPKG)

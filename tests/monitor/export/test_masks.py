@@ -1,4 +1,4 @@
-"""Pixels as files: opened again they are the cube's, on the same ground."""
+"""Pixels as files, read again, equal those of the cube, at the same place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def world(postgis_url: str, migrated_template: str, module_workspace: Path) -> I
 
 @pytest.fixture
 def kept(world: Kept, tmp_path: Path) -> Kept:
-    """Only read; what a test writes is its own."""
+    """The cube is only read; each test writes to a folder of its own."""
     return replace(world, out=tmp_path)
 
 
@@ -61,7 +61,7 @@ def corner(kept: Kept, epsg: int) -> tuple[int, int]:
     return min(tile.row for tile in tiles), min(tile.col for tile in tiles)
 
 
-def test_cogs_hold_the_cubes_pixels(kept: Kept) -> None:
+def test_cogs_have_the_pixels_of_the_cube(kept: Kept) -> None:
     zones = write(kept, layers=EVERY)
     assert [(zone.epsg, zone.tiles) for zone in zones] == [(32643, 2), (32644, 1)]
     for zone in zones:
@@ -81,7 +81,7 @@ def test_cogs_hold_the_cubes_pixels(kept: Kept) -> None:
             np.testing.assert_array_equal(whole, expected)
 
 
-def test_cogs_are_cloud_optimised_and_say_what_they_are(kept: Kept) -> None:
+def test_cogs_are_cloud_optimised_and_described(kept: Kept) -> None:
     zone = write(kept, layers=EVERY)[0]
     for layer, path in zip(EVERY, zone.files, strict=True):
         with rasterio.open(path) as file:
@@ -96,7 +96,7 @@ def test_cogs_are_cloud_optimised_and_say_what_they_are(kept: Kept) -> None:
                 assert file.colormap(1)[1][:3] == (31, 120, 255)  # water, in both
                 assert set(np.unique(half)) <= set(np.unique(whole))
                 assert file.tags(1)["flag_meanings"] == LAYERS[layer].attributes["flag_meanings"]
-            else:  # a mean of four, those without an answer left out
+            else:  # mean of four pixels, without those that have no value
                 four = whole[: 2 * (SIZE // 2), : 2 * (SIZE // 2)].reshape(SIZE // 2, 2, SIZE // 2, 2)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", RuntimeWarning)
@@ -125,7 +125,7 @@ def test_zarr_opens_in_xarray(kept: Kept) -> None:
             row, col = tile.row - top, tile.col - left
             expected[row : row + SIZE, col : col + SIZE] = kept.pixels[tile][layer]
         np.testing.assert_array_equal(found[layer].values, expected)
-        assert len([f for f in (path / layer / "c").rglob("*") if f.is_file()]) == 2  # only what was written
+        assert len([f for f in (path / layer / "c").rglob("*") if f.is_file()]) == 2  # only written seasons
     Item.model_validate(json.loads(zone.item.read_text()))
     asset = pystac.Item.from_file(str(zone.item)).assets["zarr"]
     assert "file:checksum" not in asset.extra_fields and asset.extra_fields["file:size"] == zone.bytes
@@ -162,10 +162,8 @@ def test_items_beside_the_files(kept: Kept) -> None:
         }  # fmt: skip
 
 
-def test_what_is_written_is_the_surveys_state_not_what_came_later(
-    workspace: Path, database: Database
-) -> None:
-    """A tile done again after the survey is in the head, but not in what the survey was drawn from."""
+def test_the_state_of_the_survey_is_written_not_a_later_one(workspace: Path, database: Database) -> None:
+    """A tile computed again after the survey is in the head of the cube, but not in the survey's snapshot."""
     kept = keep(workspace, database)
     tile = kept.tiles[0]
     cube = Cube(kept.folder / "cube", SIZE)
@@ -206,7 +204,7 @@ def test_refusals(kept: Kept, wanted: dict[str, Any], said: str) -> None:
     assert not (kept.out / "out").exists()
 
 
-def test_nothing_is_overwritten_unasked_nor_left_half_done(
+def test_nothing_is_overwritten_without_force_or_left_incomplete(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in RasterFormat:
@@ -237,7 +235,7 @@ def test_the_command(kept: Kept) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert [zone["epsg"] for zone in answer] == [32643, 32644]
-    assert "mask 32643" in done.stderr  # how far it is
+    assert "mask 32643" in done.stderr  # part of the progress messages
     assert "left out: --season 2021" in done.stderr and "no tile of other" in done.stderr
     assert sorted(path.name for path in target.iterdir()) == sorted(
         f"demo-2021-{epsg}{end}" for epsg in (32643, 32644) for end in ("-mask.tif", "-reason.tif", ".json")
