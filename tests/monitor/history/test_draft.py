@@ -1,4 +1,4 @@
-"""Seasons drawn by hand on 36 pixels: what is recorded of each lake, and what is an event."""
+"""Seasons drawn by hand on 36 pixels: the record of each lake, and the events."""
 
 from __future__ import annotations
 
@@ -25,17 +25,21 @@ def mask(*boxes: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def scene(
-    water: np.ndarray, hidden: np.ndarray | None = None, why: Reason = Reason.CLOUD, size: int = 18, **layers
+    water: np.ndarray,
+    hidden: np.ndarray | None = None,
+    cause: Reason = Reason.CLOUD,
+    size: int = 18,
+    **layers,
 ):
     reason = np.where(water, Reason.WATER, Reason.DRY).astype(np.uint8)
     if hidden is not None:
-        reason[hidden] = why
+        reason[hidden] = cause
         water = water & ~hidden
     return cut(water, size, reason=reason, **layers)
 
 
 class Seasons:
-    """Seasons drawn one after the other into a history."""
+    """Draft surveys season by season, each added to the history of the earlier ones."""
 
     def __init__(self) -> None:
         self.history, self.past = History(), {}
@@ -75,7 +79,7 @@ def test_a_first_season() -> None:
     days = np.full((SIDE, SIDE), 230, np.int16)
     days[5] = 200
     rows = Seasons().draw(2021, scene(LAKE | POND, day_of_year=days))
-    assert outcomes(rows) == [("water", None)], "the pond is smaller than 0.2 ha"
+    assert outcomes(rows) == [("water", None)], "smaller than 0.2 ha: left out"
     (row,) = rows.observations.itertuples()
     assert (row.first_day, row.last_day) == (date(2021, 7, 19), date(2021, 8, 18))
     assert row.probability == pytest.approx(0.9) and row.seen_share == 1
@@ -84,7 +88,7 @@ def test_a_first_season() -> None:
     assert rows.lineage.empty and rows.flags.empty
 
 
-def test_nothing_at_all() -> None:
+def test_a_season_without_lakes() -> None:
     rows = Seasons().draw(2021, scene(NOTHING))
     assert rows.observations.empty and rows.lakes.empty and rows.lineage.empty and rows.flags.empty
 
@@ -115,7 +119,7 @@ def test_flicker_below_the_smallest_area_is_not_drained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "reason"),
+    ("cause", "reason"),
     [
         (Reason.CLOUD, "cloud"),
         (Reason.SNOW, "snow, ice or frozen"),
@@ -123,18 +127,18 @@ def test_flicker_below_the_smallest_area_is_not_drained() -> None:
         (Reason.NODATA, "no image"),
     ],
 )
-def test_hidden_for_two_seasons(why: Reason, reason: str) -> None:
+def test_hidden_for_two_seasons(cause: Reason, reason: str) -> None:
     seasons = Seasons()
     first = seasons.draw(2021, scene(LAKE))
     for season in (2022, 2023):
-        rows = seasons.draw(season, scene(LAKE, hidden=mask((0, 0, SIDE, SIDE)), why=why))
+        rows = seasons.draw(season, scene(LAKE, hidden=mask((0, 0, SIDE, SIDE)), cause=cause))
         assert outcomes(rows) == [("not observed", reason)] and events(rows) == [] and rows.flags.empty
     rows = seasons.draw(2024, scene(LAKE))
     assert list(rows.observations.lake_id) == list(first.observations.lake_id) and events(rows) == []
 
 
 def test_a_cloud_across_a_lake_does_not_split_it() -> None:
-    """Two shores in view, the middle hidden: one lake seen in part, and no event, now or later."""
+    """Two shores visible, the middle hidden: one lake observed in part, no event now or a season later."""
     seasons = Seasons()
     first = seasons.draw(2021, scene(LAKE))
     rows = seasons.draw(2022, scene(LAKE, hidden=mask((0, 12, SIDE, 6))))
@@ -146,7 +150,7 @@ def test_a_cloud_across_a_lake_does_not_split_it() -> None:
     assert events(seasons.draw(2023, scene(LAKE))) == []
 
 
-def test_a_split_in_full_view_is_one() -> None:
+def test_a_split_in_full_view_is_an_event() -> None:
     seasons = Seasons()
     (lake,) = seasons.draw(2021, scene(LAKE)).observations.lake_id
     rows = seasons.draw(2022, scene(mask((5, 5, 10, 11), (5, 18, 10, 7))))
@@ -154,10 +158,10 @@ def test_a_split_in_full_view_is_one() -> None:
     assert set(rows.observations.outcome) == {"water"} and len(rows.lakes) == 1
     merged = seasons.draw(2023, scene(LAKE))
     assert events(merged) == ["merged"] and merged.lineage.lake_id[0] == rows.lakes.id[0]
-    assert outcomes(merged) == [("water", None)], "the lake that ended is no row"
+    assert outcomes(merged) == [("water", None)], "a merged lake has no row"
 
 
-def test_new_only_where_dry_was_seen() -> None:
+def test_new_only_where_the_ground_was_dry_before() -> None:
     for hidden, expected in ((None, ["new"]), (mask((0, 0, SIDE, SIDE)), [])):
         seasons = Seasons()
         seasons.draw(2021, scene(NOTHING, hidden))
@@ -176,7 +180,7 @@ def test_a_rerun_keeps_new_and_split() -> None:
 
 
 def test_a_lake_half_in_view_is_not_compared() -> None:
-    """The seen half is smaller than the lake was: no loss."""
+    """The visible half is smaller than the lake was. That is not a loss."""
     seasons = Seasons()
     seasons.draw(2021, scene(LAKE))
     rows = seasons.draw(2022, scene(LAKE, hidden=mask((0, 15, SIDE, 21))))
@@ -192,8 +196,8 @@ def test_a_large_loss_is_flagged_a_small_one_not() -> None:
         assert list(rows.flags.kind) == kinds and events(rows) == []
 
 
-def test_the_error_is_made_of_shoreline_and_doubt() -> None:
-    """10 x 20 pixels and two beside them, each 0.05 in doubt; the factor scales both."""
+def test_the_error_combines_shoreline_and_doubt() -> None:
+    """10 x 20 pixels and two around them, each with a doubt of 0.05. The factor scales both terms."""
     (row,) = Seasons().draw(2021, scene(LAKE, uncertainty=0.05), area_factor=1.5).observations.itertuples()
     assert row.sigma_shore_m2 == pytest.approx(0.6872 * 60 * 50)
     assert row.sigma_model_m2 == pytest.approx(14 * 24 * 0.05 * 100, rel=1e-4)
@@ -210,7 +214,7 @@ def test_doubt_about_both_parts_of_a_lake_under_a_cloud_counts() -> None:
 
 
 def test_a_loss_within_the_models_doubt_is_not_flagged() -> None:
-    """Half of the lake is gone, if the model is to be believed in either season."""
+    """Half of the lake is gone, but within the model's doubt in either season."""
     for before, after, kinds in ((0.0, 0.0, ["lost water"]), (0.3, 0.0, []), (0.0, 0.3, [])):
         seasons = Seasons()
         seasons.draw(2021, scene(LAKE, uncertainty=before))
@@ -219,7 +223,7 @@ def test_a_loss_within_the_models_doubt_is_not_flagged() -> None:
 
 
 def test_two_regions_that_saw_one_lake_do_not_break_the_comparison() -> None:
-    """The neighbour's survey of the same season has its own row of the lake."""
+    """The neighbouring region's survey of the same season has its own row of the lake."""
     seasons = Seasons()
     rows = seasons.draw(2021, scene(LAKE))
     seasons.history.record(rows, 2021, SurveyKind.INVENTORY)
@@ -230,11 +234,11 @@ def test_two_regions_that_saw_one_lake_do_not_break_the_comparison() -> None:
     assert events(after) == ["drained"] and list(after.flags.kind) == ["drained"]
 
 
-def test_a_neighbours_lake_is_no_row() -> None:
-    """A known lake beyond the region's edge: this survey has nothing to say of it."""
+def test_a_lake_of_the_neighbouring_region_has_no_row() -> None:
+    """A known lake beyond the region's edge gets no row in this survey."""
     seasons = Seasons()
     seasons.draw(2021, scene(LAKE))
-    outside = scene(NOTHING, hidden=mask((0, 0, SIDE, SIDE)), why=Reason.OUTSIDE)
+    outside = scene(NOTHING, hidden=mask((0, 0, SIDE, SIDE)), cause=Reason.OUTSIDE)
     assert seasons.draw(2022, outside).observations.empty
     elsewhere = cut(NOTHING, 18, row=600_012, col=50_400)
     assert seasons.draw(2023, elsewhere).observations.empty
@@ -245,17 +249,17 @@ def test_lakes_outside_the_zone_are_left_out() -> None:
     assert len(rows.observations) == 1 and rows.observations.geometry[0].intersects(pixels(25, 20, 8, 8))
 
 
-def test_disagreement_goes_to_the_queue() -> None:
+def test_disagreement_is_flagged() -> None:
     index = np.where(LAKE, Index.DRY, Index.DRY).astype(np.uint8)
     rows = Seasons().draw(2021, scene(LAKE, size=SIDE, index=index))
     assert list(rows.flags.kind) == ["model water, index dry"] and rows.flags.tile[0].startswith("32643_36_")
 
 
 @pytest.mark.parametrize(("before", "flagged"), [(SurveyKind.INDEX, ["lost water"]), (SurveyKind.MODEL, [])])
-def test_an_index_is_compared_with_an_index_and_not_with_itself(
+def test_an_index_survey_is_compared_with_earlier_index_surveys_only(
     before: SurveyKind, flagged: list[str]
 ) -> None:
-    """Its disagreement with the index flags nothing; a loss does, but only since a survey of its kind."""
+    """No disagreement with the index is flagged; a loss is, if the earlier survey is of the same kind."""
     first, past = Seasons().draw(2021, scene(LAKE)), History()
     past.record(first, 2021, before)
     maps = scene(mask((5, 5, 10, 10)), index=np.full((SIDE, SIDE), Index.DRY, np.uint8))
@@ -267,7 +271,7 @@ def test_an_index_is_compared_with_an_index_and_not_with_itself(
     assert list(rows.flags.kind) == flagged
 
 
-def test_a_season_in_which_most_water_is_gone_is_one_flag_and_no_alarm() -> None:
+def test_a_season_that_lost_most_water_gets_one_flag_and_no_drainage_alarms() -> None:
     seasons = Seasons()
     pond = mask((22, 5, 8, 10))
     seasons.draw(2021, scene(LAKE | pond))
@@ -281,7 +285,7 @@ def test_a_season_in_which_most_water_is_gone_is_one_flag_and_no_alarm() -> None
     assert back.suspect is None and events(back) == [] and len(back.lakes) == 0
 
 
-def test_one_lake_that_empties_is_no_suspect_season() -> None:
+def test_one_drained_lake_does_not_make_a_season_suspect() -> None:
     seasons = Seasons()
     seasons.draw(2021, scene(LAKE | mask((22, 5, 8, 10))))
     rows = seasons.draw(2022, scene(mask((22, 5, 8, 10))))
@@ -295,7 +299,7 @@ def test_the_same_rows_have_the_same_digest() -> None:
     assert first.digest == second.digest == upside_down.digest != other.digest
 
 
-def test_every_lake_once_and_every_absence_explained() -> None:
+def test_every_lake_once_and_every_absence_with_a_reason() -> None:
     rng = np.random.default_rng(3)
     seasons = Seasons()
     for season in range(2018, 2024):

@@ -1,4 +1,4 @@
-"""Surveys drawn from the simulator's own truth: no model, so every event has to come out as it happened."""
+"""Surveys from the simulator's truth, without a model, so that every event must be recorded as simulated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SMALLEST = 2000.0
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Truth of three simulated seasons; their images are not needed here."""
+    """Truth of three simulated seasons, without the images."""
     folder = tmp_path_factory.mktemp("archive")
     world = build_world(Settings(size=SIZE, seasons=SEASONS))
     write_truth(world, plan_passes(world), folder)
@@ -42,13 +42,13 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def lakes(truth: Path) -> geopandas.GeoDataFrame:
-    """Without the river and its reservoir, which touch one another."""
+    """Without the river and its reservoir, which touch each other."""
     lakes = geopandas.read_parquet(truth / "lakes.parquet")
     return lakes[lakes.kind == "lake"]
 
 
 def maps_of(lakes: geopandas.GeoDataFrame, season: int, size: int) -> list[TileLayers]:
-    """The season as a perfect model would see it: frozen lakes as snow, clouded ones not at all."""
+    """The season as mapped by a perfect model: frozen lakes as snow, clouded ones unobserved."""
     corner = lakes.total_bounds
     col, row = int(corner[0] // 10) // SIZE * SIZE, int((NORTHING_ORIGIN - corner[3]) // 10) // SIZE * SIZE
     affine = geobox_at(lakes.crs.to_epsg(), row, col, (SIZE, SIZE)).affine
@@ -86,14 +86,14 @@ def drawn(lakes: geopandas.GeoDataFrame) -> tuple[History, dict[int, SurveyDraft
 
 
 def identity(rows: SurveyDraft, outline: BaseGeometry, epsg: int) -> UUID:
-    """Which lake of a survey covers a true outline best."""
+    """Identity of the survey's lake that covers a true outline best."""
     water = rows.observations[rows.observations.outcome == Outcome.WATER]
     common = water.geometry.to_crs(epsg).intersection(outline).area
     assert common.max() > 0
     return water.lake_id[common.idxmax()]
 
 
-def test_every_seen_lake_is_found_once(lakes, drawn) -> None:
+def test_every_visible_lake_is_found_once(lakes, drawn) -> None:
     for season, rows in drawn[1].items():
         now = lakes[(lakes.season == season) & (lakes.state == "water") & (lakes.seen_share > 0.5)]
         water = rows.observations[rows.observations.outcome == Outcome.WATER]
@@ -113,26 +113,26 @@ def test_lakes_without_events_keep_their_identity(lakes, drawn) -> None:
         assert len(ids) == 1
 
 
-def test_events_come_out_as_lineage(truth, lakes, drawn) -> None:
+def test_events_are_recorded_as_lineage(truth, lakes, drawn) -> None:
     expected = set()
     outlines = lakes.set_index(["lake", "season"]).geometry
 
-    def who(lake: str, season: int) -> UUID:
+    def identity_of(lake: str, season: int) -> UUID:
         return identity(drawn[1][season], outlines[lake, season], lakes.crs.to_epsg())
 
     for event in pd.read_parquet(truth / "events.parquet").itertuples():
-        parents = [who(lake, event.from_season) for lake in event.parents.split(",") if lake]
-        children = [who(lake, event.to_season) for lake in event.children.split(",") if lake]
+        parents = [identity_of(lake, event.from_season) for lake in event.parents.split(",") if lake]
+        children = [identity_of(lake, event.to_season) for lake in event.children.split(",") if lake]
         if event.kind == "drained":
             expected.add((event.to_season, LineageKind.DRAINED, parents[0], None))
         elif event.kind == "new":
             expected.add((event.to_season, LineageKind.NEW, children[0], None))
         elif event.kind == "split":
-            assert parents[0] in children, "the parent goes on as one of its parts"
+            assert parents[0] in children, "one of the parts keeps the parent's identity"
             for child in set(children) - set(parents):
                 expected.add((event.to_season, LineageKind.SPLIT, child, parents[0]))
         else:
-            assert children[0] in parents, "one of the parents goes on as the whole"
+            assert children[0] in parents, "the merged lake keeps the identity of one parent"
             for parent in set(parents) - set(children):
                 expected.add((event.to_season, LineageKind.MERGED, parent, children[0]))
     found = {
@@ -147,17 +147,19 @@ def test_hidden_and_frozen_lakes_are_not_observed_with_the_reason(lakes, drawn) 
     hidden = 0
     for lake, rows in lakes[~lakes.cases.str.contains("drained|new|split|merged")].groupby("lake"):
         seen = rows[(rows.state == "water") & (rows.seen_share > 0.5)].iloc[0]
-        who = identity(drawn[1][seen.season], seen.geometry, lakes.crs.to_epsg())
+        lake_id = identity(drawn[1][seen.season], seen.geometry, lakes.crs.to_epsg())
         unseen = rows[(rows.season > seen.season) & ((rows.seen_share <= 0.5) | (rows.state == "frozen"))]
         for row in unseen.itertuples():
             observations = drawn[1][row.season].observations.set_index("lake_id")
-            assert observations.outcome[who] == Outcome.NOT_OBSERVED, lake
-            assert observations.reason[who] == ("snow, ice or frozen" if row.state == "frozen" else "cloud")
+            assert observations.outcome[lake_id] == Outcome.NOT_OBSERVED, lake
+            assert observations.reason[lake_id] == (
+                "snow, ice or frozen" if row.state == "frozen" else "cloud"
+            )
             hidden += 1
     assert hidden >= 2
 
 
-def test_areas_are_those_of_the_truth(lakes, drawn) -> None:
+def test_areas_equal_the_truth(lakes, drawn) -> None:
     for season, rows in drawn[1].items():
         now = lakes[(lakes.season == season) & (lakes.state == "water") & (lakes.seen_share > 0.5)]
         areas = pd.DataFrame(drawn[0].observations).query("season == @season").set_index("lake_id").area_m2
@@ -168,21 +170,21 @@ def test_areas_are_those_of_the_truth(lakes, drawn) -> None:
 
 @pytest.mark.parametrize("size", [512, 1024])
 def test_tiling_changes_nothing(lakes, drawn, size: int) -> None:
-    """The same lakes with the same identities from 1, 4 and 16 tiles."""
+    """The same lakes and identities from 1, 4 and 16 tiles."""
     history = History()
     for season in SEASONS:
         rows = survey(lakes, history, season, size)
         history.record(rows, season)
-        ours = drawn[1][season]
-        assert list(rows.observations.lake_id) == list(ours.observations.lake_id)
-        assert list(rows.observations.geometry) == list(ours.observations.geometry)
-        assert rows.observations.sigma_model_m2.equals(ours.observations.sigma_model_m2)
+        expected = drawn[1][season]
+        assert list(rows.observations.lake_id) == list(expected.observations.lake_id)
+        assert list(rows.observations.geometry) == list(expected.observations.geometry)
+        assert rows.observations.sigma_model_m2.equals(expected.observations.sigma_model_m2)
         assert (rows.observations.sigma_model_m2.dropna() > 0).all()
-        assert rows.lineage.equals(ours.lineage)
+        assert rows.lineage.equals(expected.lineage)
 
 
-def test_a_rerun_says_the_same(lakes, drawn) -> None:
-    """A late scene that changes nothing: the same identities, and the same events."""
+def test_a_rerun_gives_the_same_result(lakes, drawn) -> None:
+    """A late scene without changes: the same identities, and the same events."""
     history = History()
     for season in SEASONS:
         for _ in range(2):

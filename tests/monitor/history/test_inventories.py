@@ -1,4 +1,4 @@
-"""Real inventories through the same history: ICIMOD's lakes of 2000, 2010 and 2020, imported twice."""
+"""Real inventories in the lake history: ICIMOD's lakes of 2000, 2010 and 2020, imported twice."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_three_epochs_twice(database: Database) -> None:
             assert after.drop(columns="geometry").equals(before.drop(columns="geometry"))
         assert history.lineage(conn, "hkh").equals(lineage)
     assert {"split", "merged"} <= set(lineage.kind)
-    assert not (lineage.kind == "drained").any(), "an inventory that leaves a lake out did not see it dry"
+    assert not (lineage.kind == "drained").any(), "a lake absent from an inventory is not dry"
     assert not (changes.verdict == "drained").any()
 
 
@@ -64,7 +64,7 @@ def test_three_epochs_twice(database: Database) -> None:
 def test_a_known_lake_keeps_its_identity(
     database: Database, tmp_path: Path, code: str, areas: tuple[float, ...]
 ) -> None:
-    """Areas in km2 as the inventory states them, found under one identity in all three epochs."""
+    """Areas in km2 as given by the inventory, under one identity in all three epochs."""
     source = geopandas.read_parquet(HKH)
     place = source[(code == source.GLIMS_ID) & (source.year == 2020)].geometry.iloc[0].buffer(0.05)
     near = source[source.intersects(place)]
@@ -93,7 +93,7 @@ def test_bow_ties_are_repaired_and_duplicates_left_out(database: Database, tmp_p
     assert (result.lakes, result.repaired, result.duplicates, result.changed) == (2, 1, 1, True)
 
 
-def test_another_crs_lands_in_the_same_place(database: Database, tmp_path: Path) -> None:
+def test_another_crs_gives_the_same_positions(database: Database, tmp_path: Path) -> None:
     square = geopandas.GeoDataFrame(geometry=[shapely.box(81, 30, 81.01, 30.01)], crs=4326)
     for year, crs in ((2015, 4326), (2016, 32644)):
         file = tmp_path / f"{year}.gpkg"
@@ -107,7 +107,7 @@ def test_another_crs_lands_in_the_same_place(database: Database, tmp_path: Path)
 
 @pytest.mark.parametrize("suffix", [".shp", ".gpkg", ".geojson", ".parquet", ".fgb"])
 def test_every_format_and_crs_is_the_same_inventory(database: Database, tmp_path: Path, suffix: str) -> None:
-    """What a file says is kept by the mapping: label, elevation, days and the rest as attributes."""
+    """The mapping keeps the attributes of a file: label, elevation, days; the others as JSON attributes."""
     crs = 4326 if suffix == ".geojson" else 32644
     frame = geopandas.GeoDataFrame(
         {
@@ -144,7 +144,7 @@ def test_every_format_and_crs_is_the_same_inventory(database: Database, tmp_path
     assert rows[0].perimeter_m == pytest.approx(2 * (965 + 1108), rel=0.01)
 
 
-def test_repairs_are_told_one_by_one(database: Database, tmp_path: Path) -> None:
+def test_each_repair_is_reported(database: Database, tmp_path: Path) -> None:
     bow_tie = shapely.Polygon([(80, 30), (80.01, 30.01), (80.01, 30), (80, 30.01)])
     file = tmp_path / "lakes.parquet"
     frame = geopandas.GeoDataFrame(
@@ -157,8 +157,8 @@ def test_repairs_are_told_one_by_one(database: Database, tmp_path: Path) -> None
     assert result.as_json()["repaired"] == 1
 
 
-def test_what_an_inventory_does_not_cover_is_not_missed(database: Database, tmp_path: Path) -> None:
-    """Five lakes; the next inventory, complete west of 81, draws two of three there and none of two east."""
+def test_lakes_outside_an_inventorys_coverage_are_not_missing(database: Database, tmp_path: Path) -> None:
+    """Five lakes. The next inventory, complete west of 81 E, has two of three there and none of two east."""
     boxes = [shapely.box(80 + x, 30, 80.01 + x, 30.01) for x in (0, 0.1, 0.2, 1.5, 1.6)]
     for season, drawn in ((2015, boxes), (2016, boxes[:2])):
         file = tmp_path / f"{season}.gpkg"
@@ -179,7 +179,7 @@ def test_bounds_beside_the_region_are_refused(database: Database, tmp_path: Path
         import_inventory(database, file, region=himalaya(), season=2000, mapping=Mapping(bounds=(1, 2, 3, 4)))
 
 
-def test_new_is_said_only_where_an_earlier_inventory_looked(database: Database, tmp_path: Path) -> None:
+def test_new_only_where_an_earlier_inventory_mapped(database: Database, tmp_path: Path) -> None:
     east, west = shapely.box(81.5, 30, 81.51, 30.01), shapely.box(80, 30, 80.01, 30.01)
     also = shapely.box(80.1, 30, 80.11, 30.01)
     for season, drawn, bounds in ((2015, [west], (70, 20, 81, 40)), (2016, [west, also, east], None)):
@@ -203,7 +203,7 @@ def test_new_is_said_only_where_an_earlier_inventory_looked(database: Database, 
         ("a: [", "is not YAML"),
     ],
 )
-def test_a_wrong_mapping_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_an_invalid_mapping_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "m.yaml").write_text(content)
     with pytest.raises(RefusedError, match=re.escape(message)):
         read_mapping(str(tmp_path / "m.yaml"))
@@ -219,7 +219,7 @@ def test_shipped_mappings_can_be_read_and_unknown_ones_are_refused() -> None:
 
 @needs_samples
 def test_the_command_imports_every_year_of_a_file(workspace: Path) -> None:
-    """And says so once more when nothing is new; --json gives it to a script."""
+    """The command reports an import without changes as well; --json prints the report for scripts."""
     (workspace / "monitor.yaml").write_text(
         "catalog: {profile: planetary-computer}\nmodel: terramind-tiny-simulated\n"
         "regions: {hkh: {bounds: [67, 26, 104, 39]}}\n"

@@ -1,4 +1,4 @@
-"""Every query of `docs/history.md` on a real PostGIS: empty, and with the inventory that the page shows."""
+"""Every query of `docs/history.md` on a real PostGIS: with an empty history and the page's inventory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from storage.database import Database
 from tests.support.places import ROOT, SAMPLES
 
-#: columns of each query's answer that people rely on, and how many rows the sample gives at least
+#: columns of each query that users rely on, and the minimum number of rows with the sample
 EXPECTED = {
     "1": ({"season", "outcome", "reason", "km2", "low_km2", "high_km2"}, 3),
     "2": ({"code", "verdict", "change_ha", "limit_ha"}, 70),
@@ -54,7 +54,7 @@ def test_every_query_runs_on_an_empty_history(run_queries: ModuleType, database:
     or not (SAMPLES / "rgi60_everest_glaciers.gpkg").exists(),
     reason="the sample inventory and glaciers are not beside the checkout",
 )
-def test_the_page_shows_what_the_inventory_answers(run_queries: ModuleType, database: Database) -> None:
+def test_the_page_shows_the_results_for_the_inventory(run_queries: ModuleType, database: Database) -> None:
     run_queries.load(database, SAMPLES)
     page = run_queries.PAGE.read_text()
     with database.connect() as conn:
@@ -65,7 +65,7 @@ def test_the_page_shows_what_the_inventory_answers(run_queries: ModuleType, data
         )
 
 
-def test_answers_look_as_in_psql(run_queries: ModuleType) -> None:
+def test_results_are_formatted_as_in_psql(run_queries: ModuleType) -> None:
     answer = run_queries.Answer(("name", "n"), [("a", 1), (None, None), *[("b", 20)] * 4])
     assert str(answer).splitlines() == ["name |  n", "-----+---", "a    |  1", "     |", *["b    | 20"] * 3,
                                         "(6 rows, 5 shown)"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whatever order surveys arrive in, the history says the same: real inventories, and seasons at random."""
+"""The history does not depend on the order in which surveys arrive: real inventories, and random seasons."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def hkh() -> geopandas.GeoDataFrame:
     return read_inventory(HKH, read_mapping("hkh-icimod"))
 
 
-def bring(database: Database, polygons: geopandas.GeoDataFrame, years: Any, region: Region) -> list[Imported]:
+def import_epochs(
+    database: Database, polygons: geopandas.GeoDataFrame, years: Any, region: Region
+) -> list[Imported]:
     mapping = read_mapping("hkh-icimod" if region is HIMALAYA else "iceland-yearly")
     return [
         import_inventory(database, HKH, region=region, season=year, mapping=mapping, polygons=polygons)
@@ -63,12 +65,11 @@ def bring(database: Database, polygons: geopandas.GeoDataFrame, years: Any, regi
 
 @needs_samples
 def test_hkh_in_every_order(new_database: NewDatabase, hkh: geopandas.GeoDataFrame) -> None:
-    """Identical lakes, lineage and changes, whichever epoch comes first; and every name given out still leads
-    to a lake."""
+    """The same lakes, lineage and changes in every order; every identity ever assigned leads to a lake."""
     expected: dict[str, Any] = {}
     for order in permutations((2000, 2010, 2020)):
         with new_database() as database:
-            bring(database, hkh, order, HIMALAYA)
+            import_epochs(database, hkh, order, HIMALAYA)
             found = current_rows(database)
             expected = expected or found
             assert found == expected, order
@@ -87,7 +88,7 @@ def test_hkh_in_every_order(new_database: NewDatabase, hkh: geopandas.GeoDataFra
     [
         ("GL086446E27945N", "larger", (0.66, 1.32, 1.80)),
         ("GL085840E28318N", "only", (3.18, 4.95, 5.41)),
-        # one label, two lakes: followed by it they would fake a drainage of 0.94 km2
+        # one label, two lakes: followed by the label they would show a false drainage of 0.94 km2
         ("GL087501E28236N", "larger", (1.18, 1.19, 1.21)),
         ("GL087501E28236N", "smaller", (0.25, 0.25, 0.24)),
     ],
@@ -115,7 +116,7 @@ def test_hkh_lakes_are_followed(
 
 
 @needs_samples
-def test_the_polygon_that_stands_twice_is_one_lake(three_epochs: Database) -> None:
+def test_a_duplicated_polygon_is_one_lake(three_epochs: Database) -> None:
     with three_epochs.connect() as conn:
         seen = conn.execute(
             text("SELECT season, count(*) FROM lake_area_history WHERE label = 'GL087501E28236N' GROUP BY 1")
@@ -128,17 +129,17 @@ def test_the_polygon_that_stands_twice_is_one_lake(three_epochs: Database) -> No
 @pytest.fixture(scope="module")
 def three_epochs(new_database: NewDatabase, hkh: geopandas.GeoDataFrame) -> Iterator[Database]:
     with new_database() as database:
-        bring(database, hkh, (2010, 2020, 2000), HIMALAYA)
+        import_epochs(database, hkh, (2010, 2020, 2000), HIMALAYA)
         yield database
 
 
 @needs_samples
-def test_iceland_raises_no_alarm_for_years_that_were_mapped_badly(database: Database) -> None:
+def test_iceland_raises_no_alarm_for_badly_mapped_years(database: Database) -> None:
     polygons = read_inventory(ICELAND, read_mapping("iceland-yearly"))
     region = box_region("iceland", *polygons.geometry.union_all().buffer(0.05).bounds)
     years = years_of(polygons, read_mapping("iceland-yearly"))
     assert len(years) == 32
-    imported = {i.season: i for i in bring(database, polygons, years, region)}
+    imported = {i.season: i for i in import_epochs(database, polygons, years, region)}
     totals = polygons.to_crs(32627).area.groupby(polygons.year).sum()
     fell = totals.pct_change()
     suspect = {season for season, i in imported.items() if i.suspect}
@@ -151,24 +152,24 @@ def test_iceland_raises_no_alarm_for_years_that_were_mapped_badly(database: Data
             text("SELECT count(*) FROM lake_area_history WHERE area_m2 > 0 GROUP BY lake_id ORDER BY 1 DESC")
         ).scalars()
         seasons = list(lake)
-    assert not (alarms.verdict == "drained").any(), "a lake that is left out was not seen dry"
+    assert not (alarms.verdict == "drained").any(), "a lake absent from an inventory is not dry"
     assert alarms[alarms.season_to.isin(suspect)].suspect.all()
-    believed = alarms[~alarms.suspect]
-    assert len(believed) <= 4 and (believed.area_before_m2 < 2e6).all(), "small ones, one a year"
-    assert believed.season_to.is_unique
+    reliable = alarms[~alarms.suspect]
+    assert len(reliable) <= 4 and (reliable.area_before_m2 < 2e6).all(), "small ones, one per year"
+    assert reliable.season_to.is_unique
     assert {season for season, _ in flags} == suspect and {kind for _, kind in flags} == {"suspect season"}
-    assert seasons[0] == 32 and seasons[1] >= 31, "the large lakes are one lake each, through the bad years"
+    assert seasons[0] == 32 and seasons[1] >= 31, "each large lake keeps one identity, through the bad years"
 
 
 @needs_samples
-def test_iceland_backwards_is_iceland_forwards(new_database: NewDatabase) -> None:
+def test_iceland_in_reverse_order_gives_the_same_history(new_database: NewDatabase) -> None:
     polygons = read_inventory(ICELAND, read_mapping("iceland-yearly"))
     region = box_region("iceland", *polygons.geometry.union_all().buffer(0.05).bounds)
     years = [1999, 2000, 2001, 2002, 2004]
     histories = []
     for order in (years, years[::-1], [2001, 1999, 2004, 2000, 2002]):
         with new_database() as database:
-            bring(database, polygons, order, region)
+            import_epochs(database, polygons, order, region)
             histories.append(current_rows(database))
     assert histories[0] == histories[1] == histories[2]
 
@@ -180,7 +181,7 @@ def lakes_file(folder: Path, name: str, outlines: list[BaseGeometry]) -> Path:
 
 
 def test_a_lake_across_regions_and_utm_zones_is_one(new_database: NewDatabase, tmp_path: Path) -> None:
-    """78 E is the border of two UTM zones and here of two regions; their surveys come in any order."""
+    """78 E is the border of two UTM zones and of two regions here; their surveys arrive in any order."""
     west, east = box_region("west", 77, 42, 78, 43), box_region("east", 78, 42, 79, 43)
     lake = shapely.box(77.99, 42.5, 78.02, 42.51)
     files = {
@@ -202,14 +203,14 @@ def test_a_lake_across_regions_and_utm_zones_is_one(new_database: NewDatabase, t
     assert len(histories[0]["lakes"]) == 3, "one across the border, one on either side"
 
 
-# ---- seasons at random ----
+# ---- random seasons ----
 
 GRID = 0.01
 
 
 @st.composite
 def lake_shapes(draw: st.DrawFn) -> BaseGeometry:
-    """A lake in a cell of its own or over two: whole, with a hole, a ring that touches itself, a bow-tie."""
+    """A lake in one cell or over two: whole, with a hole, with a ring that touches itself, or a bow-tie."""
     row, col = draw(st.integers(0, 2)), draw(st.integers(0, 2))
     west, south = 80 + col * GRID, 30 + row * GRID
     wide = draw(st.sampled_from([0.3, 0.5, 0.8, 1.0, 1.6]))
@@ -238,7 +239,7 @@ def _middle(box: BaseGeometry, share: float) -> tuple[float, float, float, float
 
 
 def apart(shapes: list[BaseGeometry]) -> list[BaseGeometry]:
-    """Those that overlap no other before them: an inventory's lakes do not lie on one another."""
+    """Lakes that overlap no earlier one in the list: the lakes of an inventory do not overlap."""
     kept: list[BaseGeometry] = []
     for shape in shapes:
         sound = shapely.make_valid(shape)
@@ -283,9 +284,11 @@ def check_history(
         import_all(database, drawn, forwards, complete)
         before = current_rows(database)
         import_all(other, drawn, shuffled, complete)
-        assert current_rows(other) == before, f"{shuffled} gives another history than {forwards}"
+        assert current_rows(other) == before, f"{shuffled} gives a different history from {forwards}"
         again = import_all(database, drawn, shuffled, complete)
-        assert not any(result.changed or result.replayed for result in again), "a second time nothing changes"
+        assert not any(result.changed or result.replayed for result in again), (
+            "a repeated import has no effect"
+        )
         assert current_rows(database) == before
         _invariants(database, drawn, complete)
         _invariants(other, drawn, complete)
@@ -311,7 +314,7 @@ def _invariants(database: Database, drawn: dict[int, list[BaseGeometry]], comple
             assert water.area.sum() == pytest.approx(geod.area.sum(), rel=2e-3), "areas add up"
             assert water.lake.is_unique and len(water) == len(drawn[season]), "an outline is one lake's"
         borne = set(rows.lake)
-        assert ever - borne == set(led) and set(led.values()) <= borne, "no name is lost"
+        assert ever - borne == set(led) and set(led.values()) <= borne, "no identity is lost"
         lineage = pd.DataFrame(
             map(tuple, conn.execute(text("SELECT season, event, lake_id, other_lake_id FROM lake_events"))),
             columns=["season", "event", "lake", "other"],
@@ -319,18 +322,18 @@ def _invariants(database: Database, drawn: dict[int, list[BaseGeometry]], comple
         first = rows[rows.outcome == "water"].groupby("lake").season.min()
         for event in lineage.itertuples():
             if event.event == "split":
-                assert first[event.other] < event.season, "a parent was there before its child"
+                assert first[event.other] < event.season, "a parent exists before its child"
             if event.event == "merged":
                 assert first[event.lake] < event.season
                 here = rows[(rows.season == event.season) & (rows.outcome == "water")]
                 assert event.lake not in set(here.lake) and event.other in set(here.lake)
         if not complete:
             assert not set(lineage.event) & {"drained", "new"}
-        _sql_says_what_python_says(database, seasons)
+        _sql_agrees_with_python(database, seasons)
 
 
-def _sql_says_what_python_says(database: Database, seasons: list[int]) -> None:
-    """The view's verdicts are those of `monitor.lakes.change.compare`, between any two seasons."""
+def _sql_agrees_with_python(database: Database, seasons: list[int]) -> None:
+    """The view's verdicts equal those of `monitor.lakes.change.compare`, between any two seasons."""
     with database.connect() as conn:
         lineage = history.lineage(conn, "r")
         seen = {s: history.observations_of(conn, "r", s).set_index("lake_id") for s in seasons}
@@ -405,7 +408,7 @@ def test_every_kind_of_event_is_recorded(database: Database) -> None:
     assert set(LineageKind) == {event for _, event in events}
 
 
-def test_names_given_before_an_earlier_season_arrived_still_lead_to_the_lake(database: Database) -> None:
+def test_identities_replaced_by_an_earlier_season_still_lead_to_the_lake(database: Database) -> None:
     drawn = {year: [shapely.box(80, 30, 80.005, 30.005)] for year in (2021, 2022, 2023)}
     with database.connect() as conn:
         pass
@@ -421,8 +424,8 @@ def test_names_given_before_an_earlier_season_arrived_still_lead_to_the_lake(dat
         assert history.history(conn, now).season.tolist() == [2021, 2022, 2023]
 
 
-def test_a_corrected_file_keeps_the_names(database: Database) -> None:
-    """The same source drawn a little differently supersedes the season; its lakes are the same lakes."""
+def test_a_corrected_file_keeps_the_identities(database: Database) -> None:
+    """A slightly different file of the same source supersedes the season; its lakes keep their identities."""
     first = {2021: [shapely.box(80, 30, 80.005, 30.005), shapely.box(80.02, 30, 80.025, 30.005)]}
     import_all(database, first, [2021], complete=False)
     before = current_rows(database)

@@ -1,4 +1,4 @@
-"""Verdicts on change: what can be told from the error of both areas, and what cannot."""
+"""Verdicts on change: significant or not, given the error of both areas."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_figures_of_a_change() -> None:
     assert row.sigma_m2 == pytest.approx(500) and row.detection_limit_m2 == pytest.approx(980)
 
 
-def test_nothing_is_counted_where_nothing_was_seen() -> None:
+def test_unobserved_lakes_have_no_change() -> None:
     row = verdict(water(10_000), HIDDEN)
     assert row.area_before_m2 == 10_000
     assert (
@@ -85,7 +85,7 @@ def test_nothing_is_counted_where_nothing_was_seen() -> None:
     )
 
 
-def test_drained_is_zero_and_hidden_is_not() -> None:
+def test_a_drained_lake_has_area_zero_and_a_hidden_one_has_none() -> None:
     assert verdict(water(10_000), DRY).area_after_m2 == 0
     assert verdict(water(10_000), DRY).change_percent == -100
     assert np.isnan(verdict(DRY, water(5_000)).change_percent)
@@ -100,7 +100,7 @@ seen_areas = st.tuples(st.floats(1e3, 1e7), st.floats(0, 1e5), st.floats(0, 1))
 
 
 @given(seen_areas, seen_areas)
-def test_a_change_within_the_error_is_none(before: tuple[float, ...], after: tuple[float, ...]) -> None:
+def test_a_change_within_the_error_is_ignored(before: tuple[float, ...], after: tuple[float, ...]) -> None:
     row = verdict(water(*before), water(*after))
     if min(before[2], after[2]) < 0.9:
         assert row.verdict == Verdict.NOT_OBSERVED
@@ -113,7 +113,7 @@ def test_a_change_within_the_error_is_none(before: tuple[float, ...], after: tup
         assert row.verdict == (Verdict.GROWN if after[0] > before[0] else Verdict.SHRUNK)
 
 
-def test_outcomes_are_the_historys_words() -> None:
+def test_outcomes_are_those_of_the_history() -> None:
     assert {HIDDEN["outcome"], DRY["outcome"], water(1.0)["outcome"]} == {
         outcome.value for outcome in Outcome
     }

@@ -1,4 +1,4 @@
-"""Who is who: identities through every kind of history, by hand and at random."""
+"""Identities of lakes through every kind of history, by hand and at random."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def turns(history: History, season: int, matching: Matching, dry=(), dry_before=
     return {(e.kind, e.lake) for e in turning_points(reference, matching, list(dry), list(dry_before))}
 
 
-def carry_on(history: History, season: int, *outlines: BaseGeometry) -> Matching:
+def match_and_record(history: History, season: int, *outlines: BaseGeometry) -> Matching:
     """Match a season and record it."""
     result = matched(history, season, *outlines)
     history.add(season, dict(zip(result.lake_ids, outlines, strict=True)), result.lineage)
@@ -60,19 +60,19 @@ def carry_on(history: History, season: int, *outlines: BaseGeometry) -> Matching
 
 
 @pytest.fixture
-def one() -> History:
-    """A knows WHOLE, B knows FAR, both in 2021."""
+def two_lakes() -> History:
+    """Lake A with outline WHOLE and lake B with outline FAR, both in 2021."""
     history = History()
     history.add(2021, {A: WHOLE, B: FAR})
     return history
 
 
-def test_nothing_known_mints_everything() -> None:
+def test_without_a_history_every_identity_is_minted() -> None:
     result = matched(History(), 2021, WHOLE, FAR)
     assert len(set(result.lake_ids)) == 2
     assert result.minted == result.young == set(result.lake_ids)
     assert result.missing == result.lineage == ()
-    assert result.lake_ids == matched(History(), 2021, WHOLE, FAR).lake_ids, "minted alike again"
+    assert result.lake_ids == matched(History(), 2021, WHOLE, FAR).lake_ids, "minting is deterministic"
 
 
 @pytest.mark.parametrize(
@@ -80,22 +80,22 @@ def test_nothing_known_mints_everything() -> None:
     [WHOLE, pixels(0, 0, 5, 12), pixels(0, 0, 4, 3), pixels(0, 6, 4, 8)],
     ids=["same", "grown", "shrunk", "moved"],
 )
-def test_it_is_the_same_lake(one: History, outline: BaseGeometry) -> None:
-    result = matched(one, 2022, FAR, outline)
+def test_an_overlapping_outline_is_the_same_lake(two_lakes: History, outline: BaseGeometry) -> None:
+    result = matched(two_lakes, 2022, FAR, outline)
     assert result.lake_ids == (B, A)
     assert not result.minted and not result.young and not result.missing and not result.lineage
 
 
-def test_a_touch_is_another_lake(one: History) -> None:
-    result = matched(one, 2022, pixels(0, 9, 4, 20))
+def test_a_small_overlap_is_another_lake(two_lakes: History) -> None:
+    result = matched(two_lakes, 2022, pixels(0, 9, 4, 20))
     assert result.lake_ids[0] not in (A, B)
     assert set(result.missing) == {A, B}
 
 
-def test_split(one: History) -> None:
-    result = matched(one, 2022, RIGHT, LEFT, FAR)
+def test_split(two_lakes: History) -> None:
+    result = matched(two_lakes, 2022, RIGHT, LEFT, FAR)
     right, left, far = result.lake_ids
-    assert (left, far) == (A, B), "the larger part goes on"
+    assert (left, far) == (A, B), "the larger part keeps the identity"
     assert result.minted == {right} == result.young
     assert result.lineage == (Lineage(LineageKind.SPLIT, right, A),)
     assert not result.missing
@@ -115,94 +115,94 @@ def test_merge() -> None:
     [(LEFT, RIGHT), (pixels(0, 0, 4, 3), pixels(0, 4, 4, 6))],
     ids=["as before", "the other part is now the larger"],
 )
-def test_merged_and_parted_again_is_itself_again(left: BaseGeometry, right: BaseGeometry) -> None:
+def test_merged_and_split_again_keeps_both_identities(left: BaseGeometry, right: BaseGeometry) -> None:
     history = History()
     history.add(2021, {A: LEFT, B: RIGHT})
-    carry_on(history, 2022, WHOLE)
-    assert matched(history, 2023, WHOLE).missing == (), "a lake that ended is not missed"
-    result = carry_on(history, 2023, left, right)
+    match_and_record(history, 2022, WHOLE)
+    assert matched(history, 2023, WHOLE).missing == (), "a merged lake is not missing"
+    result = match_and_record(history, 2023, left, right)
     assert result.lake_ids == (A, B)
     assert result.lineage == (Lineage(LineageKind.SPLIT, B, A),)
     assert not result.young
     again = matched(history, 2024, left, right)
-    assert again.lake_ids == (A, B) and again.lineage == (), "no longer ended"
+    assert again.lake_ids == (A, B) and again.lineage == (), "no longer merged"
 
 
-def test_what_is_left_of_a_merged_lake_goes_on() -> None:
-    """Only the place of the one that had ended is still wet: the living identity keeps it."""
+def test_the_rest_of_a_merged_lake_keeps_its_identity() -> None:
+    """Only the place of the merged lake is still wet: the remaining identity keeps it."""
     history = History()
     history.add(2021, {A: LEFT, B: RIGHT})
-    carry_on(history, 2022, WHOLE)
+    match_and_record(history, 2022, WHOLE)
     result = matched(history, 2023, RIGHT)
     assert result.lake_ids == (A,) and result.lineage == ()
 
 
-def test_drained_and_back(one: History) -> None:
-    result = matched(one, 2022, FAR)
+def test_drained_and_back(two_lakes: History) -> None:
+    result = matched(two_lakes, 2022, FAR)
     assert result.missing == (A,)
-    assert turns(one, 2022, result, dry=[A]) == {(LineageKind.DRAINED, A)}
-    one.add(2022, {A: None, B: FAR})
-    still = matched(one, 2023, FAR)
+    assert turns(two_lakes, 2022, result, dry=[A]) == {(LineageKind.DRAINED, A)}
+    two_lakes.add(2022, {A: None, B: FAR})
+    still = matched(two_lakes, 2023, FAR)
     assert still.missing == (A,)
-    assert turns(one, 2023, still, dry=[A]) == set(), "it drains once"
-    back = matched(one, 2023, FAR, LEFT)
+    assert turns(two_lakes, 2023, still, dry=[A]) == set(), "a lake drains once"
+    back = matched(two_lakes, 2023, FAR, LEFT)
     assert back.lake_ids == (B, A)
-    assert turns(one, 2023, back) == {(LineageKind.REAPPEARED, A)}
+    assert turns(two_lakes, 2023, back) == {(LineageKind.REAPPEARED, A)}
 
 
-def test_hidden_for_two_seasons_is_itself_and_no_event(one: History) -> None:
+def test_a_lake_hidden_for_two_seasons_keeps_its_identity_without_event(two_lakes: History) -> None:
     for season in (2022, 2023):
-        one.add(season, {B: FAR})
-    result = matched(one, 2024, WHOLE, FAR)
+        two_lakes.add(season, {B: FAR})
+    result = matched(two_lakes, 2024, WHOLE, FAR)
     assert result.lake_ids == (A, B)
-    assert turns(one, 2024, result) == set() and result.lineage == ()
+    assert turns(two_lakes, 2024, result) == set() and result.lineage == ()
 
 
-def test_new_where_dry_was_seen(one: History) -> None:
-    result = matched(one, 2022, WHOLE, FAR, pixels(40, 40, 3, 3))
+def test_new_where_the_ground_was_dry_before(two_lakes: History) -> None:
+    result = matched(two_lakes, 2022, WHOLE, FAR, pixels(40, 40, 3, 3))
     child = result.lake_ids[2]
-    assert turns(one, 2022, result, dry_before=[child]) == {(LineageKind.NEW, child)}
-    assert turns(one, 2022, result) == set(), "never seen before is not new"
+    assert turns(two_lakes, 2022, result, dry_before=[child]) == {(LineageKind.NEW, child)}
+    assert turns(two_lakes, 2022, result) == set(), "new requires dry ground before"
 
 
-def test_a_part_split_off_is_not_new(one: History) -> None:
-    result = matched(one, 2022, LEFT, RIGHT, FAR)
-    assert turns(one, 2022, result, dry_before=[result.lake_ids[1]]) == set()
+def test_a_part_split_off_is_not_new(two_lakes: History) -> None:
+    result = matched(two_lakes, 2022, LEFT, RIGHT, FAR)
+    assert turns(two_lakes, 2022, result, dry_before=[result.lake_ids[1]]) == set()
 
 
-def test_rerun_keeps_identities_and_events(one: History) -> None:
-    """A late scene brings the same season again; the superseded survey's rows are still there."""
-    first = carry_on(one, 2022, LEFT, RIGHT, FAR)
+def test_rerun_keeps_identities_and_events(two_lakes: History) -> None:
+    """A late scene gives a new survey of the season; rows of the superseded survey are still stored."""
+    first = match_and_record(two_lakes, 2022, LEFT, RIGHT, FAR)
     shaken = (pixels(0, 0, 5, 5), pixels(0, 6, 4, 3), FAR)
-    again = carry_on(one, 2022, *shaken)
+    again = match_and_record(two_lakes, 2022, *shaken)
     assert again.lake_ids == first.lake_ids
     assert again.lineage == first.lineage
     assert again.young == first.young and not again.minted
 
 
-def test_a_rerun_decides_anew_which_part_goes_on(one: History) -> None:
-    """Earlier seasons say who is who, not the drawing that is replaced: the order of arrival is nothing."""
-    carry_on(one, 2022, LEFT, RIGHT, FAR)
-    again = carry_on(one, 2022, pixels(0, 0, 4, 3), pixels(0, 4, 4, 6), FAR)
-    assert again.lake_ids[1:] == (A, B), "the larger part goes on"
+def test_a_rerun_assigns_the_identity_to_the_larger_part_again(two_lakes: History) -> None:
+    """Identities come from earlier seasons, not from the superseded survey, whatever the order of arrival."""
+    match_and_record(two_lakes, 2022, LEFT, RIGHT, FAR)
+    again = match_and_record(two_lakes, 2022, pixels(0, 0, 4, 3), pixels(0, 4, 4, 6), FAR)
+    assert again.lake_ids[1:] == (A, B), "the larger part keeps the identity"
     assert again.minted == {again.lake_ids[0]}
 
 
 def test_rerun_of_a_merge_keeps_it() -> None:
     history = History()
     history.add(2021, {A: LEFT, B: RIGHT})
-    first = carry_on(history, 2022, WHOLE)
-    assert carry_on(history, 2022, WHOLE) == first
+    first = match_and_record(history, 2022, WHOLE)
+    assert match_and_record(history, 2022, WHOLE) == first
 
 
-def test_rerun_without_the_fragment_does_not_miss_it(one: History) -> None:
-    """A part that only the superseded survey drew is neither missing nor an event."""
-    carry_on(one, 2022, LEFT, RIGHT, FAR)
-    again = matched(one, 2022, WHOLE, FAR)
+def test_a_rerun_without_the_fragment_does_not_report_it_missing(two_lakes: History) -> None:
+    """A part that only the superseded survey had is neither missing nor an event."""
+    match_and_record(two_lakes, 2022, LEFT, RIGHT, FAR)
+    again = matched(two_lakes, 2022, WHOLE, FAR)
     assert again.lake_ids == (A, B) and again.missing == () and again.lineage == ()
 
 
-def test_a_later_season_says_nothing_of_an_earlier_one() -> None:
+def test_a_later_season_does_not_affect_an_earlier_one() -> None:
     """2023 is recorded when 2022 arrives: identities come from prior seasons, and 2023 is replayed."""
     history = History()
     history.add(2023, {A: LEFT, B: RIGHT})
@@ -219,46 +219,44 @@ def test_a_dry_lake_under_a_grown_neighbour_has_not_merged() -> None:
     assert result.lake_ids == (B,) and result.lineage == () and result.missing == ()
 
 
-def test_lake_drawn_twice_by_an_inventory_has_two_identities() -> None:
+def test_a_duplicated_inventory_polygon_has_two_identities() -> None:
     result = matched(History(), 2020, FAR, FAR)
     assert len(set(result.lake_ids)) == 2
 
 
-def test_the_latest_sound_outline_says_who_is_who(one: History) -> None:
-    one.add(2022, {A: LEFT})
-    assert known(one, 2023).geometry[A].equals(LEFT), "the latest"
-    one.add(2023, {A: RIGHT}, seen_share=0.5)
-    one.add(2024, {A: RIGHT}, suspect="half of the water is gone")
+def test_the_latest_reliable_outline_is_the_reference(two_lakes: History) -> None:
+    two_lakes.add(2022, {A: LEFT})
+    assert known(two_lakes, 2023).geometry[A].equals(LEFT), "the latest outline"
+    two_lakes.add(2023, {A: RIGHT}, seen_share=0.5)
+    two_lakes.add(2024, {A: RIGHT}, suspect="half of the water is gone")
     for season in (2024, 2025):
-        assert known(one, season).geometry[A].equals(LEFT), (
-            "seen in part, or in a season that is not believed"
-        )
-        assert known(one, season).before[A].equals(LEFT)
-    assert known(one, 2021).empty
+        assert known(two_lakes, season).geometry[A].equals(LEFT), "observed in part, or in a suspect season"
+        assert known(two_lakes, season).before[A].equals(LEFT)
+    assert known(two_lakes, 2021).empty
 
 
-def test_what_was_seen_last_in_part_comes_back_over_older_seasons() -> None:
-    """Never seen whole: the latest scrap does not touch what is seen now, the one before does."""
+def test_a_lake_last_observed_in_part_is_matched_with_older_seasons() -> None:
+    """Never completely observed: the latest part does not touch the new outline, the part before it does."""
     history = History()
     history.add(2021, {A: LEFT}, seen_share=0.5)
     history.add(2022, {A: RIGHT}, seen_share=0.5)
     assert matched(history, 2023, LEFT).lake_ids == (A,)
 
 
-def test_references_do_not_depend_on_the_order_of_rows(one: History) -> None:
+def test_references_do_not_depend_on_the_order_of_rows(two_lakes: History) -> None:
     for season in (2022, 2023, 2022, 2023):
-        carry_on(one, season, LEFT, RIGHT, FAR)
-    one.add(2023, {A: None})
-    prior = one.prior(2024)
-    expected = known(one, 2024)
+        match_and_record(two_lakes, season, LEFT, RIGHT, FAR)
+    two_lakes.add(2023, {A: None})
+    prior = two_lakes.prior(2024)
+    expected = known(two_lakes, 2024)
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(len(prior.observations))
         rows, lineage = prior.observations.iloc[order], prior.lineage.sample(frac=1, random_state=seed)
         assert references(rows, lineage, 2024).equals(expected)
 
 
-def test_nothing_found_misses_everything(one: History) -> None:
-    result = matched(one, 2022)
+def test_without_outlines_all_lakes_are_missing(two_lakes: History) -> None:
+    result = matched(two_lakes, 2022)
     assert result.lake_ids == () and set(result.missing) == {A, B}
 
 
@@ -273,7 +271,7 @@ def test_code(outline: BaseGeometry, code: str) -> None:
     assert code_of(outline) == code
 
 
-def test_mint_differs_by_place_season_region_and_turn() -> None:
+def test_minted_ids_differ_by_place_season_region_and_turn() -> None:
     ids = {
         mint(WHOLE, "r", 2021),
         mint(FAR, "r", 2021),
@@ -285,7 +283,7 @@ def test_mint_differs_by_place_season_region_and_turn() -> None:
 
 
 def tally(**counts: int) -> np.ndarray:
-    """Counts by sight: every reason, and `disputed`."""
+    """Counts by reason, and `disputed`."""
     return np.array([counts.get(reason.name.lower(), 0) for reason in Reason] + [counts.get("disputed", 0)])
 
 
@@ -312,7 +310,8 @@ def test_absence(counts: np.ndarray, outcome: Outcome, reason: str) -> None:
 def test_seen_shares() -> None:
     counts = np.stack([tally(dry=3, water=3, cloud=6), tally(), tally(snow=5)])
     assert seen_shares(counts).tolist() == [0.5, 0, 0]
-    # outside the region nothing is looked for; ice beside the lake is ground, cloud beside it hides the shore
+    # pixels outside the region do not count; ice beside a lake counts as ground, cloud beside it hides the
+    # shore
     assert seen_shares(tally(water=5, outside=5)[None]).tolist() == [1]
     core, rim = tally(water=8)[None], tally(water=8, snow=4, cloud=4)[None]
     assert seen_shares(core, rim).tolist() == [0.75]
@@ -320,7 +319,7 @@ def test_seen_shares() -> None:
 
 @st.composite
 def seasons(draw: st.DrawFn) -> list[list[BaseGeometry]]:
-    """Three to four seasons of apart rectangles on a coarse checkerboard, joined and parted at random."""
+    """Three to four seasons of separate rectangles on a coarse checkerboard, joined and split at random."""
     result = []
     for _ in range(draw(st.integers(3, 4))):
         cells = draw(st.lists(st.sampled_from(range(9)), unique=True, max_size=9))
@@ -340,7 +339,7 @@ def test_any_history(drawn: list[list[BaseGeometry]], random) -> None:
     for season, outlines in enumerate(drawn, start=2020):
         before = known(history, season)
         result = matched(history, season, *outlines)
-        assert len(set(result.lake_ids)) == len(outlines), "each outline one identity, no identity twice"
+        assert len(set(result.lake_ids)) == len(outlines), "one identity per outline"
         assert result.minted <= result.young <= set(result.lake_ids)
         assert not result.minted & set(before.index)
         ended = {e.lake for e in result.lineage if e.kind == LineageKind.MERGED}
@@ -355,12 +354,12 @@ def test_any_history(drawn: list[list[BaseGeometry]], random) -> None:
         assert tuple(result.lake_ids[i] for i in order) == shuffled.lake_ids or _tied(outlines)
 
         history.add(season, dict(zip(result.lake_ids, outlines, strict=True)), result.lineage)
-        again = carry_on(history, season, *outlines)
+        again = match_and_record(history, season, *outlines)
         assert again.lake_ids == result.lake_ids, "a rerun gives the same identities"
         assert set(again.lineage) == set(result.lineage), "and the same events"
 
 
 def _tied(outlines: list[BaseGeometry]) -> bool:
-    """Two parts of one size may share an old lake in equal halves; then the order decides."""
+    """Two parts of equal size may share an old lake in equal halves; then their order decides."""
     areas = sorted(outline.area for outline in outlines)
     return any(b - a < 1e-3 * b for a, b in pairwise(areas))

@@ -1,4 +1,4 @@
-"""The error of a lake's area: what each pixel's doubt adds, and that tiles do not matter."""
+"""The error of a lake's area: the contribution of each pixel's doubt, independent of the tiling."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_sigma_by_hand() -> None:
     assert area_sigma(400.0, pixel_m=30.0) == pytest.approx(0.6872 * 400 / 30 * 900 / 2)
 
 
-def test_a_lake_answers_for_its_pixels_and_two_beside_them() -> None:
-    """One pixel has a rim of 24: with a doubt of 0.1 each, 25 x 0.1 x 100 m2."""
+def test_the_error_includes_two_pixels_around_the_lake() -> None:
+    """One pixel has a margin of 24: with a doubt of 0.1 each, 25 x 0.1 x 100 m2."""
     water = np.zeros((9, 9), bool)
     water[4, 4] = True
     found = errors(water, 0.1)
@@ -42,11 +42,11 @@ def test_a_lake_answers_for_its_pixels_and_two_beside_them() -> None:
     assert found.shoreline_m2[0] == pytest.approx(area_sigma(40))
     doubt = np.zeros((9, 9), np.float32)
     doubt[2, 2], doubt[1, 1], doubt[4, 7] = 0.25, 0.5, 0.5
-    assert errors(water, doubt).model_m2[0] == 25, "the rim's corner counts, three pixels away does not"
+    assert errors(water, doubt).model_m2[0] == 25, "two pixels away counts, three does not"
 
 
-def test_a_neighbours_water_is_the_neighbours() -> None:
-    """Two pixels apart: the dry ground between them is doubtful for both, the water for its own lake."""
+def test_water_of_a_neighbouring_lake_does_not_count() -> None:
+    """Two pixels apart: doubt about the dry ground between counts for both, about water for its own lake."""
     water = picture("......... ......... ..#..#... ......... .........")
     water = np.pad(water, ((2, 2), (0, 0)))
     doubt = np.zeros(water.shape, np.float32)
@@ -61,7 +61,7 @@ def test_a_neighbours_water_is_the_neighbours() -> None:
 @settings(max_examples=20, deadline=None)
 @given(masks, doubts)
 def test_any_doubt_in_any_tiling(water: np.ndarray, doubt: np.ndarray) -> None:
-    """To the last bit: sums are made of whole grains."""
+    """Equal to the last bit, because sums are made of whole grains."""
     whole = errors(water, doubt)
     for size in (6, 4, 2):
         assert errors(water, doubt, size).model_m2.tolist() == whole.model_m2.tolist()
@@ -82,15 +82,15 @@ def test_more_doubt_is_more_error(water: np.ndarray, doubt: np.ndarray, more: np
 
 @settings(max_examples=40, deadline=None)
 @given(masks, doubts, masks)
-def test_what_was_not_seen_adds_nothing(water: np.ndarray, doubt: np.ndarray, hidden: np.ndarray) -> None:
+def test_unobserved_pixels_add_nothing(water: np.ndarray, doubt: np.ndarray, hidden: np.ndarray) -> None:
     reason = np.where(hidden, Reason.CLOUD, np.where(water, Reason.WATER, Reason.DRY)).astype(np.uint8)
     with_gaps = errors(water & ~hidden, doubt, reason=reason)
-    as_sure = errors(water & ~hidden, np.where(hidden, 0, doubt))
-    assert with_gaps.equals(as_sure)
+    without_doubt = errors(water & ~hidden, np.where(hidden, 0, doubt))
+    assert with_gaps.equals(without_doubt)
 
 
-def test_a_sum_by_another_road() -> None:
-    """Against a distance in pixels over the whole picture, for lakes with islands and narrow straits."""
+def test_against_a_sum_by_distance() -> None:
+    """Compared with a distance in pixels over the whole scene, for lakes with islands and narrow straits."""
     random = np.random.default_rng(3)
     water = random.random((40, 40)) < 0.15
     doubt = random.integers(0, 512, (40, 40)).astype(np.float32) / 1024
@@ -103,14 +103,14 @@ def test_a_sum_by_another_road() -> None:
         north - 10 * (np.arange(40)[:, None] - rows.min()) - 5,
     )
     for outline, model in zip(lakes.geometry, found.model_m2, strict=True):
-        ours = np.argwhere(shapely.covers(reproject(outline, WGS84, 32643), middles))
-        apart = np.abs(np.indices(water.shape)[:, None] - ours.T[:, :, None, None]).max(axis=0).min(axis=0)
+        inside = np.argwhere(shapely.covers(reproject(outline, WGS84, 32643), middles))
+        apart = np.abs(np.indices(water.shape)[:, None] - inside.T[:, :, None, None]).max(axis=0).min(axis=0)
         assert model == pytest.approx(100 * doubt[(apart == 0) | ((apart <= 2) & ~water)].sum())
 
 
 @pytest.mark.parametrize("size", [32, 48, 96])
-def test_on_a_zone_border_no_ground_counts_twice(size: int) -> None:
-    """Tiles of both zones see the whole lake: its doubt is that of its ground, whatever they overlap."""
+def test_ground_on_a_zone_border_counts_once(size: int) -> None:
+    """Tiles of both zones cover the whole lake; its doubt is counted once, whatever their overlap."""
     square = shapely.box(77.998, 42.0, 78.004, 42.003)
     maps: list[TileLayers] = []
     for tile in tiles_of(shapely.box(77.99, 41.995, 78.01, 42.008), size):
@@ -125,7 +125,7 @@ def test_on_a_zone_border_no_ground_counts_twice(size: int) -> None:
     assert area_errors(maps, lakes).model_m2[0] == pytest.approx(0.25 * height * width, rel=0.05)
 
 
-def test_no_lakes_and_no_tiles() -> None:
+def test_empty_input() -> None:
     nothing = vectorise([], EVERYWHERE, 0)
     assert area_errors([], nothing).columns.tolist() == ["shoreline_m2", "model_m2"]
     lake = vectorise(cut(np.ones((3, 3), bool), 3), EVERYWHERE, 0)

@@ -1,4 +1,4 @@
-"""Lakes from masks: by hand on 36-pixel scenes, and for any mask however it is tiled."""
+"""Lakes from masks: scenes of 36 pixels by hand, and any mask in any tiling."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def lakes_of(water: np.ndarray, size: int = 6, smallest: float = 0.0, zone=EVERY
 
 
 def in_pixels(lakes: geopandas.GeoDataFrame) -> list[float]:
-    """Areas in the pixels of the grid."""
+    """Areas in pixels of the grid."""
     return [round(reproject(outline, WGS84, EPSG).area / 100, 3) for outline in lakes.geometry]
 
 
-def test_corners_join() -> None:
+def test_pixels_that_touch_at_corners_are_one_lake() -> None:
     lakes = lakes_of(CORNERS)
     assert sorted(in_pixels(lakes)) == [1, 8]
     assert sorted(lakes.perimeter_m) == pytest.approx([40, 160])
@@ -54,7 +54,7 @@ def test_corners_join() -> None:
 @pytest.mark.parametrize("size", [3, 2, 1])
 @pytest.mark.parametrize("water", [CORNERS, ACROSS], ids=["corners", "across"])
 def test_tiles_do_not_matter(water: np.ndarray, size: int) -> None:
-    """In 1, 4, 9 and 36 tiles: the same outlines to the last corner."""
+    """In 1, 4, 9 and 36 tiles: identical outlines, vertex by vertex."""
     whole, parts = lakes_of(water), lakes_of(water, size)
     assert list(parts.geometry) == list(whole.geometry)
     assert list(parts.perimeter_m) == pytest.approx(list(whole.perimeter_m))
@@ -86,20 +86,20 @@ def test_geodesic_area_is_the_pixels_area_near_the_meridian() -> None:
     assert lakes.area_m2[0] == pytest.approx(area_of(lakes.geometry[0]))
 
 
-def test_smallest_area_counts_the_whole_lake() -> None:
-    """14 pixels across four tiles are one lake of 0.14 ha, however small its parts are."""
+def test_the_smallest_area_applies_to_the_whole_lake() -> None:
+    """14 pixels across four tiles are one lake of 0.14 ha, although its parts are smaller."""
     assert len(lakes_of(ACROSS, 3, smallest=1300)) == 1
     assert len(lakes_of(ACROSS, 3, smallest=1500)) == 0
 
 
-def test_a_lake_counts_where_its_inside_lies() -> None:
+def test_a_lake_belongs_to_the_region_that_holds_its_inner_point() -> None:
     water = picture("####.. ####.. ...... ...... ....## ....##")
     lakes = lakes_of(water, 3, zone=pixels(0, 0, 3, 3))
-    assert in_pixels(lakes) == [8], "kept whole although its end lies outside, and the other one left out"
+    assert in_pixels(lakes) == [8], "kept whole although one end lies outside; the other lake is left out"
     assert lakes_of(water, zone=shapely.Polygon()).empty
 
 
-def test_figures_are_of_the_lakes_own_pixels() -> None:
+def test_figures_are_computed_from_the_lakes_pixels() -> None:
     water = picture("##.. .... .##. ....")
     probability = np.full((4, 4), 0.1, np.float32)
     probability[0, :2] = 0.6, 0.8
@@ -113,13 +113,13 @@ def test_figures_are_of_the_lakes_own_pixels() -> None:
     assert list(zip(lakes.first_doy, lakes.last_doy, strict=True)) == [(200, 201), (209, 210)]
 
 
-def test_no_water_no_lakes() -> None:
+def test_without_water_there_are_no_lakes() -> None:
     empty = lakes_of(np.zeros((6, 6), bool))
     assert empty.empty and empty.crs == WGS84 and "area_m2" in empty
 
 
 def test_a_lake_on_a_zone_border_is_one_lake() -> None:
-    """Seen from zone 43 and from zone 44, each with its own pixels of the same ground."""
+    """Mapped in zone 43 and in zone 44, each with its own pixels of the same ground."""
     square = shapely.box(77.998, 42.0, 78.004, 42.003)
     maps = []
     for epsg in (32643, 32644):
@@ -144,7 +144,7 @@ def test_reasons_are_counted_across_tiles() -> None:
     counts = sights_within(maps, footprints)
     assert counts.shape == (2, SIGHTS)
     assert counts[0][[Reason.DRY, Reason.CLOUD, Reason.OUTSIDE]].tolist() == [3, 6, 3]
-    assert counts[0].sum() == 12 and counts[1].sum() == 0, "outside every tile nothing is counted"
+    assert counts[0].sum() == 12 and counts[1].sum() == 0, "pixels outside every tile do not count"
     assert sights_within(maps, footprints.iloc[:0]).shape == (0, SIGHTS)
 
 
@@ -158,7 +158,7 @@ def test_dry_is_dry_only_where_the_index_agrees() -> None:
 
 
 def test_the_place_of_the_scene() -> None:
-    """The fixture's grid lies where it says it does."""
+    """The scene's global pixel has the documented longitude and latitude."""
     lake = lakes_of(np.ones((6, 6), bool))
     assert lake.geometry[0].equals_exact(shapely.multipolygons([pixels(0, 0, 6, 6)]), 1e-3)
     assert 42 < lake.geometry[0].centroid.y < 43 and (ROW, COL) == (529_200, 50_400)
