@@ -1,4 +1,4 @@
-"""`monitor model`: a checkpoint becomes a model folder, or nothing changes and the reason is said."""
+"""`monitor model`: import of a checkpoint as a model folder. Refusals give the reason and change nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NAME = "lakes-tiny"
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """torch's threads wait for each other: two of them on a busy machine are many times slower than one."""
+    """Use one thread of torch. On a busy machine two threads block each other and are many times slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -46,14 +46,14 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small task of terratorch as Lightning writes it."""
+    """A small task of terratorch, saved by Lightning."""
     task = made.make_task(decoder="FCNDecoder", decoder_channels=8, decoder_num_convs=1)
     return made.save_task(task, tmp_path_factory.mktemp("checkpoint") / "soup.ckpt")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A place with a registry that knows one model of the hub, and the draft of its manifest."""
+    """A folder with a registry of one model on the hub, and the draft of its manifest."""
     (tmp_path / "drafts").mkdir()
     (tmp_path / "drafts" / "lakes.yaml").write_text(made.DRAFT + "water_class: 1\n")
     entry = {"use": "production", "s1_kind": "grd", "folder": f"models/{NAME}", "draft": "drafts/lakes.yaml",
@@ -72,16 +72,16 @@ def hub(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield hub
 
 
-def known(root: Path, **hub: str) -> Registry:
-    """The registry of `root`, with more said of the file on the hub."""
+def read_registry_with(root: Path, **hub: str) -> Registry:
+    """The registry of `root`, with `hub` added to the model's entry."""
     content = yaml.safe_load((root / "models.yaml").read_text())
     content["models"][NAME]["hub"] |= hub
     (root / "models.yaml").write_text(yaml.safe_dump(content))
     return read_registry(root / "models.yaml")
 
 
-def bring(root: Path, name: str = NAME, **asked: Any) -> Imported:
-    request, registry = Request(name, **asked), known(root)
+def import_named(root: Path, name: str = NAME, **arguments: Any) -> Imported:
+    request, registry = Request(name, **arguments), read_registry_with(root)
     return import_model(request, registry, root, find_source(request, registry), SILENT)
 
 
@@ -93,8 +93,8 @@ def leftovers(root: Path) -> list[Path]:
     return list((root / "models").glob(".*"))
 
 
-def test_a_name_of_the_registry_is_enough(hub: Hub, root: Path, checkpoint: Path) -> None:
-    result = bring(root)
+def test_import_by_registry_name(hub: Hub, root: Path, checkpoint: Path) -> None:
+    result = import_named(root)
     manifest = read_manifest(root / "models" / NAME)
     assert result.changed and not result.pinned
     assert result.difference <= 1e-5
@@ -104,97 +104,97 @@ def test_a_name_of_the_registry_is_enough(hub: Hub, root: Path, checkpoint: Path
     assert manifest.inputs.S1.kind == "grd"
     assert "soup.ckpt" in (root / "models" / NAME / "README.md").read_text()
     assert leftovers(root) == []
-    (entry,) = list_models(known(root), root)
+    (entry,) = list_models(read_registry_with(root), root)
     assert (entry.state, entry.version, entry.s1_kind) == ("ready", "1", "grd")
 
 
-def test_twice_changes_nothing_and_other_weights_need_a_word(root: Path, checkpoint: Path) -> None:
+def test_a_second_import_changes_nothing_and_other_weights_need_replace(root: Path, checkpoint: Path) -> None:
     folder = root / "models" / NAME
-    bring(root, checkpoint=checkpoint)
+    import_named(root, checkpoint=checkpoint)
     before = {path.name: digest(path) for path in folder.iterdir()}
-    again = bring(root, checkpoint=checkpoint)
+    again = import_named(root, checkpoint=checkpoint)
     assert (again.changed, again.pinned) == (False, True)
     with pytest.raises(RefusedError, match=r"its digest would change; --replace"):
-        bring(root, checkpoint=checkpoint, half=True)
+        import_named(root, checkpoint=checkpoint, half=True)
     with pytest.raises(RefusedError, match=r"its digest would change; --replace"):
-        bring(root, checkpoint=checkpoint, water_class="0")
+        import_named(root, checkpoint=checkpoint, water_class="0")
     other = root / "other.ckpt"
     other.write_bytes(checkpoint.read_bytes() + b" ")
     with pytest.raises(RefusedError, match=rf"made of another checkpoint \(sha256 {digest(checkpoint)}"):
-        bring(root, checkpoint=other)
+        import_named(root, checkpoint=other)
     assert {path.name: digest(path) for path in folder.iterdir()} == before
-    result = bring(root, checkpoint=checkpoint, half=True, replace=True)
+    result = import_named(root, checkpoint=checkpoint, half=True, replace=True)
     assert result.changed
     assert (folder / WEIGHTS_FILE).stat().st_size < 0.6 * 24e6
     assert result.difference > 0
     assert leftovers(root) == []
 
 
-def test_a_digest_that_is_not_the_pinned_one_is_refused(hub: Hub, root: Path, checkpoint: Path) -> None:
-    registry = known(root, sha256=64 * "a")
+def test_a_digest_other_than_the_pinned_one_is_refused(hub: Hub, root: Path, checkpoint: Path) -> None:
+    registry = read_registry_with(root, sha256=64 * "a")
     request = Request(NAME)
     with pytest.raises(HubError, match=rf"sha256: is {digest(checkpoint)}, must be {64 * 'a'}"):
         import_model(request, registry, root, find_source(request, registry), SILENT)
     assert not (root / "models").exists()
-    assert bring(root, sha256=digest(checkpoint).upper()).pinned
+    assert import_named(root, sha256=digest(checkpoint).upper()).pinned
 
 
-def test_a_revision_is_fetched_as_it_is_named(hub: Hub, root: Path) -> None:
-    registry = known(root, revision=COMMIT)
+def test_a_given_revision_is_fetched(hub: Hub, root: Path) -> None:
+    registry = read_registry_with(root, revision=COMMIT)
     find_source(Request(NAME), registry)
     assert hub.requests[0][1] == f"/{REPOSITORY}/resolve/{COMMIT}/{FILE}"
     with pytest.raises(MonitorError, match="has no revision 'v9'"):
         find_source(Request(NAME, revision="v9"), registry)
 
 
-def test_what_is_missing_is_refused_by_name(root: Path, checkpoint: Path) -> None:
+def test_missing_parts_are_named(root: Path, checkpoint: Path) -> None:
     with pytest.raises(RefusedError, match=r"where is its checkpoint\?.*registry's are known: lakes-tiny"):
-        bring(root, "mine")
+        import_named(root, "mine")
     with pytest.raises(RefusedError, match="--manifest: a checkpoint does not say its license"):
-        bring(root, "mine", checkpoint=checkpoint)
+        import_named(root, "mine", checkpoint=checkpoint)
     with pytest.raises(RefusedError, match=r"--checkpoint: there is no file .*absent\.ckpt"):
-        bring(root, checkpoint=root / "absent.ckpt")
+        import_named(root, checkpoint=root / "absent.ckpt")
     with pytest.raises(RefusedError, match=r"'\.\./mine' is no name for a model"):
-        bring(root, "../mine", checkpoint=checkpoint, draft=root / "drafts" / "lakes.yaml")
+        import_named(root, "../mine", checkpoint=checkpoint, draft=root / "drafts" / "lakes.yaml")
     with pytest.raises(ManifestError, match=r"absent\.yaml: cannot be read"):
-        bring(root, "mine", checkpoint=checkpoint, draft=root / "absent.yaml")
+        import_named(root, "mine", checkpoint=checkpoint, draft=root / "absent.yaml")
     draft = root / "draft.yaml"
     draft.write_text("license: MIT\n")
     with pytest.raises(ManifestError, match=r"draft\.yaml: version: Field required.*inputs\.S2L2A\.mean"):
-        bring(root, "mine", checkpoint=checkpoint, draft=draft)
+        import_named(root, "mine", checkpoint=checkpoint, draft=draft)
     draft.write_text(made.DRAFT)
     with pytest.raises(CheckpointError, match="water_class: the checkpoint has 2 classes"):
-        bring(root, "mine", checkpoint=checkpoint, draft=draft)
+        import_named(root, "mine", checkpoint=checkpoint, draft=draft)
     assert not (root / "models" / "mine").exists()
 
 
-def test_folders_that_are_something_else_are_left_alone(root: Path, checkpoint: Path) -> None:
+def test_other_folders_are_not_changed(root: Path, checkpoint: Path) -> None:
     folder = root / "models" / NAME
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(RefusedError, match="is there, and is no model's folder"):
-        bring(root, checkpoint=checkpoint, replace=True)
+        import_named(root, checkpoint=checkpoint, replace=True)
     (folder / MANIFEST_FILE).write_text("{}")
     with pytest.raises(RefusedError, match=r"holds a model that is broken.*--replace"):
-        bring(root, checkpoint=checkpoint)
+        import_named(root, checkpoint=checkpoint)
     assert (folder / "notes.txt").read_text() == "mine"
-    (entry,) = list_models(known(root), root)
+    (entry,) = list_models(read_registry_with(root), root)
     assert entry.state == "broken" and "version: Field required" in str(entry.problem)
 
 
-def test_the_commands_print_what_came_of_it(
+def test_the_commands_print_the_result(
     root: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draft, folder = root / "drafts" / "lakes.yaml", root / "mine"
-    asked = ["model", "import", "mine", "--checkpoint", str(checkpoint), "--manifest", str(draft),
+    arguments = ["model", "import", "mine", "--checkpoint", str(checkpoint), "--manifest", str(draft),
              "--folder", str(folder)]  # fmt: skip
-    app([*asked, "--json"], standalone_mode=False)
+    app([*arguments, "--json"], standalone_mode=False)
     printed = json.loads(capsys.readouterr().out)
     assert (printed["changed"], printed["pinned"], printed["folder"]) == (True, False, str(folder))
     assert printed["difference"] <= 1e-5
     assert printed["checkpoint"] == {"file": "soup.ckpt", "sha256": digest(checkpoint), "epoch": 0,
                                      "global_step": 0, "pytorch-lightning_version": "2.6.6"}  # fmt: skip
-    app(asked, standalone_mode=False)
+    app(arguments, standalone_mode=False)
     said = capsys.readouterr()
     assert "was imported before, nothing changed" in said.out
     assert "largest difference of a logit" in said.out
@@ -212,30 +212,30 @@ def test_the_commands_print_what_came_of_it(
         app(["model", "show", "nowhere"], standalone_mode=False)
 
 
-def test_a_folder_that_cannot_be_written_is_named(root: Path, checkpoint: Path) -> None:
+def test_an_unwritable_folder_is_named(root: Path, checkpoint: Path) -> None:
     folder = root / "models.yaml" / "mine"
     with pytest.raises(MonitorError, match=rf"{folder}: cannot be written \(Not a directory\)"):
-        bring(root, checkpoint=checkpoint, folder=folder)
+        import_named(root, checkpoint=checkpoint, folder=folder)
 
 
-def test_objects_need_the_flag_and_earn_a_warning(
+def test_pickled_objects_need_the_flag_and_give_a_warning(
     root: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = torch.load(checkpoint, weights_only=True)
     torch.save(content | {"callbacks": {"best": Fraction(9, 10)}}, root / "rich.ckpt")
-    asked = ["model", "import", "mine", "--checkpoint", str(root / "rich.ckpt"), "--manifest",
+    arguments = ["model", "import", "mine", "--checkpoint", str(root / "rich.ckpt"), "--manifest",
              str(root / "drafts" / "lakes.yaml"), "--folder", str(root / "mine")]  # fmt: skip
     with pytest.raises(CheckpointError, match=r"holds objects of fractions\.Fraction, .*--unsafe-pickle"):
-        app(asked, standalone_mode=False)
+        app(arguments, standalone_mode=False)
     assert not (root / "mine").exists()
-    app([*asked, "--unsafe-pickle"], standalone_mode=False)
+    app([*arguments, "--unsafe-pickle"], standalone_mode=False)
     assert "warning: --unsafe-pickle lets the checkpoint run" in capsys.readouterr().err
     assert read_manifest(root / "mine").name == "mine"
 
 
 @pytest.mark.prove
-def test_the_published_model_by_its_name_alone(tmp_path: Path) -> None:
-    """A checkpoint of the published size and layout, from a hub on this machine, through the command."""
+def test_the_published_model_by_its_name(tmp_path: Path) -> None:
+    """A checkpoint of the published size and layout, from a local hub, through the command."""
     network = made.make_reference("terramind_v1_large", (5, 11, 17, 23))
     file = "terramind_v3_finetune_almaty_v2/checkpoints/soup.ckpt"
     made.save_reference(network, tmp_path / "soup.ckpt")

@@ -1,4 +1,4 @@
-"""What is due when, and that jobs outlive the scheduler in the same database."""
+"""Seasons due on a date, and jobs that are stored in the database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_due(today: date, seasons: list[int]) -> None:
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 def test_once_does_what_is_due_today(workspace: Path, small_archive: Path) -> None:
-    """The simulated archive holds nothing of this year: every tile ends as empty, with the reason."""
+    """The simulated archive has no scenes of this year: every tile ends as empty, with the reason."""
     folder = make_workspace(workspace, small_archive, schedule={"months": "1-12"})
     answer = monitor("schedule", "--once", "-w", folder)
     assert answer.returncode == 0, answer.stderr
@@ -52,9 +52,9 @@ def test_once_out_of_season_does_nothing(workspace: Path, small_archive: Path) -
     assert not (folder / "postgis").exists()
 
 
-def test_jobs_stand_in_the_lake_historys_database(database: Database, tmp_path: Path) -> None:
+def test_jobs_are_stored_in_the_database_of_the_history(database: Database, tmp_path: Path) -> None:
     workspace = Workspace.open(make_workspace(tmp_path, tmp_path))
-    for _ in range(2):  # a second scheduler finds the first one's jobs and adds none
+    for _ in range(2):  # a second scheduler uses the first one's jobs and adds none
         scheduler = make_scheduler(workspace, database.engine)
         scheduler.start(paused=True)
         assert {job.id for job in scheduler.get_jobs()} == {"nightly", "final"}

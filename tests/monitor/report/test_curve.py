@@ -1,4 +1,4 @@
-"""One lake's curve: what is drawn of the lake history, in the terminal and as a picture."""
+"""Curve of one lake from the lake history, in the terminal and as an image."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ MODEL, INVENTORY = "tiny 1", "lakes of 2000"
 
 
 @dataclass
-class Pen:
-    """Writes surveys as plain rows, also what no command writes by itself."""
+class HistoryWriter:
+    """Insert surveys as plain rows, including rows that no command writes."""
 
     conn: Connection
 
@@ -53,10 +53,10 @@ class Pen:
         )
         return survey_id
 
-    def saw(
+    def observed(
         self, lake_id: UUID, survey: UUID, season: int, km2: float, sigma: float, seen: float = 1.0
     ) -> None:
-        """A square of about `km2` at 42.4 N 75 E."""
+        """Insert an observation with a square of about `km2` at 42.4 N 75 E."""
         side = (km2 / 9165.3) ** 0.5
         shape = f"ST_Multi(ST_GeomFromText('{box(75, 42.4, 75 + side, 42.4 + side).wkt}', 4326))"
         self._insert(
@@ -64,7 +64,7 @@ class Pen:
             survey_id=survey, season=season, outcome="water", sigma_m2=sigma * 1e6, seen_share=seen,
         )  # fmt: skip
 
-    def missed(self, lake_id: UUID, survey: UUID, season: int, outcome: str, reason: str) -> None:
+    def not_observed(self, lake_id: UUID, survey: UUID, season: int, outcome: str, reason: str) -> None:
         self._insert(
             "lake_observation", id=uuid5(survey, str(lake_id)), lake_id=lake_id, survey_id=survey,
             season=season, outcome=outcome, reason=reason,
@@ -83,32 +83,32 @@ class Pen:
 
 @pytest.fixture
 def place_of_lake(database: Database, tmp_path: Path) -> Path:
-    """Two inventories and eight model seasons: gaps, dry, seen in part, suspect, split; a lake renamed."""
+    """Two inventories and eight model seasons: gaps, dry, partly observed, suspect, split; a renamed lake."""
     with database.begin() as conn:
         conn.execute(text("INSERT INTO region (name) VALUES ('demo')"))
-        pen = Pen(conn)
-        pen.lake(LAKE, CODE)
-        pen.lake(CHILD, "GL075010E42410N")
-        pen.lake(OLD, "GL075001E42401N")
-        pen.lake(GONE, "GL079000E42000N")
+        writer = HistoryWriter(conn)
+        writer.lake(LAKE, CODE)
+        writer.lake(CHILD, "GL075010E42410N")
+        writer.lake(OLD, "GL075001E42401N")
+        writer.lake(GONE, "GL079000E42000N")
         for season, km2 in ((2000, 0.66), (2010, 1.32)):
-            pen.saw(LAKE, pen.survey(season, "inventory"), season, km2, 0.04)
+            writer.observed(LAKE, writer.survey(season, "inventory"), season, km2, 0.04)
         current = {
-            season: pen.survey(season, suspect="37 of 40 lost water at once" if season == 2018 else None)
+            season: writer.survey(season, suspect="37 of 40 lost water at once" if season == 2018 else None)
             for season in range(2016, 2024)
         }
         for season, km2, sigma, seen in (
             (2016, 1.55, 0.07, 1.0), (2018, 0.9, 0.15, 1.0), (2020, 1.8, 0.05, 1.0), (2021, 1.2, 0.1, 0.724)
         ):  # fmt: skip
-            pen.saw(LAKE, current[season], season, km2, sigma, seen)
-        pen.missed(LAKE, current[2017], 2017, "not observed", "cloud")
-        pen.missed(LAKE, current[2019], 2019, "dry", "its place was seen dry")
-        pen.missed(LAKE, current[2022], 2022, "not observed", "cloud")
-        pen.missed(LAKE, current[2023], 2023, "not observed", "snow or frozen")
-        pen.event(current[2020], 2020, "split", CHILD, LAKE)
-        before = pen.survey(2016, name="before", superseded_by=current[2016])
-        pen.saw(OLD, before, 2016, 1.5, 0.07)
-        pen.missed(GONE, before, 2016, "not observed", "cloud")
+            writer.observed(LAKE, current[season], season, km2, sigma, seen)
+        writer.not_observed(LAKE, current[2017], 2017, "not observed", "cloud")
+        writer.not_observed(LAKE, current[2019], 2019, "dry", "its place was seen dry")
+        writer.not_observed(LAKE, current[2022], 2022, "not observed", "cloud")
+        writer.not_observed(LAKE, current[2023], 2023, "not observed", "snow or frozen")
+        writer.event(current[2020], 2020, "split", CHILD, LAKE)
+        before = writer.survey(2016, name="before", superseded_by=current[2016])
+        writer.observed(OLD, before, 2016, 1.5, 0.07)
+        writer.not_observed(GONE, before, 2016, "not observed", "cloud")
     return make_workspace(tmp_path, tmp_path / "archive", database={"url": database.url})
 
 
@@ -148,12 +148,12 @@ def test_the_drawing_at_80_columns(place_of_lake: Path) -> None:
     assert done.returncode == 0, done.stderr
     drawn, _, listed = done.stdout.partition("\n\n")
     assert drawn == DRAWN.rstrip("\n")
-    assert "\x1b" not in done.stdout, "a pipe gets no colours"
+    assert "\x1b" not in done.stdout, "no colours in a pipe"
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "not observed:" in listed and "2020: split" in listed
 
 
-def test_a_terminal_without_our_letters(place_of_lake: Path) -> None:
+def test_a_terminal_without_unicode(place_of_lake: Path) -> None:
     environment = {"COLUMNS": "70", "PYTHONIOENCODING": "ascii"}
     done = monitor("lakes", "history", CODE, "-w", place_of_lake, env=environment)
     assert done.returncode == 0, done.stderr
@@ -162,13 +162,13 @@ def test_a_terminal_without_our_letters(place_of_lake: Path) -> None:
     assert max(map(len, drawn.splitlines())) <= 70
 
 
-def test_scripts_get_the_trend_beside_what_they_had(place_of_lake: Path, capsys) -> None:
+def test_json_contains_the_trend(place_of_lake: Path, capsys) -> None:
     show_history(place_of_lake, CODE, json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert len(told["observations"]) == 10 and told["lineage"][0]["kind"] == "split"
-    assert told["lake_id"] == str(LAKE) and told["renamed"] is None
-    trend = told["trend"]
-    # suspect, in part and not observed do not count; dry does
+    output = json.loads(capsys.readouterr().out)
+    assert len(output["observations"]) == 10 and output["lineage"][0]["kind"] == "split"
+    assert output["lake_id"] == str(LAKE) and output["renamed"] is None
+    trend = output["trend"]
+    # suspect, partly observed and not observed seasons do not count; dry ones do
     assert (trend["seasons"], trend["first_season"], trend["last_season"]) == (5, 2000, 2020)
     assert trend["slope_low_m2_per_year"] < trend["slope_m2_per_year"] < trend["slope_high_m2_per_year"]
     assert trend["middle_season"] == 2016
@@ -182,7 +182,7 @@ def test_a_former_identity_leads_to_the_present_one(place_of_lake: Path, capsys)
     assert json.loads(capsys.readouterr().out)["lake_id"] == str(LAKE)
 
 
-def test_who_cannot_be_shown(place_of_lake: Path) -> None:
+def test_lakes_that_cannot_be_shown(place_of_lake: Path) -> None:
     with pytest.raises(RefusedError, match="no lake's identity or code begins with 'GL1'"):
         show_history(place_of_lake, "GL1", json=False)
     with pytest.raises(RefusedError, match="no current survey knows GL079000E42000N"):
@@ -205,17 +205,17 @@ def test_pictures(place_of_lake: Path, tmp_path: Path, capsys) -> None:
         assert part in words, part
     first = (tmp_path / "curve.svg").read_bytes()
     show_history(place_of_lake, CODE, tmp_path / "curve.svg", json=True)
-    assert (tmp_path / "curve.svg").read_bytes() == first, "the same curve is the same file"
+    assert (tmp_path / "curve.svg").read_bytes() == first, "the file is reproducible"
 
 
 @pytest.mark.parametrize("name", ["curve.jpg", "curve", "missing/curve.png"])
-def test_no_place_for_a_picture(place_of_lake: Path, tmp_path: Path, name: str) -> None:
+def test_unusable_image_paths(place_of_lake: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(RefusedError, match="--picture"):
         show_history(place_of_lake, CODE, tmp_path / name, json=False)
 
 
 def curve(*areas_ha: float | None, trend: Trend | None = None, events: tuple[Event, ...] = ()) -> Curve:
-    """A model's seasons from 2000, each within 1 ha; None = not observed."""
+    """A curve of model seasons from 2000 with intervals of ±1 ha; None = not observed."""
     points = []
     for season, area in enumerate(areas_ha, 2000):
         outcome, reason = ("not observed", "cloud") if area is None else ("water", None)
@@ -232,12 +232,12 @@ def test_no_line_is_wider_than_the_terminal(width: int, areas: tuple[float | Non
     assert max(map(len, lines)) <= width
 
 
-def test_an_axis_that_begins_above_0_says_so_by_its_numbers() -> None:
+def test_an_axis_that_begins_above_0_is_labelled() -> None:
     assert draw_curve(curve(50.0, 52.0), 60).plain.splitlines()[-5].lstrip().startswith("49")
     assert "\n 0 ┤" in draw_curve(curve(3.0, 52.0), 60).plain
 
 
-def test_two_surveys_of_one_season_stand_beside_one_another() -> None:
+def test_two_surveys_of_one_season_are_drawn_side_by_side() -> None:
     point = Point(2000, "model", "tiny 1", "water", None, 5e4, 4e4, 6e4, 1.0, None, True)
     other = Point(2000, "inventory", "map", "water", None, 5e4, 4e4, 6e4, 1.0, None, False)
     assert "● ■" in draw_curve(Curve(LAKE, CODE, (point, other)), 80).plain
@@ -261,7 +261,7 @@ def test_ticks(low: float, high: float, expected: list[float]) -> None:
         assert found == pytest.approx(expected)
 
 
-def test_labels_that_find_no_room_come_back() -> None:
+def test_labels_without_space_are_returned() -> None:
     assert place([(0, "2000"), (2, "2001"), (10, "2010"), (11, "2011")], 12) == (
         "2000    2010",
         [(2, "2001"), (11, "2011")],

@@ -1,4 +1,4 @@
-"""`monitor scenes`: what would be used, why not the rest, what is missing; through the command."""
+"""`monitor scenes`: scenes that would be used, reasons for the others, gaps; through the command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model 
 
 @pytest.fixture
 def place(small_archive: Path, tmp_path: Path) -> Path:
-    """A workspace with its own copy of the archive, to be spoilt."""
+    """A workspace with its own copy of the archive, which tests may damage."""
     shutil.copytree(small_archive, tmp_path / "archive")
     return make_workspace(tmp_path, tmp_path / "archive")
 
@@ -47,8 +47,8 @@ def items(folder: Path, collection: str, year: int) -> list[Path]:
     return found
 
 
-def test_used_scenes_with_their_facts(place: Path) -> None:
-    """Every figure against the archive itself: properties of the items, pixels of the scene classes."""
+def test_used_scenes_and_their_figures(place: Path) -> None:
+    """Every figure compared with the archive: properties of the items, pixels of the scene classes."""
     found = report(place, 2021)
     by_id = {scene["id"]: scene for scene in found["optical"]}
     assert set(by_id) == {path.stem for path in items(place, "sentinel-2-l2a", 2021)}
@@ -71,7 +71,7 @@ def test_used_scenes_with_their_facts(place: Path) -> None:
     assert cell["lacks"] == []
 
 
-def test_a_person_reads_dates_offsets_and_reasons_and_no_database_is_made(place: Path) -> None:
+def test_the_text_has_dates_offsets_and_reasons_and_no_database_is_created(place: Path) -> None:
     answer = monitor("scenes", "-w", place, "-s", "2021")
     assert answer.returncode == 0, answer.stderr
     assert not (place / "postgis").exists()
@@ -100,8 +100,8 @@ def test_narrow_terminals_keep_every_figure_and_all_lists_the_ids(place: Path) -
     assert "…" not in text
 
 
-def test_why_not_that_one(place: Path) -> None:
-    """Refused for a missing band, for an unknown convention, by the settings: each by its reason."""
+def test_reasons_for_unused_scenes(place: Path) -> None:
+    """Refused for a missing band, for an unknown convention, and by the settings, each with its reason."""
     first, second, third = items(place, "sentinel-2-l2a", 2021)
     content = json.loads(first.read_text())
     del content["assets"]["B11"]
@@ -129,7 +129,7 @@ def test_an_unreadable_file_leaves_cells_undecided_and_the_command_fails(place: 
     classes.write_bytes(b"no longer a raster")
     found = report(place, 2021, code=1)
     (cell,) = [cell for cell in found["cells"] if cell["inside"]]
-    assert cell["optical"] == [] and cell["lacks"] == []  # not missing: open
+    assert cell["optical"] == [] and cell["lacks"] == []  # undecided, not missing
     assert (cell["fault"]["item"], cell["fault"]["asset"]) == (item.stem, "SCL")
     assert cell["fault"]["href"] == str(classes)
     text = scenes("-w", place, "-s", "2021", code=1)
@@ -148,7 +148,7 @@ def test_cells_without_scenes_are_counted_and_the_map_shows_them(small_archive: 
     bare = [cell for cell in inside if "Sentinel-2" in cell["lacks"]]
     assert len(bare) == len(inside) - 1 > 3
     assert f"no Sentinel-2 scene over {len(bare)} of {len(inside)} cells" in text
-    # the simulated DEM ends within the one cell that is seen
+    # the simulated DEM ends within the one observed cell
     assert f"no DEM scene over {len(inside)} of {len(inside)} cells" in text
     assert f"and {len(bare) - 3} more (--all)" in text
     pixels = plt.imread(picture)
@@ -157,13 +157,13 @@ def test_cells_without_scenes_are_counted_and_the_map_shows_them(small_archive: 
     assert grey > 0.2 and 0.01 < coloured < grey
 
 
-def test_a_season_without_anything_says_so(place: Path) -> None:
+def test_a_season_without_scenes_is_reported(place: Path) -> None:
     text = scenes("-w", place, "-s", "2019")
     assert "0 scenes used" in text
     assert "no Sentinel-2 scene over 1 of 1 cells" in text
 
 
-def test_reasons_that_differ_in_names_and_numbers_are_one() -> None:
+def test_reasons_that_differ_in_names_and_numbers_are_grouped() -> None:
     refused = [
         ("a", "28.8 days from the nearest optical date"),
         ("b", "9.0 days from the nearest optical date"),

@@ -1,4 +1,4 @@
-"""What goes into the review queue, and what is only a shoreline."""
+"""Differences that enter the review queue, and those that are only shorelines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_agreement_is_not_flagged() -> None:
     assert flags_of(NOTHING, NOTHING) == []
 
 
-def test_a_lake_only_the_index_sees() -> None:
+def test_a_lake_in_the_index_only() -> None:
     (flag,) = flags_of(NOTHING, LAKE)
     assert flag.kind == "index water, model dry" and not flag.explained
     assert flag.score == pytest.approx(1.44)
@@ -47,7 +47,7 @@ def test_a_lake_only_the_index_sees() -> None:
     assert flag.footprint.contains(pixels(10, 10, 12, 12))
 
 
-def test_a_lake_only_the_model_sees() -> None:
+def test_a_lake_in_the_model_only() -> None:
     (flag,) = flags_of(LAKE, NOTHING)
     assert flag.kind == "model water, index dry" and not flag.explained
     assert flag.detail["index_says"] == "dry"
@@ -55,13 +55,13 @@ def test_a_lake_only_the_model_sees() -> None:
 
 @pytest.mark.parametrize("gate", [Index.SNOW, Index.SHADOW, Index.RADAR, Index.TURBID])
 @pytest.mark.parametrize("model", [LAKE, NOTHING], ids=["model water", "model dry"])
-def test_a_gate_explains(gate: Index, model: np.ndarray) -> None:
+def test_a_gate_explains_the_difference(gate: Index, model: np.ndarray) -> None:
     (flag,) = flags_of(model, np.where(LAKE, gate, Index.DRY))
     assert flag.explained and flag.detail["index_says"] == gate.name.lower()
 
 
 def test_shorelines_are_thin() -> None:
-    """Two pixels of more shore all round are 96 pixels of disagreement, and no lake."""
+    """A shore wider by two pixels all round is 96 pixels of disagreement, and no lake."""
     assert flags_of(LAKE, patch(8, 8, 16, 16)) == []
     assert len(flags_of(LAKE, patch(4, 4, 24, 24))) == 1
 
@@ -72,11 +72,11 @@ def test_specks_are_small() -> None:
 
 
 @pytest.mark.parametrize("hidden", [Reason.OUTSIDE, Reason.CLOUD, Reason.NODATA])
-def test_nothing_is_asked_where_nothing_counts(hidden: Reason) -> None:
+def test_hidden_pixels_are_not_flagged(hidden: Reason) -> None:
     assert flags_of(NOTHING, LAKE, reason=np.full((SIDE, SIDE), hidden, np.uint8)) == []
 
 
-def test_one_flag_a_chip_and_cause() -> None:
+def test_one_flag_per_chip_and_cause() -> None:
     size = 2 * CHIP
     index = np.zeros((size, size), np.uint8)
     index[patch(10, 10, 10, 10, size) | patch(100, 100, 12, 12, size) | patch(300, 300, 10, 10, size)] = (

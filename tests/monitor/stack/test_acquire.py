@@ -1,4 +1,4 @@
-"""Stacks from real TerraMesh tiles and from a small simulated archive: the same pixel is the same value."""
+"""Stacks of real TerraMesh tiles and of a small simulated archive: a pixel has one value in every tile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.samples import TERRAMESH_PROFILE, sample, save, wrap
 from tests.support.stacks import optical, radar
 
 TERRAMESH = CatalogProfile.model_validate(TERRAMESH_PROFILE).serving("rtc")
-#: tile: date, declared offset, and the means that its stack has to have: B03, B08, VV, VH, elevation
+#: tile: date, declared offset, and the expected means of its stack: B03, B08, VV, VH, elevation
 REAL = {
     "282D_485L_3_3": (date(2021, 7, 21), 0.0),
     "433D_629L_3_1": (date(2020, 4, 11), -0.1),
@@ -53,7 +53,7 @@ def real_tile(name: str, folder: Path) -> tuple[SceneList, shapely.Geometry]:
 
 
 def on_the_files_pixels(name: str) -> Tile:
-    """The global 256-pixel tile that holds the file's middle."""
+    """The global 256-pixel tile that holds the centre of the file."""
     with rasterio.open(sample(f"terramesh/S2L2A/{name}.tif")) as raster:
         east, north = raster.xy(112, 112)
         row, col = int((NORTHING_ORIGIN - north) // 10), int(east // 10)
@@ -62,7 +62,7 @@ def on_the_files_pixels(name: str) -> Tile:
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_tiles(name: str, tmp_path: Path) -> None:
-    """Means of the whole stack against the files' own: resampling moves them by little, an offset by 1000."""
+    """Means of the stack and of the files: resampling changes them little, an offset changes them by 1000."""
     frozen, _ = real_tile(name, tmp_path)
     assert [len(s) for s in (frozen.optical, frozen.radar, frozen.dem)] == [1, 1, 1] and not frozen.refused
     stack = acquire(frozen, TERRAMESH, on_the_files_pixels(name), 256)
@@ -113,12 +113,12 @@ def same_stack(wide: xr.Dataset, narrow: xr.Dataset, border: int) -> None:
 
 
 def same_pixels(one: xr.Dataset, other: xr.Dataset) -> None:
-    """Equal values on equal coordinates, to the last bit."""
+    """Compare values at equal coordinates, to the last bit."""
     xr.testing.assert_identical(one.drop_vars("spatial_ref"), other.drop_vars("spatial_ref"))
 
 
 def only(scenes: SceneList, *which: int) -> SceneList:
-    """Every cell uses these optical scenes in this order."""
+    """Scene list in which every cell uses these optical scenes in this order."""
     ids = tuple(scenes.optical[index].id for index in which)
     return replace(scenes, choices=tuple(replace(choice, optical=ids) for choice in scenes.choices))
 
@@ -130,7 +130,7 @@ def first(scenes: SceneList, tile: Tile) -> list[str]:
 
 
 def classes_of(scene, tile: Tile) -> np.ndarray:
-    """Scene classes on the tile's 10 m pixels, read without the product."""
+    """Scene classes on the tile's 10 m pixels, read without the product's own code."""
     with rasterio.open(scene.item["assets"]["SCL"]["href"]) as raster:
         window = raster.window(*tile.geobox().boundingbox.bbox)
         shape = (tile.size, tile.size)
@@ -143,7 +143,7 @@ def test_the_region_is_one_tile(small_archive: Path) -> None:
 
 
 def test_baselines_agree_in_reflectance(small_archive: Path) -> None:
-    """Digital numbers of the two conventions lie 1000 apart; the same ground's reflectance does not."""
+    """Digital numbers of the two conventions differ by 1000; the reflectance of the same ground does not."""
     tile = tile_of(small_archive)
     lists = [season(small_archive, year) for year in (2021, 2022, 2023)]
     (olds, i), (news, j) = (
@@ -163,12 +163,12 @@ def test_baselines_agree_in_reflectance(small_archive: Path) -> None:
     for scene in (old, new):
         with rasterio.open(scene.item["assets"]["B08"]["href"]) as raster:
             raw.append(np.median(raster.read(1)))
-    assert raw[1] - raw[0] > 500, "the archive does hold both conventions"
+    assert raw[1] - raw[0] > 500, "the archive holds both conventions"
 
 
 @pytest.mark.parametrize("year", [2021, 2022, 2023])
 def test_composite(small_archive: Path, year: int) -> None:
-    """Each pixel is a clear look of the date it names; none where every date is cloudy."""
+    """Each pixel is clear on the date given for it; pixels cloudy on every date have no value."""
     tile, scenes = tile_of(small_archive), season(small_archive, year)
     stack = acquire(scenes, PC, tile, 0)
     assert optical(stack).shape == (12, 512, 512) and radar(stack).shape == (2, 512, 512)
@@ -196,8 +196,8 @@ def test_clearer_date_comes_first(small_archive: Path) -> None:
     assert share[0] == max(share) > 0.3
 
 
-def test_frozen_date_gives_way_to_an_open_one(small_archive: Path) -> None:
-    """Whichever stands first: a pixel is frozen in the composite only when no clear date shows it open."""
+def test_an_open_date_is_preferred_to_a_frozen_one(small_archive: Path) -> None:
+    """In any order of the dates, a pixel is frozen in the composite only if no clear date shows it open."""
     tile, scenes = tile_of(small_archive), season(small_archive, 2023)
     alone = [acquire(only(scenes, i), PC, tile, 0) for i in range(len(scenes.optical))]
     frozen = max(range(len(alone)), key=lambda i: int(alone[i]["snow"].sum()))
@@ -216,7 +216,7 @@ def test_frozen_date_gives_way_to_an_open_one(small_archive: Path) -> None:
 
 
 def test_simulated_pixels_do_not_depend_on_the_tile(small_archive: Path) -> None:
-    """Other halo, and a quarter tile: the same bits."""
+    """With another halo, and in a quarter tile: identical to the last bit."""
     scenes, tile = season(small_archive, 2022), tile_of(small_archive)
     whole = acquire(scenes, PC, tile, 48)
     same_stack(whole, acquire(scenes, PC, tile, 0), 48)
@@ -227,7 +227,7 @@ def test_simulated_pixels_do_not_depend_on_the_tile(small_archive: Path) -> None
         same_pixels(part, whole.isel(y=rows, x=cols))
 
 
-def test_radar_is_decibel_and_dem_is_mountains(small_archive: Path) -> None:
+def test_units_of_radar_and_dem(small_archive: Path) -> None:
     stack = acquire(season(small_archive, 2022), PC, tile_of(small_archive), 0)
     assert np.isfinite(radar(stack)).mean() > 0.8
     vv, vh = np.nanmean(radar(stack), axis=(1, 2))
@@ -284,8 +284,8 @@ def test_masked_by_hand() -> None:
     hidden = masked(classes)
     assert hidden[10, 10] and hidden[10, 14] and not hidden[10, 15], "a cloud grows by four pixels"
     assert hidden[10, 30] and not hidden[90, 90], (
-        "shadow counts beside a cloud; far from any it may be a lake"
+        "shadow is masked near clouds only; elsewhere it may be a lake"
     )
     assert hidden[50, 50] and hidden[50, 60]
-    assert not hidden[50, 70] and not hidden[50, 80], "water and snow are looked at"
+    assert not hidden[50, 70] and not hidden[50, 80], "water and snow are not masked"
     assert not masked(np.full((8, 8), 3, np.uint8)).any()

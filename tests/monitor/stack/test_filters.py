@@ -1,4 +1,4 @@
-"""The speckle filter, by hand and by statistics."""
+"""The speckle filter: cases by hand and statistics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from monitor.stack.filters import lee
 
 
-def test_lee_keeps_the_mean_and_calms_speckle() -> None:
+def test_lee_keeps_the_mean_and_reduces_speckle() -> None:
     rng = np.random.default_rng(0)
     power = (0.05 * rng.gamma(4.4, 1 / 4.4, (200, 200))).astype(np.float32)
     smooth = lee(power)

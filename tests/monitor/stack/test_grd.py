@@ -1,4 +1,4 @@
-"""Ground range products: placed by orbit and DEM, calibrated, their noise removed, refused when they lie."""
+"""Ground range products: geolocation by orbit and DEM, calibration, noise removal, invalid metadata."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PASSES = ("ascending", "descending")
 
 @dataclass(frozen=True)
 class Ground:
-    """The simulated square with its radar scenes in ground range, and what is true of it."""
+    """The simulated square with its radar scenes in ground range, and its ground truth."""
 
     folder: Path
     profile: CatalogProfile
@@ -62,7 +62,7 @@ class Ground:
     rtc: dict[str, Scene]
 
     def reflectors(self, direction: str) -> list[tuple[float, float]]:
-        """Row and column of pixel centres at which corner reflectors stand."""
+        """Row and column of the pixel centres of the corner reflectors."""
         truth = json.loads((self.folder / "truth" / f"reflectors_{self.grd[direction].id}.json").read_text())
         places = [~self.geobox.affine @ (east, north) for east, north in truth["easting_northing"]]
         return [(row - 0.5, col - 0.5) for col, row in places]
@@ -106,19 +106,19 @@ def geometry_of(scene: Scene) -> ImageGeometry:
 
 
 def redirected(scene: Scene, asset: str, href: str | Path) -> Scene:
-    """The scene with one asset lying elsewhere."""
+    """The scene with another address for one asset."""
     item = json.loads(json.dumps(scene.item))
     item["assets"][asset]["href"] = str(href)
     return replace(scene, item=item)
 
 
 def brightest(image: NDArray[np.floating[Any]], row: float, col: float, reach: int) -> tuple[float, float]:
-    """How far (rows, columns) from a place the bright point around it lies, by its centre of mass."""
+    """Offset (rows, columns) of the bright point near a place, by its centre of mass."""
     top, left = round(row), round(col)
     around = np.nan_to_num(image[top - reach : top + reach + 1, left - reach : left + reach + 1])
     y, x = np.unravel_index(around.argmax(), around.shape)
     near = around[y - 2 : y + 3, x - 2 : x + 3]
-    assert near.shape == (5, 5), "the point lies at the edge of what was looked at"
+    assert near.shape == (5, 5), "the point lies at the edge of the window"
     mass = np.clip(near - np.median(around), 0, None)
     ys, xs = np.mgrid[-2:3, -2:3]
     at = top + y - reach + (mass * ys).sum() / mass.sum(), left + x - reach + (mass * xs).sum() / mass.sum()
@@ -126,20 +126,20 @@ def brightest(image: NDArray[np.floating[Any]], row: float, col: float, reach: i
 
 
 def by_tie_points(points: list[Any], lon: Any, lat: Any) -> NDArray[np.float64]:
-    """Lines and pixels (2, N) of places by a file's tie points alone, as a thin plate: relief unknown."""
+    """Lines and pixels (2, N) of places by a file's tie points alone: a thin-plate spline without relief."""
     with GCPTransformer(points, tps=True) as placed:
         lines, pixels = placed.rowcol(np.ravel(lon), np.ravel(lat), op=lambda v: v)
     return np.array([lines, pixels], np.float64)
 
 
 @pytest.mark.parametrize("direction", PASSES)
-def test_reflectors_stand_where_they_were_put(ground: Ground, direction: str) -> None:
+def test_reflectors_are_at_their_positions(ground: Ground, direction: str) -> None:
     scene = ground.grd[direction]
     sigma = read_grd(scene, ground.profile, ground.geobox, ground.dem)[0]
-    missed = [np.hypot(*brightest(sigma, *place, reach=8)) for place in ground.reflectors(direction)]
-    assert len(missed) == 8 and max(missed) < 1.0, f"pixels of 10 m: {np.round(missed, 2)}"
+    deviation = [np.hypot(*brightest(sigma, *place, reach=8)) for place in ground.reflectors(direction)]
+    assert len(deviation) == 8 and max(deviation) < 1.0, f"pixels of 10 m: {np.round(deviation, 2)}"
 
-    # the same places by the file's tie points, for which the ground is flat
+    # the same places by the file's tie points, which assume flat ground
     cols, rows = np.meshgrid(np.arange(512) + 0.5, np.arange(512) + 0.5)
     degrees = Transformer.from_crs(str(ground.geobox.crs), 4326, always_xy=True)
     lon, lat = degrees.transform(*(ground.geobox.affine @ (cols, rows)))
@@ -152,7 +152,7 @@ def test_reflectors_stand_where_they_were_put(ground: Ground, direction: str) ->
 
 
 @pytest.mark.parametrize("direction", PASSES)
-def test_shores_lie_where_the_water_ends(ground: Ground, direction: str) -> None:
+def test_shores_are_at_their_positions(ground: Ground, direction: str) -> None:
     power = read_grd(ground.grd[direction], ground.profile, ground.geobox, ground.dem, native=lee, reach=2)[0]
     lakes = gpd.read_parquet(ground.folder / "truth" / "lakes.parquet").to_crs(str(ground.geobox.crs))
     lakes = lakes[lakes.geometry.notna() & ~lakes.geometry.is_empty]
@@ -171,7 +171,7 @@ def test_shores_lie_where_the_water_ends(ground: Ground, direction: str) -> None
 
 
 def test_a_stack_of_ground_range(ground: Ground) -> None:
-    """From the catalogue to decibels, like its terrain-corrected twin."""
+    """From the catalogue to decibels, like the terrain-corrected scene of the same date."""
     area = gpd.read_file(ground.folder / "region.geojson").geometry.iloc[0]
     (tile,) = tiles_of(area, 512)
     stacks = {}
@@ -189,7 +189,7 @@ def test_a_stack_of_ground_range(ground: Ground) -> None:
     assert np.array_equal(optical(grd), optical(rtc), equal_nan=True)
 
 
-def test_level_is_that_of_the_terrain_corrected_twin(ground: Ground) -> None:
+def test_level_equals_that_of_the_terrain_corrected_scene(ground: Ground) -> None:
     """Sigma nought of level dry ground is gamma nought times the cosine of the incidence."""
     for direction in PASSES:
         sigma = read_grd(ground.grd[direction], ground.profile, ground.geobox, ground.dem)
@@ -207,7 +207,7 @@ def test_level_is_that_of_the_terrain_corrected_twin(ground: Ground) -> None:
             assert ratio == pytest.approx(np.cos(np.radians(float(angle))), rel=0.1), (direction, band)
 
 
-def test_noise_is_what_the_annotation_says(ground: Ground, tmp_path: Path) -> None:
+def test_noise_is_removed_as_annotated(ground: Ground, tmp_path: Path) -> None:
     """The same scene with all noise vectors at zero is brighter by noise / A^2 at each place."""
     scene = ground.grd["ascending"]
     noise = ElementTree.parse(scene.item["assets"]["schema-noise-vh"]["href"])
@@ -226,7 +226,7 @@ def test_noise_is_what_the_annotation_says(ground: Ground, tmp_path: Path) -> No
     assert (without >= np.float32(1e-4)).all(), "nothing is left at or below zero"
 
 
-def test_noise_already_removed_stays_removed_once(ground: Ground, tmp_path: Path) -> None:
+def test_noise_is_not_removed_twice(ground: Ground, tmp_path: Path) -> None:
     scene = ground.grd["ascending"]
     product = Path(product_href(scene.item["assets"]["schema-product-vv"]["href"]))
     done = tmp_path / "iw-vv.xml"
@@ -239,7 +239,7 @@ def test_noise_already_removed_stays_removed_once(ground: Ground, tmp_path: Path
     assert (kept > removed).mean() > 0.99
 
 
-def test_a_pixel_has_the_same_bits_whatever_box_asks(ground: Ground) -> None:
+def test_a_pixel_does_not_depend_on_the_box(ground: Ground) -> None:
     scene, profile = ground.grd["descending"], ground.profile
     whole = read_grd(scene, profile, ground.geobox, ground.dem, native=lee, reach=2)
     for rows, cols in ((slice(97, 300), slice(33, 160)), (slice(0, 7), slice(500, 512))):
@@ -247,7 +247,7 @@ def test_a_pixel_has_the_same_bits_whatever_box_asks(ground: Ground) -> None:
         np.testing.assert_array_equal(part, whole[:, rows, cols])
 
 
-def test_no_height_no_backscatter_and_nothing_beyond_the_image(ground: Ground) -> None:
+def test_no_backscatter_without_height_or_beyond_the_image(ground: Ground) -> None:
     scene, profile = ground.grd["descending"], ground.profile
     dem = ground.dem.copy()
     dem[:, :100] = np.nan
@@ -257,11 +257,11 @@ def test_no_height_no_backscatter_and_nothing_beyond_the_image(ground: Ground) -
     assert np.isnan(read_grd(scene, profile, elsewhere, ground.dem)).all()
     beside = ground.geobox.translate_pix(0, 256)
     sigma = read_grd(scene, profile, beside, ground.dem)
-    assert np.isnan(sigma[:, 300:]).all(), "DN 0 beside the swath is no backscatter"
+    assert np.isnan(sigma[:, 300:]).all(), "DN 0 beside the swath is not backscatter"
 
 
 def test_only_the_window_is_read(ground: Ground, tmp_path: Path) -> None:
-    """A tile does not notice that a block it does not need is broken; another tile does, and says where."""
+    """A broken block affects only tiles that need it; their error gives the place."""
     scene = ground.grd["descending"]
     source = Path(scene.item["assets"]["vv"]["href"])
     broken = tmp_path / "iw-vv.tiff"
@@ -308,7 +308,7 @@ def test_an_item_without_annotations_is_refused(ground: Ground) -> None:
         ("vv", "terrain corrected", "a transform of its own"),
     ],
 )
-def test_what_cannot_be_right_is_named(
+def test_invalid_metadata_are_named(
     ground: Ground, tmp_path: Path, asset: str, replacement: str, reason: str
 ) -> None:
     scene = ground.grd["ascending"]
@@ -325,7 +325,7 @@ def test_what_cannot_be_right_is_named(
 
 
 def test_tie_points_must_agree_with_the_annotation(ground: Ground, tmp_path: Path) -> None:
-    """An annotation whose clock is a twentieth of a second off would move the scene by 370 m."""
+    """An annotation whose clock is off by a twentieth of a second would move the scene by 370 m."""
     scene = ground.grd["ascending"]
     geometry = geometry_of(scene)
     with rasterio.open(scene.item["assets"]["vv"]["href"]) as image:
@@ -335,14 +335,14 @@ def test_tie_points_must_agree_with_the_annotation(ground: Ground, tmp_path: Pat
             check_measurement(image, late)
 
 
-def test_other_looks_are_refused() -> None:
+def test_other_products_are_refused() -> None:
     xml = REAL_ANNOTATION.read_text().replace("<numberOfLooks>5<", "<numberOfLooks>6<")
     with pytest.raises(ValueError, match="6 x 1 looks, IW GRDH has 5 x 1"):
         read_geometry(xml.encode())
 
 
-def test_real_annotation_puts_its_tie_points_where_the_processor_did() -> None:
-    """Real S1B annotation of the Eastern Alps: ESA's own lines and pixels of places up to 2600 m high."""
+def test_real_annotation_reproduces_the_processors_tie_points() -> None:
+    """Real S1B annotation of the Eastern Alps: ESA's lines and pixels of places up to 2600 m high."""
     xml = REAL_ANNOTATION.read_bytes()
     geometry = read_geometry(xml)
     assert geometry.shape == (16685, 25788) and not geometry.denoised
@@ -352,21 +352,21 @@ def test_real_annotation_puts_its_tie_points_where_the_processor_did() -> None:
     assert len(points) == 50 and height.max() > 2000
     space = Transformer.from_crs(4979, 4978, always_xy=True)
 
-    def missed(metres: NDArray[np.float64]) -> NDArray[np.float64]:
+    def deviation(metres: NDArray[np.float64]) -> NDArray[np.float64]:
         places = np.stack(space.transform(lon, lat, metres))
         return np.stack(geometry.locate(places[:, :, None]))[:, :, 0] - (line, pixel)
 
-    lines, pixels = missed(height)
+    lines, pixels = deviation(height)
     assert np.abs(lines).max() < 0.25
-    # the processor's tie points take the nearest range polynomial, the image lies between two of them
+    # the processor's tie points use the nearest range polynomial, the image is between two of them
     assert np.abs(pixels).max() < 1.6 and abs(pixels.mean()) < 0.1
-    # 49 m of geoid, had it been forgotten
-    _, forgotten = missed(height + undulation(lon, lat))
+    # 49 m of geoid, if it were ignored
+    _, forgotten = deviation(height + undulation(lon, lat))
     assert -9 < forgotten.mean() < -4
 
 
 def test_real_calibration_of_both_layouts() -> None:
-    """Values read off the files: vectors at lines 0 and 5325, pixels 0 and 1560."""
+    """Values read from the files: vectors at lines 0 and 5325, pixels 0 and 1560."""
     new = read_calibration(sample("stac/sar_annex/titiler-openeo_calibration_ipf290.xml").read_bytes())
     assert new.at(np.array([0.0]), np.array([0.0, 1560.0]))[0] == pytest.approx([632.8027, 622.8287])
     assert new.at(np.array([2000.0]), np.array([780.0])).item() == pytest.approx((632.8027 + 622.8287) / 2)
@@ -385,18 +385,18 @@ def test_real_noise_of_both_layouts() -> None:
     factor = 1.014538 + (1.019685 - 1.014538) * (2664 - 2530) / (5070 - 2530)
     half = new.at(np.array([2664.0]), np.array([1600.0])).item()
     assert half == pytest.approx((835.1952 + 837.2875) / 2 * factor)
-    # the fourth block: IW2 again, beyond line 20309; the range table stays level behind its last vector
+    # the fourth block: IW2 again, beyond line 20309; the range table is constant after its last vector
     assert new.azimuth[3].lines == slice(20309, 20943)
 
     old = read_noise(sample("stac/sar_annex/titiler-openeo_noise_legacy.xml").read_bytes())
     assert old.azimuth == ()
     assert old.at(np.array([0.0]), np.array([0.0, 9312.0]))[0] == pytest.approx([1606.331, 779.9833])
-    # its vectors stand at pixels of their own: 9312 in the first, 9313 in the second at line 4697
+    # its vectors have different pixels: 9312 in the first, 9313 in the second at line 4697
     assert old.at(np.array([4697.0]), np.array([9313.0])).item() == pytest.approx(769.3961)
     assert old.at(np.array([2348.5]), np.array([0.0])).item() == pytest.approx((1606.331 + 1591.548) / 2)
 
 
-def test_real_file_of_tie_points_is_no_map(ground: Ground) -> None:
+def test_a_real_file_with_tie_points_is_refused_as_a_raster(ground: Ground) -> None:
     """A real GRD, reduced: refused as a raster and as the image of another annotation."""
     path = sample("stac/rasters/riotiler_cog_gcps.tif")
     item = pystac.Item(
@@ -413,15 +413,15 @@ def test_real_file_of_tie_points_is_no_map(ground: Ground) -> None:
         with pytest.raises(ValueError, match=r"\(837, 1280\) lines and pixels, its annotation says"):
             check_measurement(image, geometry_of(ground.grd["ascending"]))
         points = image.gcps[0]
-    # every second tie point predicts the others: rows, columns and degrees are taken the right way round
+    # every second tie point predicts the others: the order of rows, columns and degrees is correct
     held = points[1::2]
     found = by_tie_points(points[::2], [p.x for p in held], [p.y for p in held])
-    missed = np.hypot(*(found - np.array([[p.row for p in held], [p.col for p in held]])))
-    assert len(held) == 105 and missed.max() < 1.0
+    deviation = np.hypot(*(found - np.array([[p.row for p in held], [p.col for p in held]])))
+    assert len(held) == 105 and deviation.max() < 1.0
 
 
-def test_the_report_on_interference_is_not_the_product() -> None:
-    """What recorded items list as the product annotation, and where the product annotation is."""
+def test_the_interference_report_is_not_the_product_annotation() -> None:
+    """The assets that recorded items list as the product annotation, and the asset that is one."""
     listed: dict[str, str] = {}
     names = (
         "pc/pc_sentinel-1-grd.json",
@@ -441,7 +441,7 @@ def test_the_report_on_interference_is_not_the_product() -> None:
     assert moved.endswith("_B8B7/annotation/iw-vv.xml")
 
 
-def test_recorded_items_say_what_they_lack() -> None:
+def test_missing_assets_of_recorded_items_are_named() -> None:
     radar = read_profile("planetary-computer", Path()).serving("grd").radar
     wide, dual = recorded("pc/pc_sentinel-1-grd.json")
     assert missing_assets(dual.assets, radar) == ()
@@ -452,7 +452,7 @@ def test_recorded_items_say_what_they_lack() -> None:
 
 
 def test_geoid_is_egm96() -> None:
-    """Places and values that the NGA publishes with its own program (F477), metres."""
+    """Places and values published by the NGA with its program (F477), metres."""
     published = [
         (38.628155, 269.779155, -31.628), (-14.621217, 305.021114, -2.969), (46.874319, 102.448729, -43.575),
         (-23.617446, 133.874712, 15.871), (38.625473, 359.999500, 50.066), (-0.466744, 0.002300, 17.329),
@@ -462,8 +462,8 @@ def test_geoid_is_egm96() -> None:
     assert np.abs(undulation(lon - 360, lat) - metres).max() < 0.2
 
 
-def test_annotations_are_tried_again_and_given_up(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy server, an answer that breaks off, then the file; and a file that is not there."""
+def test_reading_annotations_is_retried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy server, a truncated response, then the file; and a missing file."""
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
     answers = [Answer(503), Answer(200, b"<noise/>", fault=("cut", 3)), Answer(200, b"<noise/>")]
     item = ground.grd["ascending"].id

@@ -1,4 +1,4 @@
-"""The index's opinion and its gates, one 36-pixel scene a gate."""
+"""Classes of the index and its gates, one scene of 36 pixels per gate."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
 MILK = {GREEN: 2000.0, NEAR_INFRARED: 1800.0, SHORT_WAVE: 2500.0}
 
 
-def opinion(
+def class_of(
     spectrum, *, vv: float = -18.0, rise: float = 0.0, snow: bool = False, shadow: bool = False
 ) -> Index:
-    """What is said of a uniform scene; `rise` in metres a pixel eastwards."""
+    """Class of a uniform scene; `rise` is the eastward rise in metres per pixel."""
     optical = np.full((12, SIDE, SIDE), 500, np.float32)
     for band, value in spectrum.items():
         optical[band] = value
     dem = np.tile(3500 + rise * np.arange(SIDE, dtype=np.float32), (SIDE, 1))
     stack = stack_of(BOX, optical, vv, dem=dem, snow=snow, shadow=shadow)
-    said = np.unique(index_of(stack)[1:-1, 2:-2])
-    assert len(said) == 1
-    return Index(int(said[0]))
+    classes = np.unique(index_of(stack)[1:-1, 2:-2])
+    assert len(classes) == 1
+    return Index(int(classes[0]))
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def opinion(
     ],
 )
 def test_gates(spectrum, scene, expected: Index) -> None:
-    assert opinion(spectrum, **scene) == expected
+    assert class_of(spectrum, **scene) == expected
 
 
-def test_nothing_is_said_without_a_view() -> None:
+def test_unobserved_pixels_have_no_class() -> None:
     optical = np.full((12, SIDE, SIDE), np.nan, np.float32)
     optical[:, :3] = 500
     dem = np.full((SIDE, SIDE), 3500, np.float32)
     dem[:, 5] = np.nan
-    said = index_of(stack_of(BOX, optical, 0.0, dem=dem))
-    assert (said[3:] == Index.NODATA).all() and (said[:, 5] == Index.NODATA).all()
-    assert (said[:3, :5] == Index.DRY).all()
+    classes = index_of(stack_of(BOX, optical, 0.0, dem=dem))
+    assert (classes[3:] == Index.NODATA).all() and (classes[:, 5] == Index.NODATA).all()
+    assert (classes[:3, :5] == Index.DRY).all()

@@ -1,4 +1,4 @@
-"""Where Sentinel-1 looked from: against recorded outlines, ground control points and calibration tables."""
+"""Viewing geometry of Sentinel-1, compared with outlines, ground control points and calibration tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECORDED = [
 
 
 def items(name: str, mode: str = "IW") -> list[dict[str, Any]]:
-    """Recorded items as they were answered: some hold empty parts that pystac's users stumble over."""
+    """Recorded items as served: some hold empty parts that pystac cannot parse."""
     content = json.loads(sample(f"stac/items/{name}").read_text())
     listed = content if isinstance(content, list) else content.get("features", [content])
     return [item for item in listed if item["properties"]["sar:instrument_mode"] == mode]
@@ -46,7 +46,7 @@ def turn(one: float, other: float) -> float:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_whole_swath_falls_from_31_to_46_degrees(name: str) -> None:
+def test_incidence_of_a_full_swath_is_31_to_46_degrees(name: str) -> None:
     for item in items(name):
         sight = radar_geometry(item)
         assert not sight.approximate, item["id"]
@@ -61,7 +61,7 @@ def test_a_whole_swath_falls_from_31_to_46_degrees(name: str) -> None:
 
 
 def test_the_beam_runs_along_the_ends_of_a_recorded_slice() -> None:
-    """Four corners, straight ends: what the orbit tells is what the outline shows."""
+    """Four corners with straight ends: the azimuth computed from the orbit agrees with the outline."""
     checked = 0
     for name in RECORDED:
         for item in items(name):
@@ -74,7 +74,7 @@ def test_the_beam_runs_along_the_ends_of_a_recorded_slice() -> None:
                 middle = a + ((b + 180 - a + 180) % 360 - 180) / 2
                 if metres > 200_000:
                     offset = min(turn(middle, sight.azimuth), turn(middle + 180, sight.azimuth))
-                    # ends are cut by bursts, each a little later than its neighbour
+                    # the ends follow the bursts, each a little later than its neighbour
                     assert offset < 1.5, item["id"]
                     checked += 1
     assert checked >= 6
@@ -103,7 +103,7 @@ def test_real_ground_control_points_lie_along_the_beam() -> None:
     [("titiler-openeo_calibration_legacy.xml", 0.2), ("titiler-openeo_calibration_ipf290.xml", 0.8)],
 )
 def test_incidence_of_real_calibration_tables(name: str, worst: float) -> None:
-    """sigma0 = beta0 sin(incidence): the tables of a product hold the angle of every tenth kilometre."""
+    """sigma0 = beta0 sin(incidence): the tables of a product hold the incidence angle every ten kilometres."""
     vector = ET.parse(sample(f"stac/sar_annex/{name}")).find(".//calibrationVector")
     assert vector is not None
 
@@ -121,14 +121,14 @@ def test_incidence_of_real_calibration_tables(name: str, worst: float) -> None:
     assert widths[-1] - widths[0] == pytest.approx(metres[-1], rel=0.02)
 
 
-def test_a_cut_scene_is_approximate_unless_it_tells_its_angles() -> None:
+def test_a_cropped_scene_is_approximate_without_declared_angles() -> None:
     square = shapely.box(76.0, 35.0, 77.0, 36.0)
     guess = radar_geometry(item_of(square, sat__orbit_state="ascending"))
     assert guess.approximate
     assert 38 < guess.incidence < 40
-    told = radar_geometry(item_of(square, sat__orbit_state="ascending", view__incidence_angle=33.0))
-    assert (told.approximate, told.incidence) == (False, 33.0)
-    assert told.azimuth == guess.azimuth
+    declared = radar_geometry(item_of(square, sat__orbit_state="ascending", view__incidence_angle=33.0))
+    assert (declared.approximate, declared.incidence) == (False, 33.0)
+    assert declared.azimuth == guess.azimuth
     for name in ("sentinel1-rtc-aws_S1B_20161121_12SYJ_ASC", "sentinel1-rtc-aws_S1A_20200103_17RMJ_ASC"):
         (item,) = items(f"stactools/{name}.json")
         assert radar_geometry(item).approximate
@@ -146,7 +146,7 @@ def test_view_azimuth_is_measured_below_the_satellite(azimuth: float, incidence:
     assert not sight.approximate
 
 
-def test_the_simulators_items_tell_their_own_geometry(small_archive: Path) -> None:
+def test_the_simulators_items_declare_their_geometry(small_archive: Path) -> None:
     settings = Settings(size=512)
     passes = {p.time: p for p in radar_passes(settings, optical_passes(settings))}
     files = list((small_archive / "sentinel-1-rtc").glob("*/*.json"))
@@ -161,7 +161,7 @@ def test_the_simulators_items_tell_their_own_geometry(small_archive: Path) -> No
         assert sight.on_grid(settings.epsg)[0] == pytest.approx(truth.look, abs=0.05)
 
 
-def test_what_cannot_be_told_is_refused() -> None:
+def test_unknown_geometry_is_refused() -> None:
     square = shapely.box(76.0, 35.0, 77.0, 36.0)
     with pytest.raises(RefusedError, match=r"S1A_test.*sat:orbit_state"):
         radar_geometry(item_of(square))

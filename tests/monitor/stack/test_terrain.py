@@ -1,4 +1,4 @@
-"""Shadow, layover and radar shadow: geometry that can be worked out by hand, and relief that cannot."""
+"""Shadow, layover and radar shadow: geometry solved by hand, and relief compared with ray tracing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def centres(box: GeoBox) -> tuple[Field, Field]:
 
 
 def place(box: GeoBox) -> tuple[float, float]:
-    """Longitude and latitude of the middle of a box."""
+    """Longitude and latitude of the centre of a box."""
     to_degrees = pyproj.Transformer.from_crs(EPSG, 4326, always_xy=True)
     middle = box.boundingbox
     x, y = (middle.left + middle.right) / 2, (middle.bottom + middle.top) / 2
@@ -49,7 +49,7 @@ def place(box: GeoBox) -> tuple[float, float]:
 
 
 def heights_of(box: GeoBox, shape: Relief) -> tuple[Field, GeoBox]:
-    """A relief given as a function of metres east and north of the middle of `box`."""
+    """A relief given as a function of metres east and north of the centre of `box`."""
     relief, middle = relief_geobox(box), box.boundingbox
     east, north = centres(relief)
     x, y = (middle.left + middle.right) / 2, (middle.bottom + middle.top) / 2
@@ -57,13 +57,13 @@ def heights_of(box: GeoBox, shape: Relief) -> tuple[Field, GeoBox]:
 
 
 def shadow_of(box: GeoBox, shape: Relief, azimuth: float, elevation: float) -> NDArray[np.bool_]:
-    """Shadow under a sun whose azimuth is given on the grid."""
+    """Shadow for a sun whose azimuth is given on the grid."""
     heights, relief = heights_of(box, shape)
     return terrain_shadow(heights, relief, box, azimuth + convergence(EPSG, *place(box)), elevation)
 
 
 def sight_at(box: GeoBox, azimuth: float, incidence: float) -> Sight:
-    """A beam of known angles in the middle of a box, its azimuth given on the grid."""
+    """A beam of known angles at the centre of a box, its azimuth given on the grid."""
     longitude, latitude = place(box)
     return Sight(longitude, latitude, azimuth + convergence(EPSG, longitude, latitude), incidence)
 
@@ -96,12 +96,12 @@ def test_less_relief_than_needed_is_an_error() -> None:
         radar_hidden(np.zeros((100, 100)), relief, box, sight_at(box, 280, 38))
 
 
-# --- one answer, whichever box asks
+# --- independence of the box
 
 
 @cache
 def _ground() -> tuple[Field, int, int]:
-    """Steep random ground with voids over the corner of four blocks; its first sample row and column."""
+    """Steep random ground with voids over the corner of four blocks; row and column of its first sample."""
     rng = np.random.default_rng(4)
     rough = gaussian_filter(rng.standard_normal((760, 760)), 9) * 14_000
     rough[rng.random(rough.shape) < 2e-4] = np.nan
@@ -124,7 +124,7 @@ boxes = st.tuples(*[st.integers(-230, 120)] * 2, *[st.integers(30, 200)] * 2)
 
 @settings(max_examples=25, deadline=None)
 @given(boxes, boxes, st.floats(0, 360), st.floats(20, 70), st.floats(0, 360))
-def test_a_pixel_has_one_answer_whichever_box_asks(
+def test_a_pixel_does_not_depend_on_the_box(
     one: tuple[int, int, int, int],
     other: tuple[int, int, int, int],
     azimuth: float,
@@ -147,8 +147,8 @@ def test_a_pixel_has_one_answer_whichever_box_asks(
 
 
 @pytest.mark.parametrize("phase", [0, 1, 2])
-def test_more_relief_than_asked_for_changes_nothing(phase: int) -> None:
-    """Spikes where REACH ends, so that what a ray sees last decides."""
+def test_relief_beyond_the_reach_changes_nothing(phase: int) -> None:
+    """Spikes where REACH ends, so that the last samples of a ray decide."""
     rng = np.random.default_rng(phase)
     box = geobox_at(EPSG, ROW + phase, COL + 1 + phase, (4, 4))
     relief = relief_geobox(box)
@@ -169,8 +169,8 @@ def test_more_relief_than_asked_for_changes_nothing(phase: int) -> None:
     assert 0.1 < np.mean(hidden) < 0.9
 
 
-def test_tiles_of_two_sizes_give_one_picture_of_real_relief() -> None:
-    """Baltoro: the whole, and tiles of two grids that share no border."""
+def test_tiles_of_two_sizes_agree_on_real_relief() -> None:
+    """Baltoro: the whole scene, and tiles of two grids that share no border."""
     rows, cols = slice(604_300, 604_900), slice(61_800, 62_400)
     sight = Sight(76.4, 35.75, 280.0, 36.0)
 
@@ -209,7 +209,7 @@ def _baltoro(box: GeoBox) -> tuple[Field, GeoBox]:
 
 @pytest.mark.parametrize("azimuth", [180, 135, 161.3, 90])
 @pytest.mark.parametrize(("height", "elevation"), [(300, 30), (600, 45), (1500, 40)])
-def test_a_wall_throws_a_shadow_of_its_height_by_the_tangent(
+def test_the_shadow_of_a_wall_has_its_height_over_the_tangent(
     azimuth: float, height: float, elevation: float
 ) -> None:
     box = geobox_at(EPSG, ROW, COL, (500, 500))
@@ -227,7 +227,7 @@ def test_a_wall_throws_a_shadow_of_its_height_by_the_tangent(
         900 - 60
     )
     length = height / math.tan(math.radians(elevation))
-    # the wall is drawn in samples of 30 m: its foot and its top are that uncertain
+    # the wall is sampled at 30 m, so the positions of its foot and top are uncertain by that much
     assert dark[(before < -60) & (before > -length + 90)].all()
     assert not dark[before < -length - 60].any()
     assert not dark[before > 120 + 60].any()
@@ -266,7 +266,7 @@ def test_the_azimuth_counts_from_true_north() -> None:
     assert azimuth == pytest.approx(0, abs=0.5)
 
 
-def test_a_void_throws_no_shadow_and_lies_in_none() -> None:
+def test_a_void_casts_no_shadow_and_is_not_shadowed() -> None:
     box = geobox_at(EPSG, ROW, COL, (300, 300))
 
     def wall(east: Field, north: Field) -> Field:
@@ -292,14 +292,14 @@ def test_a_void_throws_no_shadow_and_lies_in_none() -> None:
 @pytest.mark.parametrize("azimuth", [280.0, 79.0])
 @pytest.mark.parametrize("incidence", [31.0, 38.0, 45.5])
 def test_inclined_planes(azimuth: float, incidence: float) -> None:
-    """Steeper than the beam towards it is layover, steeper than its complement away from it shadow."""
+    """Layover is steeper than the beam, facing it; shadow steeper than its complement, facing away."""
     box = geobox_at(EPSG, ROW, COL, (60, 60))
     sight = sight_at(box, azimuth, incidence)
     east, north = math.sin(math.radians(azimuth)), math.cos(math.radians(azimuth))
 
     def hidden(slope: float) -> float:
         rise = math.tan(math.radians(slope))
-        # level beyond 2.5 km: a plane of 6 km would climb to where the beam falls less steeply
+        # level beyond 2.5 km: a plane of 6 km would reach a height where the beam is less steep
         heights, relief = heights_of(
             box, lambda e, n: rise * np.clip(e * east + n * north, -2500, 2500) + 3000
         )
@@ -312,7 +312,7 @@ def test_inclined_planes(azimuth: float, incidence: float) -> None:
     assert hidden(-(90 - incidence + 1)) == 1
 
 
-def test_a_wall_lays_itself_over_the_ground_before_it_and_hides_the_ground_behind() -> None:
+def test_layover_before_a_wall_and_shadow_behind_it() -> None:
     """A wall of height h hides h cot(incidence) towards the radar and h tan(incidence) away from it."""
     box = geobox_at(EPSG, ROW, COL, (400, 400))
     heights, relief = heights_of(box, lambda e, n: np.where(np.abs(e) < 60, 500.0, 0.0))
@@ -321,19 +321,19 @@ def test_a_wall_lays_itself_over_the_ground_before_it_and_hides_the_ground_behin
     x = (east - east.mean())[0]
     seen = x[hidden[200]]
     before, behind = 500 / math.tan(math.radians(36)), 500 * math.tan(math.radians(36))
-    # the layover reaches the wall's own far edge where that lies nearer in slant range
+    # the layover ends at the wall's far edge if that is nearer in slant range
     assert seen.min() == pytest.approx(-60 - before, abs=45)
     assert seen.max() == pytest.approx(60 + behind, abs=45)
     assert hidden[200][(x > seen.min()) & (x < -60)].all()
     assert (hidden == hidden[200]).all()
 
 
-# --- relief that cannot be worked out: every ray walked on its own
+# --- relief without a solution by hand: every ray traced separately
 
 
 @pytest.mark.parametrize(("azimuth", "elevation"), [(155.0, 32.0), (201.7, 25.0)])
-def test_shadow_agrees_with_rays_walked_one_by_one(azimuth: float, elevation: float) -> None:
-    box, heights, relief, rows, cols = _walk()
+def test_shadow_agrees_with_rays_traced_one_by_one(azimuth: float, elevation: float) -> None:
+    box, heights, relief, rows, cols = _traced_places()
     turn = convergence(EPSG, *place(box))
     dark = terrain_shadow(heights, relief, box, azimuth + turn, elevation)[rows, cols]
     steps, ground = _along(box, heights, relief, rows, cols, azimuth)
@@ -346,8 +346,8 @@ def test_shadow_agrees_with_rays_walked_one_by_one(azimuth: float, elevation: fl
 
 
 @pytest.mark.parametrize(("azimuth", "incidence"), [(280.0, 33.0), (80.0, 43.0)])
-def test_radar_agrees_with_range_lines_walked_one_by_one(azimuth: float, incidence: float) -> None:
-    box, heights, relief, rows, cols = _walk()
+def test_radar_agrees_with_range_lines_traced_one_by_one(azimuth: float, incidence: float) -> None:
+    box, heights, relief, rows, cols = _traced_places()
     hidden = radar_hidden(heights, relief, box, sight_at(box, azimuth, incidence))[rows, cols]
     steps, ground = _along(box, heights, relief, rows, cols, azimuth)
     theta = math.radians(incidence)  # a plane wave: over the box of 6 km incidence changes by 0.4 degrees
@@ -361,8 +361,8 @@ def test_radar_agrees_with_range_lines_walked_one_by_one(azimuth: float, inciden
     assert np.abs(excess[hidden != (excess > 0)]).max(initial=0) < 15
 
 
-def _walk() -> tuple[GeoBox, Field, GeoBox, NDArray[np.int64], NDArray[np.int64]]:
-    """Baltoro, and 600 places of it."""
+def _traced_places() -> tuple[GeoBox, Field, GeoBox, NDArray[np.int64], NDArray[np.int64]]:
+    """Baltoro, and 600 places in it."""
     box = geobox_at(EPSG, 604_300, 61_800, (600, 600))
     rng = np.random.default_rng(1)
     return box, *_baltoro(box), rng.integers(0, 600, 600), rng.integers(0, 600, 600)
@@ -376,7 +376,7 @@ def _along(
     cols: NDArray[np.int64],
     azimuth: float,
 ) -> tuple[Field, Field]:
-    """Metres along a line through each place, 6 km both ways, and the ground there."""
+    """Metres along a line through each place, 6 km in both directions, and the ground heights there."""
     steps = np.arange(-6000, 6001, 10, dtype=np.float64)
     east, north = centres(box)
     x = east[rows, cols][:, None] + steps * math.sin(math.radians(azimuth))
@@ -385,9 +385,9 @@ def _along(
     return steps, map_coordinates(heights, at, order=1)
 
 
-def test_slopes_that_face_away_from_the_sun_are_dark() -> None:
-    """Hillshade by slope and aspect, another road to self shadow."""
-    box = geobox_at(EPSG, 604_302, 61_800, (600, 600))  # samples of relief lie on its pixels' centres
+def test_slopes_facing_away_from_the_sun_are_dark() -> None:
+    """Hillshade from slope and aspect, an independent computation of self shadow."""
+    box = geobox_at(EPSG, 604_302, 61_800, (600, 600))  # samples of relief are at its pixels' centres
     heights, relief = _baltoro(box)
     azimuth, elevation = math.radians(150), math.radians(35)
     down, east = np.gradient(heights, 30.0)
@@ -401,11 +401,11 @@ def test_slopes_that_face_away_from_the_sun_are_dark() -> None:
     away = shade < -0.05
     assert 0.01 < away.mean() < dark.mean()
     assert dark[away].mean() > 0.97
-    # cast shadow lies on sunward slopes too, but only below the slopes that throw it
+    # cast shadow lies on sunward slopes too, but only below the slopes that cast it
     assert dark[shade > 0.3].mean() < 0.5 * dark.mean()
 
 
-# --- the simulator has the finer ground, and draws its light and its radar by rules of its own
+# --- the simulator has finer ground, and computes its light and its radar separately
 
 
 def test_agrees_with_the_simulators_ground_and_light() -> None:
@@ -417,17 +417,17 @@ def test_agrees_with_the_simulators_ground_and_light() -> None:
         azimuth = date.sun[0]
         dark = terrain_shadow(heights, relief, box, azimuth + turn, elevation)
         drawn = light(world.height, azimuth, elevation).lit[inner, inner] < 0.5
-        # its quick rays turn by whole pixels and so draw more shadow than there is, not less
+        # its fast rays turn by whole pixels, so they give more shadow than there is, not less
         assert drawn[dark].mean() > 0.98
-        # the same ground at 10 m, every ray walked
-        seen, truth = dark[rows, cols], _walked(world.height, azimuth, elevation, rows, cols)
+        # the same ground at 10 m, every ray traced
+        seen, truth = dark[rows, cols], _traced_shadow(world.height, azimuth, elevation, rows, cols)
         overlap = (seen & truth).sum() / (seen | truth).sum()
         print(f"sun {elevation}: overlap {overlap:.2f} of {truth.mean():.1%}; {drawn.mean():.1%} drawn")
         assert overlap > 0.75
         assert (seen == truth).mean() > 0.985
 
 
-def test_finds_the_layover_and_the_shadow_of_the_simulators_ground() -> None:
+def test_layover_and_shadow_of_the_simulators_ground() -> None:
     ours, box = Settings(size=512), _simulated_box()
     world, turn = build_world(ours), convergence(ours.epsg, *ours.centre)
     heights, relief = _thirty_metres(world.height, box)
@@ -438,7 +438,7 @@ def test_finds_the_layover_and_the_shadow_of_the_simulators_ground() -> None:
         hidden = radar_hidden(heights, relief, box, Sight(*ours.centre, beam.look + turn, beam.incidence))
         facing = (math.sin(look) * east + math.cos(look) * north)[inner, inner]
         layover = facing > math.tan(math.radians(beam.incidence))
-        shadow = _walked(world.height, beam.look + 180, 90 - beam.incidence, rows, cols)
+        shadow = _traced_shadow(world.height, beam.look + 180, 90 - beam.incidence, rows, cols)
         found = float(hidden[layover].mean()), float(hidden[rows, cols][shadow].mean())
         print(
             f"look {beam.look:.0f}: {hidden.mean():.1%} hidden; layover {found[0]:.2f}, shadow {found[1]:.2f}"
@@ -462,7 +462,7 @@ def _simulated_box() -> GeoBox:
 
 
 def _thirty_metres(height: NDArray[np.float32], box: GeoBox) -> tuple[Field, GeoBox]:
-    """The simulated ground as a DEM of 30 m sees it, unknown beyond its rim."""
+    """The simulated ground as a DEM of 30 m, with voids beyond its edge."""
     relief = relief_geobox(box)
     east, north = centres(relief)
     at = (box.affine.f - north) / 10 + PAD - 0.5, (east - box.affine.c) / 10 + PAD - 0.5
@@ -472,14 +472,14 @@ def _thirty_metres(height: NDArray[np.float32], box: GeoBox) -> tuple[Field, Geo
     return heights, relief
 
 
-def _walked(
+def _traced_shadow(
     height: NDArray[np.float32],
     azimuth: float,
     elevation: float,
     rows: NDArray[np.int64],
     cols: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    """Shadow at places of a 10 m ground, a step at a time for as far as its relief can matter."""
+    """Shadow at places of a 10 m ground, step by step as far as its relief can reach."""
     rise = 10 * math.tan(math.radians(elevation))
     own = height[rows + PAD, cols + PAD].astype(float)
     above = np.full(own.shape, -np.inf)
