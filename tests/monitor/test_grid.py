@@ -1,4 +1,4 @@
-"""The global grid: one address a pixel, every area covered once."""
+"""The global grid: one address per pixel, every area covered once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from monitor.grid import (
     zone_at,
 )
 
-#: zones 43 north to 47 north, and one in the south
+#: zones 43 to 47 north, and one in the south
 zones = st.sampled_from([32643, 32644, 32647, 32719])
 sizes = st.sampled_from([256, 512, 1024])
 
@@ -86,7 +86,7 @@ def test_an_area_within_a_zone_is_covered_once(west, south, width, height, size)
 
 @settings(max_examples=30, deadline=None)
 @given(tiles(), st.integers(1, 2), st.integers(1, 2))
-def test_an_area_cut_along_tiles_claims_no_neighbours(tile: Tile, down: int, right: int) -> None:
+def test_an_area_cut_along_tiles_has_no_neighbouring_tiles(tile: Tile, down: int, right: int) -> None:
     left, top = tile.col * 10, NORTHING_ORIGIN - tile.row * 10
     side = tile.size * 10
     square = shapely.segmentize(shapely.box(left, top - down * side, left + right * side, top), side / 16)
@@ -105,12 +105,12 @@ def test_southern_hemisphere() -> None:
     assert covered.contains(shapely.box(-69.1, -12.1, -69.0, -12.0))
 
 
-def test_across_the_equator_both_hemispheres_serve() -> None:
+def test_an_area_across_the_equator_has_tiles_of_both_hemispheres() -> None:
     found = tiles_of(shapely.box(75.0, -0.01, 75.05, 0.01), 1024)
     assert {tile.epsg for tile in found} == {32643, 32743}
 
 
-def test_across_two_zones_each_serves_its_own_side() -> None:
+def test_an_area_across_two_zones_has_tiles_of_each_on_its_own_side() -> None:
     area = shapely.box(77.9, 42.0, 78.1, 42.1)
     found = tiles_of(area, 1024)
     assert {tile.epsg for tile in found} == {32643, 32644}
@@ -123,8 +123,8 @@ def test_across_two_zones_each_serves_its_own_side() -> None:
 
 
 @pytest.mark.parametrize("sliver", [1e-12, 1e-9, 1e-8])
-def test_a_hair_across_a_zone_border_is_nothing(sliver: float) -> None:
-    """Rounding may leave an area a nanodegree beyond its zone."""
+def test_a_sliver_across_a_zone_border_is_ignored(sliver: float) -> None:
+    """Rounding may place an edge of an area a nanodegree beyond its zone."""
     area = shapely.box(77.9, 42.0, 78.0 + sliver, 42.1)
     assert {tile.epsg for tile in tiles_of(area, 1024)} == {32643}
 
@@ -137,14 +137,14 @@ def test_islands_have_their_own_tiles() -> None:
 
 
 def test_a_pixel_has_one_address() -> None:
-    """Neighbouring tiles of any size share the grid's lines."""
+    """Neighbouring tiles of any size share the lines of the grid."""
     small, large = Tile(32643, 256, 529_152, 50_432), Tile(32643, 1024, 529_408 // 1024 * 1024, 50_176)
     for tile in (small, large):
         corner = ~tile.geobox().affine @ (50_500 * 10, NORTHING_ORIGIN - 529_200 * 10)
         assert np.allclose(corner, (50_500 - tile.col, 529_200 - tile.row))
 
 
-def test_a_tile_begins_at_its_own_pixel() -> None:
+def test_a_tile_starts_at_its_pixel() -> None:
     affine = Tile(32719, 512, 512 * 1200, 512 * 90).geobox().affine
     assert pixel_at(affine.c, affine.f) == (512 * 1200, 512 * 90)
 
@@ -161,10 +161,10 @@ def test_zones_of_both_hemispheres() -> None:
     high=st.floats(0.01, 2),
     metres=st.floats(100, 20_000),
 )
-def test_a_zone_grown_holds_all_that_is_near_and_nothing_far(
+def test_a_buffered_zone_contains_near_points_and_no_far_ones(
     west: float, south: float, wide: float, high: float, metres: float
 ) -> None:
-    """Measured on the ellipsoid from points of the border, also of a box as wide as a mountain range."""
+    """Distances on the ellipsoid from points of the border, also for a box as wide as a mountain range."""
     box = shapely.box(west, south, west + wide, south + high)
     bigger = grown(box, metres)
     assert bigger.contains(box.buffer(-1e-9))
@@ -179,7 +179,7 @@ def test_a_zone_grown_holds_all_that_is_near_and_nothing_far(
 
 
 def _shortest(geod: Geod, box: shapely.Geometry, point: tuple[float, float]) -> float:
-    """Metres from a point to the border of a box, nearly."""
+    """Approximate distance in metres from a point to the border of a box."""
     edge = shapely.segmentize(box, 0.01).exterior
     nearest = edge.interpolate(edge.project(shapely.Point(point)))
     return geod.inv(*point, nearest.x, nearest.y)[2]

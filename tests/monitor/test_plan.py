@@ -1,4 +1,4 @@
-"""Tasks: their keys, what makes two runs the same run, and what is done about each."""
+"""Tasks: their keys, repeated runs, and the action for each known task."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def scene(item_id: str, collection: str = "s2", baseline: str = "05.09", area=AR
 
 
 def listed(*optical: Scene, radar: str | None = "r", dem: str | None = "d", **changes) -> SceneList:
-    """Every cell uses all scenes, in this order."""
-    heard = (scene(radar, "s1", ""),) if radar else ()
+    """Scene list in which every cell uses all scenes, in this order."""
+    radars = (scene(radar, "s1", ""),) if radar else ()
     ground = (scene(dem, "dem", ""),) if dem else ()
     ids = tuple(s.id for s in optical)
-    choices = tuple(Choice(cell, ids, tuple(s.id for s in heard)) for cell in cells_of(AREA))
-    return replace(SceneList(optical, heard, ground, choices), **changes)
+    choices = tuple(Choice(cell, ids, tuple(s.id for s in radars)) for cell in cells_of(AREA))
+    return replace(SceneList(optical, radars, ground, choices), **changes)
 
 
 SCENES = listed(scene("a"), scene("b"))
@@ -69,7 +69,7 @@ def test_a_task_for_every_tile_with_its_own_key() -> None:
     planned = tasks()
     assert [task.tile for task in planned] == tiles_of(AREA, 512)
     assert len({task.key for task in planned}) == len(planned) > 1
-    assert keys() == keys(), "the same again"
+    assert keys() == keys(), "keys are reproducible"
 
 
 @pytest.mark.parametrize(
@@ -86,24 +86,24 @@ def test_a_task_for_every_tile_with_its_own_key() -> None:
     ],
     ids=["season", "model", "settings", "a late scene", "order", "baseline", "no radar", "another DEM"],
 )
-def test_key_follows_everything_that_decides(changes: dict) -> None:
+def test_everything_that_affects_a_result_changes_the_key(changes: dict) -> None:
     assert not set(keys(**changes)) & set(keys())
 
 
-def test_what_no_cell_uses_changes_no_key() -> None:
+def test_unused_scenes_do_not_change_keys() -> None:
     unused = replace(SCENES, optical=(*SCENES.optical, scene("x")), refused=(("y", "lacks the asset B01"),))
     assert keys(unused) == keys()
 
 
-def test_a_scene_in_one_cell_changes_the_tiles_that_look_at_it() -> None:
+def test_a_scene_of_one_cell_changes_the_tiles_that_use_the_cell() -> None:
     last = max(choice.cell for choice in SCENES.choices)
     choices = tuple(
         replace(choice, optical=("late",)) if choice.cell == last else choice for choice in SCENES.choices
     )
     late = replace(SCENES, optical=(*SCENES.optical, scene("late")), choices=choices)
-    looking = {task.tile for task in tasks() if last in cells_near(task.tile, NEAR)}
+    affected = {task.tile for task in tasks() if last in cells_near(task.tile, NEAR)}
     changed = {task.tile for task, old in zip(tasks(late), keys(), strict=True) if task.key != old}
-    assert changed == looking
+    assert changed == affected
 
 
 def test_only_tiles_that_touch_the_zone() -> None:
@@ -113,7 +113,7 @@ def test_only_tiles_that_touch_the_zone() -> None:
     )
 
 
-def test_a_file_that_left_the_choice_open_is_the_tiles_fault() -> None:
+def test_an_unreadable_file_becomes_the_fault_of_its_tiles() -> None:
     error = AssetError("s", "SCL", "https://x", "HTTP 503")
     broken = replace(SCENES, choices=tuple(replace(c, optical=(), fault=error) for c in SCENES.choices))
     assert {task.fault for task in tasks(broken)} == {error} and {task.fault for task in tasks()} == {None}
@@ -132,7 +132,7 @@ def test_a_file_that_left_the_choice_open_is_the_tiles_fault() -> None:
         (listed(scene("a"), dem=None), "no usable DEM scene"),
     ],
 )
-def test_what_makes_a_tile_impossible(scenes: SceneList, why: str | None) -> None:
+def test_missing_scenes_make_a_tile_impossible(scenes: SceneList, why: str | None) -> None:
     assert {task.impossible for task in tasks(scenes)} == {why}
 
 
@@ -165,12 +165,12 @@ def decided(
         (TaskState.FAILED, True, Action.AGAIN),
     ],
 )
-def test_what_is_done_about_a_known_task(state: TaskState | None, in_cube: bool, action: Action) -> None:
+def test_action_for_a_known_task(state: TaskState | None, in_cube: bool, action: Action) -> None:
     assert decided(state, in_cube=in_cube)[0] == action
 
 
 @pytest.mark.parametrize("earlier", [TaskState.DONE, TaskState.EMPTY])
-def test_a_late_scene_supersedes_and_says_why(earlier: TaskState) -> None:
+def test_a_late_scene_supersedes_with_the_reason(earlier: TaskState) -> None:
     action, why = decided(None, in_cube=False, earlier=earlier)
     assert action == Action.SUPERSEDES and why == "new scenes: b; scenes no longer used: gone"
 
@@ -180,11 +180,11 @@ def test_another_model_and_other_settings_supersede() -> None:
     assert why.startswith("another model; other settings")
 
 
-def test_an_old_key_wanted_again_supersedes_its_successor() -> None:
-    """Settings changed and changed back: the cube holds the other result, so the tile is done again."""
+def test_an_old_key_planned_again_supersedes_its_successor() -> None:
+    """Settings changed and changed back: the cube holds the other result, so the tile is computed again."""
     action, why = decided(TaskState.SUPERSEDED, in_cube=False, earlier=TaskState.DONE, model_digest="x")
     assert action == Action.SUPERSEDES and "another model" in why
 
 
-def test_failed_before_is_never_a_reason_to_supersede() -> None:
+def test_a_failed_task_is_not_superseded() -> None:
     assert decided(None, in_cube=False, earlier=TaskState.FAILED) == (Action.NEW, "never done")

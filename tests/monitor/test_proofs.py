@@ -1,4 +1,4 @@
-"""Long proofs (`make prove`): the demo's region as 1, 4 and 16 tiles, and kills at many moments."""
+"""Long tests (`make prove`): the demo's region as 1, 4 and 16 tiles, and runs killed at many moments."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/"),
 ]
-#: seconds after the start at which the run is killed; together they fall into every step
+#: seconds from the start to the kill; together they cover every step of a run
 MOMENTS = (1, 4, 8, 12, 16, 20, 25, 30, 40)
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 x 20 km, as in the demo, one season."""
+    """20 x 20 km as in the demo, one season."""
     folder = tmp_path_factory.mktemp("prove") / "archive"
     command = [sys.executable, "-m", "simulator", str(folder), "--seasons", "2021"]
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
@@ -54,7 +54,7 @@ def test_one_four_or_sixteen_tiles(archive: Path, module_workspace: Path) -> Non
 
 
 def test_killed_again_and_again(small_archive: Path, module_workspace: Path) -> None:
-    """One workspace, killed at every moment in turn, then finished; against one that never was."""
+    """One workspace, killed at each moment in turn, then finished; compared with an uninterrupted one."""
     never = make_workspace(module_workspace / "never", small_archive, tile_size=256)
     run_here(never, 2021, 2022)
     often = make_workspace(module_workspace / "often", small_archive, tile_size=256)

@@ -1,4 +1,4 @@
-"""The whole path on a simulated archive with the committed model: real PostGIS, real Dask, real kills."""
+"""The whole path on a simulated archive with the committed model, with real PostGIS, Dask and kills."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model 
 
 @pytest.fixture(scope="module")
 def finished(small_archive: Path, module_workspace: Path) -> Path:
-    """Both seasons done without interruption, tiles of 256 px; not to be changed."""
+    """Both seasons, finished without interruption, tiles of 256 px. Tests must not change it."""
     folder = make_workspace(module_workspace / "finished", small_archive, tile_size=256)
     reports = run_here(folder, 2021, 2022)
     assert [report.tiles for report in reports] == [{"done": 4}, {"done": 4}]
@@ -48,7 +48,7 @@ def test_lakes_are_found_and_have_a_history(finished: Path) -> None:
     assert len(seen_twice) >= 3
 
 
-def test_a_second_backfill_does_nothing_and_says_so(finished: Path) -> None:
+def test_a_second_backfill_does_nothing_and_reports_it(finished: Path) -> None:
     before = tables(finished)
     again = monitor("backfill", "--years", "2021-2022", "-w", finished)
     assert again.returncode == 0, again.stderr
@@ -56,7 +56,7 @@ def test_a_second_backfill_does_nothing_and_says_so(finished: Path) -> None:
     assert tables(finished) == before
 
 
-def test_the_review_queue_is_exported_with_a_picture_each(finished: Path, workspace: Path) -> None:
+def test_the_review_queue_is_exported_with_a_chip_per_flag(finished: Path, workspace: Path) -> None:
     target = workspace / "review"
     answer = monitor("review", "export", target, "--all", "-w", finished, "--json")
     assert answer.returncode == 0, answer.stderr
@@ -88,7 +88,7 @@ def test_every_pixel_has_a_reason(finished: Path) -> None:
     assert (kept["day_of_year"][answered] > 180).all()
 
 
-def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, workspace: Path) -> None:
+def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Path, workspace: Path) -> None:
     folder = make_workspace(workspace / "one", small_archive, tile_size=512)
     run_here(folder, 2021)
     one, four = layers(folder, 2021), layers(finished, 2021)
@@ -102,8 +102,8 @@ def test_one_tile_or_four_give_the_same(finished: Path, small_archive: Path, wor
     assert outlines(folder) == outlines(finished)
 
 
-def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspace: Path) -> None:
-    """2022 is recorded before 2021, and replayed when it arrives. The layers are those of `finished`."""
+def test_a_backfill_in_reverse_order_gives_the_same_history(finished: Path, workspace: Path) -> None:
+    """2022 is recorded before 2021, and replayed when 2021 arrives. The cube is copied from `finished`."""
     folder = workspace / "backwards"
     folder.mkdir()
     shutil.copy(finished / "monitor.yaml", folder)
@@ -118,16 +118,16 @@ def test_a_backfill_backwards_ends_with_the_same_history(finished: Path, workspa
     assert now == expected
     assert {row[1] for row in first["observations"]} != {row[1] for row in now["observations"]}
     with open_database(Workspace.open(folder)) as database, database.begin() as conn:
-        # as if every prior survey had changed
+        # simulate a change of every prior survey
         conn.execute(text("UPDATE survey SET prior_digest = ''"))
     run_here(folder, 2021, 2022)
     with open_database(Workspace.open(folder)) as database:
-        assert current_rows(database) == now, "replayed, and nothing differs"
+        assert current_rows(database) == now, "the replay gives identical rows"
     assert not any(report.nothing_new is False for report in run_here(folder, 2021, 2022))
 
 
-def test_a_season_whose_layers_are_not_here_is_left_as_it_is(finished: Path, workspace: Path) -> None:
-    """An earlier season arrives where the cube is lost: nothing is drawn of an empty one, and it is said."""
+def test_a_season_without_layers_is_not_replayed(finished: Path, workspace: Path) -> None:
+    """An earlier season arrives after the cube was lost: the later one is kept, and a message is shown."""
     folder = workspace / "lost"
     folder.mkdir()
     shutil.copy(finished / "monitor.yaml", folder)
@@ -182,7 +182,7 @@ def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path
 
 
 def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> None:
-    """Until the cube holds that many tiles."""
+    """Wait until the cube holds that many tiles."""
     from storage.cube import Cube
 
     deadline = time.monotonic() + 240
@@ -197,7 +197,7 @@ def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> Non
 
 
 def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
-    """A scene that arrives later makes a new task; the old rows stay, identities go on."""
+    """A scene that arrives later makes a new task; the old rows remain, and lakes keep their identities."""
     partial = workspace / "archive"
     shutil.copytree(small_archive, partial)
     late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
@@ -222,7 +222,7 @@ def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
     assert len(same) >= 0.7 * len(first["lake"])
 
 
-def test_a_survey_reads_the_cube_twice_at_most(finished: Path) -> None:
+def test_a_survey_reads_the_cube_at_most_twice(finished: Path) -> None:
     with open_system(Workspace.open(finished)) as system:
         costs = surveys.measure(system)
     assert [cost.season for cost in costs] == [2021, 2022]
@@ -233,7 +233,7 @@ def test_a_survey_reads_the_cube_twice_at_most(finished: Path) -> None:
 def test_the_page_on_notebooks_runs(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every block of docs/notebooks.md, in order, in one namespace."""
+    """Run every block of docs/notebooks.md, in order, in one namespace."""
     (tmp_path / "workspace").mkdir()
     (tmp_path / "workspace" / "demo").symlink_to(finished)
     monkeypatch.chdir(tmp_path)

@@ -1,8 +1,8 @@
 """Real Sentinel-1, Sentinel-2 and DEM tiles (TerraMesh) through the whole path.
 
-They come from three continents and UTM zones, without scene classes; one still carries the +1000 offset,
-which its item declares. What the small model finds on them is recorded, not judged: it knows only simulated
-mountains, and its card has the scores.
+The tiles are from three continents and UTM zones, without scene classes. One still has the offset of +1000,
+which its item declares. The lakes found are not assessed here: the small model was trained on simulated
+mountains only, and its model card has the scores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.places import MODEL
 from tests.support.samples import TERRAMESH_PROFILE, sample, save, wrap
 from tests.support.workspaces import tables
 
-#: tile, day, offset its digital numbers carry, months that count as season
+#: tile, date, declared offset of its digital numbers, months of the season
 TILES = {
     "282D_485L": (datetime(2021, 7, 21, tzinfo=UTC), 0, ("07-01", "07-31")),
     "433D_629L": (datetime(2020, 4, 11, tzinfo=UTC), -1000, ("04-01", "04-30")),
@@ -33,7 +33,7 @@ TILES = {
 
 @pytest.fixture
 def place(workspace: Path) -> Path:
-    """A workspace over the three tiles, each a region of its own."""
+    """A workspace with the three tiles, each a region of its own."""
     regions = {}
     for name, (day, offset, (start, end)) in TILES.items():
         scaled = [{"scale": 1e-4, "offset": offset * 1e-4}] * 12
@@ -58,7 +58,7 @@ def place(workspace: Path) -> Path:
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
-def test_real_tiles_go_through_the_same_path(place: Path) -> None:
+def test_real_tiles_through_the_whole_path(place: Path) -> None:
     workspace = Workspace.open(place)
     with open_system(workspace) as system:
         for name, (day, _, _) in TILES.items():
@@ -77,7 +77,7 @@ def _region_of(rows: dict[str, list[tuple[object, ...]]], survey: object) -> str
 
 
 def _check_cube(cube: object, outline: object, day: datetime) -> None:
-    """Every pixel of the tile was answered on its day, and nothing beside it."""
+    """Every pixel of the tile has a result of its date, and no pixel beside it."""
     tiles = tiles_of(outline, 256)  # type: ignore[arg-type]
     answered = 0
     for tile in tiles:
@@ -90,5 +90,5 @@ def _check_cube(cube: object, outline: object, day: datetime) -> None:
         answered += int(seen.sum())
         assert (days[seen] == day.timetuple().tm_yday).all()
         assert not np.isin(reason[~seen], (Reason.WATER, Reason.DRY)).any()
-    # 224 x 224 pixels lie askew on the grid: the outermost row and column have no whole neighbourhood
+    # 224 x 224 pixels are rotated against the grid: outer rows and columns have incomplete neighbourhoods
     assert 222 * 222 <= answered <= 225 * 225

@@ -1,4 +1,4 @@
-"""Runs over HTTP through a network that fails: what is finished is what a clean run gives, bit by bit."""
+"""Runs over HTTP on a network with faults give the result of a run without faults, bit by bit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def same_history(one: Path, other: Path) -> None:
 
 @pytest.fixture
 def quick(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
-    """One tile of a season over an undisturbed network; done once for all tests."""
+    """One tile of a season over a network without faults; run once for all tests."""
     folder = module_workspace / "quick"
     if not folder.exists():
         make_remote(folder, small_archive, online)
@@ -85,7 +85,7 @@ def test_over_http_as_from_a_folder(
 def test_faults_change_nothing(
     workspace: Path, small_archive: Path, online: OnlineArchive, quick: Path
 ) -> None:
-    """Every kind of fault but the slow ones, more often than in the long proof."""
+    """Every kind of fault except the slow ones, at a higher rate than in the long test."""
     fast = [fault for fault in Fault if fault not in (Fault.SLOW, Fault.STALLED)]
     online.begin(Rule(rate=0.25, kinds=fast), seed=SEED)
     folder = make_remote(workspace / "faulty", small_archive, online)
@@ -97,7 +97,7 @@ def test_faults_change_nothing(
     same_history(quick, folder)
 
 
-def test_a_catalogue_that_is_down_is_said(
+def test_an_unavailable_catalogue_is_reported(
     workspace: Path, small_archive: Path, online: OnlineArchive
 ) -> None:
     online.begin(Rule("catalog.test", kinds=(Fault.MISSING,)))
@@ -108,7 +108,7 @@ def test_a_catalogue_that_is_down_is_said(
 
 @pytest.fixture
 def clean(module_workspace: Path, small_archive: Path, online: OnlineArchive) -> Path:
-    """Two seasons of four tiles over an undisturbed network; done once for all tests."""
+    """Two seasons of four tiles over a network without faults; run once for all tests."""
     folder = module_workspace / "clean"
     if not folder.exists():
         make_remote(folder, small_archive, online, tile_size=256)
@@ -122,7 +122,7 @@ def clean(module_workspace: Path, small_archive: Path, online: OnlineArchive) ->
 def test_fault_storms(
     workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path, seed: int
 ) -> None:
-    """Expired signatures, 404, 429, 503, resets, truncated, slow and stalled answers: all tiles finish."""
+    """Expired signatures, 404, 429, 503, resets, truncated, slow and stalled responses: all tiles finish."""
     online.begin(Rule(rate=RATE), seed=seed)
     folder = make_remote(workspace / "storm", small_archive, online, tile_size=256)
     answer = monitor("backfill", "--years", "2021-2022", "-w", folder, "--json", env=online.environment)
@@ -136,10 +136,10 @@ def test_fault_storms(
 
 
 @pytest.mark.prove
-def test_a_file_that_is_never_there(
+def test_a_permanently_missing_file(
     workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path
 ) -> None:
-    """One asset fails for ever: its season fails by name, the other is complete; once it is back, all is."""
+    """A missing asset: its season fails with the address, the other is complete; a second run completes both."""
     (best,) = _first_choices(clean, 2022)
     online.begin(Rule(f"{best}.*B03", kinds=(Fault.MISSING,)))
     folder = make_remote(workspace / "broken", small_archive, online, tile_size=256)
@@ -165,10 +165,8 @@ def _first_choices(folder: Path, season: int) -> set[str]:
 
 
 @pytest.mark.prove
-def test_scene_classes_that_cannot_be_read(
-    workspace: Path, small_archive: Path, online: OnlineArchive
-) -> None:
-    """Which date is best stays open, so the tile fails by name instead of settling for another date."""
+def test_unreadable_scene_classes(workspace: Path, small_archive: Path, online: OnlineArchive) -> None:
+    """The best date is unknown, so the tile fails with the file's address and does not use another date."""
     online.begin(Rule("SCL", kinds=(Fault.UNAVAILABLE,)))
     folder = make_remote(workspace / "blind", small_archive, online)
     answer = monitor("run", "--season", "2021", "-w", folder, "--json", env=online.environment)

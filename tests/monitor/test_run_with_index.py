@@ -1,4 +1,4 @@
-"""The whole path with the index in the model's place, and beside a model: never taken for it."""
+"""The whole path with the index instead of a model, and beside one; its results are marked as such."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.workspaces import layers, make_workspace, run_here, tables
 
 @pytest.fixture(scope="module")
 def indexed(small_archive: Path, module_workspace: Path) -> Path:
-    """Two seasons by the index."""
+    """Two seasons processed with the index."""
     folder = make_workspace(module_workspace / "indexed", small_archive, model="index-baseline")
     reports = run_here(folder, 2021, 2022)
     assert [report.tiles for report in reports] == [{"done": 1}, {"done": 1}]
@@ -34,7 +34,7 @@ def indexed(small_archive: Path, module_workspace: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def both(indexed: Path) -> Path:
-    """The second season by the model too."""
+    """The second season processed with the model as well."""
     if not MODEL.exists():
         pytest.skip("the committed model is missing: models/")
     choose(indexed, str(MODEL))
@@ -53,13 +53,13 @@ def rows(folder: Path, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in conn.execute(text(query)).mappings()]
 
 
-def test_the_doctor_says_that_it_is_no_model(indexed: Path) -> None:
+def test_the_doctor_warns_that_it_is_not_a_model(indexed: Path) -> None:
     finding = WorkspaceChecks(Workspace.open(indexed), []).model()
     assert finding.state == State.WARNING
     assert "index-baseline 1.0: an index of bands, no weights, Sentinel-1 as rtc" in finding.found
 
 
-def test_it_finds_lakes_and_calls_them_its_own(indexed: Path) -> None:
+def test_its_lakes_are_marked_as_the_indexs(indexed: Path) -> None:
     surveys = rows(indexed, "SELECT season, kind, source FROM survey WHERE kind = 'index' ORDER BY season")
     assert surveys == [
         {"season": season, "kind": "index", "source": "index-baseline 1.0"} for season in (2021, 2022)
@@ -72,7 +72,7 @@ def test_it_finds_lakes_and_calls_them_its_own(indexed: Path) -> None:
     assert len(seen) == 2 and all(row["lakes"] >= 5 for row in seen)
 
 
-def test_it_does_not_fill_the_review_queue_with_its_own_doubts(indexed: Path) -> None:
+def test_its_disagreement_with_itself_is_not_flagged(indexed: Path) -> None:
     kinds = rows(
         indexed,
         "SELECT f.kind FROM review_flag f JOIN survey s ON s.id = f.survey_id WHERE s.kind = 'index'",
@@ -80,32 +80,32 @@ def test_it_does_not_fill_the_review_queue_with_its_own_doubts(indexed: Path) ->
     assert {row["kind"] for row in kinds} <= {"drained", "lost water"}
 
 
-def test_its_seasons_are_compared_with_each_other(indexed: Path) -> None:
+def test_seasons_of_the_index_are_compared_with_each_other(indexed: Path) -> None:
     with open_database(Workspace.open(indexed)) as database, database.connect() as conn:
         before, after = (observations_of(conn, "demo", year, SurveyKind.INDEX) for year in (2021, 2022))
     common = set(before.lake_id[before.outcome == "water"]) & set(after.lake_id[after.outcome == "water"])
     assert len(common) >= 4
 
 
-def test_a_model_takes_no_notice_of_it(both: Path) -> None:
+def test_a_model_survey_does_not_depend_on_it(both: Path) -> None:
     surveys = rows(both, "SELECT season, kind, superseded_by IS NULL AS current FROM survey ORDER BY 2, 1, 3")
     assert [(row["season"], row["kind"]) for row in surveys if row["current"]] == [
         (2021, "index"), (2022, "index"), (2022, "model"),
     ]  # fmt: skip
-    # the index learns from the model who is who, and was told again when the model came
+    # The index survey takes identities from the model's survey, so it was replayed when that was recorded.
     assert [(row["season"], row["kind"]) for row in surveys if not row["current"]] == [(2022, "index")]
     tasks = rows(both, "SELECT season, kind, state FROM task ORDER BY kind, season")
     assert [(row["season"], row["kind"], row["state"]) for row in tasks] == [
         (2021, "index", "done"), (2022, "index", "done"), (2022, "model", "done"),
     ]  # fmt: skip
-    told = rows(
+    model_rows = rows(
         both,
         "SELECT outcome, NULL AS kind FROM lake_observation o JOIN survey s ON s.id = o.survey_id "
         "WHERE s.kind = 'model' UNION ALL SELECT NULL, e.kind FROM lake_lineage e "
         "JOIN survey s ON s.id = e.survey_id WHERE s.kind = 'model'",
     )
-    # with the index's season before it, some lakes would be missing, new, drained or split
-    assert {(row["outcome"], row["kind"]) for row in told} == {("water", None)}
+    # if the model were compared with the index's season, some lakes would be missing, new, drained or split
+    assert {(row["outcome"], row["kind"]) for row in model_rows} == {("water", None)}
     lost = rows(
         both,
         "SELECT f.kind FROM review_flag f JOIN survey s ON s.id = f.survey_id "
@@ -114,7 +114,7 @@ def test_a_model_takes_no_notice_of_it(both: Path) -> None:
     assert lost == []
 
 
-def test_its_layers_lie_apart(both: Path) -> None:
+def test_its_layers_are_stored_separately(both: Path) -> None:
     model = layers(both, 2022)
     choose(both, "index-baseline")
     with open_system(Workspace.open(both)) as system:
@@ -125,10 +125,10 @@ def test_its_layers_lie_apart(both: Path) -> None:
     choose(both, str(MODEL))
     assert not np.allclose(index["probability"], model["probability"], equal_nan=True)
     wet = [layer["reason"] == Reason.WATER for layer in (index, model)]
-    assert (wet[0] & wet[1]).sum() > 0.5 * (wet[0] | wet[1]).sum(), "they look at the same lakes"
+    assert (wet[0] & wet[1]).sum() > 0.5 * (wet[0] | wet[1]).sum(), "both map the same lakes"
 
 
-def test_views_and_reports_say_whose_word_it_is(both: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_views_and_reports_name_the_kind(both: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = rows(both, "SELECT DISTINCT season, kind FROM lake_area_history ORDER BY season")
     assert shown == [{"season": 2021, "kind": "index"}, {"season": 2022, "kind": "model"}]
     with open_database(Workspace.open(both)) as database, database.connect() as conn:
@@ -139,8 +139,8 @@ def test_views_and_reports_say_whose_word_it_is(both: Path, capsys: pytest.Captu
     assert kinds["model"] >= 5
     capsys.readouterr()
     show_status(both, None, json=False)
-    said = capsys.readouterr().out
-    assert said.count("2021 (index)") == said.count("2022 (index)") == 1
+    printed = capsys.readouterr().out
+    assert printed.count("2021 (index)") == printed.count("2022 (index)") == 1
 
 
 def test_seasons_of_model_and_index_are_not_compared(both: Path) -> None:
@@ -148,7 +148,7 @@ def test_seasons_of_model_and_index_are_not_compared(both: Path) -> None:
         show_changes(both, None, 2021, 2022, everything=True, json=True)
 
 
-def test_neither_is_done_again(both: Path) -> None:
+def test_neither_is_computed_again(both: Path) -> None:
     before = tables(both)
     for model in ("index-baseline", str(MODEL)):
         choose(both, model)

@@ -1,4 +1,4 @@
-"""Settings: what is refused, and how it is said."""
+"""Settings: refusals and their messages, defaults, regions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"tiles": 512}, ["tiles: no such key", "tile_size"]),
         ({"catalog": {"profile": "x", "folder": "y"}}, ["catalog.folder: no such key", "location"]),
@@ -118,20 +118,20 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
         ({"cluster": {"workers": 2}}, ["cluster.workers: no such key", "address, gpus, threads"]),
     ],
 )
-def test_refusals_name_the_key_and_what_would_be_valid(
-    tmp_path: Path, changes: dict, says: list[str]
+def test_refusals_name_the_key_and_the_valid_values(
+    tmp_path: Path, changes: dict, message: list[str]
 ) -> None:
     message = refusal(tmp_path, **changes)
-    for words in says:
+    for words in message:
         assert words in message
 
 
-def test_all_wrong_keys_at_once(tmp_path: Path) -> None:
+def test_all_invalid_keys_are_reported_at_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, one=1, two=2)
     assert "one: no such key" in message and "two: no such key" in message
 
 
-def test_unknown_region_names_the_known(tmp_path: Path) -> None:
+def test_unknown_region_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="there is no region 'dmo'; this workspace has demo"):
         opened(tmp_path).region("dmo")
 
@@ -142,7 +142,7 @@ def test_region_by_bounds(tmp_path: Path) -> None:
     assert region.season.dates(2021) == (date(2021, 7, 1), date(2021, 9, 30))
 
 
-def test_regions_of_high_mountain_asia_without_own(tmp_path: Path) -> None:
+def test_default_regions_of_high_mountain_asia(tmp_path: Path) -> None:
     workspace = opened(tmp_path, regions={})
     assert "karakoram" in workspace.regions() and len(workspace.regions()) == 12
     assert workspace.region("ile_alatau").outline.bounds == (76.5, 42.7, 78.2, 43.55)
@@ -224,7 +224,7 @@ def test_years(text: str, years: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("2023-2017", "run backwards; write 2017-2023"),
         ("1999", "outside 2015-2100"),
@@ -237,12 +237,12 @@ def test_years(text: str, years: list[int]) -> None:
         ("", "not a year or a range"),
     ],
 )
-def test_years_that_are_none(text: str, says: str) -> None:
-    with pytest.raises(RefusedError, match=says):
+def test_invalid_years(text: str, message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
         parse_years(text)
 
 
-def test_digest_follows_what_decides_a_result(tmp_path: Path) -> None:
+def test_the_digest_depends_on_settings_that_affect_results(tmp_path: Path) -> None:
     profile = read_profile("planetary-computer", tmp_path)
 
     def digest(profile=profile, **region) -> str:
@@ -250,14 +250,14 @@ def test_digest_follows_what_decides_a_result(tmp_path: Path) -> None:
         return config_digest(opened(tmp_path, regions={"demo": settings}).region("demo"), profile)
 
     same = digest()
-    assert digest(glacier_zone_km=3) == same, "without glaciers the zone is the region"
+    assert digest(glacier_zone_km=3) == same, "without glaciers the zone equals the region"
     assert digest(bounds=[76, 42, 77, 43.1]) != same
     assert digest(season={"end": "10-31"}) != same
     assert digest(profile.serving("grd")) != digest(profile.serving("rtc"))
     unclassed = profile.optical.model_copy(update={"scene_classes": None})
     assert digest(profile.model_copy(update={"optical": unclassed})) != same
     reached = {"signing": "none", "url": "https://elsewhere", "connections": 2, "gdal": {"A": "b"}}
-    assert digest(profile.model_copy(update=reached)) == same, "how a file is reached changes no pixel"
+    assert digest(profile.model_copy(update=reached)) == same, "access options do not change pixels"
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
         workspace = opened(tmp_path, **Settings.model_validate(content).model_dump(mode="json"))
         assert workspace.region("ile_alatau").outline.area > 0 and workspace.catalog_profile.url
     else:
-        pytest.fail(f"{path} is shipped, but no test knows what it is")
+        pytest.fail(f"{path} is shipped, but no test reads it")
 
 
 def test_commented_keys_of_the_example_are_valid_too() -> None:
-    """Whoever takes out a `#` must not be refused."""
+    """Every commented key of the example must be valid once its `#` is removed."""
     keys = re.compile(r"^( *)# (?=\w+: )")
     lines = [keys.sub(r"\1", line) for line in (CONFIG / "monitor.example.yaml").read_text().splitlines()[3:]]
     settings = Settings.model_validate(yaml.safe_load("\n".join(lines)))

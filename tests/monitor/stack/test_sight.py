@@ -103,7 +103,7 @@ def test_real_ground_control_points_lie_along_the_beam() -> None:
     [("titiler-openeo_calibration_legacy.xml", 0.2), ("titiler-openeo_calibration_ipf290.xml", 0.8)],
 )
 def test_incidence_of_real_calibration_tables(name: str, worst: float) -> None:
-    """sigma0 = beta0 sin(incidence): the tables of a product hold the incidence angle every ten kilometres."""
+    """sigma0 = beta0 sin(incidence): the tables of a product give the incidence every ten kilometres."""
     vector = ET.parse(sample(f"stac/sar_annex/{name}")).find(".//calibrationVector")
     assert vector is not None
 
