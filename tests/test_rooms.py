@@ -1,4 +1,4 @@
-"""The design's import rule, and that the everyday commands stay light."""
+"""The design's import rule, and the light imports of the everyday commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from storage.database import Database
 
 ROOT = Path(__file__).parents[1]
-#: room to the rooms it may import
+#: packages and the packages they may import
 RULE = {
     "monitor": {"segmenter", "storage"},
     "training": {"monitor", "segmenter", "storage"},
@@ -22,7 +22,7 @@ RULE = {
     "storage": set(),
     "simulator": set(),
 }
-#: rooms and files inside `monitor/`, from the ground up: each imports only what stands before it
+#: packages and files of `monitor/`, from the ground up: each imports only earlier ones
 FLOORS = (
     "errors",
     "progress",
@@ -45,7 +45,7 @@ FLOORS = (
     "doctor",
     "cli",
 )
-#: what training shares with the path: reading scenes, and, to calibrate areas, drawing lakes
+#: modules used by both training and the path: reading scenes, and drafting lakes for the calibration of areas
 SHARED_STEPS = (
     "monitor.archive",
     "monitor.stack",
@@ -59,7 +59,7 @@ HEAVY = ("torch", "terratorch", "dask", "distributed")
 
 
 def imports(path: Path) -> set[str]:
-    """Modules that a file imports anywhere in it, `from room import module` as `room.module`."""
+    """Modules that a file imports anywhere in it; `from room import module` counts as `room.module`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -72,7 +72,7 @@ def imports(path: Path) -> set[str]:
 
 
 def top_imports(path: Path) -> set[str]:
-    """Modules imported when the file is, not inside a function nor only for type checkers."""
+    """Modules imported with the file, not inside a function and not for type checkers only."""
     found: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
@@ -95,7 +95,7 @@ def test_imports_run_one_way(room: str) -> None:
 
 
 def floor_of(path: Path) -> int:
-    """Place of a file of `monitor/` in FLOORS."""
+    """Position of a file of `monitor/` in FLOORS."""
     part = path.relative_to(ROOT / "monitor").parts[0].removesuffix(".py")
     assert part in FLOORS, f"{path.relative_to(ROOT)} stands on no floor: add it to FLOORS and docs/design.md"
     return FLOORS.index(part)
@@ -130,7 +130,7 @@ def test_few_files_at_the_top_of_monitor() -> None:
     assert len(top) <= 10, sorted(path.name for path in top)
 
 
-def test_training_knows_only_the_shared_steps() -> None:
+def test_training_imports_only_the_shared_steps() -> None:
     for path in files("training"):
         used = {name for name in imports(path) if name.startswith("monitor.")}
         beyond = {
@@ -153,14 +153,14 @@ def test_no_sql_and_no_tensors_in_the_path() -> None:
         }, path
 
 
-def test_storage_opens_without_heavy_things() -> None:
+def test_storage_imports_no_heavy_libraries() -> None:
     for path in files("storage"):
         heavy = {name for name in top_imports(path) if name.partition(".")[0] in HEAVY}
         assert not heavy, f"{path.relative_to(ROOT)} imports {sorted(heavy)} at its top"
 
 
 def loaded_by(*arguments: str) -> tuple[set[str], subprocess.CompletedProcess[str]]:
-    """Libraries that a command of `monitor` has imported by its end."""
+    """Libraries imported by a command of `monitor` at its end."""
     code = (
         "import sys\n"
         "from monitor.cli.main import main\n"

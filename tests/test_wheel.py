@@ -1,4 +1,4 @@
-"""The wheel in a folder of its own, outside the checkout: what a `pip install` brings is enough."""
+"""The wheel installed outside the checkout: `pip install` gives everything that is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.places import MODEL, ROOT
 
 pytestmark = pytest.mark.slow
 
-#: an account without rights, for which an installation is read-only
+#: an account without privileges, for which an installation is read-only
 NOBODY = "nobody"
 SETTINGS = {
     "catalog": {"profile": "planetary-computer", "location": "archive"},
@@ -47,7 +47,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's content, before the packages of this environment on the path, the checkout not on it."""
+    """The wheel's content, on the path before the packages of this environment, without the checkout."""
     folder = tmp_path_factory.mktemp("site")
     folder.chmod(0o755)
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "-q", "--target", folder, wheel]
@@ -65,13 +65,13 @@ def monitor(site: Path, *arguments: str | Path, cwd: Path, **env: str) -> subpro
     return run(sys.executable, "-c", script, *arguments, cwd=cwd, **env)
 
 
-def test_all_that_is_needed_is_in_it(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_is_complete(site: Path, tmp_path: Path) -> None:
     assert "backfill" in monitor(site, "--help", cwd=tmp_path).stdout
     listed = monitor(site, "model", "list", "--json", cwd=tmp_path, XDG_DATA_HOME=str(tmp_path))
     models: list[dict[str, Any]] = json.loads(listed.stdout)
     folders = {model["name"]: Path(model["folder"]) for model in models}
     assert folders["terramind-tiny-simulated"] == site / "monitor/_data/models/terramind-tiny-simulated"
-    assert folders["cryosentinel-terramind-v3"].is_relative_to(tmp_path), "imported models are the user's own"
+    assert folders["cryosentinel-terramind-v3"].is_relative_to(tmp_path), "the user's own folder"
     written = monitor(site, "init", tmp_path / "mine", cwd=tmp_path)
     assert written.returncode == 0 and "regions:" in (tmp_path / "mine" / "monitor.yaml").read_text()
     again = monitor(site, "init", tmp_path / "mine", cwd=tmp_path)
@@ -83,20 +83,20 @@ def test_all_that_is_needed_is_in_it(site: Path, tmp_path: Path) -> None:
 def test_the_first_tile_of_a_demo(site: Path, workspace: Path, small_archive: Path) -> None:
     (workspace / "archive").symlink_to(small_archive)
     (workspace / "monitor.yaml").write_text(yaml.safe_dump(SETTINGS))
-    if (exported := MODEL / PROGRAM_FILE).exists():  # else it is made anew, which takes half a minute
+    if (exported := MODEL / PROGRAM_FILE).exists():  # an export takes half a minute
         shutil.copy(exported, site / "monitor/_data/models/terramind-tiny-simulated")
     ran = monitor(site, "run", "--season", "2021", "-w", workspace, cwd=workspace)
     assert ran.returncode == 0, ran.stderr
     assert "demo 2021: 1 done" in ran.stdout
     assert "distributed" not in ran.stderr and "Scheduler" not in ran.stderr
-    assert "outlining lakes" in ran.stderr, "a log says how far a run is"
+    assert "outlining lakes" in ran.stderr, "the log shows progress"
     lakes = json.loads(monitor(site, "lakes", "list", "--json", "-w", workspace, cwd=workspace).stdout)
     assert lakes
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch to an account without privileges")
 def test_a_plain_user_of_an_installation_by_root(site: Path, tmp_path: Path) -> None:
-    """The model's exported program goes to the user's cache where the installation cannot be written."""
+    """The model's exported program goes to the user's cache if the installation is read-only."""
     script = (
         f"import sys; sys.path = [{str(site)!r}, *(p for p in sys.path if p not in ('', {str(ROOT)!r}))]; "
         "import os, pwd; from segmenter.manifest import read_manifest; from segmenter.program import _place; "
@@ -113,7 +113,7 @@ def test_a_plain_user_of_an_installation_by_root(site: Path, tmp_path: Path) -> 
 @pytest.mark.prove
 @pytest.mark.timeout(1800)
 def test_an_empty_environment(wheel: Path, tmp_path: Path, workspace: Path, small_archive: Path) -> None:
-    """With the dependencies from the index: `pip install` of the wheel and nothing else."""
+    """With the dependencies from the package index: only `pip install` of the wheel."""
     venv = tmp_path / "venv"
     assert run(sys.executable, "-m", "venv", venv, cwd=tmp_path).returncode == 0
     command = [venv / "bin/pip", "install", "-q", "--constraint", ROOT / "constraints.txt", wheel]

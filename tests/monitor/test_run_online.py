@@ -139,7 +139,7 @@ def test_fault_storms(
 def test_a_permanently_missing_file(
     workspace: Path, small_archive: Path, online: OnlineArchive, clean: Path
 ) -> None:
-    """A missing asset: its season fails with the address, the other is complete; a second run completes both."""
+    """A missing asset: its season fails with the address, the other is complete. A rerun completes both."""
     (best,) = _first_choices(clean, 2022)
     online.begin(Rule(f"{best}.*B03", kinds=(Fault.MISSING,)))
     folder = make_remote(workspace / "broken", small_archive, online, tile_size=256)

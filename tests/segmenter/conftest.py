@@ -1,4 +1,5 @@
-"""A manifest, a made-up stack, and a real TerraMind-tiny with seeded weights, shared by the room's tests."""
+"""Fixtures of the segmenter's tests: a manifest, a synthetic stack, a real TerraMind-tiny with seeded
+weights."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Stack:
-    """A made-up stack, (bands, H, W); cut like a tile's read would be."""
+    """A synthetic stack (bands, H, W), which can be cut like the read of a tile."""
 
     optical: Array
     radar: Array
@@ -83,7 +84,7 @@ def make_manifest(**changes: Any) -> Manifest:
 
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
-    """torch's threads wait for each other: two of them on a busy machine are many times slower than one."""
+    """Use one thread of torch. On a busy machine two threads block each other and are many times slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -102,7 +103,7 @@ def manifest_of() -> Callable[..., Manifest]:
 
 @pytest.fixture(scope="session")
 def tiny() -> nn.Module:
-    """The real network, small, with seeded random weights."""
+    """The real network in its smallest size, with seeded random weights."""
     torch.manual_seed(7)
     manifest = make_manifest()
     network = build_network(manifest.architecture, manifest.inputs.S1.kind).eval()
@@ -112,11 +113,11 @@ def tiny() -> nn.Module:
         for part in (stack.optical, stack.radar, stack.dem[None])
     )
     chips = (part.permute(1, 3, 0, 2, 4).flatten(0, 1) for part in parts)
-    with torch.no_grad():  # fresh weights answer about 0.45 everywhere, where tilings could hardly differ
-        said = logits(network, "rtc", *normalise(*chips, manifest.inputs))
+    with torch.no_grad():  # untrained, the probability is about 0.45 everywhere: tilings could hardly differ
+        untrained = logits(network, "rtc", *normalise(*chips, manifest.inputs))
         last = network.head.head[2]
-        last.bias.sub_(said.mean()).mul_(2 / said.std())
-        last.weight.mul_(2 / said.std())
+        last.bias.sub_(untrained.mean()).mul_(2 / untrained.std())
+        last.weight.mul_(2 / untrained.std())
     return network
 
 

@@ -1,4 +1,4 @@
-"""The index behind the segmenter's protocol: what it calls water, where it is silent, and how sure it is."""
+"""The index baseline as a segmenter: its classification of water, its gates, and its uncertainty."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def baseline() -> IndexBaseline:
 def uniform(
     spectrum: dict[int, float], vv: float = -18.0, rise: float = 0.0, side: int = 12
 ) -> tuple[Any, ...]:
-    """A stack of one kind of ground, rising by `rise` metres a pixel."""
+    """A stack of one kind of ground, rising by `rise` metres per pixel."""
     optical = np.full((12, side, side), 500, np.float32)
     for band, value in spectrum.items():
         optical[band] = value
@@ -43,7 +43,7 @@ def uniform(
 
 
 def random_stack(seed: int, height: int, width: int) -> tuple[Any, ...]:
-    """Water, rock, milk and snow on rolling ground, with holes in every input."""
+    """Water, rock, milky water and snow on rolling ground, with holes in every input."""
     rng = np.random.default_rng(seed)
     spectra = np.full((4, 12), 500.0)
     for number, spectrum in enumerate((WATER, MILK, ROCK, SNOW)):
@@ -81,7 +81,7 @@ def test_every_gate_closes_and_opens(baseline: IndexBaseline, stack: tuple[Any, 
     assert ((said.probability > 0.5) == wet).all()
 
 
-def test_a_threshold_is_even_odds_and_the_most_doubtful_place(baseline: IndexBaseline) -> None:
+def test_at_a_threshold_the_probability_is_half_and_the_uncertainty_largest(baseline: IndexBaseline) -> None:
     spectra = [WATER | {SHORT_WAVE: 800.0 * (1 - at) / (1 + at)} for at in (0.4, 0.2, 0.0, -0.2, -0.4)]
     said = [answer(baseline, uniform(spectrum | {NEAR_INFRARED: 1500.0})) for spectrum in spectra]
     likely = [float(one.probability[0, 0]) for one in said]
@@ -103,7 +103,7 @@ def test_the_uncertainty_is_that_of_thresholds_drawn_at_random(baseline: IndexBa
         assert said.uncertainty[0, 0] == pytest.approx(spread, rel=0.35)
 
 
-def test_exact_thresholds_leave_no_doubt() -> None:
+def test_exact_thresholds_have_no_uncertainty() -> None:
     content = json.loads((FOLDER / MANIFEST_FILE).read_text())
     for cue in content["index"].values():
         cue["sigma"] = 0
@@ -111,7 +111,7 @@ def test_exact_thresholds_leave_no_doubt() -> None:
     assert np.nanmax(answer(certain, random_stack(1, 30, 30)).uncertainty) == 0
 
 
-def test_holes_stay_where_they_are(baseline: IndexBaseline) -> None:
+def test_holes_remain_holes(baseline: IndexBaseline) -> None:
     whole = answer(baseline, uniform(WATER, side=20))
     for layer, where in ((0, (5, 9, 9)), (1, (1, 10, 8)), (2, (8, 10))):
         stack = uniform(WATER, side=20)
@@ -133,7 +133,7 @@ def test_holes_stay_where_they_are(baseline: IndexBaseline) -> None:
     left=st.integers(0, 30),
     more=st.integers(0, 9),
 )
-def test_one_answer_whatever_the_tiling(
+def test_the_result_does_not_depend_on_the_tiling(
     seed: int, height: int, width: int, top: int, left: int, more: int
 ) -> None:
     baseline = IndexBaseline(read_manifest(FOLDER))
@@ -149,7 +149,7 @@ def test_one_answer_whatever_the_tiling(
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
-def test_only_what_is_wanted_is_answered_and_alike(seed: int, share: float) -> None:
+def test_only_wanted_pixels_are_predicted_with_equal_values(seed: int, share: float) -> None:
     baseline = IndexBaseline(read_manifest(FOLDER))
     stack = random_stack(seed, 40, 40)
     wanted = np.random.default_rng(seed).random((32, 32)) < share
@@ -169,16 +169,16 @@ def test_only_what_is_wanted_is_answered_and_alike(seed: int, share: float) -> N
         ({"wanted": np.ones((12, 12), bool)}, r"wanted: must be \(4, 4\)"),
     ],
 )
-def test_names_the_argument_that_does_not_fit(
-    baseline: IndexBaseline, change: dict[str, Any], message: str
-) -> None:
+def test_the_invalid_argument_is_named(baseline: IndexBaseline, change: dict[str, Any], message: str) -> None:
     optical, radar, dem = uniform(WATER)
     arguments = {"optical": optical, "radar": radar, "dem": dem, "row": 0, "col": 0, "halo": REACH} | change
     with pytest.raises(InputError, match=message):
         baseline.predict(**arguments)
 
 
-def test_takes_either_kind_of_backscatter_and_a_small_halo(baseline: IndexBaseline, manifest_of: Any) -> None:
+def test_accepts_both_kinds_of_backscatter_and_a_small_halo(
+    baseline: IndexBaseline, manifest_of: Any
+) -> None:
     baseline.manifest.check_scene("rtc")
     baseline.manifest.check_scene("grd")
     assert (halo(baseline.manifest), halo(manifest_of())) == (REACH, 224)
@@ -202,7 +202,7 @@ def test_a_manifest_is_of_a_network_or_of_an_index(
         read_manifest(tmp_path)
 
 
-def test_a_network_takes_one_kind_and_is_no_index(manifest_of: Any) -> None:
+def test_a_network_accepts_one_kind_and_is_not_an_index(manifest_of: Any) -> None:
     inputs = manifest_of().inputs.model_dump()
     inputs["S1"]["kind"] = "any"
     with pytest.raises(ValueError, match=r"inputs\.S1\.kind: a network takes the kind it was trained on"):
@@ -221,7 +221,7 @@ def test_thresholds_are_part_of_the_fingerprint(baseline: IndexBaseline) -> None
     assert Manifest.model_validate(content).fingerprint != baseline.manifest.fingerprint
 
 
-def test_needs_no_torch() -> None:
+def test_does_not_import_torch() -> None:
     code = (
         "import sys, segmenter.baseline, segmenter.opening;"
         f"segmenter.opening.open_segmenter([{str(FOLDER)!r}]);"

@@ -1,4 +1,4 @@
-"""Checkpoints of others become models that answer the same; what cannot or must not be read is refused."""
+"""Checkpoints of other programs become models with equal logits; unreadable or unsafe ones are refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def found_in(checkpoint: Checkpoint) -> Found:
     return recognise(shapes, checkpoint.arguments)
 
 
-def bring(path: Path, **draft: Any) -> tuple[nn.Module, Manifest, Checkpoint]:
+def imported(path: Path, **draft: Any) -> tuple[nn.Module, Manifest, Checkpoint]:
     """Read, recognise and convert a checkpoint."""
     checkpoint = read_checkpoint(path)
     found = found_in(checkpoint)
@@ -56,8 +56,8 @@ def bring(path: Path, **draft: Any) -> tuple[nn.Module, Manifest, Checkpoint]:
     return build_imported(checkpoint, found, manifest, water), manifest, checkpoint
 
 
-def answers(network: nn.Module, manifest: Manifest, chips: dict[str, Tensor]) -> Tensor:
-    """Logits of an imported network for chips by terratorch's names; what they lack is noise."""
+def model_logits(network: nn.Module, manifest: Manifest, chips: dict[str, Tensor]) -> Tensor:
+    """Logits of an imported network for chips by terratorch's names. Missing inputs are noise."""
     rest = {name: torch.randn(1, bands, 224, 224) for name, bands in made.BANDS.items()}
     kind = manifest.inputs.S1.kind
     radar = "S1GRD" if kind == "grd" else "S1RTC"
@@ -76,14 +76,14 @@ def reference_file(reference: nn.Module, tmp_path_factory: pytest.TempPathFactor
     return made.save_reference(reference, tmp_path_factory.mktemp("reference") / "soup.ckpt")
 
 
-def test_a_trained_task_of_terratorch_answers_the_same(tmp_path: Path) -> None:
+def test_a_trained_task_of_terratorch_has_equal_logits(tmp_path: Path) -> None:
     task = made.make_task(made.auxiliary_head(), head_dropout=0.1)
-    path = made.fit_and_save(task, tmp_path / "last.ckpt")  # leaves the averaged weights in the task
-    network, manifest, checkpoint = bring(path)
+    path = made.fit_and_save(task, tmp_path / "last.ckpt")  # saves the averaged weights in the task
+    network, manifest, checkpoint = imported(path)
     chips = made.chips_for(task.model)
     expected = made.water_logits(task.model, chips)
     assert expected.std() > made.SPREAD / 2
-    assert (answers(network, manifest, chips) - expected).abs().max() <= TOLERANCE
+    assert (model_logits(network, manifest, chips) - expected).abs().max() <= TOLERANCE
     assert last_convolution(network).out_channels == 1
     dropped = {part.what: part for part in checkpoint.dropped}
     assert {"aux_heads", "optimizer_states", "current_model_state", "averaging_state"} <= dropped.keys()
@@ -91,10 +91,10 @@ def test_a_trained_task_of_terratorch_answers_the_same(tmp_path: Path) -> None:
     assert checkpoint.facts["global_step"] == 1
 
 
-def test_the_published_layout_answers_the_same(
+def test_the_published_layout_has_equal_logits(
     reference: nn.Module, reference_file: Path, tmp_path: Path
 ) -> None:
-    network, manifest, checkpoint = bring(reference_file, architecture={"indices": [2, 5, 8, 11]})
+    network, manifest, checkpoint = imported(reference_file, architecture={"indices": [2, 5, 8, 11]})
     architecture = manifest.architecture
     assert architecture is not None
     assert (architecture.decoder_channels, architecture.decoder_scale_modules) == (256, True)
@@ -125,14 +125,14 @@ TEN = ["BLUE", "GREEN", "RED", "RED_EDGE_1", "RED_EDGE_2", "RED_EDGE_3", "NIR_BR
     ],
     ids=["unet-rtc", "fcn-concat-two", "identity-bands"],
 )  # fmt: skip
-def test_other_tasks_of_terratorch_answer_the_same(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_other_tasks_of_terratorch_have_equal_logits(tmp_path: Path, changes: dict[str, Any]) -> None:
     task = made.make_task(**changes)
     draft = yaml.safe_load(made.DRAFT)
     if "backbone_bands" in changes:
         draft["inputs"]["S2L2A"] |= {"mean": [2000.0] * 10, "std": [800.0] * 10}
     if changes["backbone_modalities"][1:] != ["S1RTC", "DEM"]:
-        draft["inputs"]["S1"] = {"kind": "rtc"}  # never seen, but a catalogue is chosen by it
-    network, manifest, _ = bring(made.save_task(task, tmp_path / "a.ckpt"), inputs=draft["inputs"])
+        draft["inputs"]["S1"] = {"kind": "rtc"}  # not used by the network, but required to select a catalogue
+    network, manifest, _ = imported(made.save_task(task, tmp_path / "a.ckpt"), inputs=draft["inputs"])
     own = made.chips_for(task.model)
     expected = made.water_logits(task.model, own)
     given = dict(own)
@@ -140,7 +140,7 @@ def test_other_tasks_of_terratorch_answer_the_same(tmp_path: Path, changes: dict
         given["S2L2A"] = torch.randn(1, 12, 224, 224)
         given["S2L2A"][:, [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]] = own["S2L2A"]
     assert expected.std() > made.SPREAD / 2
-    assert (answers(network, manifest, given) - expected).abs().max() <= TOLERANCE
+    assert (model_logits(network, manifest, given) - expected).abs().max() <= TOLERANCE
     save(tmp_path / "model", network, manifest, half=False)
     noise = random_chips(manifest)
     checkpoint = read_checkpoint(tmp_path / "a.ckpt")
@@ -158,9 +158,9 @@ def test_larger_networks_of_the_published_layout(
     chips = {name: chip[:1] for name, chip in made.chips_for(own).items()}
     expected = made.water_logits(own, chips)
     del own
-    network, manifest, _ = bring(path, architecture={"backbone": backbone, "indices": list(indices)})
+    network, manifest, _ = imported(path, architecture={"backbone": backbone, "indices": list(indices)})
     save(tmp_path / "model", network, manifest, half=False)
-    difference = (answers(network, manifest, chips) - expected).abs().max()
+    difference = (model_logits(network, manifest, chips) - expected).abs().max()
     del network
     program = load(tmp_path / "model", "cpu").logits(chips["S2L2A"], chips["S1GRD"], chips["DEM"])[:, 0]
     print(f"{backbone}: spread of logits {expected.std():.2f}, largest difference {difference:.2g}; "
@@ -178,8 +178,8 @@ def test_larger_tasks_of_terratorch(tmp_path: Path, backbone: str, indices: tupl
     chips = made.chips_for(task.model)
     expected = made.water_logits(task.model, chips)
     del task
-    network, manifest, _ = bring(path)
-    difference = (answers(network, manifest, chips) - expected).abs().max()
+    network, manifest, _ = imported(path)
+    difference = (model_logits(network, manifest, chips) - expected).abs().max()
     print(
         f"{backbone}, a task of two classes: spread {expected.std():.2f}, largest difference {difference:.2g}"
     )
@@ -202,8 +202,8 @@ def test_prefixes_are_stripped(key: str, name: str) -> None:
     assert own_name(key) == name
 
 
-class Sneaky:
-    """Runs code as soon as it is read."""
+class RunsCode:
+    """Runs code when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -212,10 +212,10 @@ class Sneaky:
         return exec, (f"open({str(self.trace)!r}, 'w').close()",)
 
 
-def test_code_in_a_checkpoint_runs_only_when_asked_for(tmp_path: Path) -> None:
+def test_code_in_a_checkpoint_runs_only_with_the_unsafe_option(tmp_path: Path) -> None:
     trace = tmp_path / "was run"
     weights = {"model.head.head.2.bias": torch.zeros(1)}
-    torch.save({"state_dict": weights, "hyper_parameters": {"loss": Sneaky(trace)}}, tmp_path / "rich.ckpt")
+    torch.save({"state_dict": weights, "hyper_parameters": {"loss": RunsCode(trace)}}, tmp_path / "rich.ckpt")
     with pytest.raises(CheckpointError, match=r"holds objects of .*exec.*--unsafe-pickle") as caught:
         read_checkpoint(tmp_path / "rich.ckpt")
     assert str(tmp_path / "rich.ckpt") in str(caught.value)
@@ -224,9 +224,7 @@ def test_code_in_a_checkpoint_runs_only_when_asked_for(tmp_path: Path) -> None:
     assert trace.exists()
 
 
-def test_classes_that_are_not_installed_are_named_and_need_not_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_classes_are_named_and_not_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = ModuleType("their_training")
     exec("class Ema:\n    def __init__(self):\n        self.decay = 0.999", gone.__dict__)
     gone.Ema.__module__ = "their_training"
@@ -256,7 +254,7 @@ def test_harmless_values_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"state_dict": {"model.backbone.weight": torch.zeros(1)}}, "no network of terratorch.*backbone"),
         ({"state_dict": {}}, "no network of terratorch"),
@@ -268,9 +266,9 @@ def test_harmless_values_are_read(tmp_path: Path) -> None:
         ([torch.zeros(1)], "holds a list"),
     ],
 )  # fmt: skip
-def test_what_is_no_such_checkpoint_is_refused(tmp_path: Path, content: Any, said: str) -> None:
+def test_other_content_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "a.ckpt")
-    with pytest.raises(CheckpointError, match=said) as caught:
+    with pytest.raises(CheckpointError, match=message) as caught:
         read_checkpoint(tmp_path / "a.ckpt")
     assert str(tmp_path / "a.ckpt") in str(caught.value)
 
@@ -301,7 +299,7 @@ OPTICAL = "encoder.encoder_embeddings.untok_sen2l2a@224."
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"backbone": "terramind_v1_base_tim"}, "backbone: terramind_v1_base_tim is not supported"),
         ({"backbone": "prithvi_eo_v2_300"}, "backbone: prithvi_eo_v2_300 is not supported"),
@@ -312,15 +310,15 @@ OPTICAL = "encoder.encoder_embeddings.untok_sen2l2a@224."
     ],
 )
 def test_arguments_of_unknown_effect_are_refused(
-    shapes: dict[str, tuple[int, ...]], changes: dict[str, Any], said: str
+    shapes: dict[str, tuple[int, ...]], changes: dict[str, Any], message: str
 ) -> None:
     recognise(shapes, made.TINY)
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         recognise(shapes, made.TINY | changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({f"{GRD.replace('grd', 'rtc')}proj.weight": (192, 512)}, "S1GRD and S1RTC at once"),
         ({f"{GRD.replace('sen1grd', 'ndvi')}proj.weight": (192, 256)}, "untok_ndvi@224 is not supported"),
@@ -330,17 +328,17 @@ def test_arguments_of_unknown_effect_are_refused(
     ],
 )
 def test_shapes_of_no_model_are_refused(
-    shapes: dict[str, tuple[int, ...]], changes: dict[str, tuple[int, ...] | None], said: str
+    shapes: dict[str, tuple[int, ...]], changes: dict[str, tuple[int, ...] | None], message: str
 ) -> None:
     spoilt = {name: shape for name, shape in (shapes | changes).items() if shape is not None}
-    with pytest.raises(CheckpointError, match=said):
+    with pytest.raises(CheckpointError, match=message):
         recognise(spoilt)
     with pytest.raises(CheckpointError, match="not TerraMind's"):
         recognise({"encoder.patch_embed.weight": (3, 3), "head.head.2.weight": (1, 3, 1, 1)})
 
 
 @pytest.mark.parametrize(
-    ("draft", "said"),
+    ("draft", "message"),
     [
         ({}, r"draft\.yaml: architecture: indices: name the encoder blocks"),
         ({"architecture": {"indices": [2, 5, 8, 11], "decoder_channels": 64}},
@@ -356,14 +354,14 @@ def test_shapes_of_no_model_are_refused(
         ({"architecture": {"indices": [2, 5, 8, 11]}, "chips": 224}, r"chips: Extra inputs"),
     ],
 )  # fmt: skip
-def test_a_draft_that_lacks_or_contradicts_is_refused_naming_the_field(
-    shapes: dict[str, tuple[int, ...]], draft: dict[str, Any], said: str
+def test_an_incomplete_or_contradictory_draft_is_refused_with_the_field(
+    shapes: dict[str, tuple[int, ...]], draft: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ManifestError, match=said):
+    with pytest.raises(ManifestError, match=message):
         complete(yaml.safe_load(made.DRAFT) | draft, "m", recognise(shapes), {}, "draft.yaml")
 
 
-def test_the_drafts_that_are_shipped_or_shown_are_whole(shapes: dict[str, tuple[int, ...]]) -> None:
+def test_shipped_and_documented_drafts_are_complete(shapes: dict[str, tuple[int, ...]]) -> None:
     registry = read_registry(REPOSITORY / "config" / "models.yaml")
     drafts = {name: entry for name, entry in registry.models.items() if entry.draft is not None}
     assert "cryosentinel-terramind-v3" in drafts
@@ -379,7 +377,7 @@ def test_the_drafts_that_are_shipped_or_shown_are_whole(shapes: dict[str, tuple[
     assert complete(draft, "mine", found, {}, "docs/models.md").inputs.S1.kind == "grd"
 
 
-def test_weights_that_do_not_fit_the_arguments_are_refused(reference_file: Path) -> None:
+def test_weights_that_do_not_match_the_arguments_are_refused(reference_file: Path) -> None:
     checkpoint = read_checkpoint(reference_file)
     found = found_in(checkpoint)
     draft = yaml.safe_load(made.DRAFT) | {"architecture": {"necks": made.NECKS[:2]}}
@@ -389,40 +387,40 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(reference_file: Path)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [({"decoder": "NoDecoder"}, "NoDecoder"), ({"decoder_options": {"colour": "blue"}}, "colour"),
      ({"indices": (2, 5, 8, 12)}, "index out of range")],
 )  # fmt: skip
-def test_an_architecture_that_terratorch_does_not_know_is_refused(changes: dict[str, Any], said: str) -> None:
+def test_an_architecture_unknown_to_terratorch_is_refused(changes: dict[str, Any], message: str) -> None:
     fields: dict[str, Any] = {"backbone": "terramind_v1_tiny", "indices": (2, 5, 8, 11)}
-    with pytest.raises(ManifestError, match=rf"architecture: terratorch cannot build it: .*{said}"):
+    with pytest.raises(ManifestError, match=rf"architecture: terratorch cannot build it: .*{message}"):
         build_network(Architecture(**(fields | changes)), "grd")
 
 
 @pytest.mark.parametrize(
-    ("classes", "names", "asked", "water"),
+    ("classes", "names", "wanted", "water"),
     [(1, (), None, 0), (2, ("Land", "Water"), None, 1), (2, ("lake", "rest"), None, 0), (2, (), "1", 1),
      (2, (), 0, 0), (2, ("no", "yes"), "Yes", 1)],
 )  # fmt: skip
 def test_the_class_of_water(
-    classes: int, names: tuple[str, ...], asked: str | int | None, water: int
+    classes: int, names: tuple[str, ...], wanted: str | int | None, water: int
 ) -> None:
-    assert water_class(Found({}, classes), names, asked) == water
+    assert water_class(Found({}, classes), names, wanted) == water
 
 
 @pytest.mark.parametrize(
-    ("classes", "names", "asked", "said"),
+    ("classes", "names", "wanted", "message"),
     [(2, (), None, "has 2 classes; say by name or number"), (2, ("water", "lake"), None, r"\(water, lake\)"),
      (2, ("no", "yes"), "2", "there is no '2'"), (3, (), "1", "has 3 classes; two become one logit")],
 )  # fmt: skip
 def test_an_unclear_class_of_water_is_refused(
-    classes: int, names: tuple[str, ...], asked: str | None, said: str
+    classes: int, names: tuple[str, ...], wanted: str | None, message: str
 ) -> None:
-    with pytest.raises(CheckpointError, match=said):
-        water_class(Found({}, classes), names, asked)
+    with pytest.raises(CheckpointError, match=message):
+        water_class(Found({}, classes), names, wanted)
 
 
-def test_bands_a_network_does_not_know_weigh_nothing() -> None:
+def test_bands_absent_from_a_network_have_zero_weights() -> None:
     projection = torch.arange(2 * 256 * 2.0).reshape(2, -1)
     spread = spread_bands(projection, ("B11", "B03"), OPTICAL_BANDS).reshape(2, 256, 12)
     assert torch.equal(spread[..., [10, 2]], projection.reshape(2, 256, 2))

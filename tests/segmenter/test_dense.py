@@ -1,4 +1,4 @@
-"""Dense prediction against a plain double loop, and against itself under every tiling."""
+"""Dense prediction compared with a plain double loop, and with itself under every tiling."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ MODEL = Path(__file__).parents[2] / "models/terramind-tiny-simulated"
 @dataclass
 class Convolution:
     """A second, cheap network: one fixed 5 x 5 convolution of all bands, zero-padded at the chip's edge, plus
-    a slope across the chip, so that a pixel's logit depends on where in its window it lies."""
+    a slope across the chip, so that the logit of a pixel depends on its position in the window."""
 
     manifest: Manifest
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
     batch: int = 8
-    #: most chips a pass has memory for
+    #: maximum number of chips per pass before memory runs out
     memory: int = 1000
-    #: of its inputs
+    #: factor of the inputs
     gain: float = 1.0
     batches: list[int] = field(default_factory=list)
 
@@ -84,7 +84,8 @@ def probability(model: Convolution, *arrays: Array, row: int, col: int, halo: in
 def in_tiles(
     model: Convolution, stack: Stack, row: int, col: int, cuts: tuple[list[int], list[int]]
 ) -> Array:
-    """The core of the stack, tile by tile; `cuts` are the tiles' borders in the core, its ends included."""
+    """The core of the stack, tile by tile. `cuts` are the borders of the tiles in the core, its ends
+    included."""
     answer = np.full((cuts[0][-1], cuts[1][-1]), -1, np.float32)
     for top, bottom in pairwise(cuts[0]):
         for left, right in pairwise(cuts[1]):
@@ -94,7 +95,7 @@ def in_tiles(
 
 
 def blot(stack: Stack, rng: np.random.Generator, share: float) -> None:
-    """Blocks of NaN, as clouds and layover are, in all three inputs."""
+    """Set blocks of NaN in all three inputs, like clouds and layover."""
     height, width = stack.dem.shape
     for layer in (*stack.optical[:2], *stack.radar, stack.dem):
         while rng.random() < share:
@@ -124,8 +125,8 @@ def test_any_tiling_gives_the_same_probabilities(
     np.testing.assert_array_equal(np.isfinite(whole), known)
 
 
-def plainly(model: Convolution, stack: Stack, row: int, col: int) -> NDArray[np.float64]:
-    """The definition, in float64: for each window of the global grid inside the array, add what it says."""
+def by_definition(model: Convolution, stack: Stack, row: int, col: int) -> NDArray[np.float64]:
+    """The definition, in float64: the weighted sum over all windows of the global grid inside the array."""
     manifest, (height, width) = model.manifest, stack.dem.shape
     profile = windows.profile(manifest.chip, manifest.sigma).astype(np.float64)
     weights = np.outer(profile, profile)
@@ -152,12 +153,12 @@ def test_equals_the_definition(
     stack = stack_of(47 + 2 * HALO, 61 + 2 * HALO)
     answer = probability(model, stack.optical, stack.radar, stack.dem, row=1003, col=517)
     assert answer.dtype == np.float32
-    expected = plainly(model, stack, 1003, 517)
+    expected = by_definition(model, stack, 1003, 517)
     assert expected.std() > 0.05
     np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
-def test_one_missing_value_leaves_one_pixel_unanswered(
+def test_one_missing_value_leaves_one_pixel_without_result(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
     model = Convolution(small())
@@ -167,18 +168,16 @@ def test_one_missing_value_leaves_one_pixel_unanswered(
         getattr(stack, layer)[..., HALO + 11, HALO + 13] = value
         after = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
         assert np.argwhere(np.isnan(after)).tolist() == [[11, 13]]
-        changed = (
-            np.abs(after - before) > 1e-6
-        )  # it may change what its neighbours say, not beyond the kernel
+        changed = np.abs(after - before) > 1e-6  # neighbouring pixels may change within the kernel only
         rows, cols = np.nonzero(changed)
         assert 0 < changed.sum() <= 24
         assert max(abs(rows - 11).max(), abs(cols - 13).max()) <= 2
 
 
-def test_what_no_window_of_the_core_sees_does_not_matter(
+def test_pixels_outside_every_window_have_no_effect(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
-    """A halo wider than needed changes nothing, whatever is in the surplus."""
+    """Values beyond the required halo have no effect."""
     model, wide = Convolution(small()), HALO + 9
     stack = stack_of(30 + 2 * wide, 30 + 2 * wide)
     inner = stack.cut(slice(9, -9), slice(9, -9))
@@ -190,7 +189,7 @@ def test_what_no_window_of_the_core_sees_does_not_matter(
     np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
-def test_nothing_known_is_nothing_answered_and_nothing_run(
+def test_without_known_pixels_no_window_is_run(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
     model = Convolution(small())
@@ -228,7 +227,7 @@ def test_windows_come_in_batches_that_change_nothing(
     np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
-def test_batches_go_on_from_one_scene_to_the_next(
+def test_batches_continue_across_scenes(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
     model = Convolution(small(stride=CHIP), batch=5)
@@ -254,8 +253,8 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_the_next_is_smaller(
         probability(Convolution(small(), memory=0), *arrays, row=0, col=0)
 
 
-def test_a_processor_without_memory_for_a_batch_halves_it_too(tmp_path: Path) -> None:
-    """A real allocator at its end: a process that may not grow by more than a gigabyte."""
+def test_a_cpu_without_memory_for_a_batch_halves_it_too(tmp_path: Path) -> None:
+    """A real allocator at its limit: the process may not grow by more than a gigabyte."""
     script = tmp_path / "short_of_memory.py"
     script.write_text(
         """
@@ -288,10 +287,10 @@ print(np.isfinite(answer.probability).all(), sum(Hungry.ran), max(Hungry.ran))
         [sys.executable, script, MODEL], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout.split()[:2] == ["True", "16"], done.stderr
-    assert int(done.stdout.split()[2]) in (1, 2, 4)  # of 16 asked for, those that a gigabyte does for
+    assert int(done.stdout.split()[2]) in (1, 2, 4)  # the part of a batch of 16 that fits into a gigabyte
 
 
-def test_only_what_is_wanted_is_answered_and_run(
+def test_only_wanted_pixels_are_predicted(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
     model = Convolution(small(stride=CHIP))
@@ -310,7 +309,7 @@ def test_only_what_is_wanted_is_answered_and_run(
 def test_uncertainty_is_the_spread_of_passes_flips_and_models(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
-    """Against the definition: each member predicted alone, as if it were a model."""
+    """Compared with the definition: each member predicted alone, as if it were a model."""
     stack = stack_of(60 + 2 * HALO, 60 + 2 * HALO)
     scene = TileArrays(stack.optical, stack.radar, stack.dem, 0, 0, HALO)
     plain, calm = Convolution(small(temperature=1.7)), Convolution(small(temperature=3.0))
@@ -335,10 +334,10 @@ def test_uncertainty_is_the_spread_of_passes_flips_and_models(
     np.testing.assert_allclose(both.probability, 1 / (1 + np.exp(-np.mean(odds, axis=0))), atol=1e-5)
 
 
-def test_flips_are_averaged_as_logits_and_their_spread_is_doubt(
+def test_flips_are_averaged_as_logits_and_their_spread_is_uncertainty(
     small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
-    """Upside down, a scene's answer is that of the scene upside down; without flips the slope forbids it."""
+    """The result of a flipped scene is the flipped result; without flips the slope prevents it."""
     stack = stack_of(3 * CHIP, 3 * CHIP)
     arrays = (stack.optical, stack.radar, stack.dem)
     turned = [np.ascontiguousarray(array[..., ::-1, ::-1]) for array in arrays]
@@ -374,7 +373,7 @@ def test_an_uncertainty_does_not_depend_on_the_tiling(
 def test_blocks_change_nothing(
     data: st.DataObject, small: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
-    """A sweep in blocks of few windows is that in one block a row, bit by bit."""
+    """A sweep in blocks of few windows equals that in one block per row, bit by bit."""
     stride = data.draw(st.integers(7, CHIP), "stride")
     rows, cols = (data.draw(st.integers(1, 150), name) for name in ("rows", "cols"))
     stack = stack_of(rows + 2 * HALO, cols + 2 * HALO, seed=rows)
@@ -410,7 +409,7 @@ def test_a_scene_smaller_than_a_window_works_once_padded(
     answer = probability(model, padded.optical, padded.radar, padded.dem, row=77, col=15)
     assert answer.shape == (5, 9)
     assert np.isfinite(answer).all()
-    expected = plainly(model, padded, 77, 15)
+    expected = by_definition(model, padded, 77, 15)
     np.testing.assert_allclose(answer, expected, atol=1e-6)
 
 
@@ -442,7 +441,7 @@ def test_read_only_and_double_precision_arrays_are_taken(
         ({"halo": 50}, r"halo: 50 px on every side leave no core in \(100, 100\)"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(
+def test_invalid_input_is_named(
     small: Callable[..., Manifest], change: dict[str, object], named: str
 ) -> None:
     shapes = {"optical": (12, 100, 100), "radar": (2, 100, 100), "dem": (100, 100)}

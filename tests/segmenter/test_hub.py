@@ -1,4 +1,4 @@
-"""Files of a hub, over real connections: pinned, resumed, and refused with a way out."""
+"""Downloads from a hub over real connections: pinned, resumed, and refused with advice."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CONTENT = bytes(range(256)) * 4000
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub that the library is pointed to as a person would, with a cache of the test's own."""
+    """A hub configured through the environment, with an empty cache for each test."""
     import huggingface_hub.constants
 
-    monkeypatch.setattr("time.sleep", lambda _: None)  # the library's, between attempts
+    monkeypatch.setattr("time.sleep", lambda _: None)  # pause of the library between attempts
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     with serving(Hub({FILE: CONTENT})) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         yield hub
 
 
-def test_fetches_a_file_and_says_which_commit(hub: Hub) -> None:
+def test_a_file_is_fetched_with_its_commit(hub: Hub) -> None:
     fetched = fetch(REPOSITORY, FILE)
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.commit == COMMIT
@@ -40,14 +40,14 @@ def test_fetches_a_file_and_says_which_commit(hub: Hub) -> None:
     )
 
 
-def test_a_file_that_is_here_is_not_fetched_again(hub: Hub) -> None:
+def test_a_cached_file_is_not_fetched_again(hub: Hub) -> None:
     fetch(REPOSITORY, FILE)
     hub.requests.clear()
     assert fetch(REPOSITORY, FILE, COMMIT).path.read_bytes() == CONTENT
-    assert not [asked for asked in hub.requests if asked[0] == "GET"]
+    assert not [request for request in hub.requests if request[0] == "GET"]
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(hub: Hub) -> None:
+def test_an_interrupted_download_is_resumed(hub: Hub) -> None:
     large = np.random.default_rng(0).bytes(24_000_000)  # the hub's library writes 10 MB at a time
     hub.files, hub.cut_after, hub.cuts = {FILE: large}, 15_000_000, 1
     assert fetch(REPOSITORY, FILE).path.read_bytes() == large
@@ -56,13 +56,13 @@ def test_a_cut_connection_is_taken_up_where_it_broke(hub: Hub) -> None:
     assert 0 < int(ranges[1].removeprefix("bytes=").removesuffix("-")) <= 15_000_000
 
 
-def test_a_connection_that_keeps_breaking_is_given_up(hub: Hub) -> None:
+def test_repeated_interruptions_end_in_an_error(hub: Hub) -> None:
     hub.cut_after, hub.cuts = 1000, 100
     with pytest.raises(HubError, match=r"was not fetched: .*--checkpoint FILE"):
         fetch(REPOSITORY, FILE)
 
 
-def test_another_digest_is_refused_with_both(hub: Hub) -> None:
+def test_another_digest_is_refused_naming_both(hub: Hub) -> None:
     path = fetch(REPOSITORY, FILE).path
     found = hashlib.sha256(CONTENT).hexdigest()
     with pytest.raises(
@@ -73,7 +73,7 @@ def test_another_digest_is_refused_with_both(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("repository", "file", "revision", "said"),
+    ("repository", "file", "revision", "message"),
     [
         (
             "glaciers/rivers",
@@ -86,23 +86,23 @@ def test_another_digest_is_refused_with_both(hub: Hub) -> None:
         ("lakes.ckpt/a/b", FILE, None, "was not fetched"),
     ],
 )
-def test_what_the_hub_does_not_have_is_named(
-    hub: Hub, repository: str, file: str, revision: str | None, said: str
+def test_missing_files_are_named(
+    hub: Hub, repository: str, file: str, revision: str | None, message: str
 ) -> None:
-    with pytest.raises(HubError, match=said) as caught:
+    with pytest.raises(HubError, match=message) as caught:
         fetch(repository, file, revision)
     assert hub.endpoint in str(caught.value)
 
 
-def test_a_closed_repository_asks_for_a_token(hub: Hub) -> None:
+def test_a_gated_repository_requires_a_token(hub: Hub) -> None:
     hub.closed = True
     with pytest.raises(HubError, match=r"closed to you; .*HF_TOKEN"):
         fetch(REPOSITORY, FILE)
 
 
-def test_without_a_network_a_file_can_be_given(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        closed = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+def test_without_a_network_a_local_file_is_suggested(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
     monkeypatch.setenv("HF_ENDPOINT", closed)
     with pytest.raises(HubError, match=r"cannot be reached \(.*refused.*--checkpoint FILE"):
         fetch(REPOSITORY, FILE)

@@ -1,4 +1,4 @@
-"""The formulas by hand, and slopes that are the same wherever the array begins."""
+"""The formulas by hand, and slopes that do not depend on the origin of the array."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_slope_by_hand() -> None:
     assert slope(np.full((SIDE, SIDE), 4000, np.float32)).max() == 0
 
 
-def test_a_void_is_no_cliff() -> None:
+def test_a_void_does_not_give_a_slope() -> None:
     dem = np.full((SIDE, SIDE), 4000, np.float32)
     dem[2, 2], dem[4, 4] = np.nan, np.inf
     assert slope(dem).max() == 0
@@ -35,7 +35,9 @@ def test_a_void_is_no_cliff() -> None:
 @given(
     seed=st.integers(0, 2**32 - 1), voids=st.floats(0, 0.9), top=st.integers(0, 12), left=st.integers(0, 12)
 )
-def test_a_slope_depends_on_nothing_beyond_its_reach(seed: int, voids: float, top: int, left: int) -> None:
+def test_a_slope_depends_on_pixels_within_its_reach_only(
+    seed: int, voids: float, top: int, left: int
+) -> None:
     rng = np.random.default_rng(seed)
     dem = rng.normal(4000, 40, (30, 30)).astype(np.float32)
     dem[rng.random(dem.shape) < voids] = np.nan

@@ -1,4 +1,4 @@
-"""The manifest refuses what does not fit, and says which field."""
+"""An invalid manifest is refused with the name of the field."""
 
 import json
 import subprocess
@@ -72,14 +72,14 @@ def test_reads_back_what_was_written(folder: Path, manifest_of: Callable[..., Ma
         ("inputs.S3", {}, r"inputs\.S3: Extra inputs"),
     ],
 )  # fmt: skip
-def test_names_the_field_that_does_not_fit(folder: Path, field: str, value: Any, named: str) -> None:
+def test_the_invalid_field_is_named(folder: Path, field: str, value: Any, named: str) -> None:
     edit(folder, field, value)
     with pytest.raises(ManifestError, match=named) as caught:
         read_manifest(folder)
     assert str(folder / MANIFEST_FILE) in str(caught.value)
 
 
-def test_names_a_missing_statistic(folder: Path) -> None:
+def test_a_missing_statistic_is_named(folder: Path) -> None:
     path = folder / MANIFEST_FILE
     content = json.loads(path.read_text())
     del content["inputs"]["S1"]["std"]
@@ -116,7 +116,7 @@ def test_refuses_backscatter_of_another_kind(manifest_of: Callable[..., Manifest
     assert issubclass(KindError, SegmenterError)
 
 
-def test_fingerprint_changes_with_what_decides_and_only_then(manifest_of: Callable[..., Manifest]) -> None:
+def test_fingerprint_changes_only_with_what_affects_results(manifest_of: Callable[..., Manifest]) -> None:
     manifest = manifest_of()
     assert manifest_of(scores={"iou": 0.9}, training={"seed": 1}).fingerprint == manifest.fingerprint
     changed = [

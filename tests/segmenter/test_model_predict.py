@@ -1,4 +1,4 @@
-"""The real TerraMind-tiny, with seeded random weights: saved, loaded, and predicting densely."""
+"""The real TerraMind-tiny with seeded random weights: saving, loading, and dense prediction."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def model(tiny: nn.Module, manifest_of: Callable[..., Manifest]) -> Model:
-    """Windows of half the usual edge, a quarter of the work."""
+    """Windows of half the usual edge, which are a quarter of the work."""
     return model_of(tiny, manifest_of(chip=112, stride=80, sigma=28))
 
 
 def model_of(tiny: nn.Module, manifest: Manifest, batch: int = 1) -> Model:
-    """The network itself, without a folder."""
+    """A model around the network itself, without a folder."""
     return Model(manifest, network.Chips(copy.deepcopy(tiny), manifest), torch.device("cpu"), batch=batch)
 
 
@@ -76,7 +76,7 @@ def test_windows_of_the_usual_size_too(
     np.testing.assert_array_equal(tiled(model, stack, 224, 96, 2), whole)
 
 
-def test_batches_do_not_change_what_the_network_says(
+def test_batches_do_not_change_the_logits(
     tiny: nn.Module, manifest_of: Callable[..., Manifest], stack_of: Callable[..., Stack]
 ) -> None:
     stack = stack_of(100 + 224, 100 + 224)
@@ -91,7 +91,7 @@ def test_batches_do_not_change_what_the_network_says(
     np.testing.assert_allclose(one.uncertainty, many.uncertainty, atol=1e-5, rtol=0)
 
 
-def test_a_process_whose_products_were_made_coarser_answers_the_same(
+def test_reduced_matmul_precision_of_the_process_has_no_effect(
     model: Model, stack_of: Callable[..., Stack]
 ) -> None:
     stack = stack_of(60 + 224, 60 + 224)
@@ -130,7 +130,7 @@ def test_a_saved_model_is_loaded_with_half_precision_weights(tiny: nn.Module, ti
     torch.testing.assert_close(said[:, 0], expected, rtol=0.02, atol=0.02)
 
 
-def test_full_precision_weights_come_back_exactly(
+def test_full_precision_weights_are_restored_exactly(
     tiny: nn.Module, manifest_of: Callable[..., Manifest], tmp_path: Path
 ) -> None:
     written = save(tmp_path, tiny, manifest_of(), half=False)
@@ -146,11 +146,11 @@ def test_full_precision_weights_come_back_exactly(
 def test_dropout_passes_are_the_head_with_channels_left_out(
     tiny: nn.Module, manifest_of: Callable[..., Manifest]
 ) -> None:
-    """Against torch's own channel dropout: the masks put into the head by hand."""
+    """Compared with torch's channel dropout: the masks are applied to the head by hand."""
     manifest = manifest_of(passes=5, dropout=0.25)
     masks = dropout_masks(64, 5, 0.25)
     assert (masks == 0).sum(1).tolist() == [16] * 5
-    assert (masks[:4] == 0).sum(0).tolist() == [1] * 64  # every channel is left out once before one is twice
+    assert (masks[:4] == 0).sum(0).tolist() == [1] * 64  # each once before any twice
     with torch.inference_mode():
         said = network.Chips(copy.deepcopy(tiny), manifest).eval()(*chips(1))
         for number, mask in enumerate(masks, 1):
@@ -163,7 +163,7 @@ def test_dropout_passes_are_the_head_with_channels_left_out(
     assert said[:, 1:].std(1).mean() > 1e-3
 
 
-def test_a_program_is_kept_used_and_made_anew_when_it_is_not_the_models(
+def test_an_exported_program_is_reused_and_replaced_if_of_another_model(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
@@ -185,7 +185,7 @@ def test_a_program_is_kept_used_and_made_anew_when_it_is_not_the_models(
     assert (folder / PROGRAM_FILE).stat().st_size > 1000
 
 
-def test_a_kept_program_needs_neither_terratorch_nor_torchvision(tiny_folder: Path) -> None:
+def test_an_exported_program_needs_neither_terratorch_nor_torchvision(tiny_folder: Path) -> None:
     load(tiny_folder, "cpu")
     code = (
         "import sys; from segmenter.opening import open_segmenter; open_segmenter(sys.argv[1:], 'cpu'); "
@@ -195,7 +195,7 @@ def test_a_kept_program_needs_neither_terratorch_nor_torchvision(tiny_folder: Pa
     assert done.stdout.decode().strip() == "[]"
 
 
-def test_weights_too_large_for_half_precision_keep_their_own(
+def test_weights_too_large_for_half_precision_keep_their_precision(
     manifest_of: Callable[..., Manifest], tmp_path: Path
 ) -> None:
     layer = nn.Linear(1, 1)
@@ -207,7 +207,7 @@ def test_weights_too_large_for_half_precision_keep_their_own(
 
 
 def test_grd_and_rtc_are_different_embeddings(tiny: nn.Module, manifest_of: Callable[..., Manifest]) -> None:
-    """A model of one kind cannot even be given the other's weights."""
+    """A model of one kind cannot load the other's weights."""
     architecture = manifest_of().architecture.model_copy(update={"decoder_scale_modules": True})
     published = network.build_network(architecture, "grd")
     names = published.state_dict().keys()
@@ -258,7 +258,7 @@ def test_truncated_weights_are_refused(
 def test_an_interrupted_save_is_refused(
     tiny: nn.Module, tiny_folder: Path, manifest_of: Callable[..., Manifest], tmp_path: Path
 ) -> None:
-    """New weights beside the old manifest: what is left when the power goes between the two."""
+    """New weights beside the old manifest: the state after a power failure between the two writes."""
     shutil.copytree(tiny_folder, tmp_path / "model")
     folder = tmp_path / "model"
     save_file({name: value + 1 for name, value in tiny.state_dict().items()}, folder / WEIGHTS_FILE)
@@ -272,20 +272,18 @@ def test_an_interrupted_save_is_refused(
         ("abacus", False, "device: 'abacus' cannot be used"),
         pytest.param(
             "cuda", False, "device: 'cuda' cannot be used",
-            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here"),
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device"),
         ),
     ],
 )  # fmt: skip
-def test_a_device_that_is_not_there_is_refused(
-    tiny_folder: Path, device: str, bf16: bool, named: str
-) -> None:
+def test_a_missing_device_is_refused(tiny_folder: Path, device: str, bf16: bool, named: str) -> None:
     with pytest.raises(SegmenterError, match=named):
         load(tiny_folder, device=device, bf16=bf16)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-3), (True, 0.1)])
-def test_a_gpu_gives_what_the_cpu_gives(
+def test_gpu_and_cpu_give_equal_results(
     tiny_folder: Path, stack_of: Callable[..., Stack], bf16: bool, tolerance: float
 ) -> None:
     stack = stack_of(64 + 448, 64 + 448)

@@ -1,4 +1,4 @@
-"""The shipped registry is valid, and a model that is not here is said to be not here."""
+"""The shipped registry is valid, and a model that was not imported is reported as such."""
 
 from pathlib import Path
 
@@ -25,34 +25,34 @@ def test_shipped_registry_names_a_model_for_trying_and_one_for_production(regist
     assert published.hub.repository == "abzal-glw/cryosentinel-terramind-v3"
 
 
-def test_every_model_on_this_disk_is_what_the_registry_says(registry: Registry) -> None:
+def test_every_present_model_agrees_with_the_registry(registry: Registry) -> None:
     found = [
         name
         for name, entry in registry.models.items()
         if (REPOSITORY / entry.folder / MANIFEST_FILE).exists()
     ]
     if not found:
-        pytest.skip("no model of the registry is on this disk")
+        pytest.skip("no model of the registry is present")
     for name in found:
         manifest = read_manifest(registry.folder(name, REPOSITORY))
         assert (manifest.name, manifest.inputs.S1.kind) == (name, registry.find(name).s1_kind)
 
 
-def test_a_published_model_that_was_not_imported_says_so(registry: Registry, tmp_path: Path) -> None:
+def test_a_published_model_that_was_not_imported_is_reported(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(
         RegistryError, match=r"not on this disk.*must be imported first.*monitor model import"
     ):
         registry.folder("cryosentinel-terramind-v3", tmp_path)
 
 
-def test_finds_the_folder_once_it_is_there(registry: Registry, tmp_path: Path) -> None:
+def test_the_folder_is_found_once_it_exists(registry: Registry, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "cryosentinel-terramind-v3"
     folder.mkdir(parents=True)
     (folder / MANIFEST_FILE).write_text("{}")
     assert registry.folder("cryosentinel-terramind-v3", tmp_path) == folder
 
 
-def test_an_unknown_name_lists_the_known_ones(registry: Registry) -> None:
+def test_an_unknown_name_gives_the_known_ones(registry: Registry) -> None:
     with pytest.raises(
         RegistryError, match=r"'terramind'.*cryosentinel-terramind-v3, index-baseline, terramind-tiny-"
     ):
@@ -71,7 +71,7 @@ def test_an_unknown_name_lists_the_known_ones(registry: Registry) -> None:
         ("", "file: Input should be"),
     ],
 )  # fmt: skip
-def test_a_wrong_registry_names_file_and_field(tmp_path: Path, text: str, named: str) -> None:
+def test_an_invalid_registry_names_file_and_field(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "models.yaml"
     path.write_text(text)
     with pytest.raises(RegistryError, match=named) as caught:

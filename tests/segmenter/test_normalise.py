@@ -1,4 +1,4 @@
-"""Physical units in, what the network sees out."""
+"""From physical units to the inputs of the network."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from segmenter.manifest import Manifest
 from segmenter.normalise import normalise, valid
 
 
-def test_clips_then_standardises_each_band_with_its_own_numbers(manifest_of: Callable[..., Manifest]) -> None:
+def test_clips_then_standardises_each_band_with_its_statistics(manifest_of: Callable[..., Manifest]) -> None:
     inputs = manifest_of().inputs
     optical = torch.full((1, 12, 2, 2), 2800.0)
     optical[0, 3] = 60_000  # clipped at 16000
@@ -22,16 +22,16 @@ def test_clips_then_standardises_each_band_with_its_own_numbers(manifest_of: Cal
     torch.testing.assert_close(scaled[0][0, :, 1, 1], expected)
     torch.testing.assert_close(scaled[1][0, :, 0, 0], torch.tensor([1.0, -1.0]), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(scaled[2], torch.full((1, 1, 2, 2), 2.0))
-    assert optical.max() == 60_000  # what was handed in is left as it was
+    assert optical.max() == 60_000  # the input is not modified
 
 
-def test_what_is_not_finite_becomes_the_mean_and_nothing_else_does(
+def test_only_values_that_are_not_finite_become_the_mean(
     manifest_of: Callable[..., Manifest],
 ) -> None:
     optical, radar, dem = torch.full((1, 12, 3, 3), 2800.0), torch.zeros(1, 2, 3, 3), torch.zeros(1, 1, 3, 3)
     optical[0, 5, 0, 0] = float("nan")
     optical[0, 5, 0, 1] = float("inf")
-    radar[0, 1, 2, 2] = -float("inf")  # no power at all, in dB
+    radar[0, 1, 2, 2] = -float("inf")  # zero power in dB
     scaled = normalise(optical, radar, dem, manifest_of().inputs)
     assert (scaled[0] == 0).nonzero().tolist() == [[0, 5, 0, 0], [0, 5, 0, 1]]
     assert (scaled[1] == 0).nonzero().tolist() == [[0, 1, 2, 2]]

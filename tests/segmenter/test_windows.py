@@ -1,4 +1,4 @@
-"""The grid of windows: every window that touches a tile lies inside its halo, and none is forgotten."""
+"""The grid of windows: every window that touches a tile lies inside its halo, and none is missing."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ def test_halo_of_the_usual_window_is_one_chip(manifest_of: Callable[..., Manifes
 
 
 @given(first=st.integers(-500, 5000), cut=st.integers(1, 199))
-def test_parts_of_a_tile_see_the_windows_of_the_whole_in_the_same_order(first: int, cut: int) -> None:
+def test_parts_of_a_tile_have_the_windows_of_the_whole_in_the_same_order(first: int, cut: int) -> None:
     whole = list(starts(first, 200, 64, 48))
     left, right = list(starts(first, cut, 64, 48)), list(starts(first + cut, 200 - cut, 64, 48))
     assert set(left) | set(right) == set(whole)
@@ -59,8 +59,8 @@ def test_the_first_window_of_a_zone_may_start_outside_it() -> None:
     assert starts(0, 10, 64, 48)[0] == -48
 
 
-def test_a_profile_is_symmetric_and_nowhere_nothing() -> None:
-    weights = profile(224, 14)  # the narrowest a manifest allows
+def test_a_profile_is_symmetric_and_positive() -> None:
+    weights = profile(224, 14)  # the smallest that a manifest allows
     assert weights.dtype == np.float32
     assert (weights.min() ** 2) > 0
     np.testing.assert_array_equal(weights, weights[::-1])

@@ -37,13 +37,13 @@ class Archive:
 
 
 def read(item: pystac.Item, asset: str) -> NDArray[np.float32]:
-    """One asset's pixels as float."""
+    """Pixels of one asset as float."""
     with rasterio.open(item.assets[asset].get_absolute_href()) as source:
         return np.asarray(source.read(1), np.float32)
 
 
 def reflectance(item: pystac.Item, band: str) -> NDArray[np.float32]:
-    """Reflectance x 10000 with the offset of the item's baseline removed, on the 10 m grid."""
+    """Reflectance x 10000 on the 10 m grid, without the offset of the item's baseline."""
     offset = 1000 if float(item.properties["s2:processing_baseline"]) >= 4 else 0
     native = read(item, band) - offset
     size = read(item, "B02").shape[0]
@@ -52,7 +52,7 @@ def reflectance(item: pystac.Item, band: str) -> NDArray[np.float32]:
 
 
 def load(folder: Path, settings: Settings) -> Archive:
-    """Read an archive back as a user would: through its catalogue."""
+    """Read an archive through its catalogue."""
     catalogue = pystac.Catalog.from_file(str(folder / "catalog.json"))
     return Archive(
         folder,

@@ -1,4 +1,4 @@
-"""What stands on disk: STAC, grids, offsets, resolutions, and the same bytes every time."""
+"""Files of an archive: STAC, grids, offsets, resolutions, and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ RESOLUTIONS = {
 
 
 def digest(folder: Path) -> str:
-    """One digest over names and bytes of a folder."""
+    """One digest of the names and contents of a folder."""
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
 
 
-def test_same_settings_same_bytes_other_seed_other_ground(tmp_path: Path) -> None:
+def test_equal_settings_give_equal_bytes_and_another_seed_other_ground(tmp_path: Path) -> None:
     for name, seed in (("a", 11), ("b", 11), ("c", 12)):
         simulate(Settings(seed=seed, size=256, seasons=(2022,)), tmp_path / name)
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
@@ -49,7 +49,7 @@ def test_same_settings_same_bytes_other_seed_other_ground(tmp_path: Path) -> Non
     assert not a & b
 
 
-def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     simulate(Settings(seed=3, size=256, seasons=(2021, 2022)), tmp_path)
     simulate(Settings(seed=4, size=256, seasons=(2023,)), tmp_path)
     seasons = {item.datetime.year for item in load(tmp_path, Settings(size=256)).items if item.datetime}
@@ -58,9 +58,7 @@ def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_a_folder_with_a_dot_is_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
-) -> None:
+def test_a_folder_name_with_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool) -> None:
     monkeypatch.chdir(tmp_path)
     place = Path("archive.part") if relative else tmp_path / "archive.part"
     simulate(Settings(size=256, seasons=(2021,)), place)

@@ -1,4 +1,4 @@
-"""The command line, real relief, and what it refuses."""
+"""The command line, real relief, and refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_json_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--seasons", "2023-2017"], "2023-2017"),
         (["--seasons", "summer"], "summer"),
@@ -49,21 +49,21 @@ def test_json_summary(tmp_path: Path) -> None:
     ],
 )
 def test_refusals_name_the_argument(
-    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path / "out"), *arguments]) == 2
-    assert says in capsys.readouterr().err.replace("\n", " ")
+    assert message in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_other_content_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("dear to someone")
     assert main([str(tmp_path), "--size", "256"]) == 2
     assert "not empty" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_a_dem_beside_the_square_is_refused(tmp_path: Path) -> None:
+def test_a_dem_outside_the_square_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dem.tif"
     with rasterio.open(
         path, "w", driver="GTiff", height=50, width=50, count=1, dtype="float32", crs="EPSG:32643",

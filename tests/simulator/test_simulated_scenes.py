@@ -1,4 +1,4 @@
-"""Golden statistics of what the sensors see: wide enough for nature, narrow enough for slips."""
+"""Reference statistics of the simulated sensors, with limits wide enough for natural variation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Samples:
-    """Pixels well inside a kind of ground in clear view."""
+    """Cloud-free pixels well inside each kind of ground."""
 
     water: dict[str, NDArray[np.float32]]
     ice: dict[str, NDArray[np.float32]]
@@ -30,7 +30,7 @@ class Samples:
 
 @pytest.fixture(scope="module")
 def samples(archive: Archive) -> Samples:
-    """Reflectance of open water, frozen lakes and the rest, all seasons together."""
+    """Reflectance of open water, frozen lakes and other ground, all seasons together."""
     found: dict[str, dict[str, list[NDArray[np.float32]]]] = {k: {} for k in ("water", "ice", "land")}
     for season in archive.settings.seasons:
         n = archive.settings.size
@@ -100,7 +100,7 @@ def test_backscatter_of_land_and_water(archive: Archive) -> None:
         assert 4 < land[0] - land[1] < 10
 
 
-def test_speckle_has_the_looks_of_the_product() -> None:
+def test_speckle_has_the_products_number_of_looks() -> None:
     drawn = speckle(np.random.default_rng(0), 600)
     assert drawn.mean() == pytest.approx(1.0, abs=0.01)
     assert 1 / drawn.var() == pytest.approx(LOOKS, rel=0.05)
@@ -123,7 +123,7 @@ def test_lakes_fall_into_several_scene_classes(archive: Archive) -> None:
     assert seen & {3, 11}
 
 
-def test_spectra_stand_for_every_surface() -> None:
+def test_every_surface_has_spectra() -> None:
     assert all(len(values) == len(BANDS) == 12 for values in REFLECTANCE.values())
     assert {name for name in REFLECTANCE if not name.startswith("water")} <= set(BACKSCATTER)
     one, other = palette(Settings(seed=1)), palette(Settings(seed=2))
@@ -132,7 +132,7 @@ def test_spectra_stand_for_every_surface() -> None:
         np.testing.assert_allclose(values, REFLECTANCE[name], rtol=0.45)
 
 
-def test_sun_stands_where_almanacs_say() -> None:
+def test_sun_positions_agree_with_almanacs() -> None:
     azimuth, elevation = sun_position(42.5, 172, 12.0)
     assert azimuth == pytest.approx(180, abs=0.5)
     assert elevation == pytest.approx(90 - 42.5 + 23.45, abs=0.1)

@@ -1,4 +1,4 @@
-"""The truth agrees with itself and with the pixels."""
+"""The truth is consistent, and agrees with the pixels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_lakes_do_not_touch_and_lie_inside(archive: Archive) -> None:
         assert (near.index == near["index_right"]).all()
 
 
-def test_pixels_measure_the_area(archive: Archive) -> None:
+def test_pixels_agree_with_the_area(archive: Archive) -> None:
     for outline in archive.lakes.geometry.dropna():
         patch = cover(outline, archive.settings)
         assert patch is not None
@@ -89,7 +89,7 @@ def test_growing_and_shrinking_change_by_more_than_three_per_cent(archive: Archi
             assert np.abs(steps).max() < 0.03
 
 
-def test_planned_lakes_are_cloudy_on_every_date_and_others_seen(archive: Archive) -> None:
+def test_clouded_lakes_are_hidden_on_every_date_and_others_visible(archive: Archive) -> None:
     lakes = archive.lakes[(archive.lakes["state"] == "water")]
     hidden = lakes[lakes["seen_share"] < 0.5]
     assert len(hidden) >= 1
@@ -123,7 +123,7 @@ def test_drained_ground_is_dry_in_the_images(archive: Archive) -> None:
 
 @pytest.mark.parametrize("seed", [100, 101, 102, 103])
 @pytest.mark.parametrize("size", [512, 1024])
-def test_every_case_is_cast_whatever_the_seed(seed: int, size: int) -> None:
+def test_every_case_occurs_with_every_seed(seed: int, size: int) -> None:
     settings = Settings(seed=seed, size=size)
     terrain = build_terrain(settings)
     lakes, events = plan_lakes(settings, terrain)
@@ -146,7 +146,7 @@ def test_every_case_is_cast_whatever_the_seed(seed: int, size: int) -> None:
     assert bool(valley_water(settings, terrain)) == (size >= 1024)
 
 
-def test_the_full_size_casts_sixty_lakes_of_all_sizes() -> None:
+def test_the_full_size_has_sixty_lakes_of_all_sizes() -> None:
     roles = cast_roles(Settings())
     areas = np.array([role.area for role in roles])
     assert len(roles) >= 60
@@ -168,5 +168,5 @@ def test_outlines_have_the_area_asked_for(area: float) -> None:
         assert lake.outline(area * factor, area).area == pytest.approx(area * factor, rel=1e-6)
 
 
-def test_a_strip_that_leaves_a_sliver_is_no_split() -> None:
+def test_a_strip_that_leaves_a_sliver_is_not_a_split() -> None:
     assert split_in_two(Point(0, 0).buffer(30), 60, 0.3, 0.0) is None

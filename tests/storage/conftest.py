@@ -1,4 +1,4 @@
-"""Small worlds for the tests of this room: a region, a tile, a model, squares of water near 42 N 77 E."""
+"""Sample data for the storage tests: a region, tiles, a model, squares of water near 42 N 77 E."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPACE = UUID("6f5c0c2e-6f0e-4b8e-9c77-0a4a3c0f2c11")
 
 
 class World:
-    """Makes values to store; the same arguments always make the same ids."""
+    """Sample values to store. The same arguments always give the same ids."""
 
     region = "demo"
     model = "sha256:abc"
@@ -34,7 +34,7 @@ class World:
         return uuid5(SPACE, "|".join(map(str, parts)))
 
     def square(self, number: int, size: float = 0.002) -> Polygon:
-        """About 0.04 km2 at 42 N; neighbours do not touch."""
+        """About 0.04 km2 at 42 N; squares do not touch each other."""
         west, south = 77.0 + 0.01 * (number % 200), 42.0 + 0.01 * (number // 200)
         return box(west, south, west + size, south + size)
 
@@ -93,8 +93,8 @@ class World:
             key, self.region, self.tiles[tile], season, self.model, "sha256:cfg", (scene,)
         )
 
-    def settle(self, conn: Connection) -> None:
-        """Make region, tiles and model known."""
+    def store(self, conn: Connection) -> None:
+        """Store region, tiles and model."""
         registry.upsert_region(conn, self.region, MultiPolygon([box(76.9, 41.9, 79.1, 44.0)]))
         registry.upsert_tiles(
             conn,
@@ -110,19 +110,19 @@ class World:
 def world(database: Database) -> World:
     made = World()
     with database.begin() as conn:
-        made.settle(conn)
+        made.store(conn)
     return made
 
 
 @pytest.fixture
 def full_disk(workspace: Path) -> Iterator[Path]:
-    """A disk of 2 MB, which the database's account may write."""
+    """A file system of 2 MB, writable by the database's account."""
     workspace.chmod(0o755)
     disk = workspace / "small"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "lakes", disk]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("only root can mount a disk small enough to fill")
+        pytest.skip("only root can mount a small file system")
     shutil.chown(disk, "postgres")
     yield disk
     subprocess.run(["umount", disk], check=True)

@@ -50,7 +50,7 @@ def layers(seed: int) -> dict[str, np.ndarray]:
 
 
 def work(slot: CubeSlot, number: int, season: int = 2021) -> CubeSlot:
-    """What a worker does: one tile, written and returned."""
+    """Write one tile and return its slot, as a worker does."""
     return slot.write(EPSG, season, ROW, COL + number * SIZE, layers(number), key(season, number))
 
 
@@ -65,7 +65,7 @@ def cube(tmp_path: Path) -> Iterator[Cube]:
     yield made
 
 
-def test_every_layer_reads_back_and_the_rest_has_no_answer(cube: Cube) -> None:
+def test_every_layer_is_read_back_and_other_pixels_have_no_value(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile", {"task": str(key(2021, 0))})
     fresh = Cube(cube.place, SIZE)
     for name, written in layers(0).items():
@@ -79,7 +79,7 @@ def test_every_layer_reads_back_and_the_rest_has_no_answer(cube: Cube) -> None:
     assert fresh.written(EPSG, 2022) == fresh.written(32644, 2021) == {}
 
 
-def test_a_view_stays_at_its_commit(cube: Cube) -> None:
+def test_a_view_keeps_its_commit(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
     view = cube.view()
     cube.commit(work(cube.slot(), 1), "another")
@@ -89,7 +89,7 @@ def test_a_view_stays_at_its_commit(cube: Cube) -> None:
     assert view.snapshot != cube.head() == cube.view().snapshot
 
 
-def test_slots_of_threads_meet(cube: Cube) -> None:
+def test_slots_of_threads_are_combined(cube: Cube) -> None:
     with ThreadPoolExecutor(4) as pool:
         slots = [cube.slot() for _ in range(6)]
         for done in pool.map(work, slots, range(6)):
@@ -100,9 +100,9 @@ def test_slots_of_threads_meet(cube: Cube) -> None:
 
 
 @pytest.mark.slow
-def test_slots_of_other_processes_meet_even_when_the_head_moved(cube: Cube) -> None:
+def test_slots_of_other_processes_are_combined_even_if_the_head_moved(cube: Cube) -> None:
     slots = [cube.slot() for _ in range(3)]
-    cube.prepare(EPSG, 2022)  # the axis grows while the workers work
+    cube.prepare(EPSG, 2022)  # the axis grows while the workers write
     script = (
         "import pickle, sys; sys.path[:0] = sys.argv[1:3]\n"
         "from test_cube import work\n"
@@ -145,7 +145,7 @@ def test_a_crash_before_the_commit_leaves_the_previous_state(cube: Cube) -> None
     np.testing.assert_array_equal(again.read(EPSG, 2021, *window(1), "mask"), layers(1)["mask"])
 
 
-def test_a_tile_done_again_replaces_the_old_one(cube: Cube) -> None:
+def test_a_tile_written_again_replaces_the_old_one(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "first")
     cube.tag("before")
     slot = cube.slot().write(EPSG, 2021, ROW, COL, layers(7), key("late scene"))
@@ -165,7 +165,7 @@ def test_two_writers_of_one_tile_are_refused(cube: Cube) -> None:
     np.testing.assert_array_equal(cube.read(EPSG, 2021, *window(0), "mask"), layers(0)["mask"])
 
 
-def test_seasons_come_in_any_order(cube: Cube) -> None:
+def test_seasons_are_written_in_any_order(cube: Cube) -> None:
     for season in (2023, 2019):
         cube.prepare(EPSG, season)
         cube.commit(work(cube.slot(), 0, season), "a tile")
@@ -188,7 +188,7 @@ def test_one_slot_may_carry_two_zones_tiles(cube: Cube) -> None:
     assert cube.written(EPSG, 2021) == {(1100, 120): key(2021, 0)}
 
 
-def test_plain_xarray_knows_where_everything_is(cube: Cube) -> None:
+def test_plain_xarray_reads_coordinates_and_crs(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
     dataset = xr.open_zarr(cube.store(), group=f"{EPSG}/r10m", consolidated=False)
     assert set(LAYERS) <= set(dataset.data_vars)
@@ -205,7 +205,7 @@ def test_plain_xarray_knows_where_everything_is(cube: Cube) -> None:
     ) == {reason.name.lower(): reason.value for reason in Reason}
 
 
-def test_a_tag_reads_back_for_ever(cube: Cube) -> None:
+def test_a_tag_remains_readable(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "first")
     cube.tag("run-1")
     cube.tag("run-1")
@@ -264,7 +264,7 @@ def test_wrong_tiles_are_named(cube: Cube) -> None:
         Cube("ftp://example.org/cube", SIZE)
 
 
-def test_a_full_disk_is_said_and_leaves_the_last_commit(full_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_last_commit(full_disk: Path) -> None:
     cube = Cube(full_disk / "cube", SIZE)
     cube.prepare(EPSG, 2021)
     head, slot = cube.head(), cube.slot()
@@ -289,7 +289,7 @@ def test_overviews_are_samples_of_the_mask(cube: Cube) -> None:
         half = factor // 2
         np.testing.assert_array_equal(found, expected[half::factor, half::factor])
         assert (found[:, 2 * SIZE // factor :] == 255).all()
-        # a pixel of the overview lies on the ground of those it stands for
+        # a pixel of the overview covers the ground of the pixels it represents
         y = view.dataset(EPSG)["y"][ROW : ROW + factor].to_numpy()
         assert float(overview["y"][rows.start]) == y.mean()
     with pytest.raises(StorageError, match="no overview by 3"):
@@ -311,8 +311,8 @@ def test_attributes_follow_the_geozarr_conventions(cube: Cube) -> None:
         assert attributes["spatial:shape"] == list(zone[level["asset"]]["mask"].shape[1:])
 
 
-def test_a_part_of_the_cube_is_where_it_lies(cube: Cube) -> None:
-    """By odc-geo and by rioxarray, after a selection."""
+def test_a_selection_of_the_cube_keeps_its_position(cube: Cube) -> None:
+    """With odc-geo and with rioxarray, after a selection."""
     cube.commit(work(cube.slot(), 0), "one tile")
     part = cube.view().window(EPSG, 2021, *window(0))["mask"]
     expected = (10, 0, COL * 10, 0, -10, 10_000_000 - ROW * 10)
@@ -320,7 +320,7 @@ def test_a_part_of_the_cube_is_where_it_lies(cube: Cube) -> None:
     assert part.odc.geobox.crs.to_epsg() == part.rio.crs.to_epsg() == EPSG
 
 
-def test_a_view_goes_to_other_processes(cube: Cube) -> None:
+def test_a_view_can_be_sent_to_other_processes(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
     view = cube.view()
     view.dataset(EPSG)
@@ -328,7 +328,7 @@ def test_a_view_goes_to_other_processes(cube: Cube) -> None:
     np.testing.assert_array_equal(again.read(EPSG, 2021, *window(0), "mask"), layers(0)["mask"])
 
 
-def test_only_the_layers_that_are_used_are_read(cube: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_used_layers_are_read(cube: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
     read: list[str] = []
     get = zarr.Array.__getitem__
@@ -337,4 +337,4 @@ def test_only_the_layers_that_are_used_are_read(cube: Cube, monkeypatch: pytest.
     read.clear()
     for _ in range(2):
         part["mask"].to_numpy()
-    assert read == [f"/{EPSG}/r10m/mask"], "once, however often it is used"
+    assert read == [f"/{EPSG}/r10m/mask"], "read once for all uses"

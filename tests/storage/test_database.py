@@ -1,4 +1,4 @@
-"""Migrations, the schema's version, and errors a user can cause."""
+"""Migrations, the version of the schema, and errors that a user can cause."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def rules(conn: Connection, schema: str) -> set[tuple[str, str, str]]:
     return {tuple(row) for row in conn.execute(query, {"schema": schema})}  # type: ignore[misc]
 
 
-def test_migrations_and_tables_state_the_same_schema(database: Database) -> None:
+def test_migrations_and_tables_have_the_same_schema(database: Database) -> None:
     with database.begin() as conn:
         command.check(alembic_config(conn))
 
 
-def test_migrations_and_tables_state_the_same_rules(database: Database) -> None:
-    """`alembic check` does not compare CHECK constraints; the database's own wording of them does."""
+def test_migrations_and_tables_have_the_same_constraints(database: Database) -> None:
+    """`alembic check` does not compare CHECK constraints, so their text in the database is compared."""
     with database.begin() as conn:
         migrated = rules(conn, "public")
         conn.execute(text("CREATE SCHEMA declared"))
@@ -127,7 +127,7 @@ def test_a_reading_connection_refuses_writes(database: Database) -> None:
         conn.execute(text("INSERT INTO region (name) VALUES ('x')"))
 
 
-def test_urls_that_cannot_work() -> None:
+def test_invalid_urls() -> None:
     with pytest.raises(StorageError, match="only postgresql"):
         Database("sqlite:///lakes.db")
     with pytest.raises(StorageError, match="not a URL"):
@@ -146,7 +146,7 @@ def test_a_session_killed_in_the_middle_is_an_error_with_advice(database: Databa
 
 
 def test_light_modules_stay_light() -> None:
-    """`monitor --help` and `status` must not pay for tensors, clusters or cubes."""
+    """`monitor --help` and `status` must not import tensors, clusters or cubes."""
     script = (
         "import sys, storage.tables, storage.database, storage.history, storage.ledger, storage.status, "
         "storage.embedded, storage.reviews, storage.registry\n"

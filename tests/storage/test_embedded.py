@@ -1,4 +1,4 @@
-"""The embedded server: as root and as a plain user, joined, killed, and where it cannot work."""
+"""The embedded server: as root and as a plain user, shared by processes, killed, and refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ with EmbeddedPostgis(sys.argv[1], durable=False) as url:
 
 @pytest.fixture
 def folder(module_workspace: Path) -> Path:
-    """One cluster for the tests of this module (making one takes seconds); each leaves it stopped."""
+    """One cluster for this module, because its creation takes seconds. Each test leaves it stopped."""
     server = EmbeddedPostgis(module_workspace / "postgis", durable=False)
     if server.folder.exists():
         server.wait_stopped()
@@ -83,7 +83,7 @@ def wait_gone(pid: int) -> None:
         time.sleep(0.02)
 
 
-def test_makes_a_postgis_and_keeps_its_data(folder: Path) -> None:
+def test_a_postgis_is_created_and_keeps_its_data(folder: Path) -> None:
     with EmbeddedPostgis(folder, durable=False) as url:
         assert ask(url, "SELECT postgis_version()").startswith("3.")
         engine = create_engine(url)
@@ -96,13 +96,13 @@ def test_makes_a_postgis_and_keeps_its_data(folder: Path) -> None:
         assert ask(url, "SELECT seven FROM kept") == "7"
 
 
-def test_listens_on_no_network_and_lets_nobody_else_in(folder: Path) -> None:
+def test_no_network_access_and_no_other_users(folder: Path) -> None:
     with EmbeddedPostgis(folder, durable=False) as url:
         assert ask(url, "SHOW listen_addresses") == ""
         assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_second_process_joins_and_the_first_ones_death_does_not_take_its_server(folder: Path) -> None:
+def test_the_server_outlives_the_first_process_while_a_second_uses_it(folder: Path) -> None:
     first = another_user(folder)
     pid = server_pid(folder)
     with EmbeddedPostgis(folder, durable=False) as url:
@@ -123,7 +123,7 @@ def test_kill_9_of_the_only_user_ends_the_server_and_the_next_start_works(folder
         assert ask(url, "SELECT 1") == "1"
 
 
-def test_a_start_right_after_kill_9_works_whether_the_server_is_still_there_or_not(folder: Path) -> None:
+def test_a_start_right_after_kill_9_works_with_and_without_a_running_server(folder: Path) -> None:
     for pause in (0.0, 0.05, 0.1, 0.15, 0.2):
         kill(another_user(folder))
         time.sleep(pause)
@@ -135,7 +135,7 @@ def test_kill_9_of_keeper_and_server_leaves_a_stale_pid_file_that_does_not_block
     user = another_user(folder)
     pid = server_pid(folder)
     keeper = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    os.kill(keeper, signal.SIGSTOP)  # so that it cannot clean up
+    os.kill(keeper, signal.SIGSTOP)  # prevents its cleanup
     os.kill(pid, signal.SIGKILL)
     os.kill(keeper, signal.SIGKILL)
     kill(user)
@@ -154,7 +154,7 @@ def test_kill_9_of_the_keeper_ends_the_server(folder: Path) -> None:
         assert ask(url, "SELECT 1") == "1"
 
 
-def test_a_killed_initdb_is_made_again(workspace: Path) -> None:
+def test_a_killed_initdb_is_repeated(workspace: Path) -> None:
     half = workspace / "postgis" / "data.partial"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("15\n")
@@ -163,7 +163,7 @@ def test_a_killed_initdb_is_made_again(workspace: Path) -> None:
     assert not half.exists()
 
 
-def test_a_path_too_long_for_a_socket_gets_a_short_one(workspace: Path) -> None:
+def test_a_path_too_long_for_a_socket_gets_a_short_link(workspace: Path) -> None:
     deep = workspace / ("x" * 120) / "postgis"
     with EmbeddedPostgis(deep, durable=False) as url:
         assert ask(url, "SELECT 1") == "1"
@@ -174,7 +174,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(workspace: Path) -> None:
 
 
 def test_works_as_a_plain_user(workspace: Path) -> None:
-    """As root: by the system's Python, since this one may lie where a plain user cannot reach it."""
+    """As root: run by the system's Python, because a plain user may have no access to this one."""
     python = "/usr/bin/python3" if AS_ROOT else sys.executable
     nobody = pwd.getpwnam("nobody") if AS_ROOT else None
     if AS_ROOT and subprocess.run([python, "-c", "import enum; enum.StrEnum"], check=False).returncode:
@@ -207,7 +207,7 @@ def test_works_as_a_plain_user(workspace: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root's server runs as another account")
-def test_as_root_it_works_below_a_folder_that_the_servers_account_cannot_enter(workspace: Path) -> None:
+def test_as_root_it_works_below_a_folder_closed_to_the_servers_account(workspace: Path) -> None:
     hidden = workspace / "home"
     hidden.mkdir(mode=0o700)
     folder = hidden / "postgis"
@@ -220,7 +220,7 @@ def test_as_root_it_works_below_a_folder_that_the_servers_account_cannot_enter(w
     assert hidden.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_with_other_things_in_it_is_never_taken_over(workspace: Path) -> None:
+def test_a_folder_with_other_content_is_never_used(workspace: Path) -> None:
     (workspace / "thesis.tex").write_text("precious")
     with pytest.raises(StorageError, match=r"not the embedded database's own folder.*thesis\.tex"):
         EmbeddedPostgis(workspace).__enter__()

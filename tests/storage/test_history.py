@@ -1,4 +1,4 @@
-"""The lake history: one transaction, the same twice, current and superseded, and rows it refuses."""
+"""The lake history: one transaction, idempotent recording, current and superseded surveys, invalid rows."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_inventories_stand_beside_each_other_and_the_model(database: Database, w
     assert tuple(one) == ("model", 1)
 
 
-def test_not_observed_is_neither_area_zero_nor_gone(database: Database, world) -> None:
+def test_not_observed_is_neither_area_zero_nor_dry(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, world.survey(2021), 1)
         record(conn, world, world.survey(2022), observations=not_observed(world, 1))
@@ -140,7 +140,7 @@ def test_not_observed_is_neither_area_zero_nor_gone(database: Database, world) -
 
 
 def test_areas_are_shown_with_their_interval(database: Database, world) -> None:
-    """95 %, not below 0; none where there is no error or no area. The same wherever it is read."""
+    """95 %, not below 0; none without an error or an area. The same in every view."""
     lakes = [world.uuid("lake", n) for n in (1, 2, 3, 4)]
     water = world.water(1, 2, 3)
     water["sigma_m2"] = [1000.0, 1e6, np.nan]
@@ -163,21 +163,21 @@ def test_areas_are_shown_with_their_interval(database: Database, world) -> None:
         assert np.isnan(low[2:]).all() and np.isnan(high[2:]).all(), name
 
 
-def test_seasons_may_come_in_any_order(database: Database, world) -> None:
+def test_seasons_are_recorded_in_any_order(database: Database, world) -> None:
     with database.begin() as conn:
         for season in (2023, 2021, 2022):
             record(conn, world, world.survey(season), 1)
         assert history.history(conn, world.uuid("lake", 1))["season"].tolist() == [2021, 2022, 2023]
 
 
-def test_lakes_of_the_neighbour_that_reach_in_are_known(database: Database, world) -> None:
+def test_lakes_of_a_neighbouring_region_that_overlap_are_included(database: Database, world) -> None:
     with database.begin() as conn:
         registry.upsert_region(conn, "next door", MultiPolygon([box(76.8, 41.9, 77.5, 44.0)]))
         neighbour = history.Survey(world.uuid("nb"), "next door", 2021, SurveyKind.MODEL, "m", "sha256:abc")
         record(conn, world, neighbour, 1)
-        heard = [prior_surveys(conn, world.survey(season).key).observations for season in (2021, 2022)]
-    assert [set(frame.lake_id) for frame in heard] == [set(), {world.uuid("lake", 1)}], "in their order"
-    assert heard[1].geometry.notna().all() and heard[1].earlier.all() and heard[1].reliable.all()
+        prior = [prior_surveys(conn, world.survey(season).key).observations for season in (2021, 2022)]
+    assert [set(frame.lake_id) for frame in prior] == [set(), {world.uuid("lake", 1)}], "earlier seasons only"
+    assert prior[1].geometry.notna().all() and prior[1].earlier.all() and prior[1].reliable.all()
 
 
 BOW_TIE = Polygon([(77, 42), (77.01, 42.01), (77.01, 42), (77, 42.01)])
@@ -201,7 +201,7 @@ BOW_TIE = Polygon([(77, 42), (77.01, 42.01), (77.01, 42), (77, 42.01)])
         ("elevation_m", 9_500.0, "elevation"),
     ],
 )
-def test_bad_rows_are_refused_and_nothing_is_kept(database: Database, world, column, value, rule) -> None:
+def test_invalid_rows_are_refused_and_nothing_is_kept(database: Database, world, column, value, rule) -> None:
     bad = world.water(1, 2)
     bad[column] = [bad[column].iloc[0], value]
     if column == "outcome":
@@ -224,7 +224,7 @@ def test_wrong_frames_are_named(database: Database, world) -> None:
     assert set(counts(database).values()) == {0}
 
 
-def test_an_empty_survey_is_a_survey(database: Database, world) -> None:
+def test_an_empty_survey_is_recorded(database: Database, world) -> None:
     with database.begin() as conn:
         assert record(conn, world, world.survey(), observations=world.water())
         assert len(history.observations_of(conn, "demo", 2021)) == 0
@@ -246,7 +246,7 @@ def test_the_history_is_append_only(database: Database, world, table: str) -> No
             conn.execute(text(statement))
 
 
-def test_a_survey_is_superseded_only_by_one_of_its_own_place(database: Database, world) -> None:
+def test_a_survey_is_superseded_only_by_one_of_its_region_and_season(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, world.survey(2021), 1)
         record(conn, world, world.survey(2022), 1)
@@ -272,9 +272,7 @@ with database.begin() as conn:
 """
 
 
-def test_kill_9_in_the_middle_leaves_the_last_complete_state_and_the_next_run_finishes(
-    database: Database, world
-) -> None:
+def test_kill_9_leaves_the_last_complete_state_and_the_next_run_finishes(database: Database, world) -> None:
     task = world.task("a")
     with database.begin() as conn:
         ledger.plan_tasks(conn, [task])
@@ -292,14 +290,14 @@ def test_kill_9_in_the_middle_leaves_the_last_complete_state_and_the_next_run_fi
     process.wait()
     process.stdout.close()
     assert counts(database) == before
-    with database.begin() as conn:  # waits for the dead one's lock to go
+    with database.begin() as conn:  # waits until the killed session's lock is released
         assert history.surveys(conn, "demo")["current"].tolist() == [True]
         assert ledger.task_states(conn, [task.key]) == {task.key: TaskState.PLANNED}
         assert record(conn, world, world.survey(name="new"), 2, 3, tasks=[task])
         assert ledger.task_states(conn, [task.key]) == {task.key: TaskState.DONE}
 
 
-def test_status_says_where_everything_stands(database: Database, world) -> None:
+def test_status_of_every_season(database: Database, world) -> None:
     with database.begin() as conn:
         ledger.plan_tasks(conn, [world.task("a", 0), world.task("a", 1), world.task("a", 0, season=2022)])
         ledger.set_state(conn, world.task("a", 1).key, TaskState.EMPTY, reason="all cloud")
@@ -339,7 +337,7 @@ def test_tens_of_thousands_of_observations_load_in_seconds(database: Database, w
     assert counts(database)["lake_observation"] == 20_000
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(database: Database, world, full_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_stored(database: Database, world, full_disk: Path) -> None:
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text(f"CREATE TABLESPACE small LOCATION '{full_disk}'"))
         conn.execute(text("ALTER TABLE lake_observation SET TABLESPACE small"))

@@ -1,4 +1,4 @@
-"""What an index says stands beside what a model says: never in its place, shown where nothing better is."""
+"""Surveys of an index are stored beside a model's: they never replace one, and are shown only without one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def done(conn: Connection, world, kind: SurveyKind, name: str) -> UUID:
     return task.key
 
 
-def test_neither_supersedes_the_other_and_each_its_like(database: Database, world) -> None:
+def test_a_survey_supersedes_only_surveys_of_its_kind(database: Database, world) -> None:
     with database.begin() as conn:
         keys = [done(conn, world, kind, name) for name in "ab" for kind in (MODEL, INDEX)]
         standing = history.surveys(conn, "demo").set_index("id").current
@@ -59,7 +59,7 @@ def test_neither_supersedes_the_other_and_each_its_like(database: Database, worl
     assert [states[key] for key in keys] == [TaskState.SUPERSEDED] * 2 + [TaskState.DONE] * 2
 
 
-def test_it_is_shown_only_where_nobody_else_looked(database: Database, world) -> None:
+def test_an_index_survey_is_shown_only_without_a_better_one(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, world.survey(2021, kind=INDEX), 1, 2, flags=world.flags(0.7))
         record(conn, world, world.survey(2022, kind=INDEX), 1, 3, flags=world.flags(0.8))
@@ -82,18 +82,18 @@ def test_it_is_shown_only_where_nobody_else_looked(database: Database, world) ->
     assert latest.to_dict() == {world.uuid("lake", 1): "model", world.uuid("lake", 2): "index"}
 
 
-def test_others_hear_of_it_only_when_they_ask(database: Database, world) -> None:
+def test_index_surveys_are_prior_to_index_surveys_only(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, world.survey(2020, kind=SurveyKind.INVENTORY), 1)
         record(conn, world, world.survey(2021, kind=INDEX), 1, 2, lineage=[("new", 2, None)])
-        heard = prior_surveys(conn, world.survey(2022).key)
-        assert set(heard.observations.kind) == {"inventory"} and heard.lineage.empty
-        assert set(heard.observations.lake_id) == {world.uuid("lake", 1)}
-        heard = prior_surveys(conn, world.survey(2022, kind=INDEX).key)
-        rows = heard.observations.set_index(["lake_id", "kind"])
+        prior = prior_surveys(conn, world.survey(2022).key)
+        assert set(prior.observations.kind) == {"inventory"} and prior.lineage.empty
+        assert set(prior.observations.lake_id) == {world.uuid("lake", 1)}
+        prior = prior_surveys(conn, world.survey(2022, kind=INDEX).key)
+        rows = prior.observations.set_index(["lake_id", "kind"])
         one, two = world.uuid("lake", 1), world.uuid("lake", 2)
         assert set(rows.index) == {(one, "index"), (two, "index")} and rows.earlier.all()
-        assert heard.lineage.kind.tolist() == ["new"]
+        assert prior.lineage.kind.tolist() == ["new"]
         assert len(history.lineage(conn, "demo")) == 0
         assert history.lineage(conn, "demo", kinds=[INDEX]).survey_kind.tolist() == ["index"]
         assert history.history(conn, world.uuid("lake", 1)).kind.tolist() == ["inventory", "index"]

@@ -1,4 +1,4 @@
-"""Runs and tasks: planned once, ended with a reason, superseded and never lost."""
+"""Runs and tasks: planned once, ended with a reason, superseded and never deleted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_planning_twice_changes_nothing_and_keeps_the_frozen_scenes(database: Da
         assert conn.execute(text("SELECT count(*) FROM scene")).scalar_one() == 1
 
 
-def test_what_a_scene_is_and_the_order_of_scenes_are_kept(database: Database, world) -> None:
+def test_metadata_and_order_of_scenes_are_kept(database: Database, world) -> None:
     facts = {"platform": "sentinel-1a", "relative_orbit": 107, "orbit_state": "descending"}
     scene = ledger.FrozenScene("sentinel-1-rtc", "S1A_x", **facts)
     choices = {"32643_1024_0516_0064": {"optical": ["b", "a"], "radar": ["S1A_x"]}}
@@ -129,7 +129,7 @@ def test_a_late_scene_supersedes_only_once_its_task_is_done(database: Database, 
     assert rows[late.key].state == TaskState.DONE
 
 
-def test_a_superseded_task_that_is_wanted_again_is_planned_again(database: Database, world) -> None:
+def test_a_superseded_task_can_be_planned_again(database: Database, world) -> None:
     old, new = world.task("a"), world.task("b")
     with database.begin() as conn:
         ledger.plan_tasks(conn, [old, new])

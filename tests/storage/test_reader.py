@@ -1,4 +1,4 @@
-"""The reader of what is served: sees all of it as the owner does, and nothing else; made by many at once."""
+"""The reader role of the server: it reads all served views as the owner does, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIEWS = (
 
 @pytest.fixture
 def four_seasons(database: Database, world) -> Database:
-    """Three lakes: one stays, one shrinks and comes back, one drains; an open flag a season."""
+    """Three lakes: one stays, one shrinks and grows again, one drains; one open flag per season."""
     with database.begin() as conn:
         for season, small, gone in (
             (2020, 1.0, False),
@@ -53,7 +53,7 @@ def four_seasons(database: Database, world) -> Database:
 
 
 def run_as_reader(url: str, *statements: str) -> list[list[tuple[object, ...]] | Exception]:
-    """What the database answers each statement through the server's own connections."""
+    """Run each statement through the server's connections and return the results."""
 
     async def ask() -> list[list[tuple[object, ...]] | Exception]:
         answers: list[list[tuple[object, ...]] | Exception] = []
@@ -69,7 +69,7 @@ def run_as_reader(url: str, *statements: str) -> list[list[tuple[object, ...]] |
 
 
 @pytest.mark.parametrize("login", [False, True])
-def test_the_reader_sees_what_the_owner_sees(four_seasons: Database, login: bool) -> None:
+def test_the_reader_reads_the_same_rows_as_the_owner(four_seasons: Database, login: bool) -> None:
     url = reader.prepare_reader(four_seasons, login=login)
     columns, expected = {}, {}
     with four_seasons.begin() as conn:
@@ -78,7 +78,7 @@ def test_the_reader_sees_what_the_owner_sees(four_seasons: Database, login: bool
             columns[view] = ", ".join(f'"{key}"::text' for key in keys)
             rows = conn.execute(text(f"SELECT {columns[view]} FROM public.{view}"))
             expected[view] = sorted(map(tuple, rows), key=repr)
-    assert all(expected.values()), "there is something to see in every view"
+    assert all(expected.values()), "every view has rows"
     answers = run_as_reader(url, *(f"SELECT {columns[view]} FROM served.{view}" for view in VIEWS))
     for view, rows in zip(VIEWS, answers, strict=True):
         assert isinstance(rows, list), rows
@@ -115,13 +115,13 @@ def test_the_database_refuses_the_reader_everything_else(four_seasons: Database,
         kinds = {asyncpg.InsufficientPrivilegeError}
         if not statement.startswith("SELECT"):
             kinds |= {asyncpg.ReadOnlySQLTransactionError}
-        if "served." in statement:  # joins, which nobody can write through
+        if "served." in statement:  # a view with joins, which cannot be written
             kinds |= {asyncpg.ObjectNotInPrerequisiteStateError}
         assert type(answer) in kinds, (statement, answer)
 
 
-def test_rights_alone_would_refuse_as_well(database: Database) -> None:
-    """As if connections were not read-only: what the role may do to every relation of ours."""
+def test_privileges_alone_refuse_writes(database: Database) -> None:
+    """The role's privileges on every relation of the schema, without read-only connections."""
     reader.prepare_reader(database)
     rights = text(
         "SELECT relnamespace::regnamespace::text || '.' || relname, "
@@ -140,7 +140,7 @@ def test_rights_alone_would_refuse_as_well(database: Database) -> None:
     assert not any(writes for *_, writes in rows)
 
 
-def test_connections_stay_the_readers_when_they_are_given_back(four_seasons: Database) -> None:
+def test_returned_connections_keep_the_readers_role(four_seasons: Database) -> None:
     url = reader.prepare_reader(four_seasons, login=True)
     who = (
         "SELECT current_user, session_user, current_setting('default_transaction_read_only'), "
@@ -156,7 +156,7 @@ def test_connections_stay_the_readers_when_they_are_given_back(four_seasons: Dat
 
 @pytest.fixture
 def new_role(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[str]:
-    """A reader's role that this server does not have yet; dropped again."""
+    """A role name that does not exist on this server yet; dropped after the test."""
     name = f"reader_{uuid4().hex}"
     monkeypatch.setattr(reader, "ROLE", name)
     yield name
@@ -166,7 +166,7 @@ def new_role(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[st
             conn.execute(text(f"DROP ROLE {name}"))
 
 
-def test_many_prepare_the_role_at_once(database: Database, new_role: str) -> None:
+def test_concurrent_preparation_of_the_role(database: Database, new_role: str) -> None:
     with ThreadPoolExecutor(6) as pool:
         urls = set(pool.map(lambda _: reader.prepare_reader(database), range(12)))
     assert len(urls) == 1
@@ -174,31 +174,31 @@ def test_many_prepare_the_role_at_once(database: Database, new_role: str) -> Non
         assert reader._missing(conn, login=False) == []
 
 
-def test_without_the_right_to_make_roles_it_says_what_to_run(database: Database, new_role: str) -> None:
-    """And with it done by another, a user without any rights of its own can serve."""
+def test_without_createrole_the_message_gives_the_statements(database: Database, new_role: str) -> None:
+    """Another account creates the role; then a user without privileges can serve."""
     plain = f"plain_{uuid4().hex}"
     with database.begin() as conn:
         conn.execute(text(f"CREATE ROLE {plain} LOGIN"))
     url = make_url(database.url).set(username=plain).render_as_string(hide_password=False)
-    asked = Database(url)
+    source = Database(url)
     try:
         with pytest.raises(StorageError, match="database administrator run this") as refused:
-            reader.prepare_reader(asked)
+            reader.prepare_reader(source)
         said = str(refused.value).partition("then start again: ")[2]
         assert f"CREATE ROLE {new_role} NOLOGIN; GRANT {new_role} TO {plain}; GRANT USAGE" in said
         with database.begin() as conn:
             for statement in said.removesuffix(";").split("; "):
                 conn.execute(text(statement))
-        asked.check_current()
-        read = reader.prepare_reader(asked)
+        source.check_current()
+        read = reader.prepare_reader(source)
         assert run_as_reader(read, "SELECT count(*) FROM served.lake_change_yearly") == [[(0,)]]
     finally:
-        asked.dispose()
+        source.dispose()
         with database.begin() as conn:
             conn.execute(text(f"DROP ROLE {plain}"))
 
 
-def test_the_role_outlives_one_databases_schema(database: Database) -> None:
+def test_the_role_does_not_depend_on_the_schema_of_one_database(database: Database) -> None:
     reader.prepare_reader(database)
     config = Config("alembic.ini")
     with database.begin() as conn:
@@ -210,7 +210,7 @@ def test_the_role_outlives_one_databases_schema(database: Database) -> None:
     assert reader.prepare_reader(database)
 
 
-def test_a_database_that_does_not_answer_is_named() -> None:
+def test_an_unreachable_database_is_named() -> None:
     async def read() -> None:
         async with reader.reading("postgresql://lake@127.0.0.1:9/lake"):
             pass

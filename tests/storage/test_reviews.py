@@ -1,4 +1,4 @@
-"""The review queue: flags of current surveys, the latest verdict, and verdicts that only add up."""
+"""The review queue: flags of current surveys, the latest verdict, append-only verdicts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_unexplained_first_then_by_score(database: Database, world) -> None:
     assert queue.geometry[0].equals(world.square(2, 0.02))
 
 
-def test_the_latest_verdict_counts_and_all_stay(database: Database, world) -> None:
+def test_the_latest_verdict_applies_and_all_are_kept(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, "a", 0.9)
         flag = reviews.queue(conn)["flag_id"][0]
@@ -59,7 +59,7 @@ def test_the_latest_verdict_counts_and_all_stay(database: Database, world) -> No
             conn.execute(text(statement))
 
 
-def test_a_superseded_surveys_flags_leave_the_queue_and_stay_in_the_table(database: Database, world) -> None:
+def test_flags_of_superseded_surveys_are_kept_but_not_queued(database: Database, world) -> None:
     with database.begin() as conn:
         record(conn, world, "a", 0.9)
         record(conn, world, "b", 0.8, 0.7)

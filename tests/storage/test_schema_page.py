@@ -1,4 +1,4 @@
-"""The schema's page and picture say what the tables and the database say."""
+"""The schema's page and picture agree with the tables and the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the views work out: trends as scipy does, rates of drainage, the nearest lakes, suspect seasons."""
+"""Results of the views: trends as by scipy, rates of drainage, nearest lakes, suspect seasons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(conn, world, season: int, observations, *, suspect: str | None = None
 
 
 @pytest.mark.parametrize("count", [3, 4, 7, 12])
-def test_a_trend_is_what_scipy_says(database: Database, world, count: int) -> None:
+def test_trends_agree_with_scipy(database: Database, world, count: int) -> None:
     random = np.random.default_rng(count)
     seasons = sorted(random.choice(np.arange(2000, 2024), count, replace=False).tolist())
     lakes = [1, 2, 3]
@@ -35,26 +35,26 @@ def test_a_trend_is_what_scipy_says(database: Database, world, count: int) -> No
                 [world.water(lake, size=0.002 + 0.001 * random.random()) for lake in lakes], ignore_index=True
             ).assign(seen_share=0.95)
             record(conn, world, season, rows)
-        # neither of these counts: a season that is not believed, a lake seen in part
+        # neither of these counts: a suspect season, a lake observed in part
         record(conn, world, 2030, world.water(*lakes, size=0.0001).assign(seen_share=1.0), suspect="all gone")
         record(conn, world, 2031, world.water(*lakes, size=0.0001).assign(seen_share=0.5))
-        told = {row.lake_id: row for row in conn.execute(text("SELECT * FROM lake_trend"))}
+        trends = {row.lake_id: row for row in conn.execute(text("SELECT * FROM lake_trend"))}
         areas = pd.DataFrame(
             map(tuple, conn.execute(text("SELECT lake_id, season, area_m2 FROM lake_area_history "
                                          "WHERE season < 2030 ORDER BY season"))),
             columns=["lake", "season", "area"],
         )  # fmt: skip
-    assert len(told) == 3
+    assert len(trends) == 3
     for lake, seen in areas.groupby("lake"):
         slope, _, low, high = theilslopes(seen.area, seen.season, 0.95)
-        row = told[lake]
+        row = trends[lake]
         assert (row.seasons, row.first_season, row.last_season) == (count, seasons[0], seasons[-1])
         assert row.slope_m2_per_year == pytest.approx(slope)
         ends = (row.slope_low_m2_per_year, row.slope_high_m2_per_year)
         assert ends == ((None, None) if count == 3 else (pytest.approx(low), pytest.approx(high)))
 
 
-def test_a_rate_of_drainage_is_between_the_days_of_two_looks(database: Database, world) -> None:
+def test_the_rate_of_drainage_uses_the_days_of_both_observations(database: Database, world) -> None:
     whole = {"seen_share": 1.0, "sigma_m2": 100.0}
     before = world.water(1, 2, size=0.004).assign(
         first_day=date(2021, 8, 1), last_day=date(2021, 9, 10), **whole
@@ -71,8 +71,8 @@ def test_a_rate_of_drainage_is_between_the_days_of_two_looks(database: Database,
     assert row.rate_m2_per_day == pytest.approx(row.lost_m2 / 300)
 
 
-def test_a_loss_within_a_season_is_told_between_two_sources(database: Database, world) -> None:
-    """An inventory of July and the model's look of September: the same season, a lake half as large."""
+def test_a_loss_within_a_season_between_two_sources(database: Database, world) -> None:
+    """An inventory of July and a model's survey of September: the same season, a lake half as large."""
     whole = {"seen_share": 1.0, "sigma_m2": 100.0}
     july = world.water(1, size=0.004).assign(first_day=date(2021, 7, 1), last_day=date(2021, 7, 1), **whole)
     september = world.water(1, size=0.002).assign(
@@ -87,7 +87,7 @@ def test_a_loss_within_a_season_is_told_between_two_sources(database: Database, 
     assert rows[0].rate_m2_per_day == pytest.approx(rows[0].lost_m2 / 70)
 
 
-def test_the_nearest_lakes_are_the_nearest(database: Database, world) -> None:
+def test_nearest_lakes(database: Database, world) -> None:
     lakes = list(range(40))
     with database.begin() as conn:
         record(conn, world, 2021, world.water(*lakes))
@@ -102,7 +102,7 @@ def test_the_nearest_lakes_are_the_nearest(database: Database, world) -> None:
     assert {row.season for row in found} == {2021, 2022}
 
 
-def test_changes_from_and_to_a_suspect_season_say_so(database: Database, world) -> None:
+def test_changes_from_and_to_a_suspect_season_are_marked(database: Database, world) -> None:
     whole = {"seen_share": 1.0, "sigma_m2": 100.0}
     with database.begin() as conn:
         for season, size in ((2020, 0.004), (2021, 0.001), (2022, 0.004)):

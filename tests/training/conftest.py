@@ -1,4 +1,4 @@
-"""One small simulated archive and its stacks, shared by the room's tests."""
+"""One small simulated archive and its stacks, shared by the tests of training."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scenes(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> list[LabelledStack]:
-    """Its stacks, read by the path's own acquisition."""
+    """Its stacks, read by the acquisition step."""
     return prepare(archive, tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Steps this small are slower on two threads, and far slower beside other work."""
+    """Use one thread of torch. Steps this small are slower on two threads, more so on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

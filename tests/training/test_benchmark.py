@@ -1,4 +1,4 @@
-"""The calibration benchmark: it runs on a small archive, and refuses seasons that the model has seen."""
+"""The calibration benchmark: it runs on a small archive, and refuses seasons used for training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INDEX = Path(__file__).parents[2] / "models" / "index-baseline"
 
 
 def test_tables_of_one_small_archive(archive: Path, tmp_path: Path) -> None:
-    """Of the index baseline, which needs no network: what is measured is the same for all segmenters."""
+    """With the index baseline, which needs no network. The measurements are the same for all segmenters."""
     (tmp_path / "archives").symlink_to(archive.parent)
     result = measure([INDEX], archive.name.removeprefix("seed-"), tmp_path)
     console = Console(record=True, width=140)
@@ -29,7 +29,7 @@ def test_tables_of_one_small_archive(archive: Path, tmp_path: Path) -> None:
     assert sum(row["pixels"] for row in result["reliability"]["bins"]) > 100_000
 
 
-def test_seasons_the_model_has_seen_are_refused() -> None:
+def test_seasons_used_for_training_are_refused() -> None:
     training = {"train_seeds": [101], "validation_seeds": [201], "test_seeds": [401, 402]}
     with pytest.raises(TrainingError, match=r"\[401, 402\]"):
         refuse_seen(training, parse_seeds(SEEDS))

@@ -1,4 +1,4 @@
-"""Reliability and coverage on made-up numbers whose doubt is known to be right, or wrong."""
+"""Reliability and coverage on synthetic numbers whose uncertainty is correct, or not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def lakes(seed: int, count: int, spread: float) -> Areas:
-    """Lakes whose areas err normally, by `spread` times what is said of them."""
+    """Lakes whose areas have normal errors, `spread` times the stated ones."""
     rng = np.random.default_rng(seed)
     true = rng.lognormal(10.5, 1, count)
     shoreline, model = 20 * np.sqrt(true), 0.05 * true
@@ -34,20 +34,20 @@ def lakes(seed: int, count: int, spread: float) -> Areas:
 
 @settings(max_examples=10, deadline=None)
 @given(seeds)
-def test_probabilities_that_are_right_have_no_error(seed: int) -> None:
+def test_calibrated_probabilities_have_no_error(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    said = rng.random((400, 400)).astype(np.float32)
-    labels = np.where(rng.random(said.shape) < said, FULL, 0).astype(np.uint8)
-    table = reliability(said, labels)
-    assert table.error < 0.012, "16,000 pixels a bin: 0.004 and less for each by chance"
-    boasting = reliability(np.where(said > 0.5, 1, 0).astype(np.float32), labels)
-    assert boasting.error == pytest.approx(0.25, abs=0.02)
+    probability_map = rng.random((400, 400)).astype(np.float32)
+    labels = np.where(rng.random(probability_map.shape) < probability_map, FULL, 0).astype(np.uint8)
+    table = reliability(probability_map, labels)
+    assert table.error < 0.012, "16,000 pixels per bin: 0.004 or less for each by chance"
+    overconfident = reliability(np.where(probability_map > 0.5, 1, 0).astype(np.float32), labels)
+    assert overconfident.error == pytest.approx(0.25, abs=0.02)
 
 
 def test_bins_count_every_known_pixel_once_and_add_up() -> None:
-    said = np.array([[0.0, 0.1, 0.95], [1.0, np.nan, 0.55]], np.float32)
+    probability_map = np.array([[0.0, 0.1, 0.95], [1.0, np.nan, 0.55]], np.float32)
     labels = np.array([[0, 0, FULL], [FULL, FULL, IGNORED]], np.uint8)
-    table = reliability(said, labels)
+    table = reliability(probability_map, labels)
     assert table.pixels.tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     rows = (table + table).as_dict()["bins"]
     assert (rows[9]["pixels"], rows[9]["mean_probability"], rows[9]["share_of_water"]) == (4, 0.975, 1)
@@ -58,14 +58,14 @@ def test_bins_count_every_known_pixel_once_and_add_up() -> None:
     assert Reliability.nothing().as_dict()["expected_error"] is None
 
 
-def test_half_a_pixel_of_water_is_half_of_what_was_said() -> None:
+def test_half_a_pixel_of_water_has_probability_half() -> None:
     half = np.full((4, 4), FULL // 2, np.uint8)
     assert reliability(np.full((4, 4), 0.5, np.float32), half).error == 0
 
 
 @settings(max_examples=10, deadline=None)
 @given(seeds)
-def test_errors_that_are_right_hold_95_of_100_lakes(seed: int) -> None:
+def test_correct_errors_contain_95_percent_of_lakes(seed: int) -> None:
     rows = coverage(lakes(seed, 4000, 1), 1.0)
     assert rows[-1]["share"] == pytest.approx(0.95, abs=4.5 * rows[-1]["standard_error"])
     assert sum(row["lakes"] for row in rows[:-1]) == rows[-1]["lakes"] > 0
@@ -74,14 +74,14 @@ def test_errors_that_are_right_hold_95_of_100_lakes(seed: int) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(seeds, st.floats(0.2, 4))
-def test_the_factor_makes_up_for_errors_said_too_small_or_too_large(seed: int, spread: float) -> None:
+def test_the_factor_corrects_errors_stated_too_small_or_too_large(seed: int, spread: float) -> None:
     factor = fit_area_factor(lakes(seed, 2000, spread))
     assert factor == pytest.approx(spread, rel=0.12)
     fresh = coverage(lakes(seed + 1, 4000, spread), factor)[-1]
     assert 0.925 < fresh["share"] < 0.975
 
 
-def test_the_factor_holds_at_least_what_it_was_fitted_on() -> None:
+def test_the_factor_contains_at_least_95_percent_of_the_fitted_lakes() -> None:
     areas = lakes(5, 200, 3)
     factor = fit_area_factor(areas)
     assert factor is not None
@@ -98,29 +98,29 @@ def test_without_the_models_term_the_intervals_are_narrower() -> None:
     assert len(areas + areas) == 1000
 
 
-def test_no_lakes_no_share() -> None:
+def test_without_lakes_there_is_no_share() -> None:
     assert [row["share"] for row in coverage(Areas.nothing(), 1.0)] == [None] * 5
 
 
-def test_doubt_that_knows_the_errors_and_doubt_that_does_not() -> None:
+def test_doubt_correlated_and_uncorrelated_with_errors() -> None:
     rng = np.random.default_rng(4)
     spread = rng.random(20_000).astype(np.float32) / 2
     probability = rng.uniform(0.3, 0.49, 20_000).astype(np.float32)
     water = (rng.random(20_000) < spread).astype(np.float32)
-    knowing = Doubt(probability, spread, water).as_dict(0.5)["unsure"]
-    assert knowing["wrong_in_most_doubtful_tenth"] > 1.5 * knowing["wrong_in_the_rest"]
-    assert knowing["rank_correlation"] > 0.2
-    blind = Doubt(probability, rng.permutation(spread), water).as_dict(0.5)["unsure"]
-    assert abs(blind["rank_correlation"]) < 0.05
+    informative = Doubt(probability, spread, water).as_dict(0.5)["unsure"]
+    assert informative["wrong_in_most_doubtful_tenth"] > 1.5 * informative["wrong_in_the_rest"]
+    assert informative["rank_correlation"] > 0.2
+    uninformative = Doubt(probability, rng.permutation(spread), water).as_dict(0.5)["unsure"]
+    assert abs(uninformative["rank_correlation"]) < 0.05
     assert Doubt.nothing().as_dict(0.5) == {"all": {"pixels": 0}, "unsure": {"pixels": 0}}
 
 
-def test_doubt_is_drawn_from_known_pixels() -> None:
-    said = np.full((9, 9), 0.3, np.float32)
-    said[3, 3] = np.nan
+def test_doubt_is_sampled_from_known_pixels() -> None:
+    probability_map = np.full((9, 9), 0.3, np.float32)
+    probability_map[3, 3] = np.nan
     labels = np.full((9, 9), FULL, np.uint8)
     labels[6, 6] = IGNORED
-    drawn = doubt(said, said / 10, labels)
+    drawn = doubt(probability_map, probability_map / 10, labels)
     assert len(drawn.water) == 7
     assert (drawn.water == 1).all()
     assert len((drawn + drawn).water) == 14

@@ -1,4 +1,4 @@
-"""Fitting: the loss falls, a stopped run goes on exactly, and what is unknown teaches nothing."""
+"""Fitting: the loss falls, a stopped run resumes exactly, and unknown pixels have no gradient."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_unknown_pixels_have_no_gradient() -> None:
     assert masked_loss(again, other, known, 1.0) == masked_loss(logits.detach(), water, known, 1.0)
 
 
-def test_nothing_known_is_no_loss_to_learn_from() -> None:
+def test_without_known_pixels_there_is_no_loss() -> None:
     logits = torch.randn(1, 4, 4, requires_grad=True)
     masked_loss(logits, torch.ones(1, 4, 4), torch.zeros(1, 4, 4), 1.0).backward()
     assert logits.grad is not None
@@ -53,7 +53,7 @@ def test_chips_depend_on_step_and_seed_alone(scenes: list[LabelledStack], recipe
 
 
 def test_chips_keep_labels_on_their_pixels(scenes: list[LabelledStack], recipe: Recipe) -> None:
-    """Flipped and brightened, water is still where it is darkest in the shortwave infrared."""
+    """After flips and brightness changes, water is still where the shortwave infrared is darkest."""
     batch = ChipSource(scenes, replace(recipe, batch=8)).batch(0)
     water, land = (batch.water == 1), (batch.water == 0) & (batch.known == 1)
     infrared = batch.optical[:, 10]
@@ -71,7 +71,7 @@ def test_a_few_steps_lower_the_loss(scenes: list[LabelledStack], recipe: Recipe)
     assert trainer.loss(batch).item() < 0.93 * before
 
 
-def test_a_stopped_run_goes_on_exactly(scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_exactly(scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path) -> None:
     inputs, recipe = statistics(scenes), replace(recipe, steps=4)
     whole = fit(scenes, recipe, inputs, tmp_path / "whole", CPU)
     stopped = Trainer(recipe, inputs, CPU)
@@ -86,7 +86,7 @@ def test_a_stopped_run_goes_on_exactly(scenes: list[LabelledStack], recipe: Reci
     assert all(torch.equal(value, others[name]) for name, value in whole.network.state_dict().items())
 
 
-def test_channels_drop_out_in_training_only_and_leave_no_name() -> None:
+def test_channels_drop_out_in_training_only_and_add_no_parameters() -> None:
     network = with_dropout(build_network(ARCHITECTURE, "rtc"), Recipe().dropout)
     dropped = network.head.head[1]
     assert isinstance(dropped, torch.nn.Dropout2d)
@@ -100,7 +100,7 @@ def test_channels_drop_out_in_training_only_and_leave_no_name() -> None:
     (given, kept), (whole, same) = seen
     alive = (given != 0).any(dim=(-2, -1))
     gone = alive & (kept == 0).all(dim=(-2, -1))
-    assert 0.03 < gone[alive].float().mean() < 0.25, "whole channels of a chip, not pixels of their own"
+    assert 0.03 < gone[alive].float().mean() < 0.25, "whole channels of a chip, not single pixels"
     assert torch.equal(whole, same)
 
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
         fit(scenes, replace(recipe, rate=5e-4), trainer.inputs, tmp_path, CPU)
 
 
-def test_statistics_leave_out_what_is_not_there(scenes: list[LabelledStack]) -> None:
+def test_statistics_ignore_missing_values(scenes: list[LabelledStack]) -> None:
     scene = scenes[0]
     bands = np.array(scene.bands)
     bands[:, :100] = np.nan
@@ -141,7 +141,7 @@ def test_statistics_leave_out_what_is_not_there(scenes: list[LabelledStack]) -> 
     ("text", "message"),
     [("1-x", "neither"), ("9-8", "backwards"), ("1,1", "twice"), (f"5-{DEMO_SEED}", "demo")],
 )
-def test_seeds_that_cannot_be(text: str, message: str) -> None:
+def test_invalid_seeds(text: str, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         parse_seeds(text)
 

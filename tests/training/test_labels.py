@@ -1,4 +1,4 @@
-"""Labels: outlines become shares of pixels, and what nobody can judge is left out."""
+"""Labels: outlines become shares of pixels, and pixels of unknown truth are left out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEFT, TOP = BOX.affine.c, BOX.affine.f
 
 
 def lake(radius: float, squeeze: float = 0.6) -> Polygon:
-    """A slanting ellipse in the middle of BOX."""
+    """A rotated ellipse in the centre of BOX."""
     ellipse = affinity.scale(Point(LEFT + 323.0, TOP - 317.0).buffer(radius, 64), 1, squeeze)
     return affinity.rotate(ellipse, 30)
 
@@ -66,14 +66,14 @@ def test_frozen_snowy_and_unseen_pixels_are_left_out() -> None:
     snow = np.ones(BOX.shape, bool)
     snowy = label(table("water", lake(100)), 2021, stack(snow=snow))
     assert snowy[31, 32] == IGNORED
-    assert snowy[0, 0] == 0, "snow on land is land"
+    assert snowy[0, 0] == 0, "snow on land is labelled as land"
     for name in ("B04", "VH", "dem"):
         holed = stack()
         holed[name] = holed[name].where((holed.y != holed.y[5]) | (holed.x != holed.x[5]))
         assert label(table("water", lake(100)), 2021, holed)[5, 5] == IGNORED
 
 
-def test_a_real_scene_holds_the_lakes_of_the_truth(scenes: list[LabelledStack]) -> None:
+def test_a_simulated_scene_has_the_lakes_of_the_truth(scenes: list[LabelledStack]) -> None:
     scene = scenes[0]
     labels = np.array(scene.labels)
     truth = read_lakes(scene.archive)

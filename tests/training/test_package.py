@@ -1,4 +1,4 @@
-"""Packaging, scoring and the command line: what is written is what the segmenter reads."""
+"""Packaging, scoring and the command line: the written model is read by the segmenter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 @pytest.fixture(scope="module")
 def model(scenes: list[LabelledStack], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a hardly trained model."""
+    """A folder with a model trained for a few steps."""
     recipe = Recipe(steps=3, batch=2, warmup=1, chip=96)
     trainer = Trainer(recipe, statistics(scenes), Machine("cpu"))
     source = ChipSource(scenes, recipe)
@@ -54,7 +54,7 @@ def test_a_package_is_read_back(model: Path) -> None:
     assert "| iou | 0.1 |" in text
 
 
-def test_changed_weights_are_noticed(model: Path, tmp_path: Path) -> None:
+def test_changed_weights_are_detected(model: Path, tmp_path: Path) -> None:
     for file in model.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     weights = tmp_path / WEIGHTS_FILE
@@ -65,14 +65,14 @@ def test_changed_weights_are_noticed(model: Path, tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_an_answer_and_its_doubt_for_every_known_pixel(model: Path, scenes: list[LabelledStack]) -> None:
+def test_probability_and_uncertainty_of_every_known_pixel(model: Path, scenes: list[LabelledStack]) -> None:
     answer = predict_scene(load(model, "cpu"), scenes[0])
     known = np.isfinite(scenes[0].bands).all(axis=0) & np.isfinite(scenes[0].dem)
     for layer in (answer.probability, answer.uncertainty):
         assert layer.shape == scenes[0].labels.shape
         assert layer.dtype == np.float32
         assert (np.isfinite(layer) == known).all()
-    assert (answer.uncertainty[known] > 0).mean() > 0.9, "dropout has a spread"
+    assert (answer.uncertainty[known] > 0).mean() > 0.9, "dropout gives a spread"
 
 
 def test_calibration_needs_an_uncalibrated_model(model: Path, scenes: list[LabelledStack]) -> None:
@@ -86,7 +86,7 @@ def test_scores_of_a_scene(model: Path, scenes: list[LabelledStack]) -> None:
     loaded = load(model, "cpu")
     sure = replace(loaded, manifest=loaded.manifest.model_copy(update={"threshold": 1e-6}))
     everything = evaluate(sure, scenes[:1])
-    assert everything.score.missed == 0, "at a threshold of nothing all is water"
+    assert everything.score.missed == 0, "at a threshold of zero every pixel is water"
     assert everything.score.found == everything.score.lakes > 0
     known = everything.calibration(sure.manifest)
     assert sum(row["pixels"] for row in known["reliability"]["bins"]) == (scenes[0].labels != IGNORED).sum()
@@ -95,7 +95,7 @@ def test_scores_of_a_scene(model: Path, scenes: list[LabelledStack]) -> None:
 
 
 def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[LabelledStack]) -> None:
-    """What the pixels' staircase costs is well within the shoreline's term."""
+    """The effect of the pixel grid is well within the shoreline's error term."""
     labels = scenes[0].labels
     truth = np.where(labels == IGNORED, np.nan, labels / np.float32(FULL)).astype(np.float32)
     drawn = draw(Answer(truth, np.zeros_like(truth)), scenes[0], 0.5, 5000)
@@ -109,7 +109,7 @@ def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[LabelledStack]) -
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not beside the repository")
-def test_real_tiles_are_scored_and_the_incomparable_is_not(model: Path) -> None:
+def test_real_tiles_are_scored_except_incomparable_ones(model: Path) -> None:
     scores = evaluate_real(load(model, "cpu"), SAMPLES)
     tiles = scores["terramesh"]["tiles"]
     assert tiles["637U_59R_1_3"]["water_share_reference"] == 0
@@ -124,7 +124,7 @@ def test_a_seed_serves_one_purpose() -> None:
         Archives((101, 102), (102,), (301,))
 
 
-def test_the_commands_explain_themselves() -> None:
+def test_the_commands_have_help() -> None:
     for command in ("rebuild", "evaluate"):
         answer = CliRunner().invoke(app, [command, "--help"])
         assert answer.exit_code == 0

@@ -1,4 +1,4 @@
-"""The benchmark on real samples: how it reads them, what it counts, what it says of an absent peer."""
+"""The benchmark on real samples: reading, counting, and the report of an absent peer model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def made_up() -> Sample:
     return Sample("made up", optical, radar, np.zeros((6, 6), np.float32), water, judged, 0, 0)
 
 
-def test_judged_pixels_are_counted_and_only_those() -> None:
+def test_only_labelled_pixels_are_counted() -> None:
     sample = made_up()
     for way in (by_ndwi, by_mndwi):
         assert real_samples._count(sample, way(sample)) == Counts(both=12, way=1, label=0)
@@ -36,23 +36,23 @@ def test_judged_pixels_are_counted_and_only_those() -> None:
     assert Counts().scores() == {"iou": None, "precision": None, "recall": None}
 
 
-def test_a_peer_that_is_absent_is_not_measured() -> None:
+def test_an_absent_peer_is_not_measured() -> None:
     scores = {name: {"iou": 0.5, "precision": 1.0, "recall": None} for name in (SPAIN, *TERRAMESH, POOLED)}
     shares = dict.fromkeys((SPAIN, *TERRAMESH), 0.1)
     console = Console(width=220, record=True, quiet=False)
     console.print(real_samples.drawn({"water_share": shares, "scores": {"model": scores, "peer": None}}))
-    said = console.export_text()
-    assert "not measured: pip install 'ukis-csmask[cpu]==0.2.1'" in said
-    assert "0.500 (1.000 / -) *" in said
+    printed = console.export_text()
+    assert "not measured: pip install 'ukis-csmask[cpu]==0.2.1'" in printed
+    assert "0.500 (1.000 / -) *" in printed
     found = importlib.util.find_spec("ukis_csmask") is not None
     assert (real_samples.by_csmask() is not None) == found
 
 
 @pytest.mark.skipif(not SAMPLES.exists(), reason=f"no public samples in {SAMPLES}")
-def test_samples_are_read_as_their_makers_wrote_them() -> None:
+def test_samples_are_read_in_the_units_of_their_publishers() -> None:
     spain, *tiles = real_samples.samples(SAMPLES)
     assert spain.optical.shape == (12, 512, 512) and spain.l1c and not spain.judged.all()
-    # water in the short wave is darker than in the green, and rivers are not at +1000 any more
+    # water is darker in the shortwave infrared than in the green, and without the offset of +1000
     green, short = (OPTICAL_BANDS.index(band) for band in ("B03", "B11"))
     assert np.median(spain.optical[short][spain.water]) < np.median(spain.optical[green][spain.water])
     assert [tile.name for tile in tiles] == list(TERRAMESH)
@@ -60,7 +60,7 @@ def test_samples_are_read_as_their_makers_wrote_them() -> None:
     assert [bool(tile.water.any()) for tile in tiles] == [True, True, False]
 
 
-@pytest.mark.skipif(not SAMPLES.exists() or not MODEL.exists(), reason="no public samples or no model here")
+@pytest.mark.skipif(not SAMPLES.exists() or not MODEL.exists(), reason="samples or model are missing")
 def test_the_index_finds_most_of_a_real_flood() -> None:
     spain = next(real_samples.samples(SAMPLES))
     way = real_samples.of_folder(real_samples.INDEX)

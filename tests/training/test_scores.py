@@ -23,7 +23,7 @@ def test_a_perfect_map_has_perfect_scores() -> None:
     labels, lakes = scene()
     result = score((labels / FULL).astype(np.float32), labels, lakes, 0.5)
     assert result.iou == 1
-    assert (result.lakes, result.found) == (2, 2), "the lake below a hectare is not scored alone"
+    assert (result.lakes, result.found) == (2, 2), "a lake below one hectare is not scored separately"
     assert (result.mapped, result.right) == (2, 2)
     assert result.area_errors == (0, 0)
 
@@ -32,14 +32,14 @@ def test_a_missed_lake_a_false_one_and_a_wrong_area() -> None:
     labels, lakes = scene()
     probability = np.zeros(labels.shape, np.float32)
     probability[5:17, 5:20] = 0.9  # 3 columns too many: a quarter
-    probability[60:72, 60:72] = 0.9  # nothing there
+    probability[60:72, 60:72] = 0.9  # no lake there
     result = score(probability, labels, lakes, 0.5)
     assert (result.lakes, result.found, result.mapped, result.right) == (2, 1, 2, 1)
     assert result.area_errors == pytest.approx((0.25,))
     assert result.as_dict()["lake_recall"] == 0.5
 
 
-def test_a_lake_that_was_not_seen_counts_neither_way() -> None:
+def test_an_unobserved_lake_is_not_scored() -> None:
     labels, lakes = scene()
     labels[40:52, 40:52] = IGNORED
     probability = np.where(labels == IGNORED, np.nan, labels / FULL).astype(np.float32)
@@ -61,19 +61,19 @@ def test_threshold_with_the_best_area_among_nearly_best_iou() -> None:
     table = {0.3: made(900, 0.01), 0.4: made(948, -0.03), 0.5: made(950, 0.06), 0.6: made(949, 0.04)}
     assert choose_threshold(table) == 0.4
     table[0.55] = made(948, 0.03)
-    assert choose_threshold(table) == 0.55, "of equal ones the nearest to a half"
+    assert choose_threshold(table) == 0.55, "among equals the nearest to 0.5"
 
 
 @pytest.mark.parametrize("shift", [0.0, -0.7])
-def test_scaling_undoes_overconfidence_and_a_lean(shift: float) -> None:
+def test_scaling_corrects_overconfidence_and_bias(shift: float) -> None:
     rng = np.random.default_rng(3)
     logits = rng.normal(0, 2, (200, 200))
     labels = np.where(rng.random((200, 200)) < 1 / (1 + np.exp(-logits)), FULL, 0).astype(np.uint8)
-    boasting = (1 / (1 + np.exp(-(3 * logits - shift)))).astype(np.float32)
-    scaling = fit_scaling([(boasting, labels)], step=1)
+    overconfident = (1 / (1 + np.exp(-(3 * logits - shift)))).astype(np.float32)
+    scaling = fit_scaling([(overconfident, labels)], step=1)
     assert scaling == pytest.approx((3, shift), rel=0.06, abs=0.1)
-    assert logit(rescale(boasting, *scaling)) == pytest.approx(
-        (logit(boasting) + scaling[1]) / scaling[0], abs=1e-3
+    assert logit(rescale(overconfident, *scaling)) == pytest.approx(
+        (logit(overconfident) + scaling[1]) / scaling[0], abs=1e-3
     )
 
 
