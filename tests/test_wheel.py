@@ -105,9 +105,9 @@ def test_a_plain_user_of_an_installation_by_root(site: Path, tmp_path: Path) -> 
         "os.setgid(account.pw_gid); os.setuid(account.pw_uid); print(_place(folder, manifest))"
     )
     cache = tmp_path / "cache"
-    said = run(sys.executable, "-c", script, NOBODY, cwd=Path("/"), XDG_CACHE_HOME=str(cache))
-    assert said.returncode == 0, said.stderr
-    assert Path(said.stdout.strip()).parent == cache / "lake-monitor"
+    done = run(sys.executable, "-c", script, NOBODY, cwd=Path("/"), XDG_CACHE_HOME=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).parent == cache / "lake-monitor"
 
 
 @pytest.mark.prove

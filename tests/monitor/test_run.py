@@ -140,9 +140,9 @@ def test_a_season_without_layers_is_not_replayed(finished: Path, workspace: Path
     lake = geopandas.read_file(settings["regions"]["demo"]["outline"])
     lake.geometry = lake.to_crs(32643).geometry.centroid.buffer(200).to_crs(lake.crs)
     lake.to_file(workspace / "old.gpkg")
-    said = monitor("inventory", "import", workspace / "old.gpkg", "--year", "2000", "-w", folder)
-    assert said.returncode == 0, said.stderr
-    assert "demo 2022 was recorded before an earlier season arrived" in said.stderr
+    answer = monitor("inventory", "import", workspace / "old.gpkg", "--year", "2000", "-w", folder)
+    assert answer.returncode == 0, answer.stderr
+    assert "demo 2022 was recorded before an earlier season arrived" in answer.stderr
     with open_database(Workspace.open(folder)) as database:
         after = current_rows(database)
     assert set(before["observations"]) < set(after["observations"])

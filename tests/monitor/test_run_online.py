@@ -50,9 +50,9 @@ def same_layers(one: Path, other: Path, *years: int) -> None:
 
 
 def same_history(one: Path, other: Path) -> None:
-    ours, theirs = tables(one), tables(other)
-    for name, rows in ours.items():
-        assert rows == theirs[name], name
+    first, second = tables(one), tables(other)
+    for name, rows in first.items():
+        assert rows == second[name], name
 
 
 @pytest.fixture

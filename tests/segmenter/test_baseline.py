@@ -75,17 +75,17 @@ def answer(baseline: IndexBaseline, stack: tuple[Any, ...], **options: Any) -> A
     ],
 )
 def test_every_gate_closes_and_opens(baseline: IndexBaseline, stack: tuple[Any, ...], wet: bool) -> None:
-    said = answer(baseline, stack)
-    assert said.probability.shape == said.uncertainty.shape == (4, 4)
-    assert said.probability.dtype == said.uncertainty.dtype == np.float32
-    assert ((said.probability > 0.5) == wet).all()
+    predicted = answer(baseline, stack)
+    assert predicted.probability.shape == predicted.uncertainty.shape == (4, 4)
+    assert predicted.probability.dtype == predicted.uncertainty.dtype == np.float32
+    assert ((predicted.probability > 0.5) == wet).all()
 
 
 def test_at_a_threshold_the_probability_is_half_and_the_uncertainty_largest(baseline: IndexBaseline) -> None:
     spectra = [WATER | {SHORT_WAVE: 800.0 * (1 - at) / (1 + at)} for at in (0.4, 0.2, 0.0, -0.2, -0.4)]
-    said = [answer(baseline, uniform(spectrum | {NEAR_INFRARED: 1500.0})) for spectrum in spectra]
-    likely = [float(one.probability[0, 0]) for one in said]
-    doubt = [float(one.uncertainty[0, 0]) for one in said]
+    predicted = [answer(baseline, uniform(spectrum | {NEAR_INFRARED: 1500.0})) for spectrum in spectra]
+    likely = [float(one.probability[0, 0]) for one in predicted]
+    doubt = [float(one.uncertainty[0, 0]) for one in predicted]
     assert likely[2] == pytest.approx(0.5, abs=1e-3) and likely == sorted(likely, reverse=True)
     assert max(doubt) == doubt[2] and doubt[2] > 4 * max(doubt[0], doubt[4])
 
@@ -94,13 +94,13 @@ def test_the_uncertainty_is_that_of_thresholds_drawn_at_random(baseline: IndexBa
     """One cue near its threshold: half a difference of the logistic over it, by hand."""
     cue = baseline.index.radar
     for above in (-0.5, 0.0, 2.0):
-        said = answer(baseline, uniform(WATER, vv=cue.at + above))
+        predicted = answer(baseline, uniform(WATER, vv=cue.at + above))
         margins = np.array([-above + cue.sigma, -above - cue.sigma]) / cue.width
         high, low = 1 / (1 + np.exp(-margins / baseline.manifest.temperature))
-        assert said.uncertainty[0, 0] == pytest.approx((high - low) / 2, abs=0.01)
+        assert predicted.uncertainty[0, 0] == pytest.approx((high - low) / 2, abs=0.01)
         drawn = np.random.default_rng(0).normal(cue.at, cue.sigma, 4000)
         spread = np.std(1 / (1 + np.exp((cue.at + above - drawn) / cue.width)))
-        assert said.uncertainty[0, 0] == pytest.approx(spread, rel=0.35)
+        assert predicted.uncertainty[0, 0] == pytest.approx(spread, rel=0.35)
 
 
 def test_exact_thresholds_have_no_uncertainty() -> None:
@@ -116,12 +116,12 @@ def test_holes_remain_holes(baseline: IndexBaseline) -> None:
     for layer, where in ((0, (5, 9, 9)), (1, (1, 10, 8)), (2, (8, 10))):
         stack = uniform(WATER, side=20)
         stack[layer][where] = np.nan
-        said = answer(baseline, stack)
+        predicted = answer(baseline, stack)
         hole = np.zeros((12, 12), bool)
         hole[where[-2] - REACH, where[-1] - REACH] = True
-        for plane in (said.probability, said.uncertainty):
+        for plane in (predicted.probability, predicted.uncertainty):
             assert np.array_equal(np.isnan(plane), hole)
-        assert np.array_equal(said.probability[~hole], whole.probability[~hole])
+        assert np.array_equal(predicted.probability[~hole], whole.probability[~hole])
 
 
 @settings(max_examples=30, deadline=None)

@@ -124,10 +124,10 @@ def test_a_saved_model_is_loaded_with_half_precision_weights(tiny: nn.Module, ti
     with torch.inference_mode():
         expected = network.logits(tiny, "rtc", *chips())
     assert expected.shape == (2, 224, 224)
-    said = model.logits(*chips())
-    assert said.shape == (2, 1 + model.manifest.passes, 224, 224)
-    assert said.dtype == torch.float32
-    torch.testing.assert_close(said[:, 0], expected, rtol=0.02, atol=0.02)
+    output = model.logits(*chips())
+    assert output.shape == (2, 1 + model.manifest.passes, 224, 224)
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output[:, 0], expected, rtol=0.02, atol=0.02)
 
 
 def test_full_precision_weights_are_restored_exactly(
@@ -152,15 +152,15 @@ def test_dropout_passes_are_the_head_with_channels_left_out(
     assert (masks == 0).sum(1).tolist() == [16] * 5
     assert (masks[:4] == 0).sum(0).tolist() == [1] * 64  # each once before any twice
     with torch.inference_mode():
-        said = network.Chips(copy.deepcopy(tiny), manifest).eval()(*chips(1))
+        output = network.Chips(copy.deepcopy(tiny), manifest).eval()(*chips(1))
         for number, mask in enumerate(masks, 1):
             by_hand = copy.deepcopy(tiny)
             head = by_hand.head.head
             head[1] = nn.Conv2d(64, 64, 1, groups=64, bias=False)
             head[1].weight = nn.Parameter(torch.from_numpy(mask)[:, None, None, None])
             expected = network.logits(by_hand, "rtc", *chips(1))
-            torch.testing.assert_close(said[:, number], expected, rtol=0, atol=1e-4)
-    assert said[:, 1:].std(1).mean() > 1e-3
+            torch.testing.assert_close(output[:, number], expected, rtol=0, atol=1e-4)
+    assert output[:, 1:].std(1).mean() > 1e-3
 
 
 def test_an_exported_program_is_reused_and_replaced_if_of_another_model(

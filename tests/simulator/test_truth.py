@@ -162,7 +162,7 @@ def test_one_season_has_no_events() -> None:
 
 
 @pytest.mark.parametrize("area", [3_000.0, 40_000.0, 900_000.0])
-def test_outlines_have_the_area_asked_for(area: float) -> None:
+def test_outlines_have_the_requested_area(area: float) -> None:
     lake = random_shape(np.random.default_rng(1), (0.0, 0.0), 0.4, 1.6)
     for factor in (0.6, 1.0, 1.35):
         assert lake.outline(area * factor, area).area == pytest.approx(area * factor, rel=1e-6)

@@ -39,7 +39,7 @@ def folder(module_workspace: Path) -> Path:
     return server.folder
 
 
-def ask(url: str, query: str) -> str:
+def fetch_value(url: str, query: str) -> str:
     engine = create_engine(url)
     with engine.begin() as conn:
         answer = str(conn.execute(text(query)).scalar_one())
@@ -85,7 +85,7 @@ def wait_gone(pid: int) -> None:
 
 def test_a_postgis_is_created_and_keeps_its_data(folder: Path) -> None:
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SELECT postgis_version()").startswith("3.")
+        assert fetch_value(url, "SELECT postgis_version()").startswith("3.")
         engine = create_engine(url)
         with engine.begin() as conn:
             conn.execute(text("CREATE TABLE kept AS SELECT 7 AS seven"))
@@ -93,12 +93,12 @@ def test_a_postgis_is_created_and_keeps_its_data(folder: Path) -> None:
         pid = server_pid(folder)
     wait_gone(pid)
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SELECT seven FROM kept") == "7"
+        assert fetch_value(url, "SELECT seven FROM kept") == "7"
 
 
 def test_no_network_access_and_no_other_users(folder: Path) -> None:
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SHOW listen_addresses") == ""
+        assert fetch_value(url, "SHOW listen_addresses") == ""
         assert folder.stat().st_mode & 0o077 == 0
 
 
@@ -109,7 +109,7 @@ def test_the_server_outlives_the_first_process_while_a_second_uses_it(folder: Pa
         assert server_pid(folder) == pid
         kill(first)
         time.sleep(0.5)
-        assert ask(url, "SELECT 1") == "1"
+        assert fetch_value(url, "SELECT 1") == "1"
         assert server_pid(folder) == pid
     wait_gone(pid)
 
@@ -120,7 +120,7 @@ def test_kill_9_of_the_only_user_ends_the_server_and_the_next_start_works(folder
     kill(user)
     wait_gone(pid)
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SELECT 1") == "1"
+        assert fetch_value(url, "SELECT 1") == "1"
 
 
 def test_a_start_right_after_kill_9_works_with_and_without_a_running_server(folder: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_start_right_after_kill_9_works_with_and_without_a_running_server(fold
         kill(another_user(folder))
         time.sleep(pause)
         with EmbeddedPostgis(folder, durable=False) as url:
-            assert ask(url, "SELECT 1") == "1"
+            assert fetch_value(url, "SELECT 1") == "1"
 
 
 def test_kill_9_of_keeper_and_server_leaves_a_stale_pid_file_that_does_not_block(folder: Path) -> None:
@@ -141,7 +141,7 @@ def test_kill_9_of_keeper_and_server_leaves_a_stale_pid_file_that_does_not_block
     kill(user)
     assert (folder / "data" / "postmaster.pid").exists()
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SELECT 1") == "1"
+        assert fetch_value(url, "SELECT 1") == "1"
 
 
 def test_kill_9_of_the_keeper_ends_the_server(folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_kill_9_of_the_keeper_ends_the_server(folder: Path) -> None:
         os.kill(keeper, signal.SIGKILL)
         wait_gone(pid)
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SELECT 1") == "1"
+        assert fetch_value(url, "SELECT 1") == "1"
 
 
 def test_a_killed_initdb_is_repeated(workspace: Path) -> None:
@@ -159,14 +159,14 @@ def test_a_killed_initdb_is_repeated(workspace: Path) -> None:
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("15\n")
     with EmbeddedPostgis(workspace / "postgis", durable=False) as url:
-        assert ask(url, "SELECT 1") == "1"
+        assert fetch_value(url, "SELECT 1") == "1"
     assert not half.exists()
 
 
 def test_a_path_too_long_for_a_socket_gets_a_short_link(workspace: Path) -> None:
     deep = workspace / ("x" * 120) / "postgis"
     with EmbeddedPostgis(deep, durable=False) as url:
-        assert ask(url, "SELECT 1") == "1"
+        assert fetch_value(url, "SELECT 1") == "1"
     server = EmbeddedPostgis(deep)
     assert len(os.fsencode(server.socket_folder)) < LONGEST_SOCKET
     server.wait_stopped()
@@ -212,8 +212,8 @@ def test_as_root_it_works_below_a_folder_closed_to_the_servers_account(workspace
     hidden.mkdir(mode=0o700)
     folder = hidden / "postgis"
     with EmbeddedPostgis(folder, durable=False) as url:
-        assert ask(url, "SELECT postgis_version()").startswith("3.")
-        assert ask(url, "SELECT sum(n) FROM generate_series(1, 1000000) AS n") == "500000500000"
+        assert fetch_value(url, "SELECT postgis_version()").startswith("3.")
+        assert fetch_value(url, "SELECT sum(n) FROM generate_series(1, 1000000) AS n") == "500000500000"
         pid = server_pid(folder)
         assert Path(f"/proc/{pid}").stat().st_uid == pwd.getpwnam("postgres").pw_uid
     wait_gone(pid)

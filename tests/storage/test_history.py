@@ -51,7 +51,7 @@ def not_observed(world, *lakes, outcome="not observed", reason="cloud") -> gpd.G
     return gpd.GeoDataFrame(rows, geometry=[None] * len(lakes), crs=4326)
 
 
-def test_what_is_recorded_reads_back(database: Database, world) -> None:
+def test_recorded_rows_are_read_back(database: Database, world) -> None:
     with database.begin() as conn:
         assert record(conn, world, world.survey(), 1, 2, lineage=[("new", 1, None), ("split", 2, 1)])
         back = history.observations_of(conn, "demo", 2021).set_index("lake_id").loc[world.uuid("lake", 1)]
@@ -104,7 +104,7 @@ def test_a_superseded_survey_recorded_again_is_current_again(database: Database,
     assert counts(database)["lake_observation"] == 2
 
 
-def test_inventories_stand_beside_each_other_and_the_model(database: Database, world) -> None:
+def test_inventories_and_model_surveys_are_kept_side_by_side(database: Database, world) -> None:
     hkh = world.survey(kind=SurveyKind.INVENTORY)
     other = history.Survey(world.uuid("other"), "demo", 2021, SurveyKind.INVENTORY, "other.gpkg", "sha256:f")
     with database.begin() as conn:

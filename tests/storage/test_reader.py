@@ -55,7 +55,7 @@ def four_seasons(database: Database, world) -> Database:
 def run_as_reader(url: str, *statements: str) -> list[list[tuple[object, ...]] | Exception]:
     """Run each statement through the server's connections and return the results."""
 
-    async def ask() -> list[list[tuple[object, ...]] | Exception]:
+    async def run_all() -> list[list[tuple[object, ...]] | Exception]:
         answers: list[list[tuple[object, ...]] | Exception] = []
         async with reader.reading(url) as pool:
             for statement in statements:
@@ -65,7 +65,7 @@ def run_as_reader(url: str, *statements: str) -> list[list[tuple[object, ...]] |
                     answers.append(error)
         return answers
 
-    return asyncio.run(ask())
+    return asyncio.run(run_all())
 
 
 @pytest.mark.parametrize("login", [False, True])
@@ -184,10 +184,10 @@ def test_without_createrole_the_message_gives_the_statements(database: Database,
     try:
         with pytest.raises(StorageError, match="database administrator run this") as refused:
             reader.prepare_reader(source)
-        said = str(refused.value).partition("then start again: ")[2]
-        assert f"CREATE ROLE {new_role} NOLOGIN; GRANT {new_role} TO {plain}; GRANT USAGE" in said
+        statements = str(refused.value).partition("then start again: ")[2]
+        assert f"CREATE ROLE {new_role} NOLOGIN; GRANT {new_role} TO {plain}; GRANT USAGE" in statements
         with database.begin() as conn:
-            for statement in said.removesuffix(";").split("; "):
+            for statement in statements.removesuffix(";").split("; "):
                 conn.execute(text(statement))
         source.check_current()
         read = reader.prepare_reader(source)

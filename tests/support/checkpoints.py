@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
     "num_classes": 2,
 }
 SPREAD = 0.3
-"""Standard deviation of a made-up network's logits. Float32 knows six digits of what they are made of."""
+"""Standard deviation of a random network's logits, whose terms have about six digits in float32."""
 BANDS = {"S2L2A": 12, "S1GRD": 2, "S1RTC": 2, "DEM": 1}
 
 
@@ -162,4 +162,4 @@ stride: 112
 sigma: 56
 smallest_lake_m2: 5000
 """ % (", ".join(["2000.0"] * 12), ", ".join(["800.0"] * 12))  # noqa: UP031 - the braces belong to the YAML
-"""What a person has to say of such a checkpoint."""
+"""Draft of the manifest, given by the user for such a checkpoint."""

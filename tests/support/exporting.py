@@ -45,10 +45,10 @@ class Kept:
     database: Database
     surveys: dict[int, UUID]
     tiles: list[Tile]
-    """Those that were written in 2021."""
+    """Tiles written in the season 2021."""
     pixels: dict[Tile, dict[str, NDArray[Any]]]
     out: Path
-    """Where to write to."""
+    """Folder for the exported files."""
 
     @property
     def workspace(self) -> Workspace:
@@ -109,7 +109,7 @@ def keep(folder: Path, database: Database) -> Kept:
 
 
 def _history(database: Database) -> dict[int, UUID]:
-    told = {
+    seasons = {
         2015: rows(2015, (1, "water", 0.002)).assign(
             label="L-17", attributes=[{"name": "Kölsai", "dam": 'a "b"'}]
         ),
@@ -121,7 +121,7 @@ def _history(database: Database) -> dict[int, UUID]:
         for name in ("demo", "other"):
             registry.upsert_region(conn, name, MultiPolygon([AREA]))
         registry.register_model(conn, "sha256:abc", "tiny", "1", {}, state=ModelState.ACTIVE)
-        for season, observations in told.items():
+        for season, observations in seasons.items():
             kind = SurveyKind.INVENTORY if season == 2015 else SurveyKind.MODEL
             ids[season] = _record(conn, "demo", season, kind, observations)
         _record(conn, "other", 2021, SurveyKind.MODEL, rows(2021, (7, "water", 0.002)))

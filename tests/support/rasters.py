@@ -93,8 +93,8 @@ def classes(**options: Any) -> dict[str, Any]:
 
 
 def read(
-    item: Scene, wanted: dict[str, Any], profile: CatalogProfile, geobox: GeoBox, **options: Any
+    item: Scene, arguments: dict[str, Any], profile: CatalogProfile, geobox: GeoBox, **options: Any
 ) -> dict[str, np.ndarray]:
     """Read bands (H, W) of one item on a box."""
-    loaded = load_bands([item], profile=profile, geobox=geobox, **wanted, **options)
+    loaded = load_bands([item], profile=profile, geobox=geobox, **arguments, **options)
     return {str(name): band.to_numpy() for name, band in loaded.data_vars.items()}

@@ -232,11 +232,11 @@ class TestRecordedApis:
         assert not scenes and {name for name, _ in refused} == {one.id for one in found}
 
     def test_nothing_found(self, recorded: list[Exchange], monkeypatch: pytest.MonkeyPatch) -> None:
-        (asked,) = (one.body for one in recorded if "cdse" in one.source and one.method == "POST")
+        (search,) = (one.body for one in recorded if "cdse" in one.source and one.method == "POST")
         monkeypatch.setattr(catalog, "PAGE", None)
         with replay(recorded, CDSE) as served:
-            assert ApiCatalog(served.url).items(**asked) == []
-            assert any(json.loads(body) == asked for _, _, body in served.requests)
+            assert ApiCatalog(served.url).items(**search) == []
+            assert any(json.loads(body) == search for _, _, body in served.requests)
 
     def test_an_invalid_item_does_not_end_the_search(self, recorded: list[Exchange]) -> None:
         first, second = (one for one in recorded if "test_result_paging" in one.source)
@@ -283,10 +283,10 @@ class TestRecordedApis:
         pc.always = status
         with pytest.raises(MonitorError) as caught:
             api.search("sentinel-2-l2a", HERE, date(2022, 7, 1), date(2022, 9, 30))
-        said = str(caught.value)
-        asked = f"{pc.url}: the search {{'collections': ['sentinel-2-l2a']"
-        assert said.startswith(asked) and "2022-07-01/2022-09-30" in said
-        assert f"failed: HTTP {status} at rest; try again later" in said
+        message = str(caught.value)
+        start = f"{pc.url}: the search {{'collections': ['sentinel-2-l2a']"
+        assert message.startswith(start) and "2022-07-01/2022-09-30" in message
+        assert f"failed: HTTP {status} at rest; try again later" in message
         assert len(pc.requests) - before == requests
 
     def test_an_unreachable_catalogue(self, pc: Replay) -> None:

@@ -101,8 +101,8 @@ def test_each_band_has_the_expected_wavelength(name: str, file: str) -> None:
     assets = recorded(file)[-1].assets
     for band, asset in read_profile(name, Path()).optical.bands.items():
         fields = assets[asset].extra_fields
-        (told,) = fields.get("eo:bands") or fields["bands"]
-        wavelength = told.get("center_wavelength") or told["eo:center_wavelength"]
+        (entry,) = fields.get("eo:bands") or fields["bands"]
+        wavelength = entry.get("center_wavelength") or entry["eo:center_wavelength"]
         assert wavelength == pytest.approx(WAVELENGTHS[band], abs=0.018), band
 
 

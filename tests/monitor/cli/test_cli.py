@@ -46,7 +46,7 @@ def test_help_is_fast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["run", "--season", "2021", "--region", "atlantis"],
@@ -59,13 +59,13 @@ def test_help_is_fast() -> None:
     ],
 )
 def test_refused_before_starting(
-    workspace: Path, small_archive: Path, arguments: list[str], said: str
+    workspace: Path, small_archive: Path, arguments: list[str], message: str
 ) -> None:
     folder = make_workspace(workspace, small_archive)
     place = [] if "-w" in arguments else ["-w", folder]
     answer = monitor(*arguments, *place)
     assert answer.returncode == 2, answer.stderr
-    assert said in answer.stderr
+    assert message in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (folder / "postgis").exists() or "lakes" in arguments
 

@@ -95,12 +95,12 @@ def test_the_event_loop_runs_while_a_model_is_opened() -> None:
         predictor.submit(time.sleep, 0.5)
         worker: Any = SimpleNamespace(address="inproc://")
         OpenModel(chosen(INDEX)).setup(worker)
-        asking = asyncio.create_task(opened())
+        pending = asyncio.create_task(opened())
         count = 0
-        while not asking.done():
+        while not pending.done():
             await asyncio.sleep(0.01)
             count += 1
-        return count, asking.result()
+        return count, pending.result()
 
     count, state = asyncio.run(beats())
     assert count > 10

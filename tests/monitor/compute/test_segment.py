@@ -29,7 +29,7 @@ class DarkIsWater:
     manifest: Any = SimpleNamespace(threshold=0.5)
 
     def predict(self, optical, radar, dem, *, row: int, col: int, halo: int, wanted=None):
-        self.asked = (row, col, halo)
+        self.position = (row, col, halo)
         inner = np.s_[halo : optical.shape[1] - halo, halo : optical.shape[2] - halo]
         seen = (np.isfinite(optical).all(axis=0) & np.isfinite(radar).all(axis=0) & np.isfinite(dem))[inner]
         seen &= True if wanted is None else wanted
@@ -107,7 +107,7 @@ def test_nothing_observed() -> None:
 def test_segmenter_gets_the_global_pixel_of_the_halo() -> None:
     segmenter = DarkIsWater()
     segment(stack_of(TILE.geobox(HALO), 0.0, 0.0), segmenter, TILE, HALO, AROUND)
-    assert segmenter.asked == (ROW - HALO, COL - HALO, HALO)
+    assert segmenter.position == (ROW - HALO, COL - HALO, HALO)
 
 
 def test_a_pixel_is_inside_if_its_centre_is() -> None:

@@ -152,9 +152,9 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
         results = workers.predict(tasks, place.profile, place.model_folders, by_index.cube)
         with pytest.raises(UnopenedError) as caught:
             next(results)
-        said = str(caught.value)
+        message = str(caught.value)
         for words in ("the worker at tcp://127.0.0.1:", str(place.model_folders[0]), "and 1 other"):
-            assert words in said
+            assert words in message
         other = [replace(task, model_digest="sha256:other") for task in tasks]
         (folder / "away").rename(folder / "index")
         with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):

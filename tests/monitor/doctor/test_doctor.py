@@ -192,7 +192,7 @@ def test_swapped_bands(small_archive: Path, tmp_path: Path, profile: Path) -> No
     assert "asset keys" in found["remedy"]
 
 
-def test_nothing_in_common(small_archive: Path, tmp_path: Path, profile: Path) -> None:
+def test_another_baseline_is_not_compared(small_archive: Path, tmp_path: Path, profile: Path) -> None:
     """The same acquisition with another processing baseline is another image: reported, and not compared."""
     there = served_elsewhere(small_archive, tmp_path / "there", taken_out=1000)
     item = there / "sentinel-2-l2a/S2_elsewhere/S2_elsewhere.json"

@@ -93,9 +93,9 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen
     late = threading.Timer(120, process.kill)
     late.start()
     try:
-        said = process.stdout.readline()
-        found = re.search(r"http://\S+:\d+", said)
-        assert found, said + process.stderr.read()
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+:\d+", line)
+        assert found, line + process.stderr.read()
         yield found[0], process
     finally:
         process.kill()
@@ -200,7 +200,7 @@ def test_filters_in_cql2(ask: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filter_", "said"),
+    ("filter_", "message"),
     [
         ("set_config('role', 'lake', false) = 'lake'", "set_config, which CQL2 does not have"),
         ("season = 2022 AND NOT (pg_sleep(9) = 1)", "pg_sleep"),
@@ -210,8 +210,8 @@ def test_filters_in_cql2(ask: Any) -> None:
         ("season = 'soon'", "soon"),
     ],
 )
-def test_filters_that_are_refused(ask: Any, filter_: str, said: str) -> None:
-    assert said in ask("/collections/lake_latest/items", status=400, filter=filter_)["detail"]
+def test_filters_that_are_refused(ask: Any, filter_: str, message: str) -> None:
+    assert message in ask("/collections/lake_latest/items", status=400, filter=filter_)["detail"]
 
 
 def test_only_cql2_operations_are_allowed() -> None:

@@ -296,7 +296,7 @@ def test_force_overwrites_and_leaves_no_partial_files(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "said"),
+    ("name", "wanted", "message"),
     [
         ("a.csv", {"region": "atlantis"}, "nobody surveyed it; the lake history has demo, other"),
         ("a.csv", {"season": 2019}, "nobody surveyed it; the lake history has 2015, 2021, 2022"),
@@ -306,10 +306,10 @@ def test_force_overwrites_and_leaves_no_partial_files(kept: Kept) -> None:
         ("folder", {"asked": TableFormat.CSV}, "is a folder"),
     ],
 )
-def test_refusals(kept: Kept, name: str, wanted: dict[str, Any], said: str) -> None:
+def test_refusals(kept: Kept, name: str, wanted: dict[str, Any], message: str) -> None:
     (kept.out / "folder").mkdir()
     arguments = {"asked": None, "region": None, "season": None, "history": False} | wanted
-    with pytest.raises(RefusedError, match=said):
+    with pytest.raises(RefusedError, match=message):
         export_lakes_to(kept.folder, kept.out / name, force=False, json=False, **arguments)
 
 

@@ -52,8 +52,8 @@ def kept(world: Kept, tmp_path: Path) -> Kept:
 def write(kept: Kept, kind: RasterFormat = RasterFormat.COG, **wanted: Any) -> list[ZoneWritten]:
     workspace = kept.workspace
     with open_system(workspace) as system:
-        asked = MasksWanted(kept.out / "out", kind, **{"season": 2021} | wanted)
-        return export_masks(system, workspace.region("demo"), asked)
+        arguments = MasksWanted(kept.out / "out", kind, **{"season": 2021} | wanted)
+        return export_masks(system, workspace.region("demo"), arguments)
 
 
 def corner(kept: Kept, epsg: int) -> tuple[int, int]:
@@ -87,10 +87,10 @@ def test_cogs_are_cloud_optimised_and_described(kept: Kept) -> None:
         with rasterio.open(path) as file:
             assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
             assert file.profile["tiled"] and file.block_shapes == [(512, 512)] and file.overviews(1) == [2]
-            said = file.tags()
-            assert (said["region"], said["season"], said["model"]) == ("demo", "2021", "model 1")
-            assert said["cube_tag"] == f"demo-2021-{kept.surveys[2021]}" == zone.cube
-            assert said["layer"] == layer
+            tags = file.tags()
+            assert (tags["region"], tags["season"], tags["model"]) == ("demo", "2021", "model 1")
+            assert tags["cube_tag"] == f"demo-2021-{kept.surveys[2021]}" == zone.cube
+            assert tags["layer"] == layer
             whole, half = file.read(1), file.read(1, out_shape=(zone.shape[0] // 2, zone.shape[1] // 2))
             if layer in ("mask", "reason"):
                 assert file.colormap(1)[1][:3] == (31, 120, 255)  # water, in both
@@ -141,10 +141,10 @@ def test_items_beside_the_files(kept: Kept) -> None:
         assert item.id == zone.item.stem == f"demo-2021-{zone.epsg}"
         assert shapely.geometry.shape(content["geometry"]).is_valid
         assert content["bbox"] == pytest.approx(shapely.geometry.shape(content["geometry"]).bounds)
-        said = content["properties"]
-        assert said["proj:code"] == f"EPSG:{zone.epsg}" and tuple(said["proj:shape"]) == zone.shape
-        assert (said["start_datetime"][:10], said["end_datetime"][:10]) == ("2021-07-01", "2021-10-31")
-        assert said["lake_monitor:model"] == "model 1" and said["lake_monitor:cube_tag"] == zone.cube
+        fields = content["properties"]
+        assert fields["proj:code"] == f"EPSG:{zone.epsg}" and tuple(fields["proj:shape"]) == zone.shape
+        assert (fields["start_datetime"][:10], fields["end_datetime"][:10]) == ("2021-07-01", "2021-10-31")
+        assert fields["lake_monitor:model"] == "model 1" and fields["lake_monitor:cube_tag"] == zone.cube
         assert [link.href for link in item.links if link.rel == "derived_from"] == [SCENE]
         assert item.properties["lake_monitor:scenes"] == ["sentinel-2-l2a/S2A_1"]
         for layer, path in zip(("mask", "probability"), zone.files, strict=True):
@@ -182,7 +182,7 @@ def test_the_state_of_the_survey_is_written_not_a_later_one(workspace: Path, dat
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "message"),
     [
         ({"layers": ["mask", "depth"]}, "--layer depth: the cube has probability, mask"),
         ({"tag": "nowhere"}, "--tag nowhere: .* has no tag nowhere"),
@@ -191,16 +191,16 @@ def test_the_state_of_the_survey_is_written_not_a_later_one(workspace: Path, dat
         ({"region": "atlantis"}, "there is no region 'atlantis'"),
     ],
 )
-def test_refusals(kept: Kept, wanted: dict[str, Any], said: str) -> None:
-    asked = {
+def test_refusals(kept: Kept, wanted: dict[str, Any], message: str) -> None:
+    arguments = {
         "region": "demo",
         "season": 2021,
         "layers": ["mask"],
         "tag": None,
         "kind": RasterFormat.COG,
     } | wanted
-    with pytest.raises(RefusedError, match=said):
-        export_masks_to(kept.folder, kept.out / "out", force=False, json=False, **asked)
+    with pytest.raises(RefusedError, match=message):
+        export_masks_to(kept.folder, kept.out / "out", force=False, json=False, **arguments)
     assert not (kept.out / "out").exists()
 
 

@@ -222,7 +222,7 @@ def test_a_loss_within_the_models_doubt_is_not_flagged() -> None:
         assert list(rows.flags.kind) == kinds
 
 
-def test_two_regions_that_saw_one_lake_do_not_break_the_comparison() -> None:
+def test_two_regions_that_share_a_lake_do_not_break_the_comparison() -> None:
     """The neighbouring region's survey of the same season has its own row of the lake."""
     seasons = Seasons()
     rows = seasons.draw(2021, scene(LAKE))

@@ -157,7 +157,7 @@ def test_dry_is_dry_only_where_the_index_agrees() -> None:
     assert found[3].tolist() == [Reason.DRY, DISPUTED, DISPUTED, DISPUTED, Reason.SNOW, Reason.SHADOW]
 
 
-def test_the_place_of_the_scene() -> None:
+def test_position_of_the_scene() -> None:
     """The scene's global pixel has the documented longitude and latitude."""
     lake = lakes_of(np.ones((6, 6), bool))
     assert lake.geometry[0].equals_exact(shapely.multipolygons([pixels(0, 0, 6, 6)]), 1e-3)

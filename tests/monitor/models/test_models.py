@@ -195,9 +195,9 @@ def test_the_commands_print_the_result(
     assert printed["checkpoint"] == {"file": "soup.ckpt", "sha256": digest(checkpoint), "epoch": 0,
                                      "global_step": 0, "pytorch-lightning_version": "2.6.6"}  # fmt: skip
     app(arguments, standalone_mode=False)
-    said = capsys.readouterr()
-    assert "was imported before, nothing changed" in said.out
-    assert "largest difference of a logit" in said.out
+    output = capsys.readouterr()
+    assert "was imported before, nothing changed" in output.out
+    assert "largest difference of a logit" in output.out
     app(["model", "show", str(folder)], standalone_mode=False)
     shown = capsys.readouterr().out
     assert yaml.safe_load(shown)["architecture"]["decoder"] == "FCNDecoder"

@@ -181,11 +181,11 @@ def test_a_stack_of_ground_range(ground: Ground) -> None:
         assert {scene.collection for scene in listed.radar} == {f"sentinel-1-{kind}"}
         stacks[kind] = acquire(listed, profile, tile, 0)
     grd, rtc = stacks["grd"], stacks["rtc"]
-    ours, twin = radar(grd), radar(rtc)
-    both = np.isfinite(ours).all(axis=0) & np.isfinite(twin).all(axis=0) & ~rtc["layover"].to_numpy()
+    from_grd, from_rtc = radar(grd), radar(rtc)
+    both = np.isfinite(from_grd).all(axis=0) & np.isfinite(from_rtc).all(axis=0) & ~rtc["layover"].to_numpy()
     assert both.mean() > 0.5
     # cos(incidence) makes one to two decibel between sigma and gamma nought
-    assert np.median(ours[:, both] - twin[:, both], axis=1) == pytest.approx([-1.5] * 2, abs=1.2)
+    assert np.median(from_grd[:, both] - from_rtc[:, both], axis=1) == pytest.approx([-1.5] * 2, abs=1.2)
     assert np.array_equal(optical(grd), optical(rtc), equal_nan=True)
 
 
@@ -194,16 +194,16 @@ def test_level_equals_that_of_the_terrain_corrected_scene(ground: Ground) -> Non
     for direction in PASSES:
         sigma = read_grd(ground.grd[direction], ground.profile, ground.geobox, ground.dem)
         bands = {"keys": {"VV": "vv", "VH": "vh"}, "nodata": -32768}
-        twin = read(ground.rtc[direction], bands, ground.profile, ground.geobox)
+        from_rtc = read(ground.rtc[direction], bands, ground.profile, ground.geobox)
         product = product_href(ground.grd[direction].item["assets"]["schema-product-vv"]["href"])
         angle = ElementTree.parse(product).findtext(".//incidenceAngleMidSwath", "")
         rise = np.hypot(*np.gradient(gaussian_filter(ground.dem, 2), 10.0))
-        level = (rise < 0.08) & (gaussian_filter(twin["VV"], 2) > 0.02)
+        level = (rise < 0.08) & (gaussian_filter(from_rtc["VV"], 2) > 0.02)
         for row, col in ground.reflectors(direction):
             level[round(row) - 6 : round(row) + 7, round(col) - 6 : round(col) + 7] = False
         assert level.sum() > 5000
         for number, band in enumerate(("VV", "VH")):
-            ratio = sigma[number][level].mean() / twin[band][level].mean()
+            ratio = sigma[number][level].mean() / from_rtc[band][level].mean()
             assert ratio == pytest.approx(np.cos(np.radians(float(angle))), rel=0.1), (direction, band)
 
 

@@ -114,8 +114,8 @@ def test_incidence_of_real_calibration_tables(name: str, worst: float) -> None:
     metres = row("pixel") * 10
     near = Sight(77.0, 36.0, 280.0, 30.9)  # the first pixel is the near edge
     places = [GLOBE.fwd(77.0, 36.0, 280.0, along)[:2] for along in metres]
-    ours = np.array([near.incidence_at(*place) for place in places])
-    assert np.abs(ours - real).max() < worst
+    computed = np.array([near.incidence_at(*place) for place in places])
+    assert np.abs(computed - real).max() < worst
     # the shape of the curve, whatever the satellite's roll
     widths = np.array([ground_range(angle) for angle in real])
     assert widths[-1] - widths[0] == pytest.approx(metres[-1], rel=0.02)

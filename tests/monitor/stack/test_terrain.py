@@ -409,11 +409,11 @@ def test_slopes_facing_away_from_the_sun_are_dark() -> None:
 
 
 def test_agrees_with_the_simulators_ground_and_light() -> None:
-    ours, box = Settings(size=512), _simulated_box()
-    world, turn = build_world(ours), convergence(ours.epsg, *ours.centre)
+    simulated, box = Settings(size=512), _simulated_box()
+    world, turn = build_world(simulated), convergence(simulated.epsg, *simulated.centre)
     heights, relief = _thirty_metres(world.height, box)
     inner, (rows, cols) = slice(PAD, PAD + 512), _scattered()
-    for date, elevation in itertools.product(optical_passes(ours)[:2], (40.0, 55.0)):
+    for date, elevation in itertools.product(optical_passes(simulated)[:2], (40.0, 55.0)):
         azimuth = date.sun[0]
         dark = terrain_shadow(heights, relief, box, azimuth + turn, elevation)
         drawn = light(world.height, azimuth, elevation).lit[inner, inner] < 0.5
@@ -428,14 +428,16 @@ def test_agrees_with_the_simulators_ground_and_light() -> None:
 
 
 def test_layover_and_shadow_of_the_simulators_ground() -> None:
-    ours, box = Settings(size=512), _simulated_box()
-    world, turn = build_world(ours), convergence(ours.epsg, *ours.centre)
+    simulated, box = Settings(size=512), _simulated_box()
+    world, turn = build_world(simulated), convergence(simulated.epsg, *simulated.centre)
     heights, relief = _thirty_metres(world.height, box)
     inner, (rows, cols) = slice(PAD, PAD + 512), _scattered()
     east, north = gradient(gaussian_filter(world.height, 1.0))
-    for beam in radar_passes(ours, optical_passes(ours))[:2]:
+    for beam in radar_passes(simulated, optical_passes(simulated))[:2]:
         look = math.radians(beam.look)
-        hidden = radar_hidden(heights, relief, box, Sight(*ours.centre, beam.look + turn, beam.incidence))
+        hidden = radar_hidden(
+            heights, relief, box, Sight(*simulated.centre, beam.look + turn, beam.incidence)
+        )
         facing = (math.sin(look) * east + math.cos(look) * north)[inner, inner]
         layover = facing > math.tan(math.radians(beam.incidence))
         shadow = _traced_shadow(world.height, beam.look + 180, 90 - beam.incidence, rows, cols)
@@ -457,8 +459,8 @@ def _scattered() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _simulated_box() -> GeoBox:
-    ours = Settings(size=512)
-    return geobox_at(ours.epsg, *pixel_at(*ours.origin), (512, 512))
+    simulated = Settings(size=512)
+    return geobox_at(simulated.epsg, *pixel_at(*simulated.origin), (512, 512))
 
 
 def _thirty_metres(height: NDArray[np.float32], box: GeoBox) -> tuple[Field, GeoBox]:

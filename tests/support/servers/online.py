@@ -72,18 +72,18 @@ def archive_online(
     `signed_href`, `open_href`, or a mix of both.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=run, args=(theirs, folder, postgis_url, href))
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=run, args=(child_end, folder, postgis_url, href))
     process.start()
-    theirs.close()
+    child_end.close()
     try:
         try:
-            proxy: str = ours.recv()
+            proxy: str = parent_end.recv()
         except EOFError:
-            raise RuntimeError("the servers did not start; their process says why on stderr") from None
-        yield OnlineArchive(f"http://{CATALOG_HOST}/", _environment(proxy), ours)
+            raise RuntimeError("the servers did not start; see stderr of their process") from None
+        yield OnlineArchive(f"http://{CATALOG_HOST}/", _environment(proxy), parent_end)
     finally:
-        ours.close()
+        parent_end.close()
         process.join(30)
         if process.is_alive():
             process.kill()

@@ -93,7 +93,7 @@ class Proxy:
         host = url.hostname or request.host.partition(":")[0]
         self.requests[host] += 1
         if url.scheme != "http" or host not in self.routes:
-            return web.Response(status=502, text=f"this proxy knows no way to {host}")
+            return web.Response(status=502, text=f"unknown host {host}")
         body = await request.read()
         fault = self.faults.decide(request.method, url.geturl(), request.headers.get("Range"), body)
         await asyncio.sleep(self.link.latency_s)

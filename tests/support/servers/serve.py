@@ -27,7 +27,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     while not server.started:
         if task.done():
             task.result()
-            raise RuntimeError("the server stopped while it started; its log says why")
+            raise RuntimeError("the server stopped while it started; see its log")
         await asyncio.sleep(0.01)
     try:
         yield "{}:{}".format(*server.servers[0].sockets[0].getsockname())

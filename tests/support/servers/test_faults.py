@@ -56,7 +56,7 @@ def test_the_first_rule_that_matches_decides() -> None:
 
 def test_order_does_not_matter(archive_online: OnlineArchive, remote: RemoteFile) -> None:
     """Request forty ranges three times each, in sequence and then shuffled over four threads."""
-    wanted = [f"bytes={start}-{start + 99}" for start in range(0, 4000, 100)] * 3
+    requested = [f"bytes={start}-{start + 99}" for start in range(0, 4000, 100)] * 3
 
     def run(ranges: list[str], threads: int, seed: int = 5) -> set[Injection]:
         archive_online.begin(Rule(rate=0.2, kinds=QUICK), seed=seed)
@@ -72,7 +72,7 @@ def test_order_does_not_matter(archive_online: OnlineArchive, remote: RemoteFile
         )
         return set(traffic.injected)
 
-    first = run(wanted, 1)
+    first = run(requested, 1)
     assert 10 < len(first) < 40
-    assert run(random.Random(0).sample(wanted, len(wanted)), 4) == first
-    assert run(wanted, 1, seed=6) != first
+    assert run(random.Random(0).sample(requested, len(requested)), 4) == first
+    assert run(requested, 1, seed=6) != first
