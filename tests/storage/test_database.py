@@ -107,7 +107,7 @@ def test_down_and_up_again_with_rows_in_every_table(database: Database, world) -
     database.upgrade()
     with database.begin() as conn:
         command.check(alembic_config(conn))
-        world.settle(conn)
+        world.store(conn)
         fill_every_table(conn, world)
         again = {view: conn.execute(text(f"SELECT count(*) FROM {view}")).scalar_one() for view in VIEWS}
     assert again == views and min(views.values()) > 0
