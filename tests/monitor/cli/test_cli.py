@@ -25,7 +25,7 @@ needs_model = pytest.mark.skipif(not MODEL.exists(), reason="the committed model
 def place(small_archive: Path, workspace: Path) -> Path:
     """A workspace with its own copy of the archive, to be spoilt; one tile."""
     shutil.copytree(small_archive, workspace / "archive")
-    return make_workspace(workspace, workspace / "archive", tile_size=512)
+    return make_workspace(workspace, workspace / "archive", tile_size=512, model="index-baseline")
 
 
 def items(folder: Path, collection: str, year: int) -> list[Path]:
@@ -123,7 +123,7 @@ def test_an_all_cloud_season_is_not_observed(place: Path) -> None:
 
 @needs_model
 def test_a_truncated_file_fails_its_tiles_and_the_others_go_on(place: Path) -> None:
-    make_workspace(place, place / "archive", tile_size=256)
+    make_workspace(place, place / "archive", tile_size=256, model="index-baseline")
     broken = items(place, "sentinel-1-rtc", 2021)
     cogs = [cog for item in broken for cog in item.parent.glob("*vv*.tif")]
     whole = {cog: cog.read_bytes() for cog in cogs}
@@ -208,6 +208,7 @@ def test_without_postgis_it_says_what_to_install(workspace: Path, small_archive:
 
 @needs_model
 def test_a_full_disk_leaves_nothing_half_written(place: Path) -> None:
+    make_workspace(place, place / "archive", tile_size=512)  # the network's layers are larger than the disk
     cube = place / "cube"
     cube.mkdir()
     run = f"{sys.executable} -c 'from monitor.cli.main import main; main()' run --season 2021 -w {place}"
