@@ -19,6 +19,7 @@ import shapely
 
 from monitor.archive.catalog import BBox, Catalog, FolderCatalog, open_catalog
 from monitor.archive.choice import RADAR_WINDOW
+from monitor.archive.explanations import Refused
 from monitor.archive.load import load_backscatter, load_classes, load_elevation, load_optical
 from monitor.archive.profiles import CatalogProfile, RadarKind
 from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
@@ -238,9 +239,7 @@ def _read_in(check: str, scene: Scene, start: float) -> Finding:
     return Finding(check, State.OK, f"a block of {scene.id} read in {time.perf_counter() - start:.1f} s")
 
 
-def _nothing(
-    check: str, point: BaseGeometry, year: int | None, refused: tuple[tuple[str, str], ...]
-) -> Finding:
+def _nothing(check: str, point: BaseGeometry, year: int | None, refused: Refused) -> Finding:
     when = f" in the season of {year}" if year else ""
     why = f" ({refused[0][0]}: {refused[0][1]})" if refused else ""
     return Finding(

@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 
 from monitor.archive.catalog import open_catalog
+from monitor.archive.explanations import Explanation
 from monitor.archive.load import load_classes
 from monitor.archive.profiles import read_profile
 from monitor.archive.scenes import Scene, optical_scene
@@ -100,7 +101,7 @@ def _compared(archive: ArchiveChecks, other: str, location: str | None) -> Findi
         found = difference(scene, archive.profile, twin, profile, archive.box(BLOCK))
         if found is not None:
             return _judged(scene, twin, other, found)
-    refused = [f"{name}: {why}" for name, why in decided.items() if isinstance(why, str)]
+    refused = [f"{name}: {why}" for name, why in decided.items() if isinstance(why, Explanation)]
     return Finding(
         "agreement",
         State.WARNING,
