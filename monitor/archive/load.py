@@ -20,7 +20,8 @@ from odc.loader.types import RasterBandMetadata
 from odc.stac import load
 from shapely.geometry.base import BaseGeometry
 
-from monitor.archive.driver import ArchiveDriver, BandParser, Native
+from monitor.archive.decoding import Native
+from monitor.archive.driver import ArchiveDriver, BandParser
 from monitor.archive.profiles import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from monitor.archive.driver import Native
+from monitor.archive.decoding import Native
 from monitor.archive.load import load_backscatter
 from monitor.archive.profiles import S1_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene, SceneList

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.archive.driver import opened, window_of
+from monitor.archive.decoding import opened, window_of
 from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
 from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
 from monitor.archive.retries import fetch, tried

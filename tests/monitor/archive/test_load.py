@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.warp import rio_reproject
 from rasterio.crs import CRS
 
-from monitor.archive.driver import Native
+from monitor.archive.decoding import Native
 from monitor.archive.resampling import bilinear, nearest, places
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
