@@ -56,14 +56,6 @@ class Sight:
         """Metres along the ground from the satellite's nadir to the place."""
         return ground_range(self.incidence)
 
-    def incidence_at(self, longitude: float, latitude: float) -> float:
-        """Incidence on flat ground at another place of the scene, degrees."""
-        forward, _, distance = _GLOBE.inv(self.longitude, self.latitude, longitude, latitude)
-        along = distance * math.cos(math.radians(forward - self.azimuth))
-        angle = (self.ground_range + along) / EARTH
-        look = math.atan2(EARTH * math.sin(angle), ORBIT - EARTH * math.cos(angle))
-        return math.degrees(angle + look)
-
     def on_grid(self, epsg: int) -> tuple[float, float, float]:
         """The azimuth (degrees from grid north) and the place (easting, northing) in a UTM zone.
 

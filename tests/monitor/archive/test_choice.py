@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import rasterio
 import shapely
 from hypothesis import given
@@ -212,7 +211,6 @@ def test_sky_by_hand() -> None:
     classes = np.array([[0, 0, 4, 5], [8, 9, 10, 3]], np.uint8)
     assert sky_of(classes) == Sky(seen=0.75, cloud=0.5)
     assert sky_of(np.zeros((4, 4), np.uint8)) == Sky(0.0, 0.0)
-    assert Sky(0.5, 0.5).clear == pytest.approx(0.25) and Sky(1, None).clear == 0
 
 
 def test_a_fault_is_a_value_that_other_processes_can_take(tmp_path: Path) -> None:
