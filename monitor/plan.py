@@ -26,7 +26,7 @@ EXAMPLES = 3
 
 
 class Why(Code):
-    """Why a run does with a tile what it does."""
+    """Why a run predicts a tile or leaves it as it is, or why it cannot be predicted."""
 
     NEVER_DONE = "never_done", "never done"
     INTERRUPTED = "interrupted", "interrupted before"

@@ -53,7 +53,7 @@ def decide(item: pystac.Item, profile: OpticalProfile) -> Convention | Explanati
 
 
 def _flagged(item: pystac.Item, flag: str, baseline: str, added: bool) -> float | Explanation:
-    """Offset of a catalogue that takes the 1000 out and says so in a property (Earth Search v1).
+    """Offset of a catalogue that takes the 1000 out and marks it in a property (Earth Search v1).
 
     Its raster:bands declare -0.1 even for corrected scenes, and scenes flagged as not corrected were found
     corrected (Element84/earth-search issues 66 and 71), so that only the value true is relied on.

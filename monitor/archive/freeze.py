@@ -67,15 +67,17 @@ def freeze(
     ground = shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]).bounds
     start, end = season.dates(year)
     with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
-        seen, kept_out = _admitted(
+        optical_items, kept_out = _admitted(
             catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded
         )
-        optical, refused = usable_optical(seen, profile.optical)
+        optical, refused = usable_optical(optical_items, profile.optical)
         window = (start - RADAR_WINDOW, season.reserve(year) + RADAR_WINDOW)
-        heard, radar_kept_out = _admitted(catalog.search(profile.radar.collection, ground, *window), excluded)
-        radar, radar_refused = usable_radar(heard, profile.radar)
-        heights, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
-        dem, dem_refused = usable_dem(heights, profile.dem)
+        radar_items, radar_kept_out = _admitted(
+            catalog.search(profile.radar.collection, ground, *window), excluded
+        )
+        radar, radar_refused = usable_radar(radar_items, profile.radar)
+        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
+        dem, dem_refused = usable_dem(dem_items, profile.dem)
     with progress.count("cloud", len(optical)) as done:
         skies = measure(optical, profile, cells, done)
     choices = choose_optical(optical, skies, cells, end)

@@ -41,7 +41,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     """The parts of a remote file that have been read; an `opener` for `rasterio.open`.
 
     GDAL does not pass on an exception of its reader. The exception is kept in `fault`, and bytes that are
-    returned after it are invalid: whoever opens the file must check `fault`.
+    returned after it are invalid, so that `fault` must be checked after use.
     """
 
     def __init__(self, href: str, profile: CatalogProfile) -> None:
@@ -113,10 +113,10 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         with _session().get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code != 206:
                 raise HttpError(answer, "its server does not support byte ranges" if answer.ok else None)
-            told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
-            if told is None:
+            placed = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
+            if placed is None:
                 raise OSError("the response to a range request has no Content-Range")
-            first, end, size = (int(number) for number in told.groups())
+            first, end, size = (int(number) for number in placed.groups())
             version = (size, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
             if self._is is not None and self._is != version:
                 raise _Replaced("it was replaced by another file while it was read")

@@ -86,9 +86,9 @@ def _print_report(report: SceneReport, everything: bool) -> None:
     )
     # other scenes are used in the surroundings only, for tiles at the region's edge
     used = {glimpse.id for cell in report.cells for glimpse in cell.optical}
-    heard = {scene for cell in report.cells for scene in cell.radar}
+    radar_used = {scene for cell in report.cells for scene in cell.radar}
     _optical([scene for scene in report.optical if scene.id in used], everything)
-    _radar([scene for scene in report.radar if scene.id in heard], report.radar_kind, everything)
+    _radar([scene for scene in report.radar if scene.id in radar_used], report.radar_kind, everything)
     say(f"DEM: {len(report.dem)} tile{'s' * (len(report.dem) != 1)}")
     _missing(report, inside, everything)
     _refused(report, everything)
