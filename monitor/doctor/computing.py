@@ -47,7 +47,7 @@ def device(workspace: Workspace) -> Finding:
         return Finding("device", State.OK, first)
     found = f"no GPU: predictions run on {CPU_COUNT} cores ({version})"
     if lacking := answer["no_program"]:
-        found += f"; the next start exports the network of {' and '.join(lacking)} and takes longer"
+        found += f"; the next start takes longer because it exports the network of {' and '.join(lacking)}"
     return Finding("device", State.OK, found)
 
 
