@@ -153,8 +153,10 @@ def test_a_scene_without_a_band_is_refused_and_the_plan_says_why(place: Path) ->
     if not MODEL.exists():
         pytest.skip("the committed model is missing: models/")
     plan = json.loads(monitor("plan", "--season", "2021", "-w", place, "--json").stdout)
-    refused = {entry["item"]: entry["why"] for entry in plan[0]["refused"]}
-    assert refused[content["id"]] == "lacks the asset B11"
+    (refused,) = [entry for entry in plan[0]["refused"] if entry["item"] == content["id"]]
+    assert (refused["code"], refused["params"]) == ("lacks_assets", {"assets": ["B11"]})
+    assert refused["reason"] == "lacks the asset B11"
+    assert plan[0]["why"] == [{"code": "never_done", "params": {}, "reason": "never done"}]
     assert others
     assert all(content["id"] not in entry["scenes"] for entry in plan)
 
