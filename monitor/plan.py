@@ -1,4 +1,4 @@
-"""What has to be done for a region and a season, and why: every tile's task with its deterministic key."""
+"""The tile tasks of a region and season, with deterministic keys, and what a run does with each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.explanations import Code, Explanation
 from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
 from monitor.grid import Tile, grown, tiles_of
@@ -18,20 +19,41 @@ from storage import ledger
 from storage.codes import SurveyKind, TaskState
 from storage.ledger import TaskRow
 
-#: metres around the zone that are predicted too, so that a lake on its border is drawn whole
+#: metres around the zone that are predicted too, so that the outline of a lake on its border is complete
 REACH_M = 2000.0
+#: refused items that the explanation of an impossible tile lists
+EXAMPLES = 3
+
+
+class Why(Code):
+    """Why a run predicts a tile or leaves it as it is, or why it cannot be predicted."""
+
+    NEVER_DONE = "never_done", "never done"
+    INTERRUPTED = "interrupted", "interrupted before"
+    DONE = "done", "done before"
+    EMPTY = "empty", "empty: {reason}"
+    NOT_RECORDED = "not_recorded", "predicted, but its lakes are not recorded yet"
+    FAILED = "failed", "failed before: {reason}"
+    NOT_IN_CUBE = "not_in_cube", "done before, but the cube does not hold it"
+    OTHER_MODEL = "other_model", "another model"
+    OTHER_SETTINGS = "other_settings", "other settings"
+    NEW_SCENES = "new_scenes", "new scenes: {scenes}"
+    SCENES_GONE = "scenes_gone", "scenes no longer used: {scenes}"
+    OTHER_ORDER = "other_order", "the order or the baselines of the scenes changed"
+    NO_SCENE = "no_scene", "no usable {input} scene"
+    ALL_REFUSED = "all_refused", "no usable {input} scene ({examples})"
 
 
 @dataclass(frozen=True)
 class TileTask:
-    """One tile in one season, with everything that decides its result."""
+    """One tile in one season, with all inputs on which its result depends."""
 
     key: UUID
     region: str
     season: int
     tile: Tile
     scenes: SceneList
-    #: part of the tile where a lake counts, EPSG:4326
+    #: part of the tile in which lakes are recorded, EPSG:4326
     zone: BaseGeometry
     #: part of the tile that is predicted: the region's zone and `REACH_M` around it
     reach: BaseGeometry
@@ -39,8 +61,8 @@ class TileTask:
     config_digest: str
 
     @property
-    def impossible(self) -> str | None:
-        """Why nothing can be seen whatever is read, if so."""
+    def impossible(self) -> Explanation | None:
+        """Why the tile cannot be predicted: an input has no usable scene. None if all inputs have one."""
         mine = self.scenes.within(self.tile)
         for name, scenes in (
             ("Sentinel-2", [scene for choice in mine for scene in choice.optical]),
@@ -48,13 +70,15 @@ class TileTask:
             ("DEM", self.scenes.dem),
         ):
             if not scenes:
-                why = "; ".join(f"{item}: {reason}" for item, reason in self.scenes.refused[:3])
-                return f"no usable {name} scene" + (f" ({why})" if why else "")
+                examples = "; ".join(f"{item}: {why}" for item, why in self.scenes.refused[:EXAMPLES])
+                if not examples:
+                    return Why.NO_SCENE.because(input=name)
+                return Why.ALL_REFUSED.because(input=name, examples=examples)
         return None
 
     @property
     def fault(self) -> AssetError | None:
-        """The file whose failure left open which scenes the tile needs, if one did."""
+        """The unreadable file because of which the choice of scenes is undecided, if there is one."""
         return next((choice.fault for choice in self.scenes.choices if choice.fault), None)
 
 
@@ -70,15 +94,22 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Planned:
-    """A task, what will be done with it, and why."""
+    """A task, the action that a run takes, and why."""
 
     task: TileTask
     action: Action
-    why: str
+    #: at least one; several where a task differs in more than one way from the finished one of its tile
+    why: tuple[Explanation, ...]
 
     @property
     def to_predict(self) -> bool:
+        """Whether a run predicts the tile."""
         return self.action in (Action.NEW, Action.SUPERSEDES, Action.AGAIN)
+
+    @property
+    def explanations(self) -> tuple[Explanation, ...]:
+        """Why the tile cannot be predicted, else why the action is taken."""
+        return (self.task.impossible,) if self.task.impossible else self.why
 
 
 def plan(
@@ -93,8 +124,8 @@ def plan(
 ) -> list[TileTask]:
     """The tile tasks of a region and season: every tile that touches `zone` (EPSG:4326).
 
-    A key is the uuid5 of region, tile, season, frozen scenes with their baselines, model and configuration:
-    the same key is the same result, so it is never done twice.
+    A key is the uuid5 of region, tile, season, frozen scenes with their baselines, model and configuration.
+    Tasks of the same key have the same result, so none is done twice.
     """
     tasks = []
     reach = grown(zone, REACH_M)
@@ -125,50 +156,54 @@ def decide(
     written: Mapping[str, UUID],
     old_scenes: Mapping[UUID, frozenset[str]],
 ) -> list[Planned]:
-    """Compare tasks with what the ledger and the cube already hold.
+    """Compare tasks with the contents of the ledger and the cube.
 
     Args:
         known: every task of the region and season in the ledger.
-        written: tile name to the key of the task that the cube's tile was written by.
-        old_scenes: item ids of finished tasks, to say what changed.
+        written: tile name to the key of the task that wrote the tile into the cube.
+        old_scenes: item ids of finished tasks, from which the changes of scenes are listed.
     """
     rows = {row.key: row for row in known}
     finished = {row.tile: row for row in rows.values() if row.state in (TaskState.DONE, TaskState.EMPTY)}
     planned = []
     for task in tasks:
+        why: tuple[Explanation, ...]
         row, earlier = rows.get(task.key), finished.get(task.tile.name)
         in_cube = written.get(task.tile.name) == task.key
         if row is not None and row.state == TaskState.DONE and in_cube:
-            planned.append(Planned(task, Action.DONE, "done before"))
+            action, why = Action.DONE, (Why.DONE.because(),)
         elif row is not None and row.state == TaskState.EMPTY:
-            planned.append(Planned(task, Action.DONE, f"empty: {row.reason}"))
+            action, why = Action.DONE, (Why.EMPTY.because(reason=str(row.reason)),)
         elif row is not None and row.state == TaskState.WRITTEN and in_cube:
-            planned.append(Planned(task, Action.FINISH, "predicted, but its lakes are not recorded yet"))
+            action, why = Action.FINISH, (Why.NOT_RECORDED.because(),)
         elif row is not None and row.state == TaskState.FAILED:
-            planned.append(Planned(task, Action.AGAIN, f"failed before: {row.reason}"))
+            action, why = Action.AGAIN, (Why.FAILED.because(reason=str(row.reason)),)
         elif row is not None and row.state == TaskState.DONE:
-            planned.append(Planned(task, Action.AGAIN, "done before, but the cube does not hold it"))
+            action, why = Action.AGAIN, (Why.NOT_IN_CUBE.because(),)
         elif (row is None or row.state == TaskState.SUPERSEDED) and earlier is not None:
-            planned.append(Planned(task, Action.SUPERSEDES, _difference(task, earlier, old_scenes)))
+            action, why = Action.SUPERSEDES, _difference(task, earlier, old_scenes)
         else:
-            planned.append(Planned(task, Action.NEW, "interrupted before" if row else "never done"))
+            action, why = Action.NEW, ((Why.INTERRUPTED if row else Why.NEVER_DONE).because(),)
+        planned.append(Planned(task, action, why))
     return planned
 
 
-def _difference(task: TileTask, earlier: TaskRow, old_scenes: Mapping[UUID, frozenset[str]]) -> str:
-    """Why the task is another than the finished one of its tile."""
-    reasons = []
+def _difference(
+    task: TileTask, earlier: TaskRow, old_scenes: Mapping[UUID, frozenset[str]]
+) -> tuple[Explanation, ...]:
+    """How the task differs from the finished one of its tile."""
+    differences = []
     if task.model_digest != earlier.model_digest:
-        reasons.append("another model")
+        differences.append(Why.OTHER_MODEL.because())
     if task.config_digest != earlier.config_digest:
-        reasons.append("other settings")
+        differences.append(Why.OTHER_SETTINGS.because())
     now = {scene.id for scene in (*task.scenes.optical, *task.scenes.radar, *task.scenes.dem)}
     before = old_scenes.get(earlier.key, frozenset())
     if added := sorted(now - before):
-        reasons.append(f"new scenes: {', '.join(added)}")
+        differences.append(Why.NEW_SCENES.because(scenes=tuple(added)))
     if gone := sorted(before - now):
-        reasons.append(f"scenes no longer used: {', '.join(gone)}")
-    return "; ".join(reasons) or "the scenes' order or baselines changed"
+        differences.append(Why.SCENES_GONE.because(scenes=tuple(gone)))
+    return tuple(differences) or (Why.OTHER_ORDER.because(),)
 
 
 def ledger_row(task: TileTask, kind: SurveyKind = SurveyKind.MODEL) -> ledger.PlannedTask:

@@ -16,10 +16,6 @@ class ManifestError(SegmenterError):
     """A model's manifest is absent, malformed, or does not belong to the weights beside it."""
 
 
-class KindError(SegmenterError):
-    """The scene's backscatter is of another kind than the model was trained on."""
-
-
 class WeightsError(SegmenterError):
     """A model's weights cannot be read, or do not fit the architecture its manifest names."""
 

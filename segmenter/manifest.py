@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from segmenter.errors import KindError, ManifestError, fields_at_fault
+from segmenter.errors import ManifestError, fields_at_fault
 
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -240,15 +240,6 @@ class Manifest(_Frozen):
     def method(self) -> Literal["network", "index"]:
         """How pixels are judged: by a network with weights, or by an index of bands."""
         return "network" if self.index is None else "index"
-
-    def check_scene(self, s1_kind: str) -> None:
-        """Refuse backscatter of another kind than the model's: `KindError`."""
-        if self.inputs.S1.kind not in (s1_kind, "any"):
-            raise KindError(
-                f"model {self.name} {self.version}: inputs.S1.kind is {self.inputs.S1.kind!r}, the scene's "
-                f"backscatter is {s1_kind!r}; choose a catalogue that serves {self.inputs.S1.kind!r}, "
-                f"or a model trained on {s1_kind!r}"
-            )
 
     @property
     def fingerprint(self) -> str:

@@ -28,7 +28,6 @@ __all__ = [
     "scenes_of",
     "set_state",
     "start_run",
-    "supersede",
     "task_states",
     "tasks",
 ]
@@ -165,12 +164,13 @@ def set_state(
 ) -> None:
     """Move a task to written, empty (with a reason) or failed (with a reason and the fault).
 
-    A task becomes done only with its survey (`recording.record_survey`) and superseded only by another
-    (`supersede`); a task that is done stays done. Raises StorageError otherwise, or when the key is unknown.
+    A task becomes done only with its survey (`recording.record_survey`), by which the finished tasks that it
+    replaces become superseded; a task that is done stays done. Raises StorageError otherwise, or when the key
+    is unknown.
     """
     if state in (TaskState.DONE, TaskState.SUPERSEDED):
         raise StorageError(
-            f"Task {key} cannot be set to {state}: record its survey, or supersede it by another."
+            f"Task {key} cannot be set to {state}: record its survey, or that of its successor."
         )
     fault = fault or Fault()
     values: dict[str, Any] = {
@@ -189,12 +189,6 @@ def set_state(
     if conn.execute(unfinished.values(values)).rowcount == 0:
         known = "is done already" if task_states(conn, [key]) else "is not in the ledger"
         raise StorageError(f"Task {key} {known} and cannot become {state}. Plan it first, or reopen it.")
-
-
-def supersede(conn: Connection, old: UUID, new: UUID) -> None:
-    """Let task `new` take the place of `old`; the old row stays, with its survey."""
-    values = {"state": TaskState.SUPERSEDED.value, "superseded_by": new, "updated_at": func.now()}
-    conn.execute(update(Task).where(Task.key == old).values(values))
 
 
 def reopen(conn: Connection, keys: Iterable[UUID]) -> None:

@@ -118,10 +118,11 @@ def test_design_explains_the_rooms_in_the_order_of_their_imports() -> None:
     assert tuple(rooms) == FLOORS
 
 
-def test_design_names_files_that_exist() -> None:
-    text = (ROOT / "docs" / "design.md").read_text()
+@pytest.mark.parametrize(("page", "least"), [("design.md", 15), ("archives.md", 8)])
+def test_pages_name_files_that_exist(page: str, least: int) -> None:
+    text = (ROOT / "docs" / page).read_text()
     paths = re.findall(r"`((?:monitor|segmenter|storage|tests)/[\w/.]*)`", text)
-    assert len(paths) > 15
+    assert len(paths) > least
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 

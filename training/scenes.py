@@ -97,7 +97,8 @@ def _write(archive: Path, season: int, target: Path) -> None:
     profile = read_profile(PROFILE, archive).serving("rtc")
     listed = freeze(open_catalog(profile, archive), profile, area, SeasonWindow(), season).chosen
     if not listed.optical or not listed.radar:
-        raise TrainingError(f"{archive}: no scenes in {season} ({listed.refused}); simulate it again")
+        refused = "; ".join(f"{item}: {why}" for item, why in listed.refused)
+        raise TrainingError(f"{archive}: no scenes in {season} ({refused}); simulate it again")
     tile = _tile(area, int(lakes.crs.to_epsg()))
     stack = acquire(listed, profile, tile, halo=0)
     unfinished = target.with_name(f"unfinished-{target.name}")

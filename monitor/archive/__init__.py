@@ -1,1 +1,1 @@
-"""The archive: what catalogues serve, which of their scenes are used, and how files are read."""
+"""The archive: catalogues and their profiles, the choice of scenes, and the reading of files."""

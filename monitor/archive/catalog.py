@@ -1,4 +1,4 @@
-"""Catalogues: how the items of one are found, in a STAC API or in a folder."""
+"""Catalogues: the search for items in a STAC API or in a folder."""
 
 from __future__ import annotations
 
@@ -20,30 +20,34 @@ BBox = tuple[float, float, float, float]
 State = tuple[tuple[Path, int, int], ...]
 Answer = TypeVar("Answer")
 
-#: items a page; Earth Search refuses answers of more than a few megabytes
+#: items per page; Earth Search refuses responses of more than a few megabytes
 PAGE = 250
-#: seconds that a catalogue may take to be reached, and to say anything
+#: seconds to connect, and to wait for a response
 TIMEOUT = (10.0, 60.0)
-#: seconds before the first repetition of a request; each further one waits twice as long
+#: seconds before the first retry of a request; each further pause is twice as long
 BACKOFF = 1.0
-#: how often a whole search is made when its answers break off
+#: tries of a whole search when a response is incomplete
 TRIES = 3
 
 
 class Catalog(Protocol):
-    """Where items are found."""
+    """A searchable collection of STAC items."""
 
     def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
-        """Items of `collection` that touch `bbox` (W, S, E, N) and were taken on `start` to `end`."""
+        """Items of `collection` that intersect `bbox` (W, S, E, N), acquired from `start` to `end`."""
         ...
 
     def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
-        """Items of a collection without seasons (a DEM)."""
+        """Items of a collection without dates (a DEM) that intersect `bbox`."""
         ...
 
 
 class FolderCatalog:
-    """STAC items lying as JSON files below a folder."""
+    """The STAC items in the JSON files below a folder.
+
+    Raises:
+        RefusedError: there is no such folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -61,16 +65,16 @@ class FolderCatalog:
         ]
 
     def _state(self) -> State:
-        """Its files and when they were written, so that a scene that comes late is seen."""
+        """The files with time and size, so that a scene that is added later is found."""
         stats = ((path, path.stat()) for path in sorted(self.folder.rglob("*.json")))
         return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
 def _touch(box: list[float], other: BBox) -> bool:
-    """Whether an item's box (2 or 3 dimensions, perhaps across the antimeridian) meets `other`."""
+    """Whether an item's box (2 or 3 dimensions, perhaps across the antimeridian) intersects `other`."""
     half = len(box) // 2
     (west, south), (east, north) = box[:2], box[half : half + 2]
-    # RFC 7946, 5.2: across the antimeridian a box starts farther east than it ends
+    # RFC 7946, 5.2: in a box across the antimeridian west is greater than east
     along = west < other[2] and east > other[0] if west <= east else west < other[2] or east > other[0]
     return along and south < other[3] and north > other[1]
 
@@ -82,30 +86,30 @@ def _items_below(folder: Path, state: State) -> tuple[pystac.Item, ...]:
 
 
 def _item(path: Path) -> pystac.Item | None:
-    """The STAC item of a JSON file, its addresses made absolute; None where it is something else."""
+    """The STAC item of a JSON file, with absolute addresses; None for other JSON."""
     import pystac
 
     try:
         content = json.loads(path.read_text())
     except ValueError as error:
-        raise MonitorError(f"{path} is not JSON: {error}; mend or remove the file") from error
+        raise MonitorError(f"{path} is not JSON: {error}; correct or remove the file") from error
     if not isinstance(content, dict) or content.get("type") != "Feature" or "stac_version" not in content:
         return None
     try:
         item = pystac.Item.from_dict(content, migrate=False, preserve_dict=False)
     except (KeyError, TypeError, ValueError, AttributeError, pystac.STACError) as error:
-        raise MonitorError(f"{path} is not a STAC item: {error!r}; mend or remove the file") from error
+        raise MonitorError(f"{path} is not a STAC item: {error!r}; correct or remove the file") from error
     item.set_self_href(str(path))
     item.make_asset_hrefs_absolute()
     return item
 
 
 class ApiCatalog:
-    """A STAC API: 429 (after the pause it asks for) and 5xx answers, lost connections and answers that break
-    off are asked for again.
+    """A STAC API. Requests are retried after status 429 (with its Retry-After) or 5xx, a lost connection or
+    an incomplete response.
 
     Raises:
-        MonitorError: it does not answer; from every method.
+        MonitorError: the API does not answer; from every method.
     """
 
     def __init__(self, url: str) -> None:
@@ -115,14 +119,14 @@ class ApiCatalog:
 
         retry = Retry(
             total=6,
-            connect=2,  # a host that is not there is known soon, and so is one that hangs
+            connect=2,  # few, so that a wrong address or a server that hangs is reported soon
             read=2,
             status_forcelist=(429, 500, 502, 503, 504),
-            allowed_methods=None,  # a search is a POST, and changes nothing
+            allowed_methods=None,  # a search is a POST and can be repeated
             backoff_factor=BACKOFF,
             backoff_jitter=BACKOFF / 2,
             retry_after_max=120,
-            raise_on_status=False,  # the last answer says more than "too many retries"
+            raise_on_status=False,  # the last response is more informative than "too many retries"
         )
         self.url = url
         self._client = self._ask(
@@ -136,17 +140,17 @@ class ApiCatalog:
         return self.items(collections=[collection], bbox=bbox)
 
     def items(self, **query: Any) -> list[pystac.Item]:
-        """Items that answer a query of the STAC API, by id."""
+        """Items that match a query of the STAC API, in the order of their ids."""
         pages = self._ask(
             f"the search {query}",
             lambda: list(self._client.search(limit=PAGE, **query).items_as_dicts()),
         )
-        # an item that comes in while pages are turned moves another one onto the next page
+        # an item that is added between two pages moves another one to the next page, where it is a duplicate
         found = {(str(content.get("id")), str(content.get("collection"))): content for content in pages}
         return [_answered(found[name]) for name in sorted(found)]
 
     def _ask(self, what: str, question: Callable[[], Answer]) -> Answer:
-        """The answer; a refusal ends it at once, one that broke off is asked for again."""
+        """The answer to `question`. An HTTP error is raised at once; an incomplete response is retried."""
         for left in reversed(range(TRIES)):
             try:
                 return question()
@@ -160,11 +164,11 @@ class ApiCatalog:
                     f"{self.url}: {what} failed: {said[:400]}; "
                     "try again later, or name another catalogue in catalog.location"
                 ) from error
-        raise AssertionError("a try is always left")
+        raise AssertionError("unreachable")
 
 
 def _status(error: BaseException | None) -> int | None:
-    """HTTP status that an error of the client goes back to; None where no answer came in."""
+    """HTTP status behind an error of the client; None if there was no response."""
     while error is not None:
         if status := getattr(error, "status_code", None):
             return int(status)
@@ -173,26 +177,30 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def _answered(content: Mapping[str, Any]) -> pystac.Item:
-    """The item of an API's answer, its addresses made absolute.
+    """The item of an API's response, with absolute addresses.
 
-    One that cannot be read stands for itself without assets, so that it is refused by its name and the
-    search goes on.
+    An item that cannot be parsed is returned without assets, so that it is refused by name and the search
+    continues.
     """
     import pystac
 
     try:
-        # as recorded: bringing it to the newest STAC takes 5 ms an item and changes nothing that is read here
+        # not migrated to the newest STAC, which takes 5 ms per item and changes no field that is read here
         item = pystac.Item.from_dict(dict(content), migrate=False)
         if item.get_self_href():
             item.make_asset_hrefs_absolute()
-    except Exception:  # what a catalogue can get wrong has no end
+    except Exception:  # malformed items raise many kinds of errors
         return pystac.Item(str(content.get("id")), None, None, datetime(1970, 1, 1, tzinfo=UTC), {})
     return item
 
 
 def open_catalog(profile: CatalogProfile, location: Path | str | None) -> Catalog:
-    """The items at `location` (a folder, or the URL of an API, laid out like the profile's catalogue), else
-    the profile's API.
+    """The catalogue at `location` (a folder, or the URL of an API) with the layout of the profile; without a
+    location, the profile's own API.
+
+    Raises:
+        RefusedError: there is no such folder, or neither a location nor an address in the profile.
+        MonitorError: the API does not answer.
     """
     if isinstance(location, Path):
         return FolderCatalog(location)
@@ -204,8 +212,15 @@ def open_catalog(profile: CatalogProfile, location: Path | str | None) -> Catalo
 
 
 def taken(item: pystac.Item) -> datetime:
-    """When the item was taken (UTC); items without a datetime use the start of their range."""
+    """Acquisition time of an item (UTC): its datetime, or the start of its range.
+
+    Raises:
+        MonitorError: it has neither.
+    """
     moment = item.datetime or item.common_metadata.start_datetime
     if moment is None:
-        raise MonitorError(f"{item.id} has neither datetime nor start_datetime; the catalogue is at fault")
+        raise MonitorError(
+            f"{item.id} has neither datetime nor start_datetime; report it to the catalogue's operator, or "
+            "exclude the item with catalog.exclude"
+        )
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

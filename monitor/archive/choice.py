@@ -1,4 +1,4 @@
-"""Which scenes each cell uses, best first. Pure: from what is usable and how clear it is, to choices."""
+"""The choice of scenes for each cell, best first, from the usable scenes and their measured cloud. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 
 import shapely
 
-from monitor.archive.scenes import Choice, Refused, Scene
+from monitor.archive.explanations import Explanation, Refusal, Refused
+from monitor.archive.scenes import Choice, Scene
 from monitor.archive.sky import Skies, Sky
 from monitor.errors import AssetError
 from monitor.grid import Tile
@@ -21,17 +22,17 @@ DATES_KEPT = 4
 #: radar scenes kept for a cell, nearest in time first
 RADAR_KEPT = 4
 RADAR_WINDOW = timedelta(days=7)
-#: Satellites whose terrain-corrected products lie on one another. Those of Sentinel-1C are shifted by some
-#: pixels against 1A's, and 1D's agree now with the one and now with the other
-#: (microsoft/PlanetaryComputer#492), so a season's radar is of one family.
+#: Satellites whose terrain-corrected products are aligned. Those of Sentinel-1C are shifted by some pixels
+#: against those of 1A, and those of 1D agree sometimes with 1A and sometimes with 1C
+#: (microsoft/PlanetaryComputer#492), so the radar scenes of a season are from one family.
 FAMILIES = {"a": "Sentinel-1A/B", "b": "Sentinel-1A/B", "c": "Sentinel-1C", "d": "Sentinel-1D"}
 
 
 @dataclass(frozen=True)
 class Look:
-    """One date of one satellite over one cell: one scene, or neighbouring ones of the same pass."""
+    """One date of one satellite over one cell: one scene, or neighbouring scenes of the same pass."""
 
-    #: the one that shows most first
+    #: the scene that covers most of the cell first
     scenes: tuple[Scene, ...]
     seen: float
     cloud: float | None
@@ -52,9 +53,9 @@ class Look:
 def choose_optical(scenes: Sequence[Scene], skies: Skies, cells: Sequence[Tile], end: date) -> list[Choice]:
     """The optical scenes of every cell.
 
-    Good dates up to `end` come first, the clearest before the others; where there is none, good ones after
-    it (October); then whatever has more cloud, to fill gaps. A cell over which a scene's classes cannot be
-    read stays undecided, for the best date might be that one.
+    Good dates up to `end` come first, the clearest before the others; where there is none, good dates after
+    `end` (October); then cloudier dates, to fill gaps. A cell remains undecided when the classes of a scene
+    over it cannot be read, because that scene could be the best date.
     """
     return [
         _choose([scene for scene in scenes if (scene.id, cell) in skies], skies, cell, end) for cell in cells
@@ -99,9 +100,9 @@ def _looks(scenes: Sequence[Scene], skies: Mapping[str, Sky]) -> list[Look]:
 def choose_radar(
     scenes: Sequence[Scene], choices: Sequence[Choice], dates: Mapping[Tile, Sequence[datetime]]
 ) -> list[Choice]:
-    """The radar scenes of every cell: near one of its optical dates (`dates`), the best one's nearest first.
+    """The radar scenes of every cell: near one of its optical `dates`, the nearest to the best date first.
 
-    All cells use one pass direction and one family of satellites: those that serve most of them.
+    All cells use one pass direction and one family of satellites: the pair with scenes for most cells.
     """
     near: dict[tuple[str, str], dict[Tile, list[Scene]]] = defaultdict(dict)
     for choice in choices:
@@ -134,31 +135,33 @@ def choose_radar(
 
 
 def kind_of(scene: Scene) -> tuple[str, str]:
-    """Pass direction and family of satellites: what is never mixed in a season."""
+    """Pass direction and family of satellites, which are never mixed in a season."""
     return scene.orbit_state or "unknown pass", FAMILIES.get(scene.platform.lower()[-1:], scene.platform)
 
 
 def unused_optical(scenes: Sequence[Scene], skies: Skies, choices: Sequence[Choice]) -> Refused:
-    """Why usable optical scenes are in no cell's choice."""
+    """Usable optical scenes that no cell uses, and why."""
     used = {scene for choice in choices for scene in choice.optical}
     shown: dict[str, list[Sky]] = defaultdict(list)
     for (scene_id, _), sky in skies.items():
         if isinstance(sky, Sky) and sky.seen > 0:
             shown[scene_id].append(sky)
     faults = {scene_id: sky for (scene_id, _), sky in skies.items() if isinstance(sky, AssetError)}
-    reasons = []
-    for scene in scenes:
-        if scene.id in used:
-            continue
-        if scene.id in faults:
-            reason = str(faults[scene.id])
-        elif not shown[scene.id]:
-            reason = "shows nothing of the region"
-        else:
-            mean = sum(sky.cloud or 0.0 for sky in shown[scene.id]) / len(shown[scene.id])
-            reason = f"clearer dates are used wherever it looks ({mean:.0%} cloud over the region's cells)"
-        reasons.append((scene.id, reason))
-    return tuple(reasons)
+    return tuple(
+        (scene.id, _unused(faults.get(scene.id), shown[scene.id])) for scene in scenes if scene.id not in used
+    )
+
+
+def _unused(fault: AssetError | None, shown: Sequence[Sky]) -> Explanation:
+    """Why an optical scene is not used, from its unreadable file or its skies over the cells it covers."""
+    if fault is not None:
+        return Refusal.UNREADABLE.because(asset=fault.asset, href=fault.href, cause=fault.cause)
+    if not shown:
+        return Refusal.NOTHING_SEEN.because()
+    clouds = [sky.cloud for sky in shown if sky.cloud is not None]
+    if not clouds:
+        return Refusal.CLOUD_UNKNOWN.because()
+    return Refusal.CLOUDIER.because(cloud=sum(clouds) / len(clouds))
 
 
 def _wait(scene: Scene, dates: Iterable[datetime]) -> timedelta | None:
@@ -169,23 +172,29 @@ def _wait(scene: Scene, dates: Iterable[datetime]) -> timedelta | None:
 def unused_radar(
     scenes: Sequence[Scene], choices: Sequence[Choice], dates: Mapping[Tile, Sequence[datetime]]
 ) -> Refused:
-    """Why usable radar scenes are in no cell's choice."""
+    """Usable radar scenes that no cell uses, and why."""
     used = {scene for choice in choices for scene in choice.radar}
     kinds = {kind_of(scene) for scene in scenes if scene.id in used}
     every = {moment for moments in dates.values() for moment in moments}
-    reasons = []
+    refused: list[tuple[str, Explanation]] = []
     for scene in scenes:
         if scene.id in used:
             continue
         days = _wait(scene, every)
         if days is None:
-            reason = "there is no optical date to go with it"
+            why = Refusal.NO_OPTICAL_DATE.because()
         elif days > RADAR_WINDOW:
-            reason = f"{days / timedelta(days=1):.1f} days from the nearest optical date"
+            why = Refusal.FAR_IN_TIME.because(days=days / timedelta(days=1))
         elif kinds and kind_of(scene) not in kinds:
-            (chosen,) = kinds
-            reason = f"{' '.join(kind_of(scene))}, the region's radar is {' '.join(chosen)}"
+            ((region_direction, region_satellites),) = kinds
+            direction, satellites = kind_of(scene)
+            why = Refusal.OTHER_RADAR.because(
+                direction=direction,
+                satellites=satellites,
+                region_direction=region_direction,
+                region_satellites=region_satellites,
+            )
         else:
-            reason = "nearer scenes are used wherever it looks"
-        reasons.append((scene.id, reason))
-    return tuple(reasons)
+            why = Refusal.FARTHER_IN_TIME.because()
+        refused.append((scene.id, why))
+    return tuple(refused)

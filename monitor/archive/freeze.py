@@ -1,4 +1,4 @@
-"""From a catalogue to the frozen list of a region and a season: searched, refused, measured, chosen."""
+"""The frozen scene list of a region and season: search the catalogue, measure cloud, choose scenes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.archive.catalog import Catalog
 from monitor.archive.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
+from monitor.archive.explanations import Explanation, Refusal, Refused
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import (
     TERRAIN_NEAR,
     Choice,
-    Refused,
     Scene,
     SceneList,
     usable_dem,
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Considered:
-    """All that could be used over a region in a season, and what is."""
+    """The scenes that could be used over a region in a season, and the chosen ones."""
 
     chosen: SceneList
-    #: scenes that may be read, used or not, oldest first
+    #: scenes that can be used, chosen or not, oldest first
     optical: tuple[Scene, ...]
     radar: tuple[Scene, ...]
-    #: what each optical scene shows of each cell
+    #: clear share and cloud of each optical scene in each cell
     skies: Skies
 
 
@@ -55,10 +55,10 @@ def freeze(
     excluded: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
 ) -> Considered:
-    """The scenes of every cell that touches `zone` (EPSG:4326) in a season, and why not the others.
+    """Choose the scenes of every cell that touches `zone` (EPSG:4326) in a season.
 
     Args:
-        excluded: item id to why a person took it out of use.
+        excluded: ids of items that the settings exclude, and why.
 
     Raises:
         MonitorError: the catalogue does not answer.
@@ -67,15 +67,17 @@ def freeze(
     ground = shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]).bounds
     start, end = season.dates(year)
     with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
-        seen, kept_out = _admitted(
+        optical_items, kept_out = _admitted(
             catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded
         )
-        optical, refused = usable_optical(seen, profile.optical)
+        optical, refused = usable_optical(optical_items, profile.optical)
         window = (start - RADAR_WINDOW, season.reserve(year) + RADAR_WINDOW)
-        heard, radar_kept_out = _admitted(catalog.search(profile.radar.collection, ground, *window), excluded)
-        radar, radar_refused = usable_radar(heard, profile.radar)
-        heights, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
-        dem, dem_refused = usable_dem(heights, profile.dem)
+        radar_items, radar_kept_out = _admitted(
+            catalog.search(profile.radar.collection, ground, *window), excluded
+        )
+        radar, radar_refused = usable_radar(radar_items, profile.radar)
+        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
+        dem, dem_refused = usable_dem(dem_items, profile.dem)
     with progress.count("cloud", len(optical)) as done:
         skies = measure(optical, profile, cells, done)
     choices = choose_optical(optical, skies, cells, end)
@@ -100,7 +102,7 @@ def freeze(
 
 
 def recall(profile: CatalogProfile, kept: Iterable[FrozenScene], choices: Choices) -> SceneList:
-    """The list that a season's tasks froze, from what the ledger kept of it: the catalogue is not asked."""
+    """The frozen list of a season's tasks from the ledger's copy, without a search of the catalogue."""
     items = [_recalled(scene) for scene in kept]
 
     def of(collection: str) -> list[pystac.Item]:
@@ -134,20 +136,20 @@ def _recalled(scene: FrozenScene) -> pystac.Item:
 def _admitted(
     items: Iterable[pystac.Item], excluded: Mapping[str, str] | None
 ) -> tuple[list[pystac.Item], Refused]:
-    """Items that may be looked at, and why the others may not."""
+    """Items that are not excluded, and why the others are refused."""
     admitted: list[pystac.Item] = []
-    refused: list[tuple[str, str]] = []
+    refused: list[tuple[str, Explanation]] = []
     for item in items:
         if excluded and item.id in excluded:
-            refused.append((item.id, f"excluded by the settings: {excluded[item.id]}"))
+            refused.append((item.id, Refusal.EXCLUDED.because(why=excluded[item.id])))
         elif item.collection_id is None:
-            refused.append((item.id, "names no collection, so what it is is unknown"))
+            refused.append((item.id, Refusal.NO_COLLECTION.because()))
         else:
             admitted.append(item)
     return admitted, tuple(refused)
 
 
 def _dates(choices: Iterable[Choice], optical: Iterable[Scene]) -> dict[Tile, list[datetime]]:
-    """When each cell is seen, its best date first; cells that are not seen are left out."""
+    """Dates of each cell's optical scenes, best first; cells without a scene are left out."""
     times = {scene.id: scene.datetime for scene in optical}
     return {choice.cell: [times[name] for name in choice.optical] for choice in choices if choice.optical}

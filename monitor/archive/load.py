@@ -1,6 +1,6 @@
-"""Scenes onto a box as `xarray.Dataset`s: `odc.stac.load` with the driver of `monitor.archive.driver`.
+"""Load scenes onto a box as `xarray.Dataset`s, by `odc.stac.load` with the driver of this package.
 
-With `chunks` the arrays are Dask's and nothing is read before they are computed; the values have the same
+With `chunks` the arrays are Dask arrays, and files are read when these are computed; the values have the same
 bits either way.
 """
 
@@ -20,7 +20,8 @@ from odc.loader.types import RasterBandMetadata
 from odc.stac import load
 from shapely.geometry.base import BaseGeometry
 
-from monitor.archive.driver import ArchiveDriver, BandParser, Native
+from monitor.archive.decoding import Native
+from monitor.archive.driver import ArchiveDriver, BandParser
 from monitor.archive.profiles import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 Chunks = Mapping[str, int | Literal["auto"]]
-#: degrees around an item's outline in which its files are read too: outlines are rounded
+#: degrees around an item's outline within which its files are read too, because outlines are rounded
 OUTLINE_MARGIN = 0.1
 #: value of missing pixels in scene classes
 NO_CLASS = 0
@@ -46,7 +47,7 @@ def load_optical(
     Values may be below zero where the offset is subtracted from dark pixels.
 
     Raises:
-        AssetError: a file that cannot be read, or is not what its item promises.
+        AssetError: a file cannot be read, or does not match its item.
     """
     optical = profile.optical
     bands = load_bands(
@@ -67,10 +68,11 @@ def load_optical(
 def load_classes(
     scene: Scene, profile: CatalogProfile, geobox: GeoBox, chunks: Chunks | None = None
 ) -> xr.DataArray:
-    """Sentinel-2 scene classes: uint8 (y, x), 0 for missing pixels. The profile must name their asset.
+    """Sentinel-2 scene classes: uint8 (y, x), 0 for missing pixels.
 
     Raises:
-        AssetError: a file that cannot be read, or is not what its item promises.
+        AssetError: a file cannot be read, or does not match its item.
+        ValueError: the profile names no asset of scene classes.
     """
     key = profile.optical.scene_classes
     if key is None:
@@ -91,10 +93,10 @@ def load_classes(
 def load_elevation(
     scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox, chunks: Chunks | None = None
 ) -> xr.DataArray:
-    """Elevation above EGM2008, metres: float32 (y, x), each pixel from the first scene that has it, else NaN.
+    """Elevation above EGM2008 in metres: float32 (y, x), from the first scene that has the pixel, else NaN.
 
     Raises:
-        AssetError: a file that cannot be read, or is not what its item promises.
+        AssetError: a file cannot be read, or does not match its item.
     """
     loaded = load_bands(
         scenes, {"dem": profile.dem.band}, profile, geobox, nodata=profile.dem.nodata, chunks=chunks
@@ -109,13 +111,13 @@ def load_backscatter(
     native: Native | None = None,
     chunks: Chunks | None = None,
 ) -> xr.Dataset:
-    """VV and VH of a terrain-corrected scene in the file's own unit: float32 (y, x), NaN for missing pixels.
+    """VV and VH of a terrain-corrected scene, unit of the files: float32 (y, x), NaN for missing pixels.
 
     Args:
         native: a step on the file's own pixels before they are resampled, such as a speckle filter.
 
     Raises:
-        AssetError: a file that cannot be read, or is not what its item promises.
+        AssetError: a file cannot be read, or does not match its item.
     """
     radar = profile.radar
     keys = {str(band): radar.bands[band] for band in S1_BANDS}
@@ -135,21 +137,21 @@ def load_bands(
     native: Native | None = None,
     chunks: Chunks | None = None,
 ) -> xr.Dataset:
-    """Bands (y, x) on a box, each pixel from the first scene that has it.
+    """Bands (y, x) on a box; each pixel is from the first scene that has it.
 
     A pixel has the same bits whatever box or chunk it is read in. A box coarser than the files is read from
-    their overviews. Files are read in parallel, at most `profile.connections` of a process at a time.
+    their overviews. Files are read in parallel, at most `profile.connections` at a time in a process.
 
     Args:
         keys: name of each band to its asset key, or "asset.N" for band N of a file.
-        data_type: of the numbers in the files; others are refused. None: any.
+        data_type: type of the numbers in the files; other types are refused. None: any.
         nodata: value of missing pixels in the files; None: the one that each file declares.
-        dtype: of the result; floats have NaN for missing pixels, integers `nodata`.
+        dtype: type of the result; missing pixels are NaN in floats, `nodata` in integers.
         native: a step on a file's own pixels before they are resampled.
-        chunks: sizes of Dask chunks; None reads now.
+        chunks: sizes of Dask chunks; None: read at once.
 
     Raises:
-        AssetError: a file that cannot be read, or is not what its item promises.
+        AssetError: a file cannot be read, or does not match its item.
     """
     fill = np.nan if np.dtype(dtype).kind == "f" else float(nodata or 0)
     if not scenes:
@@ -177,8 +179,8 @@ def load_bands(
 
 
 class KeptThreads(ThreadPoolExecutor):
-    """Threads that outlive a load. `odc.stac.load` closes a pool after use, and what PROJ and GDAL set up for
-    each new thread costs more than reading a small box (measured: 50 ms a load)."""
+    """Threads that are kept between loads. `odc.stac.load` closes a pool after use, and the setup of PROJ and
+    GDAL in new threads takes longer than reading a small box (measured: 50 ms per load)."""
 
     def __exit__(self, *error: object) -> None:
         pass
@@ -190,10 +192,10 @@ def _threads(connections: int) -> KeptThreads:
 
 
 def _item(scene: Scene, parser: BandParser, box: BaseGeometry) -> pystac.Item:
-    """The item with what a load needs: without `proj:*`, which is not believed.
+    """The item reduced to the fields that a load needs, without `proj:*`, which may be wrong.
 
-    An outline that lies elsewhere is replaced by the box: the file is then read, and refused, where
-    `odc.stac.load` would give an empty array.
+    An outline that does not intersect the box is replaced by the box, so that the file is opened and refused;
+    `odc.stac.load` would return an empty array.
     """
     outline = shapely.buffer(scene.footprint, OUTLINE_MARGIN)
     if not outline.intersects(box):
@@ -212,10 +214,10 @@ def _item(scene: Scene, parser: BandParser, box: BaseGeometry) -> pystac.Item:
 
 
 def _together(item: pystac.Item, parsed: Any, index: int) -> int:
-    """All scenes of a load are one layer."""
+    """Group key of `odc.stac.load`: all scenes of a load are one layer."""
     return 0
 
 
 def paste(dst: np.ndarray, src: np.ndarray) -> None:
-    """Fuser of a single scene: nothing lies below it."""
+    """Fuser of a load of one scene, which overwrites the empty layer."""
     dst[...] = src

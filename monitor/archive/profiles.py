@@ -1,7 +1,7 @@
-"""Catalogue profiles: what one catalogue really serves, written in one YAML file and nowhere else.
+"""Catalogue profiles: the collections, assets and conventions of one catalogue, in one YAML file.
 
-No profile says where a file lies: `proj:*` of an item is never believed (Sentinel-1 ground range items carry
-invented transforms, reprocessed files stale ones); a file's own georeference is read when it is opened.
+The position of a file is taken from its own georeference, never from `proj:*` of its item, which is wrong in
+some catalogues (made-up transforms of Sentinel-1 ground range, outdated ones of reprocessed files).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class _Profile(BaseModel):
 
 
 class OpticalProfile(_Profile):
-    """Sentinel-2 L2A: `offset` says how its +1000 is recognised."""
+    """Sentinel-2 L2A of a catalogue."""
 
     collection: str
-    #: how a scene's +1000 is decided, see `monitor.archive.conventions`
+    #: how the offset of a scene (ESA's +1000) is decided, see `monitor.archive.conventions`
     offset: Literal["baseline", "flag", "declared", "none"]
-    #: property with ESA's processing baseline
+    #: property that holds ESA's processing baseline
     baseline: str = "s2:processing_baseline"
-    #: property that is true where the catalogue took the 1000 out; needed by `offset: flag`
+    #: property that is true where the catalogue has taken the 1000 out; needed by `offset: flag`
     flag: str | None = None
-    #: asset of the scene classification; null where the catalogue has none, and cloud stays unknown
+    #: asset of the scene classification; null where the catalogue has none
     scene_classes: str | None
     #: band name to asset key, or "asset.N" for the N-th band of a file
     bands: dict[str, str]
@@ -66,7 +66,7 @@ class RadarProfile(_Profile):
     unit: Literal["power", "decibel", "counts"]
     bands: dict[Literal["VV", "VH"], str]
     nodata: float
-    #: assets of the annotations that ground range needs, with `{}` for the polarisation in small letters
+    #: assets of the annotations that ground range needs, with `{}` for the polarisation in lower case
     annotations: dict[Literal["product", "calibration", "noise"], str] = {}
 
     @model_validator(mode="after")
@@ -85,14 +85,14 @@ class DemProfile(_Profile):
 
 
 class CatalogProfile(_Profile):
-    """What one catalogue serves; read from `config/catalogs/NAME.yaml`."""
+    """One catalogue; read from `config/catalogs/NAME.yaml`."""
 
-    #: address of its STAC API; none where the settings name a location
+    #: address of its STAC API; null where the settings must name a location
     url: str | None = None
     signing: Literal["none", "planetary-computer"] = "none"
-    #: most files that one worker reads from it at a time
+    #: largest number of files that one process reads at a time
     connections: Annotated[int, Field(ge=1, le=64)] = 8
-    #: GDAL options that reading from it needs, such as AWS_REQUEST_PAYER
+    #: GDAL options for its files, such as AWS_REQUEST_PAYER
     gdal: dict[str, str] = {}
     optical: OpticalProfile
     radars: dict[RadarKind, RadarProfile]
@@ -106,10 +106,10 @@ class CatalogProfile(_Profile):
         return self
 
     def serving(self, kind: RadarKind | Literal["any"]) -> CatalogProfile:
-        """This profile with the one kind of radar that a model expects; of `any`, terrain-corrected first.
+        """This profile with only the kind of radar that a model expects; `any` prefers terrain-corrected.
 
         Raises:
-            RefusedError: the catalogue does not serve it.
+            RefusedError: the catalogue does not have that kind.
         """
         if kind == "any":
             kind = "rtc" if "rtc" in self.radars else "grd"
@@ -122,18 +122,18 @@ class CatalogProfile(_Profile):
         return self.model_copy(update={"radars": {kind: self.radars[kind]}})
 
     def deciding(self) -> str:
-        """What of it decides a result, as JSON: not where or how fast the files are fetched."""
+        """The fields on which results depend, as JSON: all but address, signing and speed of access."""
         return self.model_dump_json(exclude={"url", "signing", "connections", "gdal"})
 
     @property
     def radar_kind(self) -> RadarKind:
-        """The kind that was chosen with `serving`."""
+        """The kind of radar of a profile made by `serving`."""
         (kind,) = self.radars
         return kind
 
     @property
     def radar(self) -> RadarProfile:
-        """The radar that was chosen with `serving`."""
+        """The radar of a profile made by `serving`."""
         return self.radars[self.radar_kind]
 
 
@@ -141,7 +141,7 @@ def read_profile(name: str, base: Path) -> CatalogProfile:
     """The profile called `name` in config/catalogs, or the YAML file of that path (relative to `base`).
 
     Raises:
-        RefusedError: no such profile, or a key that is wrong.
+        RefusedError: there is no such profile, or a key in it is wrong.
     """
     path = PROFILES / f"{name}.yaml"
     if not path.exists():

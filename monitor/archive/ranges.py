@@ -1,8 +1,8 @@
-"""A file over HTTP as GDAL reads it: its header in one request, then exactly the blocks that are wanted.
+"""Range requests for a file over HTTP: its header in one request, then exactly the blocks that GDAL needs.
 
-GDAL's own reader of addresses asks first whether a file is there, reads more than it needs, takes a cut-off
-answer for the end of the file, and remembers failures. Here GDAL decodes, and what an answer must be is
-checked where it arrives: its status, its range, its length, and that the file is still the same.
+GDAL's own HTTP reader checks first that the file exists, reads more than it needs, takes a truncated response
+for the end of the file, and caches failures. Here GDAL only decodes. Each response is checked when it
+arrives: status, range, length, and that the file has not changed.
 """
 
 from __future__ import annotations
@@ -22,28 +22,26 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from urllib3.exceptions import HTTPError
 
 from monitor.archive.profiles import CatalogProfile
-from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, pause
+from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, HttpError, pause
 from monitor.archive.signing import forget, sign, unsigned
 
-#: bytes asked for first: the header of a COG with its block offsets (20 kB of a whole Sentinel-1 scene's)
+#: bytes of the first request: the header of a COG with its block offsets (20 kB for a whole Sentinel-1 scene)
 HEADER = 32768
-#: bytes between two ranges that are rather read than left out: a second request costs more
+#: largest gap in bytes between two ranges that are read together, which is faster than a second request
 GAP = 8192
-#: seconds for a connection, and without a single byte: a store answers at once or not at all
+#: seconds to connect, and to wait for the next bytes
 TIMEOUT = (10.0, 10.0)
-#: bytes a second below which an answer is as good as stalled
+#: bytes per second below which a response counts as stalled
 LEAST_SPEED = 4096
-#: most seconds that a server's "later" is waited for
-LONGEST_LATER = 60.0
 
 _local = threading.local()
 
 
 class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """What was read of a file at an address, which `rasterio.open` takes as its `opener`.
+    """The parts of a remote file that have been read; an `opener` for `rasterio.open`.
 
-    GDAL cannot carry an error of its reader: it is kept in `fault`, and whatever is read from then on is
-    worth nothing.
+    GDAL does not pass on an exception of its reader. The exception is kept in `fault`, and bytes that are
+    returned after it are invalid, so that `fault` must be checked after use.
     """
 
     def __init__(self, href: str, profile: CatalogProfile) -> None:
@@ -52,11 +50,11 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         self._href, self._profile = href, profile
         #: start and bytes of every range that was read
         self._parts: list[tuple[int, bytes]] = []
-        #: size in bytes, and what its server calls this version of it
+        #: size in bytes, and ETag or time of the file's version
         self._is: tuple[int, str | None] | None = None
 
     def ranges(self, spans: list[tuple[int, int]]) -> list[bytes]:
-        """The bytes of each span (start, stop); what lies close together in one request."""
+        """The bytes of each span (start, stop); neighbouring spans are read in one request."""
         try:
             for start, stop in _merged([span for span in spans if self._known(*span) is None]):
                 self._fetch(start, stop)
@@ -69,12 +67,12 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             return [bytes(stop - start) for start, stop in spans]
 
     def read(self, start: int, size: int) -> bytes:
-        """Up to `size` bytes from `start`, as a file gives them: parts of its header mostly."""
+        """Up to `size` bytes from `start`, like `read` of a file; used mostly for the header."""
         stop = min(start + size, self.size())
         if self.fault is not None or stop <= start:
             return b""
         known = self._known(start, stop)
-        if known is None:  # some more than is asked for: what follows is asked for next
+        if known is None:  # more than requested, because the bytes that follow are requested next
             more = min(max(stop, start + HEADER), self.size())
             known = self.ranges([(start, more)])[0][: stop - start]
         return b"" if self.fault is not None else known
@@ -86,19 +84,20 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         return None
 
     def _fetch(self, start: int, stop: int) -> None:
-        """Read from `start` to `stop`, or to the end of the file; tried again when it fails."""
+        """Read from `start` to `stop`, or to the end of the file; failures are retried."""
         last = (stop if self._is is None else min(stop, self._is[0])) - 1
         if last < start:
             raise OSError("it ends before its own blocks")
         for tried in itertools.count(1):
-            signed, status, later = self._href, None, 0.0
+            status: int | None = None
+            signed, later = self._href, 0.0
             try:
                 signed = sign(self._href, self._profile)
                 self._parts.append((start, self._ask(signed, start, last)))
                 return
             except _Replaced:
                 raise
-            except _Refused as error:
+            except HttpError as error:
                 status, later, cause = error.status, error.later, str(error)
             except (HTTPError, OSError) as error:
                 cause = unsigned(str(error))
@@ -109,25 +108,25 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             pause(tried, later)
 
     def _ask(self, address: str, start: int, last: int) -> bytes:
-        """The body of one answer, whole."""
+        """The complete body of one response."""
         headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
         with _session().get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code != 206:
-                raise _Refused(answer)
-            told = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
-            if told is None:
-                raise OSError("a range was asked for and answered without its place")
-            first, end, size = (int(number) for number in told.groups())
+                raise HttpError(answer, "its server does not support byte ranges" if answer.ok else None)
+            placed = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
+            if placed is None:
+                raise OSError("the response to a range request has no Content-Range")
+            first, end, size = (int(number) for number in placed.groups())
             version = (size, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
             if self._is is not None and self._is != version:
                 raise _Replaced("it was replaced by another file while it was read")
             if (first, end) != (start, min(last, size - 1)):
-                raise OSError(f"bytes {start}-{last} were asked for, {first}-{end} answered")
+                raise OSError(f"bytes {start}-{last} were requested, {first}-{end} returned")
             body = _body(answer, end - first + 1)
             self._is = version
             return body
 
-    # what rasterio asks of an opener
+    # the methods that rasterio calls on an opener
 
     def size(self, path: str = "") -> int:
         if self._is is None and self.fault is None:
@@ -157,7 +156,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
 
 class _Handle(io.RawIOBase):
-    """One reader of an `HttpFile`, with a position of its own."""
+    """An open handle of an `HttpFile`, with its own position."""
 
     def __init__(self, file: HttpFile) -> None:
         self._file, self._at = file, 0
@@ -179,23 +178,11 @@ class _Handle(io.RawIOBase):
 
 
 class _Replaced(OSError):
-    """Another version of the file than the one whose header was read."""
-
-
-class _Refused(OSError):
-    """An answer without the bytes that were asked for."""
-
-    def __init__(self, answer: requests.Response) -> None:
-        self.status = answer.status_code
-        #: seconds that the server wants to be left alone
-        later = answer.headers.get("Retry-After", "")
-        self.later = min(float(later), LONGEST_LATER) if later.isdigit() else 0.0
-        reason = "its server gives no ranges of bytes" if answer.ok else answer.reason
-        super().__init__(f"HTTP {answer.status_code} {reason}")
+    """The file changed after its header was read."""
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans (start, stop) in order, joined where little lies between them."""
+    """Spans (start, stop) in order, joined where the gap between them is at most `GAP`."""
     merged: list[tuple[int, int]] = []
     for start, stop in sorted(spans):
         if merged and start - merged[-1][1] <= GAP:
@@ -206,20 +193,24 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _body(answer: requests.Response, size: int) -> bytes:
-    """Exactly `size` bytes; an answer that crawls is given up."""
+    """Exactly `size` bytes of the body.
+
+    Raises:
+        OSError: the body is shorter, or slower than `LEAST_SPEED`.
+    """
     ends = time.monotonic() + TIMEOUT[1] + size / LEAST_SPEED
     body = bytearray()
     while len(body) < size and (part := answer.raw.read1(size - len(body))):
         body += part
         if time.monotonic() > ends:
-            raise OSError(f"its server sends less than {LEAST_SPEED} bytes a second")
+            raise OSError(f"its server sends less than {LEAST_SPEED} bytes per second")
     if len(body) != size:
         raise OSError(f"its server sent {len(body)} of {size} bytes")
     return bytes(body)
 
 
 def _session() -> requests.Session:
-    """Connections of this thread, kept from file to file."""
+    """The session of this thread, whose connections are reused for all files."""
     if not hasattr(_local, "session"):
         _local.session = requests.Session()
     session: requests.Session = _local.session
@@ -231,5 +222,5 @@ def _without_signatures(record: logging.LogRecord) -> bool:
     return True
 
 
-# it writes every address that is asked for into its debug log
+# urllib3 writes each requested address into its debug log
 logging.getLogger("urllib3.connectionpool").addFilter(_without_signatures)

@@ -1,8 +1,8 @@
-"""Where pixels of a box lie in a file, and a file's values there: the same bits whatever the box.
+"""Positions of a box's pixels in a file, and resampling there, with the same bits whatever the box.
 
-A warp that adapts its approximations or its arithmetic to the box gives a pixel other values in another
-tile. Here a pixel's place in the file follows from its coordinates alone, and a value from the file's pixels
-around that place alone.
+A warp that adapts its approximations or its arithmetic to the box gives a pixel different values in different
+tiles. Here the position of a pixel in the file depends only on its coordinates, and its value only on the
+file's pixels around that position.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-#: pixels between the points that are projected exactly. Between them places are interpolated: 160 m of a UTM
-#: zone's 10 m pixels bend by less than 1 mm when they are put into a neighbouring zone or into degrees.
+#: pixels between the points that are projected exactly. Positions between them are interpolated: over 160 m
+#: the projection from a UTM zone to a neighbouring zone or to degrees is linear to less than 1 mm.
 LATTICE = 16
-#: rows of a box that are worked on at a time
+#: rows of a box that are processed at a time
 STRIP = 64
-#: places are rounded to this part of a pixel, so that grids meant to coincide do
+#: positions are rounded to this fraction of a pixel, so that aligned grids coincide exactly
 STEPS = 2.0**20
 
 
@@ -39,8 +39,8 @@ def places(geobox: GeoBox, crs: str, transform: Affine) -> tuple[Doubles, Double
         transform: of the file, pixels to coordinates.
 
     Returns:
-        Rows (H, 1) and columns (1, W) where the grids are parallel, else both (H, W); infinite for what the
-        file's projection does not know.
+        Rows (H, 1) and columns (1, W) where the grids are parallel, else both (H, W); infinite outside the
+        domain of the file's projection.
     """
     source = CRS.from_user_input(str(geobox.crs))
     x, y = _centres(geobox)
@@ -70,7 +70,7 @@ def _centres(geobox: GeoBox) -> tuple[Doubles, Doubles]:
 
 
 def _in_file(east: Doubles, north: Doubles, transform: Affine) -> tuple[Doubles, Doubles]:
-    """Rows and columns of coordinates of the file."""
+    """Rows and columns in the file of coordinates in its CRS."""
     a, b, west, d, e, top = transform[:6]
     east, north = east - west, north - top
     if b == d == 0:
@@ -84,18 +84,18 @@ def _rounded(at: Doubles) -> Doubles:
 
 
 def _strips(height: int) -> list[slice]:
-    """Rows that are worked on together: what they need at a time stays in the processor's cache."""
+    """Strips of rows that are processed together, small enough for the processor's cache."""
     return [slice(top, top + STRIP) for top in range(0, height, STRIP)]
 
 
 def _knots(positions: Doubles) -> tuple[int, Doubles]:
-    """The first knot before the positions, and the positions counted from it."""
+    """The first knot before the positions, and the positions relative to it."""
     first = int(np.floor(positions.min()))
     return first, positions - first
 
 
 def _between(values: NDArray[Any], at: Doubles, axis: int) -> NDArray[Any]:
-    """Linear interpolation of `values` at the positions `at` along an axis; values[i] stands at i."""
+    """Linear interpolation of `values` at the positions `at` along an axis; values[i] is at position i."""
     lower = np.clip(np.floor(at).astype(np.intp), 0, values.shape[axis] - 1)
     part = (at - lower).astype(values.dtype)
     start: NDArray[Any] = np.take(values, lower, axis)
@@ -114,7 +114,7 @@ def _transformer(source: str, target: str) -> Transformer:
 
 
 def nearest(values: NDArray[Any], rows: Doubles, cols: Doubles, nodata: float) -> NDArray[Any]:
-    """The pixel of `values` (h, w) that each place lies in; `nodata` outside. Places as of `places`."""
+    """The pixel of `values` (h, w) at each position, as returned by `places`; `nodata` outside."""
     inside_rows, inside_cols = _inside(rows, values.shape[0]), _inside(cols, values.shape[1])
     found = values[_pixel(rows, inside_rows), _pixel(cols, inside_cols)]
     return np.where(inside_rows & inside_cols, found, values.dtype.type(nodata))
@@ -123,8 +123,8 @@ def nearest(values: NDArray[Any], rows: Doubles, cols: Doubles, nodata: float) -
 def bilinear(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
     """Bilinear interpolation of `values` (h, w) between pixel centres; NaN outside.
 
-    NaN is no data: a place takes the weighted mean of those of its four neighbours that have data, and is
-    NaN where the pixel it lies in is (as GDAL's warp does it).
+    NaN is no data. The result is the weighted mean of those of the four neighbours that have data, and NaN
+    where the pixel that contains the position is NaN (as in GDAL's warp).
     """
     height, width = values.shape
     if rows.shape == cols.shape:
@@ -140,7 +140,7 @@ def bilinear(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
 
 
 def _scattered(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
-    """Bilinear interpolation, NaN beside NaN; each place by itself."""
+    """Bilinear interpolation at scattered positions; NaN beside NaN."""
     height, width = values.shape
     top, down = _split(rows, height)
     left, right = _split(cols, width)
@@ -158,14 +158,14 @@ def _scattered(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
 
 
 def _split(at: Doubles, size: int) -> tuple[NDArray[np.intp], Floats]:
-    """The pixel whose centre stands before each place, and how far after it the place lies."""
+    """The pixel whose centre is before each position, and the distance of the position from it."""
     at = np.clip(np.nan_to_num(at) - 0.5, 0, size - 1)
     lower = at.astype(np.intp)
     return lower, (at - lower).astype(np.float32)
 
 
 def _mend(found: Floats, values: Floats, rows: Doubles, cols: Doubles) -> None:
-    """Fill, in place, what is NaN only because a neighbour is: those that have data count."""
+    """Fill, in place, results that are NaN only because a neighbour is, from the neighbours with data."""
     lost = np.isnan(found)
     if not lost.any():
         return

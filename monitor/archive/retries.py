@@ -1,4 +1,4 @@
-"""Trying again: what is read of an archive may fail for a moment; it is given up when it keeps failing."""
+"""Retries of reads from an archive, with growing pauses and fresh signatures, up to a number of tries."""
 
 from __future__ import annotations
 
@@ -6,84 +6,127 @@ import itertools
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.signing import forget, sign, unsigned
 from monitor.errors import AssetError
 
+if TYPE_CHECKING:
+    import requests
+    from rasterio.errors import RasterioError
+
 T = TypeVar("T")
-#: tries of a file or request, and of what is said not to be there: object stores say so of what is
+#: tries of a file or request, and of one that answers 404, which object stores also return for objects that
+#: exist
 TRIES, TRIES_ABSENT = 6, 4
 #: seconds before the second try; twice as long before each further one, up to the longest
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 #: seconds to connect, and to wait for the next bytes
 TIMEOUT = (10, 60)
+#: most seconds of a Retry-After that are waited
+LONGEST_LATER = 60.0
+#: HTTP status by GDAL's error number (cpl_error.h): CPLE_AWSObjectNotFound, CPLE_AWSAccessDenied
+GDAL_STATUS = {13: 404, 14: 403}
+
+
+class HttpError(OSError):
+    """An HTTP response without the requested content.
+
+    Attributes:
+        status: HTTP status.
+        later: seconds to wait before the next try, from Retry-After; 0 without one.
+    """
+
+    def __init__(self, response: requests.Response, reason: str | None = None) -> None:
+        super().__init__(f"HTTP {response.status_code} {reason or response.reason}")
+        self.status = response.status_code
+        later = response.headers.get("Retry-After", "")
+        self.later = min(float(later), LONGEST_LATER) if later.isdigit() else 0.0
 
 
 class GivenUp(OSError):
-    """A request that was tried often enough by itself."""
+    """A request that failed in all of its tries, so that its caller does not retry it."""
 
 
 def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callable[[str], T]) -> T:
-    """What `job` makes of the signed address of an (asset, href), tried until it is there or given up.
+    """The result of `job` on the signed address of `file`, an (asset, href); failures are retried.
 
-    What can be read and is not what it should be (a ValueError, or what parsers of XML throw) is not tried
-    again, and neither is a local file.
+    A file with wrong content (a ValueError, or an error of an XML parser) is not tried again, and neither is
+    a local file.
 
     Raises:
-        AssetError: it is given up.
+        AssetError: the last try failed.
     """
     from rasterio.errors import RasterioError
 
     asset, href = file
     for number in itertools.count(1):
-        signed, tries = href, TRIES if is_remote(href) else 1
+        signed, tries, status, later = href, TRIES if is_remote(href) else 1, None, 0.0
         try:
             signed = sign(href, profile)
             return job(signed)
         except (GivenUp, ValueError, TypeError, LookupError, SyntaxError) as error:
             cause, tries = words_of(error), 1
-        except (RasterioError, OSError) as error:
+        except HttpError as error:
+            cause, status, later = words_of(error), error.status, error.later
+        except RasterioError as error:
             cause = words_of(error)
-        status = status_in(cause)
+            status = _status_of(error)
+        except OSError as error:
+            cause = words_of(error)
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
-            # outside of `except`: the error's own words may hold a signature
+            # outside of `except`, so that the error, which may contain a signature, is not its context
             raise AssetError(item, asset, unsigned(href), cause)
-        if status == 403:
+        if status in (401, 403):
             forget(signed, profile)
-        pause(number)
+        pause(number, later)
     raise AssertionError("unreachable")
 
 
 def pause(tried: int, least: float = 0.0) -> None:
-    """Wait before another try: longer each time, out of step with others, at least `least` seconds."""
+    """Wait before another try: longer each time, with jitter, and at least `least` seconds."""
     time.sleep(max(least, min(FIRST_PAUSE * 2 ** (tried - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5)))
 
 
 def is_remote(href: str) -> bool:
-    """Whether an address leads over a network."""
+    """Whether an address is read over a network."""
     return "://" in href and not href.startswith("file:")
 
 
-def status_in(words: str) -> int | None:
-    """The HTTP status in the words of an error."""
-    found = re.search(r"(?:response[ _]code|HTTP)\D{0,200}?\b([45]\d\d)\b", words)
-    return int(found[1]) if found else None
+def _status_of(error: RasterioError) -> int | None:
+    """The HTTP status behind an error of GDAL, which reads buckets (`/vsis3/` and the like) itself.
+
+    GDAL has error numbers for a missing object and for denied access. The status of another response stands
+    only in the text of its message, such as "HTTP response code: 503", so that this text is read here and
+    nowhere else. All other requests raise an `HttpError`, which has the status.
+    """
+    for cause in _causes(error):
+        if (number := getattr(cause, "errno", None)) in GDAL_STATUS:
+            return GDAL_STATUS[number]
+        if found := re.search(r"response[ _]code(?: on \S+)?[:=] ?([45]\d\d)\b", str(cause)):
+            return int(found[1])
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and its causes, deepest last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def words_of(error: BaseException) -> str:
-    """What was said of an error and its causes, deepest first, without signatures."""
+    """The messages of an error and its causes, deepest first, without signatures."""
     said: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         words = unsigned(str(cause)).strip()
         if words and words not in said:
             said.insert(0, words)
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return "; ".join(said)
 
 
@@ -91,7 +134,9 @@ def fetch(href: str) -> bytes:
     """Content of a small file at a signed address or a path.
 
     Raises:
-        OSError: it cannot be read, or lies in a bucket.
+        HttpError: its server answers with an error.
+        OSError: it cannot be read.
+        ValueError: the address is neither HTTP nor a path.
     """
     parts = urlsplit(href)
     if parts.scheme in ("http", "https"):
@@ -99,7 +144,7 @@ def fetch(href: str) -> bytes:
 
         answer = requests.get(href, timeout=TIMEOUT)
         if not answer.ok:
-            raise OSError(f"HTTP {answer.status_code} {answer.reason}")
+            raise HttpError(answer)
         return answer.content
     if parts.scheme == "file":
         return Path(unquote(parts.path)).read_bytes()

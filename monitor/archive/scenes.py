@@ -1,4 +1,4 @@
-"""Scenes: items that may be read, what each one is, and the frozen list of those that will be.
+"""Scenes: the items of a catalogue that can be used, and the frozen list of those that are read.
 
 Dates are ranked over cells of the global grid, not over tiles, so that a pixel's composite does not depend
 on the tile that computes it.
@@ -17,6 +17,7 @@ from shapely.geometry import shape
 
 from monitor.archive.catalog import taken
 from monitor.archive.conventions import decide
+from monitor.archive.explanations import Explanation, Refusal, Refused
 from monitor.archive.profiles import S1_BANDS, DemProfile, OpticalProfile, RadarProfile
 from monitor.errors import AssetError
 from monitor.grid import Tile, cells_near
@@ -25,22 +26,19 @@ if TYPE_CHECKING:
     import pystac
     from shapely.geometry.base import BaseGeometry
 
-#: pixels around a tile that halo and filters may look at; its neighbours' cells are theirs too
+#: pixels around a tile that its halo and filters read, and whose cells the tile therefore needs
 NEAR = 256
-#: pixels around a tile within which terrain may hide it from sun or radar (see `monitor.stack.terrain`)
+#: pixels around a tile within which terrain can hide it from sun or radar (see `monitor.stack.terrain`)
 TERRAIN_NEAR = 1000
 #: copies of one acquisition differ by a millisecond; two data strips of one pass lie seconds apart
 SAME_TIME = timedelta(seconds=1)
-#: what an item without a time is given (a DEM)
+#: time of an item that has none (a DEM)
 TIMELESS = datetime(1970, 1, 1, tzinfo=UTC)
-
-#: item id and why it is not used
-Refused = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One item that may be read."""
+    """One item that can be used."""
 
     id: str
     collection: str
@@ -51,7 +49,7 @@ class Scene:
     baseline: str = ""
     relative_orbit: int | None = None
     orbit_state: str = ""
-    #: per cent of the whole item that its catalogue calls cloud; what ranks it is measured (`archive.sky`)
+    #: cloud over the whole item in per cent, from its catalogue; dates are ranked by `monitor.archive.sky`
     cloud_cover: float | None = None
     #: added to every digital number to give reflectance x 10000
     offset: float = 0.0
@@ -67,7 +65,7 @@ class Scene:
 
     @property
     def sun(self) -> tuple[float, float] | None:
-        """Azimuth from north and elevation in degrees, the mean of the scene; None where it is not told."""
+        """Mean azimuth from north and elevation in degrees; None where the item does not state them."""
         properties = self.item["properties"]
         azimuth = properties.get("view:sun_azimuth", properties.get("s2:mean_solar_azimuth"))
         elevation = properties.get("view:sun_elevation")
@@ -77,7 +75,7 @@ class Scene:
 
     @property
     def square(self) -> str:
-        """The 100 km square of the MGRS grid, such as 43TFH; empty where the catalogue does not name it."""
+        """The 100 km square of the MGRS grid, such as 43TFH; empty where the item does not name it."""
         properties = self.item["properties"]
         if square := properties.get("s2:mgrs_tile") or properties.get("grid:code"):
             return str(square).removeprefix("MGRS-")
@@ -88,34 +86,34 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """What it is in a task's key: a reprocessed item is another scene."""
+        """Name in a task's key, with the baseline: a reprocessed item is another scene."""
         return f"{self.collection}/{self.id}/{self.baseline}"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one cell of the global grid uses: ids of scenes, best first."""
+    """The scenes that one cell of the global grid uses: ids, best first."""
 
     cell: Tile
     optical: tuple[str, ...]
     radar: tuple[str, ...] = ()
-    #: the file whose failure left the choice open
+    #: the file that could not be read, so that the choice is undecided
     fault: AssetError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class SceneList:
-    """The frozen list: every scene that some cell uses, oldest first, and what each cell does with them."""
+    """The frozen list: every scene that some cell uses, oldest first, and the choice of each cell."""
 
     optical: tuple[Scene, ...]
     radar: tuple[Scene, ...]
     dem: tuple[Scene, ...]
     choices: tuple[Choice, ...]
-    #: why other items are not used
+    #: items that are not used, and why; not part of the identity
     refused: Refused = ()
 
     def over(self, tile: Tile) -> SceneList:
-        """What `tile` and its surroundings need."""
+        """The part of the list that `tile` and its surroundings need."""
         near = dict.fromkeys(cells_near(tile, NEAR))
         choices = tuple(choice for choice in self.choices if choice.cell in near)
         used = {scene for choice in choices for scene in (*choice.optical, *choice.radar)}
@@ -135,7 +133,7 @@ class SceneList:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Every cell with its scenes in order, and the DEM: what makes two runs the same run."""
+        """Every cell with its scenes in order, and the DEM. Lists of equal identity give equal results."""
         name = {scene.id: scene.name for scene in (*self.optical, *self.radar)}
         cells = (
             f"{choice.cell.name}:{','.join(name[scene] for scene in (*choice.optical, *choice.radar))}"
@@ -146,16 +144,15 @@ class SceneList:
 
 
 def usable_optical(items: Iterable[pystac.Item], profile: OpticalProfile) -> tuple[list[Scene], Refused]:
-    """Sentinel-2 scenes whose numbers are understood, oldest first.
+    """Sentinel-2 scenes of known offset with all bands, oldest first, and why others are refused.
 
-    One acquisition that stands there in two baselines is taken in the newest; a scene whose offset cannot
-    be decided, or that lacks a band, is refused with its reason.
+    Of one acquisition in several baselines the newest is used.
     """
-    refused: list[tuple[str, str]] = []
+    refused: list[tuple[str, Explanation]] = []
     copies: dict[tuple[str, str], list[list[Scene]]] = {}
     for item in sorted(items, key=lambda item: item.id):
         scene = optical_scene(item, profile)
-        if isinstance(scene, str):
+        if isinstance(scene, Explanation):
             refused.append((item.id, scene))
             continue
         here = copies.setdefault((_place(item), scene.platform.lower()), [])
@@ -168,62 +165,65 @@ def usable_optical(items: Iterable[pystac.Item], profile: OpticalProfile) -> tup
     for group in (group for here in copies.values() for group in here):
         *older, best = sorted(group, key=lambda scene: (scene.baseline, scene.id))
         newest.append(best)
-        refused += [(scene.id, f"the same acquisition in a newer baseline: {best.id}") for scene in older]
+        refused += [(scene.id, Refusal.NEWER_BASELINE.because(newer=best.id)) for scene in older]
     return sorted(newest, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
 
 
-def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | str:
-    """The scene with its offset decided, or the reason why it is refused."""
+def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | Explanation:
+    """The scene with its offset decided, or why it is refused."""
     wanted = [*profile.bands.values(), *([profile.scene_classes] if profile.scene_classes else [])]
-    if reason := _lacking(item, wanted):
-        return reason
+    if lacking := _lacking(item, wanted):
+        return lacking
     convention = decide(item, profile)
-    if isinstance(convention, str):
+    if isinstance(convention, Explanation):
         return convention
     return replace(_scene(item), baseline=convention.baseline, offset=convention.offset)
 
 
 def usable_radar(items: Iterable[pystac.Item], profile: RadarProfile) -> tuple[list[Scene], Refused]:
-    """Sentinel-1 scenes of the wide swath (IW), both polarisations and a known pass, oldest first."""
-    refused: list[tuple[str, str]] = []
+    """Sentinel-1 scenes in wide swath (IW) with both polarisations and a known pass, oldest first.
+
+    The second value holds the other items, and why they are refused.
+    """
+    refused: list[tuple[str, Explanation]] = []
     scenes: list[Scene] = []
     notes = [key.format(band.lower()) for key in profile.annotations.values() for band in S1_BANDS]
     for item in items:
         mode = item.properties.get("sar:instrument_mode", "IW")
-        silent = [band for band in S1_BANDS if asset_of(profile.bands[band]) not in item.assets]
-        if item.assets and silent:
-            refused.append((item.id, f"lacks the polarisation {', '.join(silent)}"))
-        elif reason := _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]):
-            refused.append((item.id, reason))
+        missing = tuple(band for band in S1_BANDS if asset_of(profile.bands[band]) not in item.assets)
+        if item.assets and missing:
+            refused.append((item.id, Refusal.LACKS_POLARISATIONS.because(polarisations=missing)))
+        elif lacking := _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]):
+            refused.append((item.id, lacking))
         elif mode != "IW":
-            refused.append((item.id, f"instrument mode {mode}, not IW"))
+            refused.append((item.id, Refusal.OTHER_MODE.because(mode=str(mode))))
         elif not item.properties.get("sat:orbit_state"):
-            refused.append((item.id, "its pass is unknown (no sat:orbit_state): passes are never mixed"))
+            refused.append((item.id, Refusal.UNKNOWN_PASS.because()))
         else:
             scenes.append(_scene(item))
     return sorted(scenes, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
 
 
 def usable_dem(items: Iterable[pystac.Item], profile: DemProfile) -> tuple[tuple[Scene, ...], Refused]:
-    """Elevation tiles, by name."""
+    """Elevation tiles in the order of their ids, and why others are refused."""
     checked = [(item, _lacking(item, [profile.band])) for item in sorted(items, key=lambda item: item.id)]
     return (
-        tuple(_scene(item, TIMELESS) for item, reason in checked if not reason),
-        tuple((item.id, reason) for item, reason in checked if reason),
+        tuple(_scene(item, TIMELESS) for item, lacking in checked if not lacking),
+        tuple((item.id, lacking) for item, lacking in checked if lacking),
     )
 
 
-def _lacking(item: pystac.Item, keys: Iterable[str]) -> str | None:
-    """Why an item without an outline or without one of these assets cannot be read."""
+def _lacking(item: pystac.Item, keys: Iterable[str]) -> Explanation | None:
+    """Why an item without an outline or without one of these assets cannot be read; else None."""
     if not item.assets:
-        return "comes without assets"
+        return Refusal.NO_ASSETS.because()
     if missing := sorted({asset for key in keys if (asset := asset_of(key)) not in item.assets}):
-        return f"lacks the asset {', '.join(missing)}"
-    return None if item.geometry else "has no outline"
+        return Refusal.LACKS_ASSETS.because(assets=tuple(missing))
+    return None if item.geometry else Refusal.NO_OUTLINE.because()
 
 
 def asset_of(key: str) -> str:
-    """The asset of a profile's band key, which may be "asset.N"."""
+    """The asset of a profile's band key: "asset", or "asset.N" for band N of a file."""
     return key.split(".", maxsplit=1)[0]
 
 
@@ -242,6 +242,6 @@ def _scene(item: pystac.Item, moment: datetime | None = None) -> Scene:
 
 
 def _place(item: pystac.Item) -> str:
-    """MGRS tile where the catalogue names it, else the footprint to about a kilometre."""
+    """MGRS tile where the item names it, else the bounding box rounded to about a kilometre."""
     tile = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
     return str(tile) if tile else ",".join(f"{edge:.2f}" for edge in item.bbox or ())

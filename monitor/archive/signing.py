@@ -1,4 +1,4 @@
-"""Addresses as they can be read now: signed when read, so that no signature outlives its time."""
+"""Signatures of addresses, made when a file is read, so that none has expired."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from monitor.archive.profiles import CatalogProfile
 if TYPE_CHECKING:
     from planetary_computer.sas import SASToken
 
-#: seconds before a token's end at which another is asked for
+#: seconds before the expiry of a token at which a new one is requested
 EARLY = 60.0
-#: seconds for a connection to the token service, and without an answer
+#: seconds to connect to the token service, and to wait for its response
 TIMEOUT = (10.0, 20.0)
 
-#: tokens of this process by account and container; one thread asks, the others wait for its answer
-#: (planetary_computer's own cache has no lock, and its requests have no time limit)
+#: tokens of this process by account and container; one thread requests a token while the others wait
+#: (the cache of planetary_computer has no lock, and its requests have no time limit)
 _tokens: dict[tuple[str, str], SASToken] = {}
 _asking = Lock()
-#: what follows the path of an address; signatures stand there
+#: path and query of an address; the query holds the signature
 _QUERY = re.compile(r"(/[^\s?'\"]*)\?[^\s'\"]+")
 
 
 def sign(href: str, profile: CatalogProfile) -> str:
-    """`href` as it can be read now; a signature that it has already is replaced, it may be of yesterday.
+    """`href` with a valid signature, which replaces one that it has already.
 
-    A token is asked for once in a process, for all files of its container, and again before it expires.
+    A process requests a token once for all files of its container, and again before it expires.
 
     Raises:
-        requests.RequestException: no token is given.
+        requests.RequestException: the request for a token fails.
     """
     if profile.signing != "planetary-computer":
         return href
@@ -63,7 +63,7 @@ def _ask(account: str, container: str) -> SASToken:
 
 
 def forget(signed: str, profile: CatalogProfile) -> None:
-    """Ask for another token next time: the one that signed this address was refused."""
+    """Discard the token that signed this address, so that the next signature uses a new one."""
     if profile.signing == "planetary-computer":
         with _asking:
             for place in [place for place, token in _tokens.items() if token.token in signed]:
@@ -71,5 +71,5 @@ def forget(signed: str, profile: CatalogProfile) -> None:
 
 
 def unsigned(text: str) -> str:
-    """`text` without the query part of any address in it: no token reaches a message or a log."""
+    """`text` without the query of any address in it, so that no token gets into a message or a log."""
     return _QUERY.sub(r"\1", text)

@@ -1,6 +1,6 @@
-"""How much of each cell a scene shows, and how much of that is cloud: measured on its scene classes.
+"""Coverage and cloud of each cell in each scene, measured on the scene classes.
 
-The catalogue's own figure is the mean of a scene of 110 km; over a valley it says nothing.
+The figure of the catalogue is the mean over a scene of 110 km and can differ much from that over a valley.
 """
 
 from __future__ import annotations
@@ -27,27 +27,22 @@ if TYPE_CHECKING:
 #: Sen2Cor's scene classes (ESA L2A Algorithm Theoretical Basis Document)
 NO_DATA, SATURATED, DARK, CLOUD_SHADOW, SNOW = 0, 1, 2, 3, 11
 CLOUDS = (8, 9, 10)
-#: pixels a sample: 160 m, an overview of the classes' 20 m, so that a scene costs a request or two
+#: pixels per sample: 160 m, read from an overview of the 20 m classes in one or two requests per scene
 SAMPLE = 16
 SAMPLES = CELL // SAMPLE
 
 
 @dataclass(frozen=True)
 class Sky:
-    """What one scene shows of one cell."""
+    """Coverage and cloud of one cell in one scene."""
 
     #: share of the cell that has data
     seen: float
-    #: share of what is seen that is cloud; None where the catalogue has no scene classes and no figure
+    #: share of the seen part that is cloud; None where the catalogue has neither scene classes nor a figure
     cloud: float | None
 
-    @property
-    def clear(self) -> float:
-        """Share of the cell that is seen free of cloud; none where cloud is unknown."""
-        return 0.0 if self.cloud is None else self.seen * (1 - self.cloud)
 
-
-#: what each scene shows of each cell it touches, or the file that cannot be read
+#: by scene id and cell: the sky, or the error of a file that cannot be read
 Skies = dict[tuple[str, Tile], Sky | AssetError]
 
 
@@ -57,7 +52,7 @@ def measure(
     cells: Iterable[Tile],
     done: Callable[[], None] = lambda: None,
 ) -> Skies:
-    """The sky of every scene over every cell it touches; `done` is called after each scene."""
+    """The sky of every scene over every cell that it touches; `done` is called after each scene."""
     grounds = [(cell, cell.footprint()) for cell in cells]
     outlines = np.array([ground for _, ground in grounds])
 
@@ -96,7 +91,7 @@ def sky_of(classes: NDArray[np.uint8]) -> Sky:
 
 
 def _samples(cells: Sequence[Tile]) -> tuple[GeoBox, dict[Tile, tuple[slice, slice]]]:
-    """One coarse GeoBox around cells of a zone, and where each of them lies in it."""
+    """One coarse GeoBox around cells of a zone, and the window of each cell in it."""
     from odc.geo.geobox import GeoBox
 
     top, left = min(cell.row for cell in cells), min(cell.col for cell in cells)

@@ -1,11 +1,9 @@
-"""`monitor scenes`: two tables, what is missing, and why the rest is not used."""
+"""`monitor scenes`: tables of the scenes of a season, missing inputs, and why other scenes are not used."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +14,13 @@ from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, Wo
 from monitor.errors import RefusedError
 
 if TYPE_CHECKING:
+    from monitor.archive.explanations import Code, Explanation
     from monitor.report.scenes import CellReport, OpticalUse, RadarUse, SceneReport
 
 #: ids and names listed without --all
 SOME = 3
-#: columns of a terminal that has room for ids beside everything else
+#: width in characters from which the tables have a column of ids
 WIDE = 140
-_NUMBER = re.compile(r"(\D*)(\d+(?:\.\d+)?)(\D*)")
 
 
 def scenes(
@@ -35,7 +33,7 @@ def scenes(
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Show which scenes a season would use, why others are not used, and what is missing."""
+    """Show the scenes that a season would use, why others are not used, and which inputs are missing."""
     show_scenes(workspace, region, season, everything=everything, picture=picture, json=json)
 
 
@@ -59,13 +57,13 @@ def show_scenes(
     names = workspace.region_names(region)
     (year,) = parse_years(str(season or date.today().year))
     if picture is not None and len(names) > 1:
-        raise RefusedError(f"--map: say with --region which region to draw: {', '.join(names)}")
+        raise RefusedError(f"--map: name one region with --region: {', '.join(names)}")
     reports = [
         report_scenes(workspace, workspace.region(name), year, progress_of(f"{name} {year}"))
         for name in names
     ]
     if json:
-        print_json([asdict(report) for report in reports])
+        print_json([report.plain for report in reports])
     else:
         for report in reports:
             _print_report(report, everything)
@@ -86,11 +84,11 @@ def _print_report(report: SceneReport, everything: bool) -> None:
         f"{report.last_day}, to {report.late_day} where nothing else is clear; "
         f"{len(inside)} cell{'s' * (len(inside) != 1)} of {CELL * PIXEL / 1000:.0f} km"
     )
-    # a scene may serve the surroundings only, which the region's edge looks at
+    # other scenes are used in the surroundings only, for tiles at the region's edge
     used = {glimpse.id for cell in report.cells for glimpse in cell.optical}
-    heard = {scene for cell in report.cells for scene in cell.radar}
+    radar_used = {scene for cell in report.cells for scene in cell.radar}
     _optical([scene for scene in report.optical if scene.id in used], everything)
-    _radar([scene for scene in report.radar if scene.id in heard], report.radar_kind, everything)
+    _radar([scene for scene in report.radar if scene.id in radar_used], report.radar_kind, everything)
     say(f"DEM: {len(report.dem)} tile{'s' * (len(report.dem) != 1)}")
     _missing(report, inside, everything)
     _refused(report, everything)
@@ -118,8 +116,8 @@ def _optical(scenes: Sequence[OpticalUse], everything: bool) -> None:
         everything,
     )
     say(
-        "  +1000: taken out here, at the source, or no need; cloud, seen: over the region's cells; "
-        "listed: cloud of the whole scene, as the catalogue says; cells: best date in / used in"
+        "  +1000: taken out here, by the catalogue (source), or not added (no need); cloud, seen: over the "
+        "region's cells; listed: cloud of the whole scene by the catalogue; cells: best date in / used in"
     )
 
 
@@ -147,7 +145,7 @@ def _radar(scenes: Sequence[RadarUse], kind: str, everything: bool) -> None:
 def _scene_table(
     title: str, columns: str, rows: list[list[str]], ids: Sequence[str], everything: bool
 ) -> None:
-    """A table, with the ids in it where there is room, else below it on demand."""
+    """A table with the ids in a column on wide terminals, else listed below it with --all."""
     beside = out.width >= WIDE
     if beside:
         columns, rows = f"{columns}|scene", [[*row, name] for row, name in zip(rows, ids, strict=True)]
@@ -162,7 +160,7 @@ def _scenes(scenes: Sequence[OpticalUse] | Sequence[RadarUse]) -> str:
 
 
 def _cloud(scene: OpticalUse) -> str:
-    """Mean over the region, with the clearest and the worst cell where they differ."""
+    """Mean cloud over the region, with that of the clearest and cloudiest cell where they differ."""
     low, high = _share(scene.cloud_low), _share(scene.cloud_high)
     return _share(scene.cloud) + (f" ({low} to {high})" if low != high else "")
 
@@ -172,7 +170,7 @@ def _share(value: float | None) -> str:
 
 
 def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool) -> None:
-    """Cells without an input, without a good date, or left undecided by a file."""
+    """Cells without an input, without a good date, or undecided because of an unreadable file."""
     from rich.markup import escape
 
     from monitor.archive.choice import CLOUD_BELOW
@@ -188,9 +186,9 @@ def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool
             f"[bold]cloudy:[/] no date below {CLOUD_BELOW:.0%} cloud over {len(cloudy)} of "
             f"{len(inside)} cells: {_some(cloudy, everything)}"
         )
-    for words, cells in report.faults.items():
+    for message, cells in report.faults.items():
         names = _some([cell.name for cell in cells], everything)
-        say(f"[bold red]undecided:[/] {len(cells)} cells ({names}): {escape(words)}")
+        say(f"[bold red]undecided:[/] {len(cells)} cells ({names}): {escape(message)}")
 
 
 def _refused(report: SceneReport, everything: bool) -> None:
@@ -201,41 +199,23 @@ def _refused(report: SceneReport, everything: bool) -> None:
     if not refused:
         return
     say(f"Not used: {len(refused)}")
-    for words, items in group(refused):
-        say(f"  {len(items)} × {escape(words)}: {_some(items, everything)}")
+    for sentence, items in group(refused):
+        say(f"  {len(items)} × {escape(sentence)}: {_some(items, everything)}")
 
 
 def _some(names: Sequence[str], everything: bool) -> str:
-    """Names, without --all the first ones."""
+    """All names with --all, else the first ones."""
     if everything or len(names) <= SOME + 1:
         return ", ".join(names)
     return f"{', '.join(names[:SOME])} and {len(names) - SOME} more (--all)"
 
 
-def group(refused: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Items by reason, most frequent first; reasons that differ in names and numbers only become one."""
-    found: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
+def group(refused: Iterable[tuple[str, Explanation]]) -> list[tuple[str, list[str]]]:
+    """Items by the code of their refusal, most frequent first, each group with one sentence."""
+    from monitor.archive.explanations import summary
+
+    found: dict[Code, list[tuple[str, Explanation]]] = defaultdict(list)
     for item, why in refused:
-        found[tuple("" if _varies(word) else word for word in why.split())].append((item, why))
-    groups = [(_common([why for _, why in pairs]), [item for item, _ in pairs]) for pairs in found.values()]
+        found[why.code].append((item, why))
+    groups = [(summary([why for _, why in pairs]), [item for item, _ in pairs]) for pairs in found.values()]
     return sorted(groups, key=lambda entry: (-len(entry[1]), entry[0]))
-
-
-def _varies(word: str) -> bool:
-    return any(char.isdigit() for char in word)
-
-
-def _common(reasons: Sequence[str]) -> str:
-    """Reasons of equal length in words as one; where they differ, numbers as a range."""
-    return " ".join(_either(words) for words in zip(*(why.split() for why in reasons), strict=True))
-
-
-def _either(words: Sequence[str]) -> str:
-    distinct = sorted(set(words))
-    if len(distinct) == 1:
-        return distinct[0]
-    numbers = [match.groups() for word in distinct if (match := _NUMBER.fullmatch(word))]
-    if len(numbers) == len(distinct) and len({(before, after) for before, _, after in numbers}) == 1:
-        values = sorted((number for _, number, _ in numbers), key=float)
-        return f"{numbers[0][0]}{values[0]} to {values[-1]}{numbers[0][2]}"
-    return " / ".join(distinct) if len(distinct) <= SOME else "…"

@@ -62,9 +62,9 @@ def plan(
                 "season": year,
                 "tile": entry.task.tile.name,
                 "action": entry.action.value,
-                "why": entry.task.impossible or entry.why,
+                "why": [why.plain for why in entry.explanations],
                 "scenes": [s.id for s in (*entry.task.scenes.optical, *entry.task.scenes.radar)],
-                "refused": [{"item": item, "why": why} for item, why in entry.task.scenes.refused],
+                "refused": [{"item": item, **why.plain} for item, why in entry.task.scenes.refused],
                 "key": entry.task.key,
             }
             for name in names
@@ -74,8 +74,11 @@ def plan(
     if json:
         print_json(rows)
         return
-    shown = ("region", "season", "tile", "action", "why")
-    table("What a run would do", "|".join(shown), [[str(row[name]) for name in shown] for row in rows])
+    shown = ("region", "season", "tile", "action")
+    cells = [
+        [*(str(row[name]) for name in shown), "; ".join(why["reason"] for why in row["why"])] for row in rows
+    ]
+    table("What a run would do", "|".join((*shown, "why")), cells)
 
 
 def bring_up_to_date(

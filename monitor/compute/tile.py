@@ -34,7 +34,7 @@ def settled(task: TileTask) -> TileResult | None:
     if fault := task.fault:
         return TileResult(task, TaskState.FAILED, str(fault), Fault(fault.item, fault.asset, fault.href))
     if reason := task.impossible:
-        return TileResult(task, TaskState.EMPTY, reason)
+        return TileResult(task, TaskState.EMPTY, str(reason))
     return None
 
 

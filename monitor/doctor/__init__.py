@@ -1,1 +1,1 @@
-"""The doctor: is a workspace fit to run?"""
+"""The doctor: checks of whether a workspace can run."""

@@ -1,7 +1,7 @@
-"""The same acquisition in two catalogues: do they agree on its reflectance, each harmonised by its own rule?
+"""Comparison of the harmonised reflectance of one acquisition in two catalogues.
 
-Of everything that can silently go wrong with Sentinel-2, an offset applied twice or never is the worst: every
-index shifts and nothing looks broken. Two catalogues serve the same pixels, so they check each other.
+An offset that is applied twice or never shifts all indices, and the images still look right. Two catalogues
+have the same pixels, so that a wrong offset in one of them shows as a difference.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
-#: Catalogues date an acquisition by its start or by the tile (21 minutes apart in recorded items); the
-#: same satellite does not see the same square again before an orbit of 100 minutes.
+#: Catalogues give the time of the acquisition's start or that of the tile (21 minutes apart in recorded
+#: items); a satellite does not see the same square again within an orbit of 100 minutes.
 SAME_PASS = timedelta(minutes=45)
-#: reflectance by which medians may differ: one digital number
+#: largest difference of medians in reflectance: one digital number
 TOLERANCE = 1e-4
-#: pixels that both must show
+#: pixels with data in both catalogues that a comparison needs
 ENOUGH = 1000
 #: reflectance x 10000 per unit of reflectance
 UNIT = 10_000.0
@@ -35,10 +35,10 @@ UNIT = 10_000.0
 
 @dataclass(frozen=True)
 class Difference:
-    """Reflectance of one catalogue minus the other's, as medians over the pixels that both show."""
+    """Reflectance of one catalogue minus that of the other: medians over the pixels with data in both."""
 
     bands: dict[str, float]
-    #: 1st percentile over the same pixels in the darkest band of each, reflectance
+    #: 1st percentile of reflectance over the same pixels, in the darkest band of each catalogue
     floors: tuple[float, float]
     pixels: int
 
@@ -57,13 +57,13 @@ class Difference:
 
     @property
     def is_offset(self) -> bool:
-        """Every band differs by the +1000: it was taken out once too often or once too rarely."""
+        """Whether every band differs by the +1000, so that it is taken out twice or never in one of them."""
         step = ADDED / UNIT
         return all(abs(abs(value) - step) < step / 20 for value in self.bands.values())
 
 
 def pairs(scenes: Iterable[Scene], others: Iterable[Scene]) -> Iterator[tuple[Scene, Scene]]:
-    """The same acquisitions of two catalogues, in the same processing baseline; newest first."""
+    """Acquisitions that are in both catalogues in the same processing baseline, newest first."""
     there = list(others)
     for scene in sorted(scenes, key=lambda scene: scene.datetime, reverse=True):
         for other in there:
@@ -84,10 +84,10 @@ def _satellite(scene: Scene) -> str:
 def difference(
     scene: Scene, profile: CatalogProfile, other: Scene, other_profile: CatalogProfile, geobox: GeoBox
 ) -> Difference | None:
-    """Medians of `scene` minus `other` on `geobox`; None where they have too little in common.
+    """Medians of `scene` minus `other` on `geobox`; None if too few pixels have data in both.
 
     Raises:
-        AssetError: a file that cannot be read.
+        AssetError: a file cannot be read.
     """
     ours, theirs = reflectance(scene, profile, geobox), reflectance(other, other_profile, geobox)
     common = np.isfinite(np.stack([*ours.values(), *theirs.values()])).all(axis=0)
@@ -103,6 +103,6 @@ def difference(
 def reflectance(
     scene: Scene, profile: CatalogProfile, geobox: GeoBox, names: Sequence[str] = S2_BANDS
 ) -> dict[str, NDArray[np.float32]]:
-    """Harmonised reflectance (H, W) by band, as it comes: nothing is cut off at zero; NaN for no data."""
+    """Harmonised reflectance (H, W) by band, which may be negative; NaN without data."""
     bands = load_optical(scene, profile, geobox, names)
     return {name: (bands[name] / np.float32(UNIT)).to_numpy() for name in names}

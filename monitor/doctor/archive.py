@@ -1,6 +1,6 @@
-"""The doctor's checks of a catalogue: it answers, has what its profile says, and its files can be read.
+"""The doctor's checks of a catalogue: its answers, its collections, and the reading of its files.
 
-They look at one place in the middle of the region, in the newest season that has scenes there.
+Files are read at one place inside the region, in the newest season with scenes there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import shapely
 
 from monitor.archive.catalog import BBox, Catalog, FolderCatalog, open_catalog
 from monitor.archive.choice import RADAR_WINDOW
+from monitor.archive.explanations import Refused
 from monitor.archive.load import load_backscatter, load_classes, load_elevation, load_optical
 from monitor.archive.profiles import CatalogProfile, RadarKind
 from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
@@ -33,19 +34,19 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-#: pixels of a block that shows that a file can be read
+#: side in pixels of the block that is read of a file
 BLOCK = 256
-#: seconds for one answer of a catalogue's own pages
+#: seconds to connect to a catalogue, and to wait for a response
 TIMEOUT = (10.0, 20.0)
 
 
 @dataclass
 class ArchiveChecks:
-    """The catalogue of a workspace, looked at over the middle of one region."""
+    """Checks of a workspace's catalogue at one place inside a region."""
 
     workspace: Workspace
     region: str
-    #: None until it has answered
+    #: the catalogue; None until it has answered
     open: Catalog | None = field(default=None, init=False)
 
     @cached_property
@@ -71,7 +72,7 @@ class ArchiveChecks:
         return west, south, east, north
 
     def catalogue(self) -> Finding:
-        """It answers, and has the profile's collections."""
+        """Check that the catalogue answers and has the collections of the profile."""
         wanted = [self.profile.optical.collection, *(r.collection for r in self.profile.radars.values())]
         wanted.append(self.profile.dem.collection)
         location = self.workspace.location
@@ -91,7 +92,7 @@ class ArchiveChecks:
 
     def _collections(self, found: str, missing: list[str]) -> Finding:
         radars = {radar.collection: kind for kind, radar in self.profile.radars.items()}
-        # a kind of radar that the model does not ask for may be absent
+        # kinds of radar that the model does not use can be missing
         needed = [name for name in missing if name not in radars or radars[name] == self.radar_kind]
         if not needed:
             return Finding("catalogue", State.OK, found)
@@ -104,16 +105,17 @@ class ArchiveChecks:
 
     @cached_property
     def radar_kind(self) -> RadarKind | None:
-        """The kind that is read for the model; None where there is no model to ask, or none of its kind."""
+        """The kind of radar that the model uses; None if the model or that kind is not available."""
         try:
             return self.workspace.profile.radar_kind
-        except Exception:  # the check of the model says what is wrong with it
+        except Exception:  # reported by the check of the model
             return None
 
     @cached_property
     def season(self) -> tuple[list[Scene], tuple[date, date], str]:
-        """Usable Sentinel-2 scenes over the place in the newest season that has some, clearest first; its
-        days; why others are refused.
+        """Usable Sentinel-2 scenes over the place in the newest season with any, clearest first.
+
+        The second value holds the first and last day of that season, the third why other scenes are refused.
         """
         assert self.open is not None
         window = self.workspace.region(self.region).season
@@ -131,24 +133,24 @@ class ArchiveChecks:
 
     @property
     def scene(self) -> Scene | None:
-        """The scene that is looked at; None where the catalogue does not answer or has none."""
+        """The scene that is read; None where the catalogue does not answer or has none."""
         if self.open is None:
             return None
         scenes, _, _ = self.season
         return scenes[0] if scenes else None
 
     def signing(self) -> Finding | None:
-        """A token is given for its files."""
+        """Check that the token service signs an address of a file."""
         if self.profile.signing == "none" or self.scene is None:
             return None
         asset = asset_of(self.profile.optical.bands["B03"])
         signed = sign(self.scene.item["assets"][asset]["href"], self.profile)
         if (expiry := parse_qs(urlsplit(signed).query).get("se")) is None:
             return Finding("signing", State.OK, "these addresses need no signature")
-        return Finding("signing", State.OK, f"a token was given, valid until {expiry[0]}")
+        return Finding("signing", State.OK, f"a token was received, valid until {expiry[0]}")
 
     def optical(self) -> Finding | None:
-        """One block of a band and of the scene classes can be read."""
+        """Read one block of a band and of the scene classes."""
         if self.open is None:
             return None
         if self.scene is None:
@@ -167,7 +169,7 @@ class ArchiveChecks:
         return _read_in("Sentinel-2 files", self.scene, start)
 
     def radar(self) -> Finding | None:
-        """One block of the newest radar scene can be read as the model wants it."""
+        """Read one block of the newest radar scene of the model's kind."""
         if self.scene is None or self.open is None or self.radar_kind not in self.profile.radars:
             return None
         profile = self.profile.serving(self.radar_kind)
@@ -193,11 +195,11 @@ class ArchiveChecks:
         dem, _ = usable_dem(self.open.always(self.profile.dem.collection, self.bounds), self.profile.dem)
         here = self._covering(dem)
         if here is None:
-            raise MonitorError("there is no DEM to place ground range on")
+            raise MonitorError("there is no DEM for the geocoding of ground range")
         return load_elevation([here], self.profile, self.box(BLOCK)).to_numpy()
 
     def dem(self) -> Finding | None:
-        """One block of elevation can be read."""
+        """Read one block of elevation."""
         if self.open is None:
             return None
         dem, refused = usable_dem(
@@ -217,7 +219,7 @@ class ArchiveChecks:
 
 
 def _missing(url: str, collections: Iterable[str]) -> list[str]:
-    """Collections that a STAC API does not have; asked once, for a doctor wants to know how things are now.
+    """Collections that a STAC API does not have. Requests are not retried, to report the present state.
 
     Raises:
         MonitorError: it does not answer.
@@ -229,7 +231,7 @@ def _missing(url: str, collections: Iterable[str]) -> list[str]:
         return [name for name in dict.fromkeys(collections) if client.get_collection(name) is None]
     except Exception as error:  # the client's errors have no common base
         raise MonitorError(
-            f"{url} does not answer: {str(error)[:400]}; see that it can be reached from here, "
+            f"{url} does not answer: {str(error)[:400]}; check that it can be reached from here, "
             "or name another catalogue in catalog.profile"
         ) from error
 
@@ -238,18 +240,17 @@ def _read_in(check: str, scene: Scene, start: float) -> Finding:
     return Finding(check, State.OK, f"a block of {scene.id} read in {time.perf_counter() - start:.1f} s")
 
 
-def _nothing(
-    check: str, point: BaseGeometry, year: int | None, refused: tuple[tuple[str, str], ...]
-) -> Finding:
+def _nothing(check: str, point: BaseGeometry, year: int | None, refused: Refused) -> Finding:
     when = f" in the season of {year}" if year else ""
     why = f" ({refused[0][0]}: {refused[0][1]})" if refused else ""
     return Finding(
         check,
         State.PROBLEM,
-        f"none over {place(point)}{when}{why}",
+        f"no usable scene over {place(point)}{when}{why}",
         "see `monitor scenes`; another catalogue may serve the region",
     )
 
 
 def place(point: BaseGeometry) -> str:
+    """Latitude and longitude of a place, for messages."""
     return f"{point.y:.3f} N {point.x:.3f} E"

@@ -1,4 +1,4 @@
-"""The doctor's checks of the workspace and the machine, and all of them in their order."""
+"""The doctor's checks of workspace and machine, and the list of all checks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from monitor.workspace import DATABASE_FOLDER, Workspace
 if TYPE_CHECKING:
     from storage.database import Database
 
-#: Bytes of a process that predicts, and of each pixel of each tile that is read meanwhile. Measured with the
-#: small network at 1024 px: 2.8 GB with one thread, 3.4 GB with two. Larger networks take more.
+#: memory in bytes of a process that predicts, and per pixel of each tile that is read meanwhile. Measured
+#: with the small network at 1024 px: 2.8 GB with one thread, 3.4 GB with two. Larger networks need more.
 PROCESS_BYTES, TILE_BYTES = 2.2e9, 600
-#: bytes below which a run can only fail
+#: free bytes below which every run fails
 LEAST_DISK = 0.5e9
 
 
 def checks_of(
     folder: Path, region: str | None, compare: str | None, compare_location: str | None
 ) -> list[list[Check]]:
-    """Every check of the workspace in `folder`; groups may run side by side.
+    """All checks of the workspace in `folder`, in groups that can run in parallel.
 
     Raises:
         RefusedError: there is no region of that name.
@@ -38,35 +38,37 @@ def checks_of(
     try:
         workspace = Workspace.open(folder)
     except RefusedError as error:
-        said = str(error)  # nothing else can be looked at
+        said = str(error)  # without settings no other check is possible
         return [[Check("settings", lambda: Finding("settings", State.PROBLEM, said), "")]]
     names = [region] if region else sorted(workspace.regions())
     if region and region not in workspace.regions():
         workspace.region(region)
     own = WorkspaceChecks(workspace, names)
     archive = ArchiveChecks(workspace, names[0])
-    again = "look at the machine and the network, then run the doctor again"
+    again = "check the machine and the network, then run the doctor again"
     return [
         [
             Check("settings", own.settings, again),
-            Check("model", own.model, "see that the folder of the model can be read"),
+            Check("model", own.model, "check that the folder of the model can be read"),
         ],
         [
-            Check("catalogue", archive.catalogue, "see that its address can be reached from here"),
+            Check("catalogue", archive.catalogue, "check that its address can be reached from here"),
             Check(
-                "signing", archive.signing, "see that the catalogue's token service can be reached from here"
+                "signing",
+                archive.signing,
+                "check that the catalogue's token service can be reached from here",
             ),
-            Check("Sentinel-2 files", archive.optical, "see that its files can be reached from here"),
-            Check("Sentinel-1 files", archive.radar, "see that its files can be reached from here"),
-            Check("DEM files", archive.dem, "see that its files can be reached from here"),
-            Check("offset", lambda: offset(archive), "see that its files can be reached from here"),
+            Check("Sentinel-2 files", archive.optical, "check that its files can be reached from here"),
+            Check("Sentinel-1 files", archive.radar, "check that its files can be reached from here"),
+            Check("DEM files", archive.dem, "check that its files can be reached from here"),
+            Check("offset", lambda: offset(archive), "check that its files can be reached from here"),
             Check(
                 "agreement",
                 lambda: agreement(archive, compare, compare_location),
-                "see that both catalogues can be reached from here",
+                "check that both catalogues can be reached from here",
             ),
         ],
-        [Check("database", own.database, "see that the server of database.url runs and can be reached")],
+        [Check("database", own.database, "check that the server of database.url runs and can be reached")],
         [Check("disk", own.disk, again), Check("memory", own.memory, again), Check("GDAL", own.gdal, again)],
         [Check("device", lambda: device(workspace), again)],
         [
@@ -81,7 +83,7 @@ def checks_of(
 
 @dataclass
 class WorkspaceChecks:
-    """Settings, model, database and machine; what computes is in `monitor.doctor.computing`."""
+    """Checks of settings, model, database and machine; `monitor.doctor.computing` has those of computing."""
 
     workspace: Workspace
     names: list[str]
@@ -93,7 +95,7 @@ class WorkspaceChecks:
     def settings(self) -> Finding:
         chosen = self.workspace.settings
         names = ", ".join(region.name for region in self.regions)
-        self.workspace.catalog_profile  # noqa: B018 - a wrong one is refused
+        self.workspace.catalog_profile  # noqa: B018 - raises if the profile is wrong
         return Finding(
             "settings",
             State.OK,
@@ -106,23 +108,23 @@ class WorkspaceChecks:
 
         manifest = self.workspace.manifest
         kind = self.workspace.profile.radar_kind
-        found = f"{manifest.name} {manifest.version}, weights as the manifest says, Sentinel-1 as {kind}"
+        found = f"{manifest.name} {manifest.version}, weights match the manifest, Sentinel-1 as {kind}"
         if manifest.method == "index":
             return Finding(
                 "model",
                 State.WARNING,
                 f"{manifest.name} {manifest.version}: an index of bands, no weights, Sentinel-1 as {kind}",
-                "take a model for production, or train one",
+                "use a model for production, or train one",
             )
         named = known_models().models
         trying = any(name in named and named[name].use == "trying" for name in self.workspace.settings.model)
-        # a catalogue of one's own may be simulated too
+        # with a location, the scenes may be simulated too
         if trying and self.workspace.location is None:
             return Finding(
                 "model",
                 State.WARNING,
                 f"{found}; trained on simulated scenes only",
-                "take a model for production, or train one",
+                "use a model for production, or train one",
             )
         return Finding("model", State.OK, found)
 
@@ -136,24 +138,24 @@ class WorkspaceChecks:
         if url is not None:
             database = Database(url)
             database.check_current()
-            found = f"{database.shown_url}: {_postgis(database)}, schema as this version needs it"
+            found = f"{database.shown_url}: {_postgis(database)}, schema up to date"
             database.dispose()
             return Finding("database", State.OK, found)
         folder = self.workspace.folder / DATABASE_FOLDER
         binaries = installed(folder / "data")
         found = f"the workspace's own, PostgreSQL {binaries.major} in {binaries.bin}"
         if not (folder / "data" / "PG_VERSION").exists():
-            return Finding("database", State.OK, f"{found}; made by the first command that needs it")
+            return Finding("database", State.OK, f"{found}; created by the first command that needs it")
         with EmbeddedPostgis(folder) as own:
             database = Database(own)
             found = f"{found}: {_postgis(database)}"
             try:
                 database.check_current()
             except StorageError:
-                return Finding("database", State.OK, f"{found}, brought up to date by the next command")
+                return Finding("database", State.OK, f"{found}, schema updated by the next command")
             finally:
                 database.dispose()
-        return Finding("database", State.OK, f"{found}, schema as this version needs it")
+        return Finding("database", State.OK, f"{found}, schema up to date")
 
     def disk(self) -> Finding:
         import numpy as np
@@ -166,7 +168,7 @@ class WorkspaceChecks:
         season = tiles * size**2 * sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
         free = shutil.disk_usage(self.workspace.folder).free
         found = (
-            f"{readable_bytes(free)} free; a season of {tiles} tiles takes at most {readable_bytes(season)}"
+            f"{readable_bytes(free)} free; a season of {tiles} tiles needs at most {readable_bytes(season)}"
         )
         if not os.access(self.workspace.folder, os.W_OK):
             return Finding(
@@ -186,7 +188,7 @@ class WorkspaceChecks:
         threads, size = self.workspace.settings.cluster.threads, self.workspace.settings.tile_size
         need = PROCESS_BYTES + threads * size**2 * TILE_BYTES
         found = (
-            f"{readable_bytes(MEMORY_LIMIT)}; {threads} tiles of {size} px at a time take about "
+            f"{readable_bytes(MEMORY_LIMIT)}; {threads} tiles of {size} px at a time need about "
             f"{readable_bytes(need)}"
         )
         fewer = "lower cluster.threads or tile_size"
@@ -205,17 +207,17 @@ class WorkspaceChecks:
             return Finding(
                 "GDAL",
                 State.PROBLEM,
-                f"{versions} puts {place} elsewhere than PROJ does",
-                "unset PROJ_LIB, PROJ_DATA and GDAL_DATA, which lead it to another installation's files",
+                f"{versions} transforms {place} to other coordinates than PROJ",
+                "unset PROJ_LIB, PROJ_DATA and GDAL_DATA, which point to the files of another installation",
             )
         with rasterio.Env() as env:
             drivers = {"GTiff": "GeoTIFF", "JP2OpenJPEG": "JPEG 2000"}
-            able = [name for driver, name in drivers.items() if driver in env.drivers()]
-        swayed = sorted(name for name in os.environ if name.startswith(("GDAL_", "CPL_", "VSI_", "PROJ_")))
-        found = f"{versions}, reads {' and '.join(able)}"
-        if swayed:
-            found += f"; the environment sets {', '.join(swayed)}"
-        lacking = len(able) < len(drivers)
+            readable = [name for driver, name in drivers.items() if driver in env.drivers()]
+        set_here = sorted(name for name in os.environ if name.startswith(("GDAL_", "CPL_", "VSI_", "PROJ_")))
+        found = f"{versions}, reads {' and '.join(readable)}"
+        if set_here:
+            found += f"; the environment sets {', '.join(set_here)}"
+        lacking = len(readable) < len(drivers)
         return Finding("GDAL", State.WARNING if lacking else State.OK, found, "install rasterio's own wheel")
 
 

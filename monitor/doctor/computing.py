@@ -1,4 +1,4 @@
-"""The doctor's checks of what computes: the device of predictions, and the cluster."""
+"""The doctor's checks of computing: the device that predicts, and the cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
 from monitor.workspace import Workspace
 
-#: run with the folders of the models: a worker on a processor starts in seconds with an exported program
+#: run with the folders of the models; with an exported program a worker without GPU starts within seconds
 _DEVICES = """
 import json, pathlib, sys, torch
 from segmenter.manifest import read_manifest
@@ -30,7 +30,7 @@ print(json.dumps({
 
 
 def device(workspace: Workspace) -> Finding:
-    """Where this machine would predict. Asked in a process of its own: the command does without torch."""
+    """The device that this machine predicts with, found in a separate process, which imports torch."""
     from dask.system import CPU_COUNT
 
     command = [sys.executable, "-c", _DEVICES, *_networks(workspace)]
@@ -47,12 +47,12 @@ def device(workspace: Workspace) -> Finding:
         return Finding("device", State.OK, first)
     found = f"no GPU: predictions run on {CPU_COUNT} cores ({version})"
     if lacking := answer["no_program"]:
-        found += f"; the next start takes longer, for it exports the network of {' and '.join(lacking)}"
+        found += f"; the next start takes longer because it exports the network of {' and '.join(lacking)}"
     return Finding("device", State.OK, found)
 
 
 def _networks(workspace: Workspace) -> list[str]:
-    """Folders of the models that have weights; what cannot be read is for the check of the model."""
+    """Folders of the models with weights; models that cannot be read are reported by the model's check."""
     from segmenter.errors import SegmenterError
 
     try:
@@ -66,13 +66,13 @@ def _networks(workspace: Workspace) -> list[str]:
 
 
 def cluster(workspace: Workspace) -> Finding:
-    """Whether what the settings name to compute on is there."""
+    """Check that the GPUs or the scheduler named in the settings are available."""
     settings = workspace.settings.cluster
     if settings.gpus:
         from monitor.compute.cluster import gpu_cluster_class
 
-        gpu_cluster_class()  # refuses where there is none
-        found = f"a worker for every GPU of this machine, each reads {settings.threads} tiles at a time"
+        gpu_cluster_class()  # raises if there is none
+        found = f"one worker per GPU of this machine, each reading {settings.threads} tiles at a time"
         return Finding("cluster", State.OK, found)
     if settings.address is None:
         return Finding("cluster", State.OK, f"{settings.threads} threads of this machine")
@@ -95,7 +95,7 @@ def cluster(workspace: Workspace) -> Finding:
 
 
 def readable_bytes(number: float) -> str:
-    """A size as a person reads it, decimal."""
+    """A size in bytes with a decimal unit, for messages."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"

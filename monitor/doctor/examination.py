@@ -1,4 +1,4 @@
-"""An examination: checks side by side, each with its own deadline, and what they find."""
+"""Runs checks in parallel, each with a time limit, and collects their findings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitor.errors import MonitorError
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
 
-#: who asks, and with which word, in an address with a password
+#: name and password in an address
 _LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
 
 
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `remedy` says what to do where something is wrong."""
+    """The result of one check; `remedy` says how to correct a problem."""
 
     check: str
     state: State
@@ -40,23 +40,23 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One look at one thing: None where there is nothing to look at, for something before it is broken."""
+    """One check; `look` returns None if it cannot be done because an earlier check of its group failed."""
 
     name: str
     look: Callable[[], Finding | None]
-    #: what to do when it does not answer
+    #: what to do when the check does not end in time or raises an unexpected error
     remedy: str
 
 
 def examine(groups: Sequence[Sequence[Check]], timeout: float) -> Iterator[Finding]:
-    """What the checks find, in order. Groups run side by side, the checks of a group one after the other.
+    """The findings of the checks, in order. Groups run in parallel, the checks of a group in sequence.
 
-    A check that says nothing for `timeout` seconds is a problem, and ends its group.
+    A check that does not end within `timeout` seconds is a problem, and ends its group.
     """
     answers: list[SimpleQueue[Finding | None]] = []
     for group in groups:
         queue: SimpleQueue[Finding | None] = SimpleQueue()
-        # a thread that never comes back must not keep the process alive
+        # a thread that does not end must not keep the process alive
         threading.Thread(target=_work, args=(group, queue), daemon=True).start()
         answers.append(queue)
     for group, queue in zip(groups, answers, strict=True):
@@ -89,11 +89,11 @@ def _looked(check: Check) -> Finding | None:
     try:
         return check.look()
     except (MonitorError, StorageError, SegmenterError) as error:
-        return Finding(check.name, State.PROBLEM, str(error))  # these say themselves what to do
-    except Exception as error:  # one check that breaks must not hide the others
+        return Finding(check.name, State.PROBLEM, str(error))  # the message says what to do
+    except Exception as error:  # an error in one check must not end the others
         return Finding(check.name, State.PROBLEM, f"{type(error).__name__}: {error}", check.remedy)
 
 
 def _discreet(text: str) -> str:
-    """`text` without signatures, names and passwords in its addresses."""
+    """`text` without the signatures, names and passwords in its addresses."""
     return _LOGIN.sub("***@", unsigned(text))

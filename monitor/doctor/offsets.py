@@ -1,4 +1,4 @@
-"""The doctor's checks of the Sentinel-2 offset: against what must be dark, and against another catalogue."""
+"""The doctor's checks of the Sentinel-2 offset: on dark pixels, and by comparison with another catalogue."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 
 from monitor.archive.catalog import open_catalog
+from monitor.archive.explanations import Explanation
 from monitor.archive.load import load_classes
 from monitor.archive.profiles import read_profile
 from monitor.archive.scenes import Scene, optical_scene
@@ -18,14 +19,14 @@ from monitor.errors import AssetError, MonitorError
 
 #: Sen2Cor's class of water
 WATER = 6
-#: pixels of the ground that is looked at, and how many of them must be dark
+#: side in pixels of the area that is read, and the number of dark pixels that the check needs
 GROUND, ENOUGH_DARK = 1024, 50
-#: Reflectance of water and terrain shadow at 2.2 um: a few per cent at most. One that had ESA's +1000 taken
-#: out twice is near -0.1, one that still has it near 0.1.
+#: reflectance of water and terrain shadow at 2.2 um is a few per cent at most. It is near -0.1 where ESA's
+#: +1000 is taken out twice, and near 0.1 where it is not taken out.
 DARKEST, BRIGHTEST = -0.03, 0.09
-#: acquisitions tried before two catalogues are said to have nothing in common
+#: pairs of acquisitions that are tried until one has pixels in common
 PAIRS = 5
-#: which catalogue checks which, where both are at their own addresses
+#: catalogue by profile with which it is compared, where both are at their own addresses
 COUNTERPARTS = {
     "planetary-computer": "earth-search",
     "earth-search": "planetary-computer",
@@ -34,7 +35,7 @@ COUNTERPARTS = {
 
 
 def offset(archive: ArchiveChecks) -> Finding | None:
-    """Water and shadow are as dark as they must be once a scene is harmonised."""
+    """Check that water and shadow are dark in a harmonised scene."""
     scene = archive.scene
     if scene is None:
         return None
@@ -55,22 +56,23 @@ def offset(archive: ArchiveChecks) -> Finding | None:
     found = f"{applied}; {what} {level:.3f} in B12"
     if DARKEST <= level <= BRIGHTEST:
         return Finding("offset", State.OK, found)
-    # without classes bright ground cannot be told from ground that is too bright
+    # without classes bright ground cannot be distinguished from a wrong offset
     sure = classes is not None or level < DARKEST
     return Finding(
         "offset",
         State.PROBLEM if sure else State.WARNING,
         f"{found}: ESA's +1000 is {'taken out twice' if level < DARKEST else 'still in'}",
-        "compare with another catalogue (--compare), then let the profile's `offset` say what the files hold",
+        "compare with another catalogue (--compare), then correct `offset` in the profile",
     )
 
 
 def agreement(archive: ArchiveChecks, compare: str | None, location: str | None) -> Finding | None:
-    """Another catalogue has the same reflectance of the same acquisition.
+    """Check that another catalogue has the same reflectance for the same acquisition.
 
     Args:
-        compare: its profile; None: its counterpart, where both are at their own addresses.
-        location: where its items lie, if not at its own address.
+        compare: profile of the other catalogue; None: that of `COUNTERPARTS`, unless the workspace has a
+            location.
+        location: folder or URL of the other catalogue, if not the address of its profile.
     """
     workspace = archive.workspace
     own = workspace.settings.catalog.profile
@@ -84,7 +86,7 @@ def agreement(archive: ArchiveChecks, compare: str | None, location: str | None)
     except MonitorError as error:
         if compare is not None:
             raise
-        # nobody asked for it: that the other one is away is no fault of this workspace
+        # the comparison was not requested, and an unavailable catalogue is not a problem of this workspace
         return Finding("agreement", State.WARNING, f"not compared with {other}: {error}")
 
 
@@ -100,7 +102,7 @@ def _compared(archive: ArchiveChecks, other: str, location: str | None) -> Findi
         found = difference(scene, archive.profile, twin, profile, archive.box(BLOCK))
         if found is not None:
             return _judged(scene, twin, other, found)
-    refused = [f"{name}: {why}" for name, why in decided.items() if isinstance(why, str)]
+    refused = [f"{name}: {why}" for name, why in decided.items() if isinstance(why, Explanation)]
     return Finding(
         "agreement",
         State.WARNING,
@@ -124,15 +126,15 @@ def _judged(scene: Scene, twin: Scene, other: str, found: Difference) -> Finding
             "agreement",
             State.PROBLEM,
             text,
-            "compare the asset keys of both profiles; one band in another's place looks like this",
+            "compare the asset keys of both profiles; swapped bands have this effect",
         )
     low, high = ("here", other) if found.largest < 0 else (other, "here")
     lowest = min(found.floors)
-    # reflectance below zero does not exist, so a catalogue that shows it has lost 1000 too much
+    # reflectance is not negative: the catalogue with negative values lacks 1000
     guilty = f"taken out twice: {low}" if lowest < DARKEST else f"still in: {high}"
     return Finding(
         "agreement",
         State.PROBLEM,
         f"{text} and by as much in every band: ESA's +1000 is {guilty} (darkest pixels {lowest:.3f})",
-        "use the other catalogue, or set `offset` in the profile at fault to what its files hold",
+        "use the other catalogue, or correct `offset` in the wrong profile",
     )

@@ -1,19 +1,21 @@
-"""What a season would be made of, why the rest is not used, and what is missing: the facts.
+"""Report on a season's scenes: the scenes that a run would use, why others are not used, missing inputs.
 
-Reads the catalogue and the scene classes, nothing else: no database, no bands.
+Only the catalogue and the scene classes are read, neither the database nor any band.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from monitor.archive.choice import CLOUD_BELOW
 from monitor.archive.conventions import BASELINE, OFFSET_BASELINE
+from monitor.archive.explanations import Refused
 from monitor.archive.freeze import Considered, freeze
 from monitor.archive.scenes import Choice, Scene
 from monitor.archive.sky import Skies, Sky
@@ -23,42 +25,43 @@ from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
 
-#: share of a cell's ground that may lie outside every DEM tile: their outlines are rounded
+#: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
 DEM_SLACK = 0.01
 
 
 @dataclass(frozen=True)
 class OpticalUse:
-    """A Sentinel-2 scene that may be read, and what the region gets from it."""
+    """A Sentinel-2 scene that can be used, and its use in the region."""
 
     id: str
     collection: str
     datetime: datetime
     platform: str
-    #: of the MGRS grid; empty where the catalogue does not name it
+    #: of the MGRS grid; empty where the item does not name it
     square: str
     baseline: str
     relative_orbit: int | None
     #: added to every digital number to give reflectance x 10000
     offset: float
-    #: who takes ESA's +1000 out: "here", "source" (the catalogue), or "no need"
+    #: where ESA's +1000 is taken out: "here", "source" (by the catalogue), or "no need"
     harmonised: str
-    #: share of the whole scene that the catalogue calls cloud
+    #: cloud over the whole scene by its catalogue, share of 1
     catalogue_cloud: float | None
-    #: cloud measured over the region's cells: over all that it shows, in the clearest and the worst cell
+    #: measured cloud, shares of 1: over all of the region that the scene shows, in its clearest cell, and in
+    #: its cloudiest cell
     cloud: float | None
     cloud_low: float | None
     cloud_high: float | None
-    #: share of the region's cells that it shows
+    #: share of the region's cells that the scene shows
     seen: float
-    #: cells in which it is the best date, and in which it is used at all
+    #: number of cells in which it is the best date, and in which it is used
     first_in: int
     used_in: int
 
 
 @dataclass(frozen=True)
 class RadarUse:
-    """A Sentinel-1 scene that may be read, and what the region gets from it."""
+    """A Sentinel-1 scene that can be used, and its use in the region."""
 
     id: str
     collection: str
@@ -66,7 +69,7 @@ class RadarUse:
     platform: str
     orbit_state: str
     relative_orbit: int | None
-    #: days after (negative: before) the nearest optical date of the cells that use it, and their best date
+    #: days after (negative: before) the nearest optical date, and the best date, of the cells that use it
     days: float | None
     days_from_best: float | None
     first_in: int
@@ -75,7 +78,7 @@ class RadarUse:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """What a scene shows of a cell: shares of 1; unknown where its classes were not looked at."""
+    """Seen and cloudy part of a cell in one scene, shares of 1; None where the classes were not read."""
 
     id: str
     seen: float | None
@@ -84,34 +87,34 @@ class Glimpse:
 
 @dataclass(frozen=True)
 class CellReport:
-    """What one cell of the global grid uses, best first, and what it lacks."""
+    """The scenes that one cell of the global grid uses, best first, and the inputs it lacks."""
 
     name: str
     tile: Tile
-    #: the region touches it; else it is a neighbour that the region's edge looks at
+    #: whether the region touches it; else it is a neighbour that tiles at the region's edge need
     inside: bool
     best_day: date | None
     optical: tuple[Glimpse, ...]
     radar: tuple[str, ...]
     lacks: tuple[str, ...]
-    #: item, asset, href and cause of the file that left the choice open
-    fault: Mapping[str, str] | None
+    #: item, asset, href and cause of the unreadable file because of which the choice is undecided
+    fault: dict[str, str] | None
 
     @property
     def cloudy(self) -> bool:
-        """Its best date is no good one, or of unknown cloud."""
+        """Whether the cloud of the best date is unknown or not below `CLOUD_BELOW`."""
         return bool(self.optical) and (self.optical[0].cloud is None or self.optical[0].cloud >= CLOUD_BELOW)
 
 
 @dataclass(frozen=True)
 class SceneReport:
-    """All that was weighed for a region and a season."""
+    """The scenes of a region and season, and its cells."""
 
     region: str
     season: int
     first_day: date
     last_day: date
-    #: until when later dates may step in
+    #: last date that can replace cloudy dates of the season
     late_day: date
     profile: str
     #: folder or URL
@@ -121,24 +124,29 @@ class SceneReport:
     radar: tuple[RadarUse, ...]
     dem: tuple[str, ...]
     cells: tuple[CellReport, ...]
-    #: item id and why it is not used
-    refused: tuple[tuple[str, str], ...]
+    #: items that are not used, and why
+    refused: Refused
 
     @property
     def faults(self) -> dict[str, list[CellReport]]:
-        """Unreadable file, in words, to the cells that it leaves undecided."""
+        """Message about each unreadable file, and the cells that are undecided because of it."""
         found: dict[str, list[CellReport]] = {}
         for cell in self.cells:
             if cell.fault is not None:
-                words = "{item}: asset {asset} at {href} cannot be read: {cause}".format(**cell.fault)
-                found.setdefault(words, []).append(cell)
+                found.setdefault(str(AssetError(**cell.fault)), []).append(cell)
         return found
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The report as it is printed in JSON."""
+        refused = [{"item": item, **why.plain} for item, why in self.refused]
+        return asdict(replace(self, refused=())) | {"refused": refused}
 
 
 def report_scenes(
     workspace: Workspace, region: Region, season: int, progress: Progress = SILENT
 ) -> SceneReport:
-    """Search, weigh and choose as a run would, and keep the reasons.
+    """Search and choose scenes as a run does, and report on the result.
 
     Raises:
         MonitorError: the catalogue does not answer.
@@ -147,7 +155,7 @@ def report_scenes(
         workspace.catalog, workspace.profile, region.zone, region.season, season, workspace.excluded, progress
     )
     start, end = region.season.dates(season)
-    # only where the region has ground: a cell may reach far beyond it
+    # cells can reach far beyond the region, whose part of them counts here
     grounds = {
         cell: shapely.intersection(cell.footprint(), region.zone) for cell in tiles_of(region.zone, CELL)
     }
@@ -250,12 +258,12 @@ def _fault(error: AssetError | None) -> dict[str, str] | None:
 
 
 def _lacks(choice: Choice, ground: BaseGeometry, heights: BaseGeometry) -> tuple[str, ...]:
-    """Which of the three inputs no scene gives; images are not missed where the choice is still open."""
+    """Inputs without a scene. Images are not reported as missing where the choice is undecided."""
     bare = shapely.area(shapely.difference(ground, heights)) > DEM_SLACK * shapely.area(ground)
-    open_still = choice.fault is not None
+    undecided = choice.fault is not None
     missing = {
-        "Sentinel-2": not choice.optical and not open_still,
-        "Sentinel-1": not choice.radar and not open_still,
+        "Sentinel-2": not choice.optical and not undecided,
+        "Sentinel-1": not choice.radar and not undecided,
         "DEM": bare,
     }
     return tuple(name for name, lacking in missing.items() if lacking)

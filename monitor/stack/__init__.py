@@ -1,1 +1,1 @@
-"""The stack: composite, backscatter and ground of a tile, on the global grid."""
+"""The stack of a tile: composite, backscatter, elevation and masks, on the global grid."""

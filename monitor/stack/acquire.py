@@ -1,7 +1,7 @@
-"""A tile's inputs from a frozen scene list: a late-summer composite, radar and the DEM.
+"""The stack of a tile from a frozen scene list: a late-summer composite, radar and the DEM.
 
-Every step uses only a fixed reach around a pixel, and each cell of the global grid has its own order of
-scenes, so that a pixel has the same value whichever tile asks for it.
+Every step uses only a fixed neighbourhood of a pixel, and each cell of the global grid has its own order of
+scenes, so that a pixel has the same value in every tile.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from monitor.stack.dataset import on_geobox
 from monitor.stack.relief import read_relief
 from monitor.stack.turns import plots_of
 
-#: pixels read around the stack, so that filters have the same neighbours in every tile
+#: pixels that are read around the stack, so that filters have the same neighbours in every tile
 MARGIN = 32
 
 
 def acquire(scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int) -> xr.Dataset:
-    """The stack of `tile` with `halo` more pixels on every side.
+    """The stack of `tile` with a `halo` in pixels on every side.
 
     Returns:
-        a dataset on (y, x) with the tile's CRS: B01 to B12 (reflectance x 10000, NaN where no date is clear),
-        VV and VH (dB, NaN where there is none), dem (metres above EGM2008, NaN where unknown), day_of_year
-        (of the optical date, 0 where none), and the flags cloud, snow, shadow and layover; see
+        A dataset on (y, x) in the CRS of the tile: B01 to B12 (reflectance x 10000, NaN where no date is
+        clear), VV and VH (dB, NaN without data), dem (metres above EGM2008, NaN where unknown), day_of_year
+        (of the optical date, 0 without one), and the flags cloud, snow, shadow and layover; see
         `monitor.stack.dataset.ATTRIBUTES`.
 
     Raises:
-        AssetError: a file that cannot be read; it names item, asset and address.
+        AssetError: a file cannot be read; the error names item, asset and address.
     """
     reach = halo + MARGIN
     box = Tile(tile.epsg, tile.size + 2 * reach, tile.row - reach, tile.col - reach)
@@ -43,5 +43,5 @@ def acquire(scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int) -
     ground = on_geobox(relief.geobox, {"dem": relief.dem})
     inner = slice(MARGIN, -MARGIN)
     stack = optical.assign(radar.data_vars).assign(ground.data_vars).isel(y=inner, x=inner)
-    # the transform that `spatial_ref` carries is that of the wider box
+    # the coordinates of the wider box have another transform in `spatial_ref`
     return stack.assign_coords(xr_coords(tile.geobox(halo)))

@@ -1,8 +1,8 @@
-"""Annotations of a Sentinel-1 ground range product: where a place lies in its image, and what a number means.
+"""Annotations of a Sentinel-1 ground range product: its image geometry, calibration and noise.
 
-Orbit, range conversion and calibration are read by xarray-sentinel and the image positions computed by
-sarsen. Noise is read here: xarray-sentinel knows neither the layout before IPF 2.90, nor vectors whose pixels
-differ from line to line, nor more than the first azimuth block.
+Orbit, range conversion and calibration are read by xarray-sentinel, and image positions are computed by
+sarsen. Noise is read here, because xarray-sentinel supports neither the layout before IPF 2.90, nor vectors
+whose pixels differ from line to line, nor more than the first azimuth block.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ Floats = NDArray[np.float64]
 #: range x azimuth looks of the IW GRDH product
 LOOKS = (5, 1)
 SPEED_OF_LIGHT = 299_792_458.0
-#: from the middle of a scene of 30 s the second step is good to a micrometre
+#: from the middle of a scene of 30 s the result of the second step is accurate to a micrometre
 NEWTON_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Lut:
-    """A table over the image: vectors of values at some lines, each at pixels of its own."""
+    """A lookup table over the image: vectors of values at some lines, each vector at its own pixels."""
 
-    #: (N,) rising
+    #: (N,) ascending
     lines: Floats
-    #: N vectors of rising pixels
+    #: N vectors of ascending pixels
     pixels: tuple[Floats, ...]
     #: N vectors of values
     values: tuple[Floats, ...]
 
     def at(self, lines: Floats, pixels: Floats) -> Floats:
-        """Bilinear values (len(lines), len(pixels)); beyond its ends the table goes on level."""
+        """Bilinear values (len(lines), len(pixels)); constant beyond the ends of the table."""
         columns = np.stack([np.interp(pixels, p, v) for p, v in zip(self.pixels, self.values, strict=True)])
         position = np.interp(lines, self.lines, np.arange(len(self.lines)))
         low = np.floor(position).astype(int)
@@ -61,13 +61,13 @@ class AzimuthBlock:
 
 @dataclass(frozen=True)
 class Noise:
-    """Thermal noise in squared digital numbers: range vectors, times azimuth factors since IPF 2.90."""
+    """Thermal noise in squared digital numbers: range vectors, and since IPF 2.90 azimuth factors."""
 
     range: Lut
     azimuth: tuple[AzimuthBlock, ...]
 
     def at(self, lines: Floats, pixels: Floats) -> Floats:
-        """Noise (len(lines), len(pixels)) of whole lines and pixels."""
+        """Noise (len(lines), len(pixels)) at integer lines and pixels."""
         noise = self.range.at(lines, pixels)
         for block in self.azimuth:
             rows = (lines >= block.lines.start) & (lines < block.lines.stop)
@@ -79,7 +79,7 @@ class Noise:
 
 
 def read_noise(xml: bytes) -> Noise:
-    """Noise of either layout: `noiseVectorList`, or range and azimuth vectors since IPF 2.90.
+    """Noise of a noise annotation: `noiseVectorList`, or range and azimuth vectors since IPF 2.90.
 
     Raises:
         ValueError: there are no noise vectors.
@@ -87,7 +87,7 @@ def read_noise(xml: bytes) -> Noise:
     root = ElementTree.parse(BytesIO(xml)).getroot()
     vectors = root.findall(".//noiseRangeVector") or root.findall(".//noiseVector")
     if not vectors:
-        raise ValueError("it holds no noise vectors")
+        raise ValueError("it has no noise vectors")
     table = Lut(
         np.array([_number(vector, "line") for vector in vectors]),
         tuple(_numbers(vector, "pixel") for vector in vectors),
@@ -118,7 +118,7 @@ def _numbers(element: ElementTree.Element, tag: str) -> Floats:
 
 
 def read_calibration(xml: bytes) -> Lut:
-    """A of sigma nought: sigma0 = DN^2 / A^2 (ESA, Sentinel-1 radiometric calibration)."""
+    """The vectors A of sigma0 = DN^2 / A^2 (ESA, Sentinel-1 radiometric calibration)."""
     from xarray_sentinel.sentinel1 import open_calibration_dataset
 
     table = open_calibration_dataset(_file(xml), attrs={})
@@ -129,7 +129,7 @@ def read_calibration(xml: bytes) -> Lut:
 
 @dataclass(frozen=True)
 class ImageGeometry:
-    """Where a place in space lies in the image; lines and pixels count from the centre of the first."""
+    """Geometry of the image; lines and pixels are counted from the centre of the first pixel."""
 
     #: lines and pixels of the image
     shape: tuple[int, int]
@@ -139,14 +139,14 @@ class ImageGeometry:
     orbit: OrbitPolyfitInterpolator
     #: slant to ground range polynomials along the track
     conversion: xr.Dataset
-    #: the processor has subtracted the noise already
+    #: whether the processor has already subtracted the noise
     denoised: bool
 
     def locate(self, ecef: Floats) -> tuple[Floats, Floats]:
         """Lines and pixels (H, W) of places (3, H, W) in metres of EPSG:4978.
 
-        Range-Doppler: the moment at which the place lies abeam of the orbit gives the line, its distance
-        then, by the product's own slant to ground range polynomials, the pixel (UZH-S1-GC-AD 2019).
+        Range-Doppler equations (UZH-S1-GC-AD 2019): the zero-Doppler time of a place gives the line. The
+        slant range at that time gives the pixel, by the product's own polynomials from slant to ground range.
         """
         import xarray as xr
         from sarsen import geocoding
@@ -155,7 +155,7 @@ class ImageGeometry:
         places = xr.DataArray(ecef, {"axis": np.arange(3)}, ("axis", "y", "x"))
         middle = self.first_line + np.timedelta64(int(self.shape[0] / 2 * self.line_seconds * 1e9), "ns")
         guess = xr.full_like(places[0], (middle - self.orbit.epoch) / np.timedelta64(1, "s"))
-        # thresholds of 0: always as many steps, or a place would depend on the others asked with it
+        # thresholds of 0, for a fixed number of steps; else a result would depend on the other places
         seconds, _, _, (sight, _) = geocoding.newton_raphson_method(
             partial(geocoding.zero_doppler_plane_distance_velocity, places, self.orbit),
             partial(geocoding.zero_doppler_plane_distance_velocity_prime, self.orbit),
@@ -176,10 +176,10 @@ class ImageGeometry:
 
 
 def read_geometry(xml: bytes) -> ImageGeometry:
-    """Geometry of a product annotation.
+    """Image geometry of a product annotation.
 
     Raises:
-        ValueError: it annotates another product than ground range IW of 5 x 1 looks.
+        ValueError: the product is not in ground range, or does not have 5 x 1 looks.
     """
     from sarsen.orbit import OrbitPolyfitInterpolator
     from xarray_sentinel.sentinel1 import open_coordinate_conversion_dataset, open_orbit_dataset
@@ -187,7 +187,7 @@ def read_geometry(xml: bytes) -> ImageGeometry:
     root = ElementTree.parse(BytesIO(xml)).getroot()
     image = root.find(".//imageAnnotation/imageInformation")
     if root.tag != "product" or image is None:
-        raise ValueError(f"it is no product annotation: its root is <{root.tag}>")
+        raise ValueError(f"it is not a product annotation: its root is <{root.tag}>")
     if (kind := root.findtext(".//productInformation/projection")) != "Ground Range":
         raise ValueError(f"the product is in {kind or 'no known projection'}, not in ground range")
     if (looks := _looks(root)) != LOOKS:
@@ -206,7 +206,7 @@ def read_geometry(xml: bytes) -> ImageGeometry:
 
 
 def _looks(root: ElementTree.Element) -> tuple[int, int]:
-    """Range and azimuth looks of the first sub-swath; all of a product have the same."""
+    """Range and azimuth looks of the first sub-swath, which are those of the product."""
     range_, azimuth = (
         int(root.findtext(f".//swathProcParams/{side}Processing/numberOfLooks", "0"))
         for side in ("range", "azimuth")
@@ -215,5 +215,5 @@ def _looks(root: ElementTree.Element) -> tuple[int, int]:
 
 
 def _file(xml: bytes) -> Any:
-    """An open file of these bytes, which xarray-sentinel reads although its types ask for a path."""
+    """An open file of these bytes, which xarray-sentinel accepts although its annotations require a path."""
     return BytesIO(xml)

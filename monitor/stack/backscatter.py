@@ -1,4 +1,4 @@
-"""Backscatter of every pixel, from the radar scenes that its cell chose."""
+"""Backscatter of every pixel, from the radar scenes chosen for its cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from monitor.archive.driver import Native
+from monitor.archive.decoding import Native
 from monitor.archive.load import load_backscatter
 from monitor.archive.profiles import S1_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene, SceneList
@@ -22,10 +22,10 @@ from monitor.stack.turns import Plot, Window, bounds, turns
 def backscatter(
     scenes: SceneList, plots: Sequence[Plot], profile: CatalogProfile, relief: Relief
 ) -> xr.Dataset:
-    """Backscatter of every pixel, from the first scene of its cell that has it.
+    """Backscatter of every pixel, from the first scene of its cell with data there.
 
     Returns:
-        on the relief's box: VV and VH in dB, and layover, as in a stack.
+        VV and VH in dB and layover on the box of `relief`, as in a stack.
     """
     shape = relief.geobox.shape
     power = np.full((len(S1_BANDS), *shape), np.nan, np.float32)
@@ -46,7 +46,7 @@ def backscatter(
 
 
 def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window) -> NDArray[np.float32]:
-    """Backscatter (2, H, W) in linear power: speckle filtered on its own grid, then resampled."""
+    """Backscatter (2, H, W) in linear power, speckle filtered on the grid of the file and then resampled."""
     radar, reach = profile.radar, SPECKLE_WINDOW // 2
     geobox = relief.geobox[window]
     if profile.radar_kind == "grd":
@@ -58,6 +58,6 @@ def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window
 
 
 def _despeckled(values: NDArray[np.float32], *, decibel: bool) -> NDArray[np.float32]:
-    """Linear power (H, W) of a file's numbers, speckle filtered; NaN where there is no echo."""
+    """Speckle filtered linear power (H, W) of the numbers in a file; NaN where there is no echo."""
     power = np.power(10, values / 10, dtype=np.float32) if decibel else values
     return lee(np.where(power > 0, power, np.nan).astype(np.float32), SPECKLE_WINDOW)

@@ -1,4 +1,4 @@
-"""The best clear look at every pixel, from the optical scenes that its cell chose."""
+"""The optical composite: for every pixel the best clear date of the scenes chosen for its cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Flags = NDArray[np.bool_]
 
-#: Sen2Cor's cloud edges are a few pixels too tight; its shadows count only this near a cloud
+#: pixels by which Sen2Cor's clouds are grown, which miss their edges; pixels from a cloud within which its
+#: cloud shadows are masked
 CLOUD_GROWTH = 4
 SHADOW_REACH = 30
 
@@ -32,10 +33,10 @@ SHADOW_REACH = 30
 def composite(
     scenes: SceneList, plots: Sequence[Plot], profile: CatalogProfile, relief: Relief
 ) -> xr.Dataset:
-    """The best clear date of every pixel: a lit, unfrozen date before others, a better ranked date first.
+    """The best clear date of every pixel, in the order of its cell; dates with snow or shadow come last.
 
     Returns:
-        on the relief's box: B01 to B12, day_of_year, cloud, snow and shadow, as in a stack.
+        B01 to B12, day_of_year, cloud, snow and shadow on the box of `relief`, as in a stack.
     """
     shape = relief.geobox.shape
     optical = np.full((len(S2_BANDS), *shape), np.nan, np.float32)
@@ -69,7 +70,7 @@ def composite(
 
 @dataclass(frozen=True)
 class View:
-    """What one optical scene's classes and the sun say of the box; each (H, W)."""
+    """Masks of one optical scene on the box, from its scene classes and the sun; each (H, W)."""
 
     #: has data and is not hidden by cloud
     usable: Flags
@@ -82,8 +83,8 @@ def _view(scene: Scene, profile: CatalogProfile, relief: Relief) -> View:
     shape = relief.geobox.shape
     shadow = relief.shadow(scene)
     if profile.optical.scene_classes is None:
-        lit = np.zeros(shape, bool) if shadow is None else shadow
-        return View(np.ones(shape, bool), np.zeros(shape, bool), np.zeros(shape, bool), lit)
+        none = np.zeros(shape, bool)
+        return View(np.ones(shape, bool), none, none, none if shadow is None else shadow)
     classes = load_classes(scene, profile, relief.geobox).to_numpy()
     hidden = masked(classes)
     return View(
@@ -95,9 +96,9 @@ def _view(scene: Scene, profile: CatalogProfile, relief: Relief) -> View:
 
 
 def masked(classes: NDArray[np.uint8]) -> Flags:
-    """Pixels that scene classes (H, W) say not to use: cloud and its edge, shadow beside cloud, no data.
+    """Pixels that are not used by their scene classes (H, W): cloud, its edge and shadow, and no data.
 
-    Class 3 far from any cloud is kept: Sen2Cor puts dark lakes there.
+    Cloud shadow (class 3) far from any cloud is used, because Sen2Cor assigns dark lakes to that class.
     """
     clouds = np.isin(classes, CLOUDS)
     distance = ndimage.distance_transform_edt(~clouds) if clouds.any() else np.full(classes.shape, np.inf)
@@ -109,7 +110,7 @@ def masked(classes: NDArray[np.uint8]) -> Flags:
 def _reflectance(scene: Scene, profile: CatalogProfile, geobox: GeoBox) -> NDArray[np.float32]:
     """Reflectance x 10000 (12, H, W), NaN where the scene has not all bands."""
     reflectance = planes(load_optical(scene, profile, geobox), S2_BANDS)
-    # a dark pixel may fall below zero once the offset is gone; the sensor's floor is zero
+    # dark pixels can be negative after the offset is subtracted; reflectance is not
     np.maximum(reflectance, 0, out=reflectance)
     reflectance[:, ~np.isfinite(reflectance).all(axis=0)] = np.nan
     return reflectance

@@ -1,4 +1,4 @@
-"""Filters over windows that give the same number in every tile."""
+"""Window filters whose results do not depend on the tile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPECKLE_WINDOW = 5
 
 
 def lee(power: NDArray[np.float32], size: int = SPECKLE_WINDOW, looks: float = LOOKS) -> NDArray[np.float32]:
-    """Speckle filter of Lee (1980), multiplicative noise, `size` x `size` window; NaN stays where it is.
+    """Speckle filter of Lee (1980) for multiplicative noise, in a `size` x `size` window; NaN stays NaN.
 
     Args:
         power: backscatter in linear power (H, W).
@@ -31,7 +31,7 @@ def lee(power: NDArray[np.float32], size: int = SPECKLE_WINDOW, looks: float = L
 def window_sum(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Sum over the `size` x `size` window around each pixel, zeros beyond the edge.
 
-    Each window is added up by itself: a running sum (`uniform_filter`) rounds differently in another tile.
+    Each window is summed separately; the running sum of `uniform_filter` rounds differently in each tile.
     """
     ones = np.ones(size)
     rows = ndimage.correlate1d(values, ones, axis=0, mode="constant")

@@ -1,4 +1,4 @@
-"""Height of the geoid above the ellipsoid: what lies between a DEM's heights and a satellite's."""
+"""Height of the geoid above the ellipsoid, the difference between heights of a DEM and of a satellite."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STEP = 0.25
 
 
 def undulation(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Metres of the geoid above WGS 84 at places in degrees, bilinear; the shapes of both are kept.
+    """Height of the geoid above WGS 84 in metres, bilinear, at places in degrees; shapes are kept.
 
-    In High Mountain Asia it is -60 to -20 m. The table is of EGM96 where Copernicus heights are of EGM2008:
-    the models differ by metres at most, and a metre of height moves a radar pixel by 0.9-1.7 m on the ground
-    (1 / tan of 30-48 degrees of incidence), so that a tenth of the undulation would not be a pixel.
+    In High Mountain Asia it is -60 to -20 m. The table is EGM96, while Copernicus heights refer to EGM2008.
+    The models differ by a few metres at most, and a metre of height shifts a radar pixel by 0.9 to 1.7 m on
+    the ground (1 / tan of an incidence of 30 to 48 degrees), which is less than a pixel.
     """
     from scipy.ndimage import map_coordinates
 
@@ -30,7 +30,7 @@ def undulation(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) ->
 
 @lru_cache(maxsize=1)
 def _table() -> NDArray[np.float64]:
-    """(721, 1441) metres from 90 N 180 W; the first meridian is repeated as the last."""
+    """(721, 1441) metres from 90 N 180 W; the last column repeats the first meridian."""
     import rasterio
 
     with rasterio.open(TABLE) as table:

@@ -1,14 +1,14 @@
-"""Sentinel-1 ground range products onto a tile: sigma nought, noise removed, placed by orbit and DEM.
+"""Sentinel-1 ground range products on a tile: sigma nought without noise, geocoded by orbit and DEM.
 
-A ground range file lies in the radar's own geometry: it has no coordinate system, only tie points, and what
-an item says of a transform is invented. So each pixel of the tile asks where it was seen: its place in space
-(DEM and geoid), the moment it lay abeam of the orbit, its distance then. Only the window of the measurement
-that answers is read, and a pixel has the same bits whatever box asks for it.
+A ground range file is in radar geometry. It has tie points but no coordinate system, and transforms in items
+are made up. The image position of each pixel of the tile is therefore computed: from its place in space (DEM
+and geoid) follow the zero-Doppler time and the slant range. Only the window of the measurement that contains
+the positions is read, and a pixel has the same bits whatever box it is read in.
 
-The 5 x 1 looks (range x azimuth) of the published model's inputs are those of the IW GRDH product itself, as
-its annotation counts them (and items as `sar:looks_range`, `sar:looks_azimuth`): a resolution of about
-20 x 22 m on 10 m pixels. Nothing is averaged on top; five more looks in range would make 50 m pixels, where
-the smallest lake of 0.5 ha is 70 m wide. A product of other looks is refused.
+The 5 x 1 looks (range x azimuth) of the published model's inputs are those of the IW GRDH product, as in its
+annotation (and in items as `sar:looks_range` and `sar:looks_azimuth`): a resolution of about 20 x 22 m on
+10 m pixels. No further looks are averaged; five more in range would make 50 m pixels, while the smallest lake
+of 0.5 ha is 70 m wide. A product with other looks is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.archive.driver import opened, window_of
+from monitor.archive.decoding import opened, window_of
 from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
 from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
 from monitor.archive.retries import fetch, tried
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
 
-#: sigma nought (-40 dB) where noise removal leaves less: 10 dB below the instrument's noise, and above 0,
-#: so that calm water in VH stays dark water and does not become "not observed" in decibels
+#: lowest sigma nought after noise removal (-40 dB): 10 dB below the instrument's noise, and above 0, so that
+#: calm water in VH has a value in decibels and is not "not observed"
 FLOOR = 1e-4
-#: lines or pixels by which a file's own tie points may miss where its annotation puts them; real products
-#: miss by up to 1.5, because their tie points take the nearest range polynomial and their lines a mixture
+#: largest distance in lines or pixels between tie points of a file and their positions by its annotation; it
+#: is up to 1.5 in real products, because their tie points use the nearest range polynomial
 TIE_POINT_ERROR = 3.0
-#: rows of a tile that are placed at a time, which bounds memory
+#: rows of a tile that are geocoded at a time, to limit memory
 STRIP = 128
 
 Span = tuple[slice, slice]
@@ -50,7 +50,7 @@ File = tuple[str, str]
 
 @dataclass(frozen=True)
 class Files:
-    """Where the files of one polarisation lie: asset and unsigned address of each."""
+    """The files of one polarisation: asset and unsigned address of each."""
 
     measurement: File
     product: File
@@ -66,29 +66,29 @@ def read_grd(
     native: Callable[[Floats], Floats] | None = None,
     reach: int = 0,
 ) -> Floats:
-    """Sigma nought of VV and VH, linear power, on a tile: (2, H, W), NaN where there is none.
+    """Sigma nought of VV and VH in linear power on a tile: (2, H, W), NaN without data.
 
-    sigma0 = (DN^2 - noise) / A^2, A of the calibration vectors (ESA, Sentinel-1 radiometric calibration),
-    taken bilinearly in linear power at each pixel's place in the image. Noise is subtracted before any
-    averaging and what falls below -40 dB raised to it after, so that means stay unbiased. The ground is
-    normalised by the ellipsoid, not by its slope; layover and shadow hold what the radar saw. There is none
-    where the DEM has no height, where the place lies outside the image, and at DN 0, the swath's edge;
-    products older than March 2018 (IPF 2.90) have faint noise there instead, which is not cut.
+    sigma0 = (DN^2 - noise) / A^2 with A from the calibration vectors (ESA, Sentinel-1 radiometric
+    calibration), interpolated bilinearly in linear power at each pixel's position in the image. Noise is
+    subtracted before any averaging, and values below -40 dB are raised to it afterwards, so that means are
+    unbiased. Backscatter is normalised by the ellipsoid, not by the slope, and pixels in layover and shadow
+    keep their values. There is no data where the DEM has no height, outside the image, and where DN is 0 at
+    the edge of the swath; products before March 2018 (IPF 2.90) have faint noise there, which is kept.
 
     Args:
         scene: a ground range item.
-        profile: its catalogue, serving `grd`.
-        geobox: the tile, (H, W).
+        profile: of its catalogue, made by `CatalogProfile.serving("grd")`.
+        geobox: of the tile, (H, W).
         dem: (H, W) metres above the geoid, NaN where unknown.
-        native: what is done on sigma nought (h, w) in the radar's geometry, before it is resampled: a
-            speckle filter. Its input may be negative, and is NaN where there is none.
-        reach: how many pixels around one `native` looks at.
+        native: a step on sigma nought (h, w) in radar geometry before it is resampled, such as a speckle
+            filter. Its input can be negative, and is NaN without data.
+        reach: pixels around a pixel that `native` uses.
 
     Raises:
-        AssetError: an asset that is not listed, cannot be read, or contradicts the others.
+        AssetError: an asset is not listed, cannot be read, or contradicts the others.
     """
     files = _files(scene, profile.radar)
-    # both polarisations are taken at once: one annotation tells the geometry of both
+    # both polarisations are acquired at once and have the same geometry
     geometry: ImageGeometry = _parsed(Remote(files["VV"].product, scene, profile), read_geometry)
     lines, pixels = image_positions(geometry, geobox, dem)
     out = np.full((len(S1_BANDS), *geobox.shape), np.nan, np.float32)
@@ -104,7 +104,7 @@ def read_grd(
 
 
 def missing_assets(assets: Mapping[str, Any], radar: RadarProfile) -> tuple[str, ...]:
-    """Assets that ground range needs and an item does not list: measurements and annotations, in order."""
+    """Measurements and annotations that ground range needs and an item does not list, in order."""
     return tuple(key for band in S1_BANDS for key in _keys(radar, band) if key not in assets)
 
 
@@ -130,10 +130,10 @@ def _files(scene: Scene, radar: RadarProfile) -> dict[str, Files]:
 
 
 def product_href(href: str) -> str:
-    """Address of the product annotation, from the one listed as such.
+    """Address of the product annotation, from the address that an item lists for it.
 
-    Since the processor writes a report on radio interference (IPF 3.40), Planetary Computer and Earth Search
-    list that one under the name: `annotation/rfi/rfi-iw-vv.xml` in place of `annotation/iw-vv.xml`.
+    For products with a report on radio interference (since IPF 3.40), Planetary Computer and Earth Search
+    list that report instead: `annotation/rfi/rfi-iw-vv.xml` in place of `annotation/iw-vv.xml`.
     """
     return href.replace("/annotation/rfi/rfi-", "/annotation/")
 
@@ -141,10 +141,10 @@ def product_href(href: str) -> str:
 def image_positions(
     geometry: ImageGeometry, geobox: GeoBox, dem: NDArray[np.floating[Any]]
 ) -> tuple[Doubles, Doubles]:
-    """Where a tile's pixel centres were seen: lines and pixels (H, W) from the image's corner, NaN unknown.
+    """Lines and pixels (H, W) of a tile's pixel centres, from the corner of the image; NaN where unknown.
 
-    `dem` (H, W) is in metres above the geoid, orbits are above the ellipsoid: without the undulation of -70
-    to -20 m of High Mountain Asia the image would lie 2 to 10 pixels off in range.
+    `dem` (H, W) is in metres above the geoid, while orbits refer to the ellipsoid. Without the undulation of
+    the geoid, -70 to -20 m in High Mountain Asia, the image would be displaced by 2 to 10 pixels in range.
     """
     from pyproj import Transformer
 
@@ -161,13 +161,13 @@ def image_positions(
         heights = np.where(known, heights, 0.0) + undulation(lon, lat)
         found = geometry.locate(np.stack(to_space.transform(lon, lat, heights)))
         for place, out in zip(found, (lines, pixels), strict=True):
-            # from the centre of the first pixel to the corner, rounded as `monitor.archive.resampling` rounds
+            # from the centre of the first pixel to the corner, rounded as in `monitor.archive.resampling`
             out[rows] = np.where(known, np.round((place + 0.5) * STEPS) / STEPS, np.nan)
     return lines, pixels
 
 
 def _span(lines: Doubles, pixels: Doubles, shape: tuple[int, int], reach: int) -> Span | None:
-    """Lines and pixels of the image that values at these places hang on; None where none lies in it."""
+    """Lines and pixels of the image that interpolation at the positions uses; None if all lie outside."""
     inside = (lines >= 0) & (lines < shape[0]) & (pixels >= 0) & (pixels < shape[1])
     if not inside.any():
         return None
@@ -181,7 +181,7 @@ def _span(lines: Doubles, pixels: Doubles, shape: tuple[int, int], reach: int) -
 def _sigma_nought(
     scene: Scene, profile: CatalogProfile, files: Files, geometry: ImageGeometry, span: Span
 ) -> Floats:
-    """Sigma nought of a part of the image (h, w): linear power, noise removed (it may be negative)."""
+    """Sigma nought of a part of the image (h, w) in linear power, without noise; it can be negative."""
     calibration: Lut = _parsed(Remote(files.calibration, scene, profile), read_calibration)
     noise: Noise = _parsed(Remote(files.noise, scene, profile), read_noise)
 
@@ -203,15 +203,15 @@ def _sigma_nought(
 
 
 def check_measurement(image: DatasetReader, geometry: ImageGeometry) -> None:
-    """Refuse a file that is not the image its annotation describes.
+    """Check that a file is the image that its annotation describes.
 
     Raises:
-        ValueError: it has a transform, another size, or tie points elsewhere than its annotation puts them.
+        ValueError: it has a transform, another size, or tie points that contradict the annotation.
     """
     from pyproj import Transformer
 
     if not image.transform.is_identity:
-        raise ValueError("it has a transform of its own, so it is not in the radar's geometry")
+        raise ValueError("it has a transform of its own, so it is not in radar geometry")
     if image.shape != geometry.shape:
         raise ValueError(f"it has {image.shape} lines and pixels, its annotation says {geometry.shape}")
     points = image.gcps[0]
@@ -228,7 +228,7 @@ def check_measurement(image: DatasetReader, geometry: ImageGeometry) -> None:
 
 @dataclass(frozen=True)
 class Remote:
-    """A small file of a scene; it is known by its address alone."""
+    """A small file of a scene; equality depends on its address only."""
 
     file: File
     scene: Scene = field(compare=False)
@@ -237,6 +237,6 @@ class Remote:
 
 @lru_cache(maxsize=24)
 def _parsed(remote: Remote, parse: Callable[[bytes], Any]) -> Any:
-    """What an annotation says; the tiles of a scene share it, four scenes are kept."""
+    """A parsed annotation, cached because all tiles of a scene use it; the cache holds four scenes."""
     content = tried(remote.scene.id, remote.file, remote.profile, fetch)
     return tried(remote.scene.id, remote.file, remote.profile, lambda _: parse(content))

@@ -1,7 +1,7 @@
-"""An independent class of every pixel: MNDWI, with gates for the cases in which it is often wrong.
+"""A class of every pixel independent of the model: MNDWI, with tests for cases in which it is often wrong.
 
 MNDWI of bands 3 and 11 (Xu 2006) is algebraically NDSI, so snow, ice and frozen lakes exceed zero too, and
-so does terrain shadow. A pixel counts as water only where near infrared, slope and radar agree.
+so does terrain shadow. A pixel is water only where near infrared, slope and radar agree.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from storage.codes import Index
 
 #: MNDWI above which water is likely (Xu 2006 uses zero; shores of mixed pixels begin lower)
 WATER_ABOVE = 0.0
-#: below this MNDWI bright, flour-rich water still has NDWI (McFeeters 1996) above zero
+#: MNDWI above which water bright with glacial flour is found by an NDWI (McFeeters 1996) above zero
 TURBID_ABOVE = -0.2
-#: reflectance x 10000 of near infrared that open water, even turbid, hardly exceeds; snow does
+#: reflectance x 10000 in near infrared; open water, even turbid, is below, and snow above
 NIR_BELOW = 2500.0
-#: degrees; lakes are flat, shaded slopes are not
+#: degrees of slope; lakes are below
 FLAT_BELOW = 10.0
-#: dB; calm and moderately rough water stays below in VV
+#: dB in VV; calm and moderately rough water is below
 DARK_BELOW = -10.0
 
 
-#: classes that explain a disagreement with the model
+#: classes for which a disagreement with the model is explained
 EXPLAINED = (Index.SNOW, Index.SHADOW, Index.RADAR, Index.TURBID)
 
 
 def index_of(stack: xr.Dataset) -> NDArray[np.uint8]:
-    """The class of every pixel of a stack, as of `monitor.stack.acquire`: (H, W) of `storage.codes.Index`."""
+    """The class of every pixel of a stack from `monitor.stack.acquire`: (H, W) of `storage.codes.Index`."""
     green, nir, dem = (stack[name].to_numpy() for name in ("B03", "B08", "dem"))
     wetness = mndwi(green, stack["B11"].to_numpy())
     wet = wetness > WATER_ABOVE

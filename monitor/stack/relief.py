@@ -1,4 +1,4 @@
-"""The ground of a tile, and what of it hides from the sun or from the radar."""
+"""Elevation around a tile, and its parts that are hidden from the sun or from the radar."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from monitor.stack.terrain import RELIEF_STEP, radar_hidden, relief_geobox, terr
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-#: metres; what some DEMs write where they know nothing
+#: metres; some DEMs have values of at least this size where the height is unknown
 NO_HEIGHT = 32000
 
 
 @dataclass(frozen=True)
 class Relief:
-    """The ground of a box and of what may hide it from sun and radar."""
+    """Elevation of a box and of the surroundings that can hide it from sun and radar."""
 
     #: the box, 10 m
     geobox: GeoBox
@@ -33,17 +33,17 @@ class Relief:
     dem: NDArray[np.float32]
     #: the wider box, 30 m
     wide: GeoBox
-    #: (h, w) metres on that
+    #: (h, w) metres on the wider box
     heights: NDArray[np.float32]
 
     def shadow(self, scene: Scene) -> NDArray[np.bool_] | None:
-        """Where the sun of an optical scene does not reach the ground; None where its angles are unknown."""
+        """Pixels in terrain shadow in an optical scene, (H, W); None where the sun's angles are unknown."""
         if scene.sun is None:
             return None
         return terrain_shadow(self.heights, self.wide, self.geobox, *scene.sun)
 
     def hidden(self, scene: Scene) -> NDArray[np.bool_]:
-        """Where a radar scene sees the ground in layover or not at all."""
+        """Pixels in layover or radar shadow in a radar scene, (H, W)."""
         return radar_hidden(self.heights, self.wide, self.geobox, radar_geometry(scene.item))
 
 

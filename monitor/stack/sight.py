@@ -1,9 +1,9 @@
-"""From where a Sentinel-1 scene was seen: azimuth and incidence of the beam, told by the item's metadata.
+"""Viewing geometry of a Sentinel-1 scene: azimuth and incidence of the beam, from the metadata of its item.
 
-Catalogues give the direction of the pass and an outline, no angles. The orbit's inclination tells where the
-beam points, the edges of a whole swath tell how steeply it falls. Where the outline is no whole swath (a
-scene cut to a map square), `view:azimuth` and `view:incidence_angle` are used, and without them the swath's
-middle, which the result calls approximate.
+Catalogues give the direction of the pass and an outline, but no angles. The azimuth follows from the orbit's
+inclination, and the incidence from the edges of a whole swath. Where the outline is not a whole swath (a
+scene clipped to a map square), `view:azimuth` and `view:incidence_angle` are used, and without them the
+middle of the swath, so that the result is approximate.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from pyproj import Geod, Proj, Transformer
 from monitor.errors import RefusedError
 from monitor.grid import WGS84
 
-#: mean radius of the Earth and of Sentinel-1's orbit (ESA Sentinel-1 Product Definition: semi-major axis
-#: 7071 km, 693 km above the equator and 700 km above the mean sphere, which is its height near 35 degrees)
+#: mean radius of the Earth and of Sentinel-1's orbit, metres (ESA Sentinel-1 Product Definition: semi-major
+#: axis 7071 km; 693 km above the equator, and 700 km above the mean sphere, its height near 35 degrees)
 EARTH, ORBIT = 6_371_000.0, 7_071_000.0
 _INCLINATION = math.radians(98.18)
-_SPEED = math.sqrt(3.986_004_418e14 / ORBIT)  # metres a second, circular orbit
-_SPIN = 7.292_115_9e-5  # the Earth's rotation, radians a second
+_SPEED = math.sqrt(3.986_004_418e14 / ORBIT)  # metres per second, circular orbit
+_SPIN = 7.292_115_9e-5  # the Earth's rotation, radians per second
 #: incidence at the near and the far edge of an interferometric wide swath, degrees
 _IW = (30.9, 46.0)
-#: how far a footprint's width may be from a whole swath's, metres: 252 to 267 km occur
+#: metres by which the width of a footprint can differ from a whole swath's; 252 to 267 km occur
 _SLACK = 20_000.0
 _GLOBE = Geod(ellps="WGS84")
 
 
 @dataclass(frozen=True)
 class Sight:
-    """How a right-looking radar saw the ground around one point.
+    """Viewing geometry of a right-looking radar at one place of a scene.
 
-    Measured against annotations of S1A and S1C, angles from a whole swath's outline are within 0.8 degrees:
-    the satellite rolls with its height (roll steering), which no item tells.
+    Compared with annotations of S1A and S1C, angles from the outline of a whole swath are within 0.8 degrees;
+    the satellite rolls with its height (roll steering), which items do not state.
     """
 
     longitude: float
     latitude: float
-    #: where the beam points at that place, degrees clockwise from true north
+    #: azimuth of the beam at that place, degrees clockwise from true north
     azimuth: float
     #: angle between the beam and the vertical there, on flat ground, degrees
     incidence: float
-    #: the item tells no incidence: it is the swath's middle, wrong by up to 7.6 degrees
+    #: whether the item lacks the incidence, which is then the swath's middle, wrong by up to 7.6 degrees
     approximate: bool = False
 
     @property
@@ -56,19 +56,11 @@ class Sight:
         """Metres along the ground from the satellite's nadir to the place."""
         return ground_range(self.incidence)
 
-    def incidence_at(self, longitude: float, latitude: float) -> float:
-        """Incidence on flat ground at another place of the scene, degrees."""
-        forward, _, distance = _GLOBE.inv(self.longitude, self.latitude, longitude, latitude)
-        along = distance * math.cos(math.radians(forward - self.azimuth))
-        angle = (self.ground_range + along) / EARTH
-        look = math.atan2(EARTH * math.sin(angle), ORBIT - EARTH * math.cos(angle))
-        return math.degrees(angle + look)
-
     def on_grid(self, epsg: int) -> tuple[float, float, float]:
         """The azimuth (degrees from grid north) and the place (easting, northing) in a UTM zone.
 
-        A range line is a great circle, nearly straight in UTM, so one azimuth serves the swath's width; along
-        a scene of 200 km the heading turns by 0.3 degrees.
+        A range line is a great circle, nearly straight in UTM, so that one azimuth is used for the width of
+        the swath; along a scene of 200 km the heading turns by 0.3 degrees.
         """
         easting, northing = _to_utm(epsg).transform(self.longitude, self.latitude)
         turn = convergence(epsg, self.longitude, self.latitude)
@@ -76,14 +68,14 @@ class Sight:
 
 
 def radar_geometry(item: dict[str, Any]) -> Sight:
-    """The sight of a Sentinel-1 item (STAC, as a dict).
+    """The viewing geometry of a Sentinel-1 item (STAC, as a dict).
 
     Raises:
-        RefusedError: the item tells no direction, or was not taken in interferometric wide swath.
+        RefusedError: the item states no direction, or was not acquired in interferometric wide swath.
     """
     facts, name = item["properties"], item["id"]
     if (mode := facts.get("sar:instrument_mode", "IW")) != "IW":
-        raise RefusedError(f"{name}: instrument mode {mode}; its angles are known for IW only: leave it out")
+        raise RefusedError(f"{name}: instrument mode {mode}; its angles are known for IW only: exclude it")
     outline = _outline(item)
     longitude, latitude = outline.centroid.x, outline.centroid.y
     azimuth = _azimuth(facts, name, latitude)
@@ -94,22 +86,22 @@ def radar_geometry(item: dict[str, Any]) -> Sight:
         middle = (float(across.min()) + float(across.max())) / 2
         longitude, latitude, back = _GLOBE.fwd(longitude, latitude, azimuth, middle)
         return Sight(longitude, latitude, (back + 180) % 360, _middle())
-    told = facts.get("view:incidence_angle")
-    if told is None:
+    stated = facts.get("view:incidence_angle")
+    if stated is None:
         return Sight(longitude, latitude, azimuth, _middle(), approximate=True)
-    if (told_azimuth := facts.get("view:azimuth")) is not None:
-        azimuth = _arrival(latitude, ground_range(told), lambda _: math.radians(told_azimuth))
-    return Sight(longitude, latitude, azimuth, float(told))
+    if (stated_azimuth := facts.get("view:azimuth")) is not None:
+        azimuth = _arrival(latitude, ground_range(stated), lambda _: math.radians(stated_azimuth))
+    return Sight(longitude, latitude, azimuth, float(stated))
 
 
 def ground_range(incidence: float) -> float:
-    """Metres along a spherical Earth from nadir to where the beam meets it at `incidence` degrees."""
+    """Metres along a spherical Earth from nadir to the place where the incidence is `incidence` degrees."""
     theta = math.radians(incidence)
     return EARTH * (theta - math.asin(EARTH / ORBIT * math.sin(theta)))
 
 
 def convergence(epsg: int, longitude: float, latitude: float) -> float:
-    """Degrees by which grid north of a UTM zone lies clockwise of true north."""
+    """Meridian convergence: degrees by which grid north of a UTM zone is clockwise of true north."""
     return float(Proj(f"EPSG:{epsg}").get_factors(longitude, latitude).meridian_convergence)
 
 
@@ -119,14 +111,14 @@ def _to_utm(epsg: int) -> Transformer:
 
 
 def _outline(item: dict[str, Any]) -> shapely.Geometry:
-    """The footprint in degrees; recorded items hold empty parts, which no geometry library reads."""
+    """The footprint in degrees, without the empty parts that some items have and shapely cannot read."""
     geometry = item["geometry"]
     parts = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
     return shapely.unary_union([shapely.Polygon(part[0], part[1:]) for part in parts if part])
 
 
 def _across(outline: shapely.Geometry, longitude: float, latitude: float, azimuth: float) -> np.ndarray:
-    """Metres of every vertex from a place, along the beam's direction there."""
+    """Distances in metres of all vertices from a place, along the beam's direction there."""
     points = shapely.get_coordinates(outline)
     here = np.broadcast_to((longitude, latitude), points.shape)
     forward, _, distance = _GLOBE.inv(here[:, 0], here[:, 1], points[:, 0], points[:, 1])
@@ -141,24 +133,24 @@ def _middle() -> float:
 
 
 def _azimuth(facts: dict[str, Any], name: str, latitude: float) -> float:
-    """Azimuth of the beam at a place by the item's facts: its pass, or else what it says outright."""
+    """Azimuth of the beam at a place, from the pass of the item, or else from its `view:azimuth`."""
     state = str(facts.get("sat:orbit_state", "")).lower()
     if state in ("ascending", "descending"):
         return _arrival(latitude, ground_range(_middle()), lambda below: _bearing(below, state))
-    if (told := facts.get("view:azimuth")) is not None:
+    if (stated := facts.get("view:azimuth")) is not None:
         distance = ground_range(facts.get("view:incidence_angle", _middle()))
-        return _arrival(latitude, distance, lambda _: math.radians(told))
+        return _arrival(latitude, distance, lambda _: math.radians(stated))
     raise RefusedError(
-        f"{name}: neither sat:orbit_state nor view:azimuth, so where it looked is unknown: leave it out"
+        f"{name}: neither sat:orbit_state nor view:azimuth, so its viewing direction is unknown: exclude it"
     )
 
 
 def _bearing(latitude: float, state: str) -> float:
-    """Bearing of the beam at the satellite's nadir, radians: a right angle to its track over the Earth.
+    """Bearing of the beam at the satellite's nadir, radians: perpendicular to its track over the Earth.
 
-    Inertial heading by spherical trigonometry, sin(heading) = cos(inclination) / cos(latitude), less the
-    Earth's rotation, which turns it by 3 degrees (Capderou 2014, Handbook of Satellite Orbits); Sentinel-1's
-    yaw steering keeps the beam across the relative velocity.
+    The inertial heading by spherical trigonometry, sin(heading) = cos(inclination) / cos(latitude), is
+    corrected for the Earth's rotation, which turns it by 3 degrees (Capderou 2014, Handbook of Satellite
+    Orbits). By yaw steering Sentinel-1's beam is perpendicular to the relative velocity.
     """
     east = math.cos(_INCLINATION) / math.cos(latitude)
     north = math.sqrt(1 - east**2) * (1 if state == "ascending" else -1)
@@ -167,13 +159,13 @@ def _bearing(latitude: float, state: str) -> float:
 
 
 def _arrival(latitude: float, distance: float, bearing: Callable[[float], float]) -> float:
-    """Azimuth (degrees) at a place of the great circle that leaves nadir at `bearing` of nadir's latitude.
+    """Azimuth (degrees) at a place of the great circle from nadir, where it has `bearing` of the latitude.
 
     Meridians converge by up to 5 degrees over the 500 km between nadir and scene.
     """
     place, arc = math.radians(latitude), distance / EARTH
     below = place
-    for _ in range(10):  # each round shrinks the error about tenfold
+    for _ in range(10):  # each iteration reduces the error about tenfold
         start = bearing(below)
         reached = math.asin(
             math.sin(below) * math.cos(arc) + math.cos(below) * math.sin(arc) * math.cos(start)

@@ -1,9 +1,9 @@
-"""What relief hides in a scene: from the sun, and from a radar that looks sideways.
+"""Terrain shadow, and layover and radar shadow, from a DEM.
 
-Heights are read every 30 m on the grid of the whole zone and laid out as rays, lines that run straight to
-the sun or away from the radar, in steps of a pixel. The rays hang on the zone's origin and nothing beyond
-REACH is looked at, so a pixel gets the same answer, to the bit, from every box that asks. A void in the
-heights hides nothing and is not hidden.
+Heights are sampled every 30 m on the grid of the UTM zone and interpolated to rays, straight lines towards
+the sun or away from the radar, in steps of a pixel. The positions of the rays are relative to the zone's
+origin, and no height farther than REACH is used, so that a pixel has the same bits in every box. A void in
+the heights hides nothing and is not hidden.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from monitor.stack.sight import EARTH, ORBIT, Sight, convergence
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-#: pixels of the 10 m grid a sample of relief: the DEM's own 30 m
+#: pixels of the 10 m grid per sample of relief, the 30 m of the DEM
 RELIEF_STEP = 3
 _METRES = RELIEF_STEP * PIXEL
-#: steps of a ray that are looked at from a place; odd, so that a centred filter can be shifted by halves.
-#: A step is a pixel: with steps of 30 m a tenth of all shadow is lost, the strip right behind a crest.
+#: steps of a ray that are used from a place; odd, so that a centred filter can be shifted by half its length.
+#: A step is a pixel; with steps of 30 m a tenth of all shadow is missed, the strip right behind a crest.
 _STEPS = 601
-#: metres of a ray that are looked at: enough for what stands 3.3 km above a place under the lowest sun of a
-#: season (29 degrees, 45 N in late October), or 3.6 km in layover at the steepest beam (31 degrees). For the
-#: sun the Earth is flat: it bends by 3 m over that, less than the error of the DEM.
+#: metres of a ray that are used: enough for relief 3.3 km above a place under the lowest sun of a season (29
+#: degrees, 45 N in late October), or 3.6 km in layover at the steepest beam (31 degrees). For the sun the
+#: Earth is taken as flat; its curvature over that distance is 3 m, less than the error of the DEM.
 REACH = _STEPS * PIXEL
-#: samples of relief beyond REACH that bound the last step of the outermost ray
+#: samples of relief beyond REACH, for the interpolation of the last step of the outermost ray
 _MARGIN = 1
-#: pixels of a square with one direction of the sun on the grid: it turns by 0.3 degrees across its 41 km,
-#: less than the sun's own azimuth turns across the scene that has one figure for it
+#: pixels of a square for which one direction of the sun on the grid is used. The direction turns by 0.3
+#: degrees across its 41 km, less than the sun's azimuth across a scene, whose item states only the mean
 _BLOCK = 4096
 
 Heights = NDArray[np.floating]
@@ -45,7 +45,7 @@ Mask = NDArray[np.bool_]
 
 
 def relief_geobox(geobox: GeoBox) -> GeoBox:
-    """The 30 m box that the heights of a 10 m `geobox` are needed on: REACH wider, on the zone's lattice."""
+    """The 30 m box of the heights that a 10 m `geobox` needs: wider by REACH, on the lattice of the zone."""
     from odc.geo.geobox import GeoBox
 
     row, col = pixel_at(geobox.affine.c, geobox.affine.f)
@@ -60,13 +60,13 @@ def relief_geobox(geobox: GeoBox) -> GeoBox:
 def terrain_shadow(
     heights: Heights, relief: GeoBox, geobox: GeoBox, sun_azimuth: float, sun_elevation: float
 ) -> Mask:
-    """Where relief keeps the sun off: cast shadow and self shadow.
+    """Cast shadow and self shadow of the terrain.
 
-    A place is dark when ground within REACH rises above the ray to the sun (Dozier and Frew 1990). The first
-    step of that ray is the slope itself: it rises above the ray just where the cosine of illumination is zero
-    or less, so self shadow needs no test of its own. There is no threshold above zero: grazing light is weak
-    but measured, and the reason says hidden, not dim. The sun's penumbra (0.5 degrees) is narrower than a
-    sample of relief within 2 km of the ridge.
+    A place is in shadow when ground within REACH rises above the ray to the sun (Dozier and Frew 1990). The
+    first step of that ray is the slope itself, which rises above the ray where the cosine of illumination is
+    zero or less, so that self shadow needs no separate test. Places in grazing light are not in shadow: the
+    light is weak but measured. The sun's penumbra (0.5 degrees) is narrower than a sample of relief within
+    2 km of the ridge.
 
     Args:
         heights: metres on `relief`, NaN where unknown.
@@ -76,7 +76,7 @@ def terrain_shadow(
         sun_elevation: degrees above the horizon.
 
     Returns:
-        True where dark, in the shape of `geobox`.
+        True in shadow, in the shape of `geobox`.
     """
     _check(heights, relief, geobox)
     row, col = pixel_at(geobox.affine.c, geobox.affine.f)
@@ -88,24 +88,24 @@ def terrain_shadow(
             azimuth = sun_azimuth - _block_convergence(epsg, block_row, block_col)
             rays = _Rays(_samples(row, rows), _samples(col, cols), azimuth)
             along, ground = rays.lay(heights, relief, behind=0, ahead=_STEPS)
-            # metres above the ray that meets the zone's origin: whoever stands higher hides all behind
+            # metres above the ray through the zone's origin: higher ground hides all lower ground behind it
             level = ground - along * rise
             dark[rows, cols] = rays.read(_highest_ahead(level) - level[:, :-_STEPS]) > 0
     return dark
 
 
 def radar_hidden(heights: Heights, relief: GeoBox, geobox: GeoBox, sight: Sight) -> Mask:
-    """Where a radar image shows no ground of its own: layover, active and passive, and radar shadow.
+    """Active and passive layover, and radar shadow.
 
-    Along a range line, away from the satellite, slant range grows until relief turns it back: places that
-    share their slant range with others are laid over each other. The look angle grows until relief hides what
-    lies behind (Kropatsch and Strobl 1990; Meier, Frei and Nuesch 1993). Both over a spherical Earth.
+    Along a range line away from the satellite, places that share their slant range with other places are in
+    layover, and places whose look angle is smaller than that of a nearer place are in shadow (Kropatsch and
+    Strobl 1990; Meier, Frei and Nuesch 1993). Both are computed over a spherical Earth.
 
     Args:
         heights: metres on `relief`, NaN where unknown.
         relief: `relief_geobox(geobox)`, or any box of that lattice that covers it.
         geobox: 10 m box on the global grid.
-        sight: where the scene was seen from (`monitor.stack.sight.radar_geometry`).
+        sight: viewing geometry of the scene (`monitor.stack.sight.radar_geometry`).
 
     Returns:
         True where hidden, in the shape of `geobox`.
@@ -131,8 +131,8 @@ def radar_hidden(heights: Heights, relief: GeoBox, geobox: GeoBox, sight: Sight)
 class _Rays:
     """Straight lines over the ground towards an azimuth, 30 m apart, with a step every 10 m.
 
-    Lines and steps are counted from the zone's origin, so a step lies at the same spot for every box. Whole
-    numbers are taken off only after that, which float64 does without rounding.
+    Lines and steps are counted from the zone's origin, so that a step is at the same place for every box.
+    Only integers are subtracted from these counts, which is exact in float64.
     """
 
     def __init__(self, rows: NDArray[np.float64], cols: NDArray[np.float64], azimuth: float) -> None:
@@ -145,13 +145,13 @@ class _Rays:
         self._places = np.stack([across - self._line, along - self._first])
 
     def along(self, row: float, col: float) -> float:
-        """Steps along a ray at which a place lies."""
+        """Position of a place along a ray, in steps."""
         return (row * self._down + col * self._right) * RELIEF_STEP
 
     def lay(
         self, heights: Heights, relief: GeoBox, behind: int, ahead: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Steps along the rays (N,) and the heights there (lines, N), with more behind and ahead."""
+        """Steps along the rays (N,) and the heights there (lines, N), with further steps behind and ahead."""
         lines, steps = self._shape
         along = np.arange(self._first - behind, self._first + steps + ahead, dtype=np.float64)
         across = np.arange(self._line, self._line + lines, dtype=np.float64)[:, None]
@@ -165,18 +165,18 @@ class _Rays:
         return along, map_coordinates(heights, places, np.float64, order=1, cval=np.nan)
 
     def read(self, field: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A field of the rays (lines, steps) at the places."""
+        """Values at the places of a field on the rays (lines, steps)."""
         return map_coordinates(field, self._places, np.float64, order=1, cval=np.nan)
 
 
 def _highest_ahead(field: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Highest of the _STEPS values after each but the last _STEPS; a NaN counts for nothing."""
+    """Maximum of the _STEPS values after each value but the last _STEPS; NaN is ignored."""
     half, own = _STEPS // 2, field.shape[1] - _STEPS
     return _highest(field)[:, half + 1 : half + 1 + own]
 
 
 def _highest_behind(field: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Highest of the _STEPS values before each but the first _STEPS; a NaN counts for nothing."""
+    """Maximum of the _STEPS values before each value but the first _STEPS; NaN is ignored."""
     half, own = _STEPS // 2, field.shape[1] - _STEPS
     return _highest(field)[:, half : half + own]
 
@@ -186,12 +186,12 @@ def _highest(field: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _samples(first: int, pixels: slice) -> NDArray[np.float64]:
-    """Where the centres of pixels lie, in samples of the zone; `first` is the box's first global pixel."""
+    """Positions of pixel centres, in samples of the zone; `first` is the box's first global pixel."""
     return (np.arange(first + pixels.start, first + pixels.stop) + 0.5) / RELIEF_STEP - 0.5
 
 
 def _blocks(first: int, count: int) -> list[tuple[int, slice]]:
-    """The blocks that a run of global pixels crosses, and which of the pixels lie in each."""
+    """The blocks that a range of global pixels crosses, and the pixels that lie in each."""
     return [
         (block, slice(max(block * _BLOCK - first, 0), min((block + 1) * _BLOCK - first, count)))
         for block in range(first // _BLOCK, (first + count - 1) // _BLOCK + 1)
@@ -200,7 +200,7 @@ def _blocks(first: int, count: int) -> list[tuple[int, slice]]:
 
 @lru_cache(maxsize=1024)
 def _block_convergence(epsg: int, row: int, col: int) -> float:
-    """Grid north from true north in the middle of a block, degrees."""
+    """Meridian convergence in the middle of a block, degrees."""
     side = _BLOCK * PIXEL
     easting, northing = (col + 0.5) * side, NORTHING_ORIGIN - (row + 0.5) * side
     longitude, latitude = Transformer.from_crs(epsg, WGS84, always_xy=True).transform(easting, northing)
@@ -215,7 +215,7 @@ def _zone(geobox: GeoBox) -> int:
 
 
 def _check(heights: Heights, relief: GeoBox, geobox: GeoBox) -> None:
-    """Rays must end on known ground: less relief would change the answer silently."""
+    """Check that the relief covers all rays; otherwise the result would be wrong without an error."""
     need, have = relief_geobox(geobox).boundingbox, relief.boundingbox
     if heights.shape != relief.shape:
         raise ValueError(f"heights {heights.shape} do not fit their box {tuple(relief.shape)}")

@@ -1,4 +1,4 @@
-"""Whose turn it is: the cells of a tile, each with its own order of scenes."""
+"""The cells of a tile, and the order in which scenes are used in each of them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Plot:
-    """The part of the box that one cell decides."""
+    """The part of a box that lies in one cell."""
 
     choice: Choice
     window: Window
 
 
 def plots_of(choices: Iterable[Choice], box: Tile) -> list[Plot]:
-    """The cells that `box` touches, and where they lie in it."""
+    """The cells that `box` touches, with their windows in it."""
     plots = []
     for choice in choices:
         cell = choice.cell
@@ -40,7 +40,7 @@ def plots_of(choices: Iterable[Choice], box: Tile) -> list[Plot]:
 def turns(
     scenes: Iterable[Scene], plots: Sequence[Plot], side: int, kind: Literal["optical", "radar"]
 ) -> Iterator[tuple[Scene, NDArray[np.bool_]]]:
-    """Every cell's first scene, then every cell's second, …, with the pixels (H, W) whose turn it is."""
+    """The first scene of every cell, then the second, and so on, each with the pixels (H, W) of its cells."""
     by_id = {scene.id: scene for scene in scenes}
     orders = [getattr(plot.choice, kind) for plot in plots]
     for rank in range(max(map(len, orders), default=0)):
@@ -53,6 +53,6 @@ def turns(
 
 
 def bounds(flags: NDArray[np.bool_]) -> Window:
-    """The smallest window that holds every pixel (H, W) that is set; at least one is."""
+    """The smallest window with all pixels (H, W) that are set, of which there must be one."""
     rows, cols = ndimage.find_objects(flags.astype(np.uint8))[0]
     return rows, cols

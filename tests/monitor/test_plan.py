@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 import shapely
 
+from monitor.archive.explanations import Explanation, Refusal
 from monitor.archive.scenes import NEAR, Choice, Scene, SceneList
 from monitor.errors import AssetError
 from monitor.grid import cells_near, cells_of, tiles_of
-from monitor.plan import Action, TileTask, decide, plan
+from monitor.plan import Action, TileTask, Why, decide, plan
 from storage.codes import SurveyKind, TaskState
 from storage.ledger import TaskRow
 
@@ -91,8 +92,8 @@ def test_everything_that_affects_a_result_changes_the_key(changes: dict) -> None
 
 
 def test_unused_scenes_do_not_change_keys() -> None:
-    unused = replace(SCENES, optical=(*SCENES.optical, scene("x")), refused=(("y", "lacks the asset B01"),))
-    assert keys(unused) == keys()
+    refused = (("y", Refusal.LACKS_ASSETS.because(assets=("B01",))),)
+    assert keys(replace(SCENES, optical=(*SCENES.optical, scene("x")), refused=refused)) == keys()
 
 
 def test_a_scene_of_one_cell_changes_the_tiles_that_use_the_cell() -> None:
@@ -126,19 +127,24 @@ def test_an_unreadable_file_becomes_the_fault_of_its_tiles() -> None:
         (SCENES, None),
         (listed(), "no usable Sentinel-2 scene"),
         (
-            listed(scene("a"), radar=None, refused=(("r", "another pass"),)),
-            "no usable Sentinel-1 scene (r: another pass)",
+            listed(scene("a"), radar=None, refused=(("r", Refusal.OTHER_MODE.because(mode="EW")),)),
+            "no usable Sentinel-1 scene (r: instrument mode EW, not IW)",
         ),
         (listed(scene("a"), dem=None), "no usable DEM scene"),
     ],
 )
 def test_missing_scenes_make_a_tile_impossible(scenes: SceneList, why: str | None) -> None:
-    assert {task.impossible for task in tasks(scenes)} == {why}
+    found = {task.impossible for task in tasks(scenes)}
+    assert {None if one is None else str(one) for one in found} == {why}
+    planned = decide(tasks(scenes), [], {}, {})
+    assert {entry.explanations for entry in planned} == (
+        {(one,) for one in found if one} or {(Why.NEVER_DONE.because(),)}
+    )
 
 
 def decided(
     state: TaskState | None, *, in_cube: bool, earlier: TaskState | None = None, **changes
-) -> tuple[Action, str]:
+) -> tuple[Action, tuple[Explanation, ...]]:
     task = tasks()[0]
     known = [] if state is None else [row(task, state)]
     old = UUID(int=1)
@@ -172,19 +178,38 @@ def test_action_for_a_known_task(state: TaskState | None, in_cube: bool, action:
 @pytest.mark.parametrize("earlier", [TaskState.DONE, TaskState.EMPTY])
 def test_a_late_scene_supersedes_with_the_reason(earlier: TaskState) -> None:
     action, why = decided(None, in_cube=False, earlier=earlier)
-    assert action == Action.SUPERSEDES and why == "new scenes: b; scenes no longer used: gone"
+    assert action == Action.SUPERSEDES
+    assert why == (Why.NEW_SCENES.because(scenes=("b",)), Why.SCENES_GONE.because(scenes=("gone",)))
+    assert [str(one) for one in why] == ["new scenes: b", "scenes no longer used: gone"]
 
 
 def test_another_model_and_other_settings_supersede() -> None:
     _, why = decided(None, in_cube=False, earlier=TaskState.DONE, model_digest="x", config_digest="y")
-    assert why.startswith("another model; other settings")
+    assert [str(one) for one in why[:2]] == ["another model", "other settings"]
 
 
 def test_an_old_key_planned_again_supersedes_its_successor() -> None:
     """Settings changed and changed back: the cube holds the other result, so the tile is computed again."""
     action, why = decided(TaskState.SUPERSEDED, in_cube=False, earlier=TaskState.DONE, model_digest="x")
-    assert action == Action.SUPERSEDES and "another model" in why
+    assert action == Action.SUPERSEDES and Why.OTHER_MODEL.because() in why
 
 
 def test_a_failed_task_is_not_superseded() -> None:
-    assert decided(None, in_cube=False, earlier=TaskState.FAILED) == (Action.NEW, "never done")
+    assert decided(None, in_cube=False, earlier=TaskState.FAILED) == (
+        Action.NEW,
+        (Why.NEVER_DONE.because(),),
+    )
+
+
+def test_another_order_of_the_same_scenes_supersedes() -> None:
+    task = tasks()[0]
+    known = [row(task, TaskState.DONE, key=UUID(int=1))]
+    (planned,) = decide([task], known, {}, {UUID(int=1): frozenset({"a", "b", "r", "d"})})
+    assert planned.why == (Why.OTHER_ORDER.because(),)
+
+
+@pytest.mark.parametrize("state", [TaskState.EMPTY, TaskState.FAILED])
+def test_the_reason_in_the_ledger_is_part_of_the_explanation(state: TaskState) -> None:
+    _, why = decided(state, in_cube=False)
+    code = {TaskState.EMPTY: Why.EMPTY, TaskState.FAILED: Why.FAILED}[state]
+    assert why == (code.because(reason="why"),)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from segmenter.errors import KindError, ManifestError, SegmenterError
+from segmenter.errors import ManifestError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, digest_of, read_manifest
 
 
@@ -106,14 +106,6 @@ def test_refuses_a_truncated_manifest(folder: Path) -> None:
     path.write_text(path.read_text()[:100])
     with pytest.raises(ManifestError, match="Invalid JSON"):
         read_manifest(folder)
-
-
-def test_refuses_backscatter_of_another_kind(manifest_of: Callable[..., Manifest]) -> None:
-    manifest = manifest_of()
-    manifest.check_scene("rtc")
-    with pytest.raises(KindError, match=r"inputs\.S1\.kind is 'rtc', the scene's backscatter is 'grd'"):
-        manifest.check_scene("grd")
-    assert issubclass(KindError, SegmenterError)
 
 
 def test_fingerprint_changes_only_with_what_affects_results(manifest_of: Callable[..., Manifest]) -> None:

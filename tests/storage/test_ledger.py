@@ -133,7 +133,9 @@ def test_a_superseded_task_can_be_planned_again(database: Database, world) -> No
     old, new = world.task("a"), world.task("b")
     with database.begin() as conn:
         ledger.plan_tasks(conn, [old, new])
-        ledger.supersede(conn, old.key, new.key)
+        record(conn, world, world.survey(name="first"), old)
+        record(conn, world, world.survey(name="second"), new)
+        assert ledger.task_states(conn, [old.key]) == {old.key: TaskState.SUPERSEDED}
         assert ledger.plan_tasks(conn, [old]) == 1
         (row,) = [row for row in ledger.tasks(conn) if row.key == old.key]
     assert (row.state, row.superseded_by) == (TaskState.PLANNED, None)

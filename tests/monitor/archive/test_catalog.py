@@ -94,7 +94,7 @@ def test_a_scene_added_later_is_found(tmp_path: Path) -> None:
 )
 def test_broken_item_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken.json").write_text(text)
-    with pytest.raises(MonitorError, match=r"broken\.json is not .*mend or remove"):
+    with pytest.raises(MonitorError, match=r"broken\.json is not .*correct or remove"):
         FolderCatalog(tmp_path).always("s2", HERE)
 
 

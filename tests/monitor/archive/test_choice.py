@@ -1,4 +1,4 @@
-"""Selection and order of the scenes of a cell, and the reasons for the others."""
+"""The scenes of a cell in their order, and why other scenes are not used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import rasterio
 import shapely
 from hypothesis import given
@@ -22,6 +21,7 @@ from monitor.archive.choice import (
     unused_optical,
     unused_radar,
 )
+from monitor.archive.explanations import Refusal
 from monitor.archive.scenes import Choice, Scene
 from monitor.archive.sky import Sky, sky_of
 from monitor.errors import AssetError
@@ -107,7 +107,18 @@ def test_an_unreadable_scene_leaves_its_cells_undecided() -> None:
     here, east = choose_optical([scene("bad"), scene("good", 1)], skies, [HERE, EAST], END)
     assert here.optical == () and here.fault is error
     assert east.optical == ("good",) and east.fault is None
-    assert dict(unused_optical([scene("bad")], skies, [here, east]))["bad"] == str(error)
+    why = dict(unused_optical([scene("bad")], skies, [here, east]))["bad"]
+    assert why == Refusal.UNREADABLE.because(asset="SCL", href="https://x/scl.tif", cause="HTTP 404")
+    assert f"bad: {why}" == str(error)
+
+
+def test_the_cloud_of_a_cloudier_date_is_that_of_the_cells_where_it_is_known() -> None:
+    skies = {("c", HERE): Sky(1, 0.4), ("c", EAST): Sky(0.5, None), ("u", HERE): Sky(1, None)}
+    skies |= {("beside", HERE): Sky(0.0, 0.0)}
+    refused = dict(unused_optical([scene("c"), scene("u"), scene("beside")], skies, [Choice(HERE, ("o",))]))
+    assert refused["c"] == Refusal.CLOUDIER.because(cloud=0.4) and "(40% cloud" in str(refused["c"])
+    assert refused["u"] == Refusal.CLOUD_UNKNOWN.because()
+    assert refused["beside"] == Refusal.NOTHING_SEEN.because()
 
 
 skies_strategy = st.lists(
@@ -143,7 +154,8 @@ def chosen(
     best = best or {HERE: [DAY]}
     open_choices = [Choice(cell, ("o",)) for cell in (HERE, EAST)]
     choices = choose_radar(scenes, open_choices, best)
-    return {c.cell: c.radar for c in choices}, dict(unused_radar(scenes, choices, best))
+    refused = {item: str(why) for item, why in unused_radar(scenes, choices, best)}
+    return {c.cell: c.radar for c in choices}, refused
 
 
 def test_radar_of_one_pass_nearest_first() -> None:
@@ -192,14 +204,13 @@ def test_satellites_of_other_orbits_are_not_mixed() -> None:
 def test_radar_without_optical() -> None:
     choices = choose_radar([radar("a", 0)], [Choice(HERE, ())], {})
     assert choices == [Choice(HERE, ())]
-    assert dict(unused_radar([radar("a", 0)], choices, {})) == {"a": "there is no optical date to go with it"}
+    assert dict(unused_radar([radar("a", 0)], choices, {})) == {"a": Refusal.NO_OPTICAL_DATE.because()}
 
 
 def test_sky_by_hand() -> None:
     classes = np.array([[0, 0, 4, 5], [8, 9, 10, 3]], np.uint8)
     assert sky_of(classes) == Sky(seen=0.75, cloud=0.5)
     assert sky_of(np.zeros((4, 4), np.uint8)) == Sky(0.0, 0.0)
-    assert Sky(0.5, 0.5).clear == pytest.approx(0.25) and Sky(1, None).clear == 0
 
 
 def test_a_fault_can_be_pickled(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pystac
 import pytest
 
 from monitor.archive.conventions import Convention, decide
+from monitor.archive.explanations import Explanation, Refusal
 from monitor.archive.profiles import CatalogProfile, OpticalProfile, read_profile
 
 FLAG = "earthsearch:boa_offset_applied"
@@ -49,7 +50,8 @@ class TestByBaseline:
     @pytest.mark.parametrize("text", ["99.99", "", None, "5.1", 5.1, "04.00 ", "N0400", "newest"])
     def test_unknown_baselines_are_refused(self, text: object) -> None:
         reason = decide(item(baseline(text)), optical("planetary-computer"))
-        assert isinstance(reason, str) and reason.startswith("unknown processing baseline")
+        assert isinstance(reason, Explanation) and reason.code is Refusal.UNKNOWN_BASELINE
+        assert reason.params == {"baseline": str(text or "")}
 
     def test_a_missing_baseline_is_refused(self) -> None:
         assert "unknown processing baseline ''" in str(decide(item({}), optical("planetary-computer")))
@@ -142,7 +144,7 @@ class TestDeclared:
             (
                 "05.10",
                 {"raster:bands": [NOTHING], "raster:scale": 1e-4, "raster:offset": -0.1},
-                "different scales or offsets: [(1.0, -1000.0), (1.0, 0.0)]",
+                "different scales or offsets: 0.0001 and -0.1, 0.0001 and 0",
             ),
         ],
     )

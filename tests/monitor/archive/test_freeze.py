@@ -12,6 +12,7 @@ import rasterio
 import shapely
 
 from monitor.archive.catalog import FolderCatalog
+from monitor.archive.explanations import Refusal
 from monitor.archive.freeze import Considered, freeze, recall
 from monitor.archive.sky import CLOUDS, measure
 from monitor.errors import AssetError
@@ -52,10 +53,15 @@ def test_used_scenes_and_reasons_for_the_others(tmp_path: Path) -> None:
     )
     chosen = result.chosen
     assert [scene.id for scene in (*chosen.optical, *chosen.radar, *chosen.dem)] == ["a", "r", "dem"]
-    reasons = dict(chosen.refused)
-    assert set(reasons) == {"odd", "bare", "october", "gone"}
+    assert {item: why.code for item, why in chosen.refused} == {
+        "odd": Refusal.UNKNOWN_BASELINE,
+        "bare": Refusal.NO_ASSETS,
+        "october": Refusal.CLOUDIER,
+        "gone": Refusal.FAR_IN_TIME,
+    }
+    reasons = {item: str(why) for item, why in chosen.refused}
     assert "unknown processing baseline" in reasons["odd"] and reasons["bare"] == "comes without assets"
-    assert reasons["october"].startswith("clearer dates are used wherever it looks")
+    assert reasons["october"].startswith("clearer dates are used in all of its cells")
     assert reasons["gone"] == "20.0 days from the nearest optical date"
     assert {scene.id for scene in result.optical} == {"a", "october"}
 
@@ -65,13 +71,16 @@ def test_an_item_without_collection_is_refused(tmp_path: Path) -> None:
     stray.collection_id = None
     result = frozen(tmp_path, stray, optical("a", 1), radar("r", 2))
     assert [scene.id for scene in result.chosen.optical] == ["a"]
-    assert result.chosen.refused == (("stray", "names no collection, so what it is is unknown"),)
+    assert result.chosen.refused == (("stray", Refusal.NO_COLLECTION.because()),)
+    ((_, why),) = result.chosen.refused
+    assert str(why) == "has no collection, so its product is unknown"
 
 
 def test_items_excluded_by_the_settings(tmp_path: Path) -> None:
     result = frozen(tmp_path, optical("a"), optical("b", 1), radar("r", 2), excluded={"a": "striped"})
     assert [scene.id for scene in result.chosen.optical] == ["b"]
-    assert dict(result.chosen.refused)["a"] == "excluded by the settings: striped"
+    assert dict(result.chosen.refused)["a"] == Refusal.EXCLUDED.because(why="striped")
+    assert str(dict(result.chosen.refused)["a"]) == "excluded by the settings: striped"
 
 
 def test_october_when_the_summer_is_cloudy(tmp_path: Path) -> None:

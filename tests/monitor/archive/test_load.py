@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.warp import rio_reproject
 from rasterio.crs import CRS
 
-from monitor.archive.driver import Native
+from monitor.archive.decoding import Native
 from monitor.archive.resampling import bilinear, nearest, places
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
@@ -187,7 +187,7 @@ def test_unexpected_data_types_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", GRIDS["same pixels"], numbers((400, 400)))
     assert "its numbers are uint16, int16 was expected" in fails(scene(path), bands(data_type="int16"))
     assert "uint8 cannot hold" in fails(scene(path), bands(resampling="nearest", dtype="uint8"))
-    assert "band 2 is asked for, it has 1" in fails(scene(path), {"keys": {"band": "a.2"}, "nodata": 0})
+    assert "band 2 is needed, but it has 1" in fails(scene(path), {"keys": {"band": "a.2"}, "nodata": 0})
     assert read(scene(path), bands(data_type="uint16"), PROFILE, BOX)
 
 

@@ -12,6 +12,7 @@ import rasterio
 import shapely
 
 from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.archive.retries import TRIES, TRIES_ABSENT
 from monitor.archive.scenes import Scene
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
@@ -30,10 +31,17 @@ class Store(HttpServer):
 
     def _object(self, request: Request) -> Answer:
         if request.headers.get("x-amz-request-payer") != self.payer:
-            return Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+            return Answer(403, _error("AccessDenied", "Access Denied"))
+        if request.path == "/bucket/bare.tif":
+            return Answer(404)
         if request.path != "/bucket/vv.tif":
-            return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            return Answer(404, _error("NoSuchKey", "The specified key does not exist."))
         return part_of(self.content, request)
+
+
+def _error(code: str, message: str) -> bytes:
+    """Body of an error as Amazon's S3 sends it."""
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
 @pytest.fixture
@@ -75,6 +83,8 @@ def scene(key: str = "vv.tif") -> Scene:
     return Scene("one", "sentinel-1-grd", datetime(2022, 8, 1, tzinfo=UTC), item)
 
 
+#: of GDAL, for an object that cannot be opened
+REQUESTS_OF_A_TRY = 3
 BANDS = {"keys": {"VV": "vv"}, "nodata": 0}
 
 
@@ -103,3 +113,22 @@ def test_a_refusal_reports_item_asset_and_address(store: Store, monkeypatch: pyt
     store.payer = "somebody else"
     with pytest.raises(AssetError, match=r"one: asset vv at s3://bucket/vv\.tif cannot be read"):
         read(scene(), BANDS, local_profile("earth-search", store), GEOBOX)
+
+
+@pytest.mark.parametrize(
+    ("key", "payer", "message", "tries"),
+    [
+        ("gone.tif", "requester", "The specified key does not exist", TRIES_ABSENT),
+        ("bare.tif", "requester", "HTTP response code: 404", TRIES_ABSENT),
+        ("vv.tif", "somebody else", "Access Denied", TRIES),
+    ],
+)
+def test_a_missing_object_is_retried_less_often(
+    key: str, payer: str, message: str, tries: int, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known by GDAL's error number, or by its message where the response has no body."""
+    monkeypatch.setattr("monitor.archive.retries.FIRST_PAUSE", 0.01)
+    store.payer = payer
+    with pytest.raises(AssetError, match=message):
+        read(scene(key), BANDS, local_profile("earth-search", store), GEOBOX)
+    assert len(store.requests) == REQUESTS_OF_A_TRY * tries

@@ -131,7 +131,7 @@ def decide(recording: Recording) -> Decision:
         if scenes:
             offset = f"{scenes[0].offset:g}" if optical else ""
             return Decision(recording.source, item.id, name, baseline, offset, "yes", "")
-        return Decision(recording.source, item.id, name, baseline, "", "no", refused[0][1])
+        return Decision(recording.source, item.id, name, baseline, "", "no", str(refused[0][1]))
     reason = f"no profile reads the collection {item.collection_id}"
     return Decision(recording.source, item.id, "", "", "", "no", reason)
 
@@ -255,7 +255,7 @@ def test_wide_swath_in_another_mode_is_refused() -> None:
     wide.assets = both.assets
     scenes, refused = usable_radar([wide, both], radar)
     assert [scene.id for scene in scenes] == [both.id]
-    assert refused == ((wide.id, "instrument mode EW, not IW"),)
+    assert [(item, str(why)) for item, why in refused] == [(wide.id, "instrument mode EW, not IW")]
 
 
 def test_one_acquisition_in_two_baselines() -> None:
@@ -266,7 +266,7 @@ def test_one_acquisition_in_two_baselines() -> None:
         scenes, refused = usable_optical(items, profile)
         assert {scene.id.split("_")[3] for scene in scenes} == {"1"} and len(scenes) == 3
         assert {name.split("_")[3] for name, _ in refused} == {"0"}
-        assert all("newer baseline" in reason for _, reason in refused)
+        assert all("newer baseline" in str(why) for _, why in refused)
 
 
 def test_an_older_baseline_replaces_a_refused_one() -> None:
@@ -289,4 +289,4 @@ def test_every_item_is_used_or_refused_by_name() -> None:
         ):
             decided = [scene.id for scene in scenes] + [item for item, _ in refused]
             assert sorted(decided) == sorted(items)
-            assert all(reason for _, reason in refused)
+            assert all(str(why) for _, why in refused)

@@ -9,6 +9,7 @@ import pystac
 import pytest
 import shapely
 
+from monitor.archive.explanations import Explanation, Refusal
 from monitor.archive.profiles import read_profile
 from monitor.archive.scenes import (
     Choice,
@@ -34,7 +35,7 @@ PC_ITEMS = (
 
 def chosen(*items: pystac.Item) -> tuple[list[str], dict[str, str]]:
     scenes, refused = usable_optical(items, PC.optical)
-    return [scene.id for scene in scenes], dict(refused)
+    return [scene.id for scene in scenes], {item: str(why) for item, why in refused}
 
 
 def scenes_of(*items: pystac.Item) -> list[Scene]:
@@ -48,8 +49,8 @@ def test_recorded_items_by_their_baseline(name: str) -> None:
     for recorded_item in recorded(name):
         baseline = recorded_item.properties["s2:processing_baseline"]
         scene = optical_scene(recorded_item, PC.optical)
-        if isinstance(scene, str):
-            assert recorded_item.id.endswith(".SAFE") and scene.startswith("lacks the asset ")
+        if isinstance(scene, Explanation):
+            assert recorded_item.id.endswith(".SAFE") and scene.code is Refusal.LACKS_ASSETS
             continue
         seen.add(baseline)
         assert scene.offset == (-1000 if baseline >= "04.00" else 0)
@@ -80,7 +81,7 @@ def test_missing_band_is_refused_by_name(band: str) -> None:
 
 def test_items_reduced_by_a_fields_search_are_refused() -> None:
     for found in recorded("earthsearch/es-v1_sentinel-2-c1-l2a_fields-filtered.json"):
-        assert optical_scene(found, PC.optical) == "comes without assets"
+        assert optical_scene(found, PC.optical) == Refusal.NO_ASSETS.because()
 
 
 def test_one_acquisition_in_two_baselines() -> None:
@@ -114,7 +115,7 @@ def test_order_of_the_catalogue_does_not_matter() -> None:
 
 def radars(*items: pystac.Item) -> tuple[list[str], dict[str, str]]:
     scenes, refused = usable_radar(items, PC.radar)
-    return [scene.id for scene in scenes], dict(refused)
+    return [scene.id for scene in scenes], {item: str(why) for item, why in refused}
 
 
 def test_radar_without_a_polarisation() -> None:
@@ -144,10 +145,23 @@ def test_ground_range_requires_its_annotations() -> None:
     found = recorded("pc/pc_sentinel-1-grd.json")
     scenes, refused = usable_radar(found, grd)
     assert [scene.id[:6] for scene in scenes] == ["S1A_IW"]
-    assert refused and all(reason == "lacks the polarisation VV, VH" for _, reason in refused)
+    assert refused and all(str(why) == "lacks the polarisation VV, VH" for _, why in refused)
     bare = found[[item.id for item in found].index(scenes[0].id)]
     del bare.assets["schema-noise-vh"]
-    assert dict(usable_radar([bare], grd)[1]) == {bare.id: "lacks the asset schema-noise-vh"}
+    assert usable_radar([bare], grd)[1] == (
+        (bare.id, Refusal.LACKS_ASSETS.because(assets=("schema-noise-vh",))),
+    )
+
+
+def test_what_else_of_radar_is_refused() -> None:
+    unknown, flat = radar("unknown", 0), radar("flat", 0)
+    del unknown.properties["sat:orbit_state"]
+    flat.geometry = None
+    _, refused = usable_radar([unknown, flat], PC.radar)
+    assert dict(refused) == {
+        "unknown": Refusal.UNKNOWN_PASS.because(),
+        "flat": Refusal.NO_OUTLINE.because(),
+    }
 
 
 def test_elevation_by_name() -> None:
@@ -155,7 +169,8 @@ def test_elevation_by_name() -> None:
     scenes, refused = usable_dem(
         [item("b", when, ("data",)), item("a", when, ("data",)), item("bare", when, ())], PC.dem
     )
-    assert [scene.id for scene in scenes] == ["a", "b"] and refused == (("bare", "comes without assets"),)
+    assert [scene.id for scene in scenes] == ["a", "b"]
+    assert [(item, str(why)) for item, why in refused] == [("bare", "comes without assets")]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ needs_model = pytest.mark.skipif(not MODEL.exists(), reason="the committed model
 def place(small_archive: Path, workspace: Path) -> Path:
     """A workspace of one tile with its own copy of the archive, which tests may damage."""
     shutil.copytree(small_archive, workspace / "archive")
-    return make_workspace(workspace, workspace / "archive", tile_size=512)
+    return make_workspace(workspace, workspace / "archive", tile_size=512, model="index-baseline")
 
 
 def items(folder: Path, collection: str, year: int) -> list[Path]:
@@ -123,7 +123,7 @@ def test_an_all_cloud_season_is_not_observed(place: Path) -> None:
 
 @needs_model
 def test_a_truncated_file_fails_its_tiles_only(place: Path) -> None:
-    make_workspace(place, place / "archive", tile_size=256)
+    make_workspace(place, place / "archive", tile_size=256, model="index-baseline")
     broken = items(place, "sentinel-1-rtc", 2021)
     cogs = [cog for item in broken for cog in item.parent.glob("*vv*.tif")]
     whole = {cog: cog.read_bytes() for cog in cogs}
@@ -153,8 +153,10 @@ def test_a_scene_without_a_band_is_refused_with_the_reason(place: Path) -> None:
     if not MODEL.exists():
         pytest.skip("the committed model is missing: models/")
     plan = json.loads(monitor("plan", "--season", "2021", "-w", place, "--json").stdout)
-    refused = {entry["item"]: entry["why"] for entry in plan[0]["refused"]}
-    assert refused[content["id"]] == "lacks the asset B11"
+    (refused,) = [entry for entry in plan[0]["refused"] if entry["item"] == content["id"]]
+    assert (refused["code"], refused["params"]) == ("lacks_assets", {"assets": ["B11"]})
+    assert refused["reason"] == "lacks the asset B11"
+    assert plan[0]["why"] == [{"code": "never_done", "params": {}, "reason": "never done"}]
     assert others
     assert all(content["id"] not in entry["scenes"] for entry in plan)
 
@@ -208,6 +210,7 @@ def test_without_postgis_the_message_names_the_package(workspace: Path, small_ar
 
 @needs_model
 def test_a_full_disk_leaves_no_partial_results(place: Path) -> None:
+    make_workspace(place, place / "archive", tile_size=512)  # the network's layers are larger than the disk
     cube = place / "cube"
     cube.mkdir()
     run = f"{sys.executable} -c 'from monitor.cli.main import main; main()' run --season 2021 -w {place}"

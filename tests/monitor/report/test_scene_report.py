@@ -13,6 +13,7 @@ import rasterio
 from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
+from monitor.archive.explanations import Refusal
 from monitor.cli.main import app
 from monitor.cli.scenes import group
 from tests.support.places import MODEL
@@ -89,7 +90,7 @@ def test_the_text_has_dates_offsets_and_reasons_and_no_database_is_created(place
     radar = next(scene for scene in used["radar"] if scene["used_in"])
     assert f"{radar['days']:+.1f}" in answer.stdout and radar["orbit_state"] in answer.stdout
     other = next(scene for scene in used["radar"] if not scene["used_in"])
-    refused = dict(map(tuple, used["refused"]))
+    refused = {entry["item"]: entry["reason"] for entry in used["refused"]}
     assert f"1 × {refused[other['id']]}: {other['id']}" in answer.stdout
 
 
@@ -113,7 +114,9 @@ def test_reasons_for_unused_scenes(place: Path) -> None:
     excluded = settings.replace("catalog:\n", f"catalog:\n  exclude: {{{third.stem}: cut in half}}\n")
     (place / "monitor.yaml").write_text(excluded)
     found = report(place, 2021)
-    reasons = dict(map(tuple, found["refused"]))
+    reasons = {entry["item"]: entry["reason"] for entry in found["refused"]}
+    (lacking,) = [entry for entry in found["refused"] if entry["item"] == first.stem]
+    assert (lacking["code"], lacking["params"]) == ("lacks_assets", {"assets": ["B11"]})
     assert reasons[first.stem] == "lacks the asset B11"
     assert "unknown processing baseline '99.99'" in reasons[second.stem]
     assert reasons[third.stem] == "excluded by the settings: cut in half"
@@ -163,14 +166,14 @@ def test_a_season_without_scenes_is_reported(place: Path) -> None:
     assert "no Sentinel-2 scene over 1 of 1 cells" in text
 
 
-def test_reasons_that_differ_in_names_and_numbers_are_grouped() -> None:
+def test_refusals_of_one_code_are_one_group() -> None:
     refused = [
-        ("a", "28.8 days from the nearest optical date"),
-        ("b", "9.0 days from the nearest optical date"),
-        ("c", "lacks the asset B11"),
-        ("d", "100.5 days from the nearest optical date"),
-        ("e", "the same acquisition in a newer baseline: S2A_1"),
-        ("f", "the same acquisition in a newer baseline: S2B_2"),
+        ("a", Refusal.FAR_IN_TIME.because(days=28.8)),
+        ("b", Refusal.FAR_IN_TIME.because(days=9.0)),
+        ("c", Refusal.LACKS_ASSETS.because(assets=("B11",))),
+        ("d", Refusal.FAR_IN_TIME.because(days=100.5)),
+        ("e", Refusal.NEWER_BASELINE.because(newer="S2A_1")),
+        ("f", Refusal.NEWER_BASELINE.because(newer="S2B_2")),
     ]
     assert group(refused) == [
         ("9.0 to 100.5 days from the nearest optical date", ["a", "b", "d"]),

@@ -302,8 +302,8 @@ def test_an_item_without_annotations_is_refused(ground: Ground) -> None:
     [
         ("schema-product-vv", "gone", "No such file"),
         ("schema-calibration-vh", "not xml", "syntax error"),
-        ("schema-noise-vv", "<noise/>", "holds no noise vectors"),
-        ("schema-product-vv", "<rfi/>", "no product annotation: its root is <rfi>"),
+        ("schema-noise-vv", "<noise/>", "has no noise vectors"),
+        ("schema-product-vv", "<rfi/>", "not a product annotation: its root is <rfi>"),
         ("vh", "another pass", "lines and pixels, its annotation says"),
         ("vv", "terrain corrected", "a transform of its own"),
     ],
