@@ -25,7 +25,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpServer]:
         if request.path == "/later":
             first = len(server.requests) == 1
             return Answer(503, headers={"Retry-After": "1"}) if first else Answer(200, b"here")
-        return Answer(int(request.path[1:4]), fault="reset" if "reset" in asked.path else None)
+        return Answer(int(request.path[1:4]), fault="reset" if "reset" in request.path else None)
 
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.001)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
