@@ -23,7 +23,7 @@ _MULTIHASH = "1220"
 
 
 @dataclass(frozen=True)
-class Told:
+class ItemContent:
     """What an item says beside its files."""
 
     id: str
@@ -38,25 +38,25 @@ class Told:
     """Scenes that it was made of: named, and linked to where their place is known."""
 
 
-def new_item(told: Told) -> pystac.Item:
+def new_item(content: ItemContent) -> pystac.Item:
     """An item without assets: place, days, what it was made of."""
-    start = datetime.combine(told.first, time(), UTC)
-    end = datetime.combine(told.last, time(), UTC) + timedelta(days=1, seconds=-1)
+    start = datetime.combine(content.first, time(), UTC)
+    end = datetime.combine(content.last, time(), UTC) + timedelta(days=1, seconds=-1)
     item = pystac.Item(
-        id=told.id,
-        geometry=None if told.place is None else json.loads(shapely.to_geojson(told.place)),
-        bbox=None if told.place is None else list(told.place.bounds),
+        id=content.id,
+        geometry=None if content.place is None else json.loads(shapely.to_geojson(content.place)),
+        bbox=None if content.place is None else list(content.place.bounds),
         datetime=None,
         start_datetime=start,
         end_datetime=end,
-        properties={"title": told.title, **told.properties},
+        properties={"title": content.title, **content.properties},
     )
-    if told.sources:
+    if content.sources:
         item.properties["lake_monitor:scenes"] = [
-            f"{source.collection}/{source.id}" for source in told.sources
+            f"{source.collection}/{source.id}" for source in content.sources
         ]
     item.common_metadata.created = datetime.now(UTC).replace(microsecond=0)
-    for source in told.sources:
+    for source in content.sources:
         if source.href is not None:
             link = pystac.Link(pystac.RelType.DERIVED_FROM, source.href, "application/geo+json", source.id)
             item.add_link(link)
@@ -69,11 +69,11 @@ def add_file(
     """The file, or the folder of a Zarr store, as an asset, with its size and, of a file, its SHA-256."""
     asset = pystac.Asset(f"./{path.name}", title=title, media_type=media_type, roles=roles)
     item.add_asset(key, asset)
-    said = FileExtension.ext(asset, add_if_missing=True)
-    said.size = size_of(path)
+    file_info = FileExtension.ext(asset, add_if_missing=True)
+    file_info.size = size_of(path)
     if path.is_file():
         with path.open("rb") as content:
-            said.checksum = _MULTIHASH + hashlib.file_digest(content, "sha256").hexdigest()
+            file_info.checksum = _MULTIHASH + hashlib.file_digest(content, "sha256").hexdigest()
     return asset
 
 

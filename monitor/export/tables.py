@@ -28,7 +28,7 @@ from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
 
 from monitor.errors import MonitorError
 from monitor.export.formats import TableFormat
-from monitor.export.styles import Style, qml, sld
+from monitor.export.styles import Style
 from storage.exports import GEOMETRY
 
 #: rows of a row group of GeoParquet, which readers skip by its bounds
@@ -220,8 +220,8 @@ def _write_styles(path: Path, layers: list[Layer]) -> None:
             "f_table_name": [layer.name for layer, _ in styled],
             "f_geometry_column": "geom",
             "styleName": [style.title for _, style in styled],
-            "styleQML": [qml(style) for _, style in styled],
-            "styleSLD": [sld(style, layer.name) for layer, style in styled],
+            "styleQML": [style.qml for _, style in styled],
+            "styleSLD": [style.sld for _, style in styled],
             "useAsDefault": True,
             "description": [layer.title for layer, _ in styled],
             "owner": "",

@@ -24,6 +24,7 @@ from monitor.grid import CELL, Tile, tiles_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
+from storage.simulated import is_simulated
 
 #: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
 DEM_SLACK = 0.01
@@ -77,7 +78,7 @@ class RadarUse:
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class CellView:
     """Seen and cloudy part of a cell in one scene, shares of 1; None where the classes were not read."""
 
     id: str
@@ -94,7 +95,7 @@ class CellReport:
     #: whether the region touches it; else it is a neighbour that tiles at the region's edge need
     inside: bool
     best_day: date | None
-    optical: tuple[Glimpse, ...]
+    optical: tuple[CellView, ...]
     radar: tuple[str, ...]
     lacks: tuple[str, ...]
     #: item, asset, href and cause of the unreadable file because of which the choice is undecided
@@ -126,6 +127,8 @@ class SceneReport:
     cells: tuple[CellReport, ...]
     #: items that are not used, and why
     refused: Refused
+    #: some of the scenes are simulated
+    simulated: bool = False
 
     @property
     def faults(self) -> dict[str, list[CellReport]]:
@@ -159,6 +162,7 @@ def report_scenes(
     grounds = {
         cell: shapely.intersection(cell.footprint(), region.zone) for cell in tiles_of(region.zone, CELL)
     }
+    scenes = (*weighed.optical, *weighed.radar, *weighed.chosen.dem)
     return SceneReport(
         region=region.name,
         season=season,
@@ -173,6 +177,7 @@ def report_scenes(
         dem=tuple(scene.id for scene in weighed.chosen.dem),
         cells=tuple(_cells(weighed, grounds)),
         refused=weighed.chosen.refused,
+        simulated=any(is_simulated(scene.item) for scene in scenes),
     )
 
 
@@ -235,16 +240,16 @@ def _cells(weighed: Considered, grounds: Mapping[Tile, BaseGeometry]) -> Iterato
     days = {scene.id: scene.datetime.date() for scene in weighed.optical}
     heights = shapely.union_all([scene.footprint for scene in weighed.chosen.dem])
     for choice in weighed.chosen.choices:
-        glimpses = []
+        views = []
         for scene_id in choice.optical:
             sky = _sky(weighed.skies, scene_id, choice.cell)
-            glimpses.append(Glimpse(scene_id, sky.seen, sky.cloud) if sky else Glimpse(scene_id, None, None))
+            views.append(CellView(scene_id, sky.seen, sky.cloud) if sky else CellView(scene_id, None, None))
         yield CellReport(
             name=choice.cell.name,
             tile=choice.cell,
             inside=choice.cell in grounds,
             best_day=days[choice.optical[0]] if choice.optical else None,
-            optical=tuple(glimpses),
+            optical=tuple(views),
             radar=choice.radar,
             lacks=_lacks(choice, grounds.get(choice.cell, choice.cell.footprint()), heights),
             fault=_fault(choice.fault),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.drawing.maps import mark_simulated
+from monitor.drawing.palette import ORANGE, SURVEYS
 from monitor.errors import RefusedError
 from monitor.report.curve.terminal import place
-from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_words
+from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_line, trend_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +21,6 @@ SUFFIXES = (".png", ".svg")
 #: inches; at 100 dots an inch, as an SVG is shown, 900 x 520
 SIZE = (9.0, 5.2)
 DPI = 200
-COLOURS = {"model": "#1f5fbf", "inventory": "#2f8f4e", "index": "#9c4fb0"}
 MARKERS = {"model": "o", "inventory": "s", "index": "^"}
 GREY = "#767676"
 RED = "#b03030"
@@ -71,6 +72,8 @@ def _write(curve: Curve, path: Path) -> None:
         _titles(axes, curve, above=_events(axes, curve))
         if curve.seen:
             figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+        if curve.simulated:
+            mark_simulated(figure)
         bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
         figure.savefig(path, dpi=DPI, metadata=bare)
 
@@ -96,31 +99,32 @@ def _axes(axes: Axes, curve: Curve) -> None:
 
 
 def _trend(axes: Axes, curve: Curve) -> None:
+    """The line from the first to the last season that counts, and the 95 % interval of its slope, above 0."""
     trend = curve.trend
     if trend is None:
         return
     scale = curve.unit[1]
-    told = curve.trend_told
-    years = [float(trend.first_season), trend.middle_season, float(trend.last_season)]
+    significant = curve.trend_significant
     low, high = trend.slope_low_m2_per_year, trend.slope_high_m2_per_year
     if low is not None and high is not None:
+        years = np.linspace(trend.first_season, trend.last_season, 101)
         ends = np.array([[trend.area_m2(year, slope) for year in years] for slope in (low, high)]) / scale
         axes.fill_between(
             years,
-            ends.min(axis=0),
-            ends.max(axis=0),
-            color="#d9a441",
-            alpha=0.2 if told else 0.1,
+            ends.min(axis=0).clip(0),
+            ends.max(axis=0).clip(0),
+            color=ORANGE,
+            alpha=0.2 if significant else 0.1,
             linewidth=0,
-            label="95 % of the slope",
+            label="95 % interval of the slope",
         )
-    line = [trend.area_m2(year) / scale for year in years]
+    ends_of_line = trend_line(trend)
     axes.plot(
-        years,
-        line,
-        color="#c17d11",
-        linewidth=1.4,
-        linestyle="-" if told else "--",
+        [season for season, _ in ends_of_line],
+        [area / scale for _, area in ends_of_line],
+        color=ORANGE,
+        linewidth=1.6,
+        linestyle="-" if significant else "--",
         label="trend (Theil-Sen)",
     )
 
@@ -149,7 +153,7 @@ def _points(axes: Axes, curve: Curve) -> None:
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
-                color=COLOURS[point.kind],
+                color=SURVEYS[point.kind],
             )
     if curve.doubts:
         why = by_reason(curve.doubts)
@@ -167,12 +171,12 @@ def _series(axes: Axes, placed: list[tuple[float, Point]], scale: float, *, labe
         yerr=np.nan_to_num(np.abs(ends - areas)) / scale,
         label=label,
         linestyle="none",
-        color=COLOURS[kind],
+        color=SURVEYS[kind],
         marker=MARKERS[kind],
         markersize=6,
         capsize=3.5,
         elinewidth=1.2,
-        markerfacecolor="white" if hollow else COLOURS[kind],
+        markerfacecolor="white" if hollow else SURVEYS[kind],
         clip_on=False,
         zorder=3,
     )
@@ -198,7 +202,7 @@ def _events(axes: Axes, curve: Curve) -> int:
     """What happened to the lake, above the field, with a line down to its season; lines of text used."""
     words: dict[int, list[str]] = {}
     for event in curve.events:
-        words.setdefault(event.season, []).append(event.told)
+        words.setdefault(event.season, []).append(event.text)
     for season in words:
         axes.axvline(season, color=RED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     if len(words) > MANY_EVENTS:

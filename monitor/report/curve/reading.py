@@ -64,6 +64,7 @@ def _several(like: str, found: list[tuple[UUID, str]]) -> RefusedError:
 def read_curve(conn: Connection, lake_id: UUID, code: str) -> Curve:
     """The curve of a lake as the lake history holds it."""
     from storage.copying import records
+    from storage.simulated import lake_is_simulated
     from storage.trends import events_of, points_of, trend_of
 
     points = tuple(
@@ -82,11 +83,13 @@ def read_curve(conn: Connection, lake_id: UUID, code: str) -> Curve:
         )
         for r in records(points_of(conn, lake_id))
     )
-    told: dict[tuple[int, str], list[str]] = defaultdict(list)
+    others: dict[tuple[int, str], list[str]] = defaultdict(list)
     for r in records(events_of(conn, lake_id)):
-        told[r["season"], event_words(r["event"], mine=r["mine"])] += filter(None, [r["other_code"]])
-    events = tuple(Event(season, words, tuple(codes)) for (season, words), codes in told.items())
-    return Curve(lake_id, code, points, events, trend_of(conn, lake_id))
+        others[r["season"], event_words(r["event"], mine=r["mine"])] += filter(None, [r["other_code"]])
+    events = tuple(Event(season, words, tuple(codes)) for (season, words), codes in others.items())
+    return Curve(
+        lake_id, code, points, events, trend_of(conn, lake_id), simulated=lake_is_simulated(conn, lake_id)
+    )
 
 
 def trend_record(curve: Curve) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_words
+from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_line, trend_words
 
 #: rows of the drawing, about
 ROWS = 15
@@ -69,7 +69,8 @@ ASCII = Signs(
 def draw_curve(curve: Curve, width: int, *, ascii_only: bool = False) -> Text:
     """The curve as lines of text, none wider than `width` columns."""
     signs = ASCII if ascii_only else UNICODE
-    lines = [Text(line, style="bold") for line in _wrapped(f"{curve.code}: area in {curve.unit[0]}", width)]
+    title = f"{curve.code}: area in {curve.unit[0]}{' (simulated scenes)' if curve.simulated else ''}"
+    lines = [Text(line, style="bold") for line in _wrapped(title, width)]
     canvas = _canvas(curve, width)
     if canvas is not None:
         _draw_trend(canvas, curve, signs)
@@ -162,9 +163,10 @@ def _draw_trend(canvas: Canvas, curve: Curve, signs: Signs) -> None:
     trend = curve.trend
     if trend is None or not canvas.a_year:
         return
-    for column in range(canvas.column_of(trend.first_season), canvas.column_of(trend.last_season) + 1):
+    first, last = trend_line(trend)
+    for column in range(canvas.column_of(first[0]), canvas.column_of(last[0]) + 1):
         season = canvas.seasons[0] + (column - 3) / canvas.a_year
-        canvas.put(canvas.row_of(trend.area_m2(season)), column, signs.trend, "dim")
+        canvas.put(canvas.row_of(max(trend.area_m2(season), 0.0)), column, signs.trend, "dim")
 
 
 def _draw_points(canvas: Canvas, curve: Curve, signs: Signs) -> None:
@@ -209,7 +211,7 @@ def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
     order = [*canvas.seasons[:1], *reversed(canvas.seasons[1:])]
     years, _ = place([(canvas.column_of(season), str(season)) for season in order], canvas.columns)
     lines.append(Text(f"{blank}{years}", style="dim"))
-    words = [(canvas.column_of(event.season), event.told[: canvas.columns]) for event in curve.events]
+    words = [(canvas.column_of(event.season), event.text[: canvas.columns]) for event in curve.events]
     while words:
         line, words = place(words, canvas.columns)
         lines.append(Text(f"{blank}{line}", style="italic"))

@@ -66,7 +66,7 @@ class Event:
     """Codes of the lakes on the other side."""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """With the codes of the lakes on the other side, two of them at most."""
         if not self.others:
             return self.words
@@ -89,6 +89,8 @@ class Curve:
     points: tuple[Point, ...]
     events: tuple[Event, ...] = ()
     trend: Trend | None = None
+    simulated: bool = False
+    """Some of the surveys were made from simulated scenes."""
 
     @property
     def unit(self) -> tuple[str, float]:
@@ -117,7 +119,7 @@ class Curve:
         return {p.season: p.doubt for p in self.seen if p.doubt is not None}
 
     @property
-    def trend_told(self) -> bool:
+    def trend_significant(self) -> bool:
         """The trend's interval leaves out 0: the lake grows or shrinks."""
         trend = self.trend
         if trend is None or trend.slope_low_m2_per_year is None or trend.slope_high_m2_per_year is None:
@@ -153,9 +155,23 @@ def trend_words(curve: Curve) -> str:
     if low is None or high is None:
         few = f"Theil-Sen of {trend.seasons} seasons, too few for an interval"
         return f"Trend: {slope} {unit} per year, {span}, {few}{rest}"
-    told = "" if curve.trend_told else "; neither growth nor loss can be told from it"
+    told = "" if curve.trend_significant else "; neither growth nor loss can be told from it"
     theil = f"Theil-Sen of {trend.seasons} seasons"
     return f"Trend: {slope} {unit} per year (95 %: {ends[0]} to {ends[1]}), {span}, {theil}{told}{rest}"
+
+
+def trend_line(trend: Trend) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Season and area (square metres) of both ends of the trend's line; it ends where the area reaches 0."""
+    first, last = (
+        (season, area) if (area := trend.area_m2(season)) >= 0 else (_dry(trend), 0.0)
+        for season in (float(trend.first_season), float(trend.last_season))
+    )
+    return first, last
+
+
+def _dry(trend: Trend) -> float:
+    """Season at which the line reaches 0."""
+    return trend.middle_season - trend.middle_area_m2 / trend.slope_m2_per_year
 
 
 def decimals(value: float) -> int:
@@ -177,9 +193,12 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def area_ticks(curve: Curve) -> list[float]:
-    """Areas to label, in the curve's unit: from 0 unless all lie far above it."""
+    """Areas to label, in the curve's unit, around intervals and trend: from 0 unless all lie far above."""
     lows = [p.low_m2 if p.low_m2 is not None else p.area_m2 or 0.0 for p in curve.seen]
     highs = [p.high_m2 if p.high_m2 is not None else p.area_m2 or 0.0 for p in curve.seen]
+    if curve.trend is not None:
+        ends = [area for _, area in trend_line(curve.trend)]
+        lows, highs = [*lows, *ends], [*highs, *ends]
     low, high = min(lows, default=0.0), max(highs, default=0.0)
     scale = curve.unit[1]
     return ticks((low if low > UPPER_PART * high else 0.0) / scale, high / scale)

@@ -23,7 +23,7 @@ from monitor.cli.export import export_masks_to
 from monitor.errors import RefusedError
 from monitor.export import rasters
 from monitor.export.formats import RasterFormat
-from monitor.export.masks import MasksWanted, ZoneWritten, export_masks
+from monitor.export.masks import MasksRequest, ZoneWritten, export_masks
 from monitor.grid import NORTHING_ORIGIN, PIXEL
 from monitor.workspace import open_system
 from storage.codes import Reason
@@ -52,7 +52,7 @@ def kept(world: Kept, tmp_path: Path) -> Kept:
 def write(kept: Kept, kind: RasterFormat = RasterFormat.COG, **wanted: Any) -> list[ZoneWritten]:
     workspace = kept.workspace
     with open_system(workspace) as system:
-        asked = MasksWanted(kept.out / "out", kind, **{"season": 2021} | wanted)
+        asked = MasksRequest(kept.out / "out", kind, **{"season": 2021} | wanted)
         return export_masks(system, workspace.region("demo"), asked)
 
 
