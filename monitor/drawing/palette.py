@@ -19,7 +19,7 @@ GREEN = "#009e73"
 BLUE = "#0072b2"
 VERMILLION = "#d55e00"
 PURPLE = "#cc79a7"
-GREY = "#8c8c8c"
+GREY = "#585858"
 #: bare ground
 SAND = "#ded6c4"
 

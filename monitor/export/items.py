@@ -1,4 +1,4 @@
-"""STAC items beside exported files, so that a catalogue can take them in."""
+"""STAC items of exported files."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from shapely.geometry.base import BaseGeometry
 from monitor.export.formats import part_of
 from storage.exports import SourceItem
 
-#: of a digest in STAC's file extension: multihash, SHA-256, 32 bytes
+#: prefix of a checksum in STAC's file extension: multihash, SHA-256, 32 bytes
 _MULTIHASH = "1220"
 
 
 @dataclass(frozen=True)
 class ItemContent:
-    """What an item says beside its files."""
+    """Content of an item without its assets."""
 
     id: str
     title: str
     first: date
     last: date
-    """Days that the content may show, both included."""
+    """First and last day of the content, both included."""
     place: BaseGeometry | None
     """EPSG:4326."""
     properties: Mapping[str, Any]
     sources: Sequence[SourceItem] = ()
-    """Scenes that it was made of: named, and linked to where their place is known."""
+    """Source scenes: named, and linked where their address is known."""
 
 
 def new_item(content: ItemContent) -> pystac.Item:
-    """An item without assets: place, days, what it was made of."""
+    """An item without assets: geometry, days, source scenes."""
     start = datetime.combine(content.first, time(), UTC)
     end = datetime.combine(content.last, time(), UTC) + timedelta(days=1, seconds=-1)
     item = pystac.Item(
@@ -66,7 +66,7 @@ def new_item(content: ItemContent) -> pystac.Item:
 def add_file(
     item: pystac.Item, key: str, path: Path, media_type: str, title: str, roles: list[str]
 ) -> pystac.Asset:
-    """The file, or the folder of a Zarr store, as an asset, with its size and, of a file, its SHA-256."""
+    """Add a file, or the folder of a Zarr store, as an asset with its size; a file also with its SHA-256."""
     asset = pystac.Asset(f"./{path.name}", title=title, media_type=media_type, roles=roles)
     item.add_asset(key, asset)
     file_info = FileExtension.ext(asset, add_if_missing=True)
@@ -85,7 +85,7 @@ def size_of(path: Path) -> int:
 
 
 def write_item(item: pystac.Item, path: Path) -> None:
-    """Write the item; addresses in it are relative to where it lies."""
+    """Write the item; its addresses are relative to its own folder."""
     with part_of(path) as part:
         part.write_text(
             json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n"

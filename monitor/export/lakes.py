@@ -1,4 +1,4 @@
-"""`monitor export lakes`: the lake history's views as a file of vectors."""
+"""`monitor export lakes`: views of the lake history as a vector file."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 _TITLES = {
-    View.LATEST: "What was last seen of every lake",
+    View.LATEST: "Latest observation of every lake",
     View.HISTORY: "Every lake in every season",
-    View.CHANGES: "Every lake between two seasons that follow one another",
+    View.CHANGES: "Change of every lake between consecutive seasons",
 }
 MEDIA_TYPES = {
     TableFormat.GPKG: "application/geopackage+sqlite3",
@@ -48,44 +48,44 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class LakesRequest:
-    """Which lakes, in which file."""
+    """The lakes to export, and the file and its format."""
 
     file: Path
     format: TableFormat
     region: str | None = None
-    """None: all of the lake history."""
+    """None: all regions."""
     season: int | None = None
     history: bool = False
-    """Every season in place of the latest of each lake; a GeoPackage holds both anyway."""
+    """All seasons instead of the latest one of each lake; a GeoPackage always holds both."""
     force: bool = False
 
 
 @dataclass(frozen=True)
 class LakesWritten:
-    """What was written."""
+    """The files written."""
 
     file: Path
     item: Path
     format: TableFormat
     rows: dict[str, int]
-    """Of each layer."""
+    """Number of rows by layer."""
     bytes: int
 
 
 def export_lakes(
     database: Database, workspace: Workspace, request: LakesRequest, progress: Progress = SILENT
 ) -> LakesWritten:
-    """Write the file and its STAC item, `<file>.json`, as the history is now; nothing is left when it fails.
+    """Write the current history to the file, and a STAC item to `<file>.json`; on failure neither is left.
 
     Raises:
-        RefusedError: the file is there, its folder is not, or nobody surveyed that region or season.
-        MonitorError, StorageError: it could not be written, or the history not be read.
+        RefusedError: the file exists, its folder does not, or the region or season has no survey.
+        MonitorError, StorageError: the file cannot be written, or the history cannot be read.
     """
     file, item_file = request.file, request.file.with_name(f"{request.file.name}.json")
     if request.history and request.season is not None:
-        raise RefusedError("--history and --season: the one is all seasons, the other one; give one of them")
+        raise RefusedError("--history exports all seasons and --season only one; give one of the two options")
     if not file.parent.is_dir():
-        raise RefusedError(f"{file}: there is no folder {file.parent}; make it first")
+        raise RefusedError(f"{file}: there is no folder {file.parent}; create it first")
     refuse_existing([file, item_file], force=request.force)
     with exports.snapshot(database) as conn:
         surveys = _surveys(conn, request)
@@ -99,27 +99,27 @@ def export_lakes(
 
 
 def _surveys(conn: Connection, request: LakesRequest) -> pd.DataFrame:
-    """The surveys that the rows come from."""
+    """The surveys of the exported rows."""
     every = exports.surveyed(conn)
     if every.empty:
-        raise RefusedError("nothing has been surveyed yet: `monitor run --season YEAR` begins")
+        raise RefusedError("nothing has been surveyed yet; start with `monitor run --season YEAR`")
     found = every
     if request.region is not None:
         found = every[every.region == request.region]
         if found.empty:
             known = ", ".join(sorted(set(every.region)))
-            raise RefusedError(f"--region {request.region}: nobody surveyed it; the lake history has {known}")
+            raise RefusedError(f"--region {request.region}: it has no survey; the lake history has {known}")
     if request.season is not None:
         seasons = sorted(set(found.season))
         found = found[found.season == request.season]
         if found.empty:
             known = ", ".join(str(season) for season in seasons)
-            raise RefusedError(f"--season {request.season}: nobody surveyed it; the lake history has {known}")
+            raise RefusedError(f"--season {request.season}: it has no survey; the lake history has {known}")
     return found
 
 
 def _layers(conn: Connection, request: LakesRequest) -> list[Layer]:
-    """All views for a GeoPackage, else the one that was asked for."""
+    """All views for a GeoPackage, else the requested one."""
     scope = Scope(request.region, request.season)
     one = View.LATEST if request.season is None and not request.history else View.HISTORY
     return [
@@ -138,7 +138,7 @@ def _item(
     bounds = [tally.bounds for tally in tallies.values() if tally.bounds is not None]
     first, last = _days(workspace, surveys)
     sources: list[exports.SourceItem] = []
-    if request.season is not None:  # those of every season would be more than an item can bear
+    if request.season is not None:  # an export of all seasons would list too many scenes
         for kind in (SurveyKind.MODEL, SurveyKind.INDEX):
             if (surveys.kind == kind).any():
                 sources += exports.source_items(conn, request.region, request.season, kind)
@@ -184,7 +184,7 @@ def _column(field: pa.Field) -> Column:
 
 
 def _days(workspace: Workspace, surveys: pd.DataFrame) -> tuple[date, date]:
-    """First and last day that the surveys may show, by their regions' seasons."""
+    """First and last day of the surveys' seasons, by the windows of their regions."""
     known = workspace.regions()
     windows = {
         region: known[region].season if region in known else SeasonWindow() for region in set(surveys.region)

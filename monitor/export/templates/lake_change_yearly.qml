@@ -106,9 +106,9 @@
       <symbol type="fill" name="7" alpha="1" clip_to_extent="1" force_rhr="0">
         <layer class="SimpleFill" pass="0" enabled="1" locked="0">
           <Option type="Map">
-            <Option name="color" value="140,140,140,0" type="QString" />
+            <Option name="color" value="88,88,88,0" type="QString" />
             <Option name="style" value="no" type="QString" />
-            <Option name="outline_color" value="140,140,140,255" type="QString" />
+            <Option name="outline_color" value="88,88,88,255" type="QString" />
             <Option name="outline_style" value="solid" type="QString" />
             <Option name="outline_width" value="0.4" type="QString" />
             <Option name="outline_width_unit" value="MM" type="QString" />

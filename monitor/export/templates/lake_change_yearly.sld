@@ -144,7 +144,7 @@
           </ogc:Filter>
           <se:PolygonSymbolizer>
             <se:Stroke>
-              <se:SvgParameter name="stroke">#8c8c8c</se:SvgParameter>
+              <se:SvgParameter name="stroke">#585858</se:SvgParameter>
               <se:SvgParameter name="stroke-width">1.5</se:SvgParameter>
             </se:Stroke>
           </se:PolygonSymbolizer>

@@ -1,4 +1,4 @@
-"""A lake's curve as a picture for a report: PNG, or SVG whose text is text."""
+"""A lake's curve as a picture: PNG, or SVG with text as text."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from monitor.report.curve.terminal import place
 from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_line, trend_words
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg")
-#: inches; at 100 dots an inch, as an SVG is shown, 900 x 520
+#: inches; an SVG is shown at 100 dots per inch, 900 x 520
 SIZE = (9.0, 5.2)
 DPI = 200
 MARKERS = {"model": "o", "inventory": "s", "index": "^"}
 GREY = "#767676"
 RED = "#b03030"
-#: letters of the small text that fit beside one another over the field
+#: characters of the small text that fit in one line above the axes
 LINE = 112
-#: seasons with events that still have room for the codes of the other lakes
+#: largest number of seasons with events whose labels name the other lakes
 MANY_EVENTS = 5
-#: years by which two surveys of one season stand apart, as a share of all years
+#: distance of two surveys of one season, as a share of the time axis
 APART = 0.012
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -46,22 +49,24 @@ def write_curve(curve: Curve, path: Path) -> None:
     """Write the curve to `path`, PNG or SVG; the same curve gives the same bytes.
 
     Raises:
-        RefusedError: neither .png nor .svg, or it cannot be written.
+        RefusedError: the suffix is neither .png nor .svg, or the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise RefusedError(f"--picture {path}: a picture is a {' or a '.join(SUFFIXES)}")
+    bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
     try:
-        _write(curve, path)
+        with _style():
+            curve_figure(curve).savefig(path, dpi=DPI, metadata=bare)
     except OSError as error:
         raise RefusedError(f"--picture {path} cannot be written: {error.strerror or error}") from error
 
 
-def _write(curve: Curve, path: Path) -> None:
-    from matplotlib import rc_context
+def curve_figure(curve: Curve) -> Figure:
+    """Areas with their 95 % intervals over the seasons, the trend, gaps with their reasons, and events."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with _style():
         figure = Figure(figsize=SIZE, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -74,12 +79,17 @@ def _write(curve: Curve, path: Path) -> None:
             figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
         if curve.simulated:
             mark_simulated(figure)
-        bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=DPI, metadata=bare)
+    return figure
+
+
+def _style() -> AbstractContextManager[None]:
+    from matplotlib import rc_context
+
+    return rc_context(STYLE)
 
 
 def _axes(axes: Axes, curve: Curve) -> None:
-    """Areas from 0 unless all lie far above; room for reasons and events above and below."""
+    """Limits, ticks and labels of both axes."""
     from matplotlib.ticker import MaxNLocator
 
     unit, _ = curve.unit
@@ -130,7 +140,7 @@ def _trend(axes: Axes, curve: Curve) -> None:
 
 
 def _points(axes: Axes, curve: Curve) -> None:
-    """One series a source; points that are not part of the trend are hollow."""
+    """A series for each source; points that are not part of the trend are hollow."""
     seasons = [p.season for p in curve.points]
     apart = APART * (max(seasons) - min(seasons) + 2)
     series: dict[tuple[str, str, bool], list[tuple[float, Point]]] = {}
@@ -183,7 +193,7 @@ def _series(axes: Axes, placed: list[tuple[float, Point]], scale: float, *, labe
 
 
 def _gaps(axes: Axes, curve: Curve) -> None:
-    """Not observed seasons as grey ticks that stand on the axis, each with its reason."""
+    """Seasons without an observation as grey ticks on the axis, each with its reason."""
     for season, reason in curve.gaps.items():
         axes.axvline(season, ymax=0.06, color=GREY, linewidth=1.4)
         axes.annotate(
@@ -199,7 +209,7 @@ def _gaps(axes: Axes, curve: Curve) -> None:
 
 
 def _events(axes: Axes, curve: Curve) -> int:
-    """What happened to the lake, above the field, with a line down to its season; lines of text used."""
+    """Label events above the axes, with a line down to the season; returns the number of lines of text."""
     words: dict[int, list[str]] = {}
     for event in curve.events:
         words.setdefault(event.season, []).append(event.text)
@@ -233,7 +243,7 @@ def _events(axes: Axes, curve: Curve) -> int:
 
 
 def _events_upright(axes: Axes, curve: Curve) -> int:
-    """Many events: a word each, standing on its line, without the codes of the others."""
+    """Label many events: upright words without the codes of the other lakes; returns lines of text."""
     words: dict[int, list[str]] = {}
     for event in curve.events:
         word = event.words.removesuffix(" with")
@@ -256,7 +266,7 @@ def _events_upright(axes: Axes, curve: Curve) -> int:
 
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:
-    """Code and identity over the trend in words, `above` lines of events."""
+    """Code, identity and the trend in words, above `above` lines of events."""
     said = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
     foot = 6 + 12 * above
     axes.annotate(

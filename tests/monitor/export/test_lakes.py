@@ -298,10 +298,10 @@ def test_force_overwrites_and_leaves_no_parts(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("name", "wanted", "said"),
     [
-        ("a.csv", {"region": "atlantis"}, "nobody surveyed it; the lake history has demo, other"),
-        ("a.csv", {"season": 2019}, "nobody surveyed it; the lake history has 2015, 2021, 2022"),
-        ("a.csv", {"season": 2021, "history": True}, "give one of them"),
-        ("a.shp", {}, "does not say which format"),
+        ("a.csv", {"region": "atlantis"}, "it has no survey; the lake history has demo, other"),
+        ("a.csv", {"season": 2019}, "it has no survey; the lake history has 2015, 2021, 2022"),
+        ("a.csv", {"season": 2021, "history": True}, "give one of the two options"),
+        ("a.shp", {}, "unknown file extension"),
         ("none/a.csv", {}, "there is no folder"),
         ("folder", {"asked": TableFormat.CSV}, "is a folder"),
     ],

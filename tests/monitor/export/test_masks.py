@@ -20,6 +20,7 @@ import xarray
 from stac_pydantic import Item
 
 from monitor.cli.export import export_masks_to
+from monitor.drawing.palette import BLUE, rgb
 from monitor.errors import RefusedError
 from monitor.export import rasters
 from monitor.export.formats import RasterFormat
@@ -93,7 +94,7 @@ def test_cogs_are_cloud_optimised_and_say_what_they_are(kept: Kept) -> None:
             assert said["layer"] == layer
             whole, half = file.read(1), file.read(1, out_shape=(zone.shape[0] // 2, zone.shape[1] // 2))
             if layer in ("mask", "reason"):
-                assert file.colormap(1)[1][:3] == (31, 120, 255)  # water, in both
+                assert file.colormap(1)[1][:3] == rgb(BLUE)  # water, in both
                 assert set(np.unique(half)) <= set(np.unique(whole))
                 assert file.tags(1)["flag_meanings"] == LAYERS[layer].attributes["flag_meanings"]
             else:  # a mean of four, those without an answer left out
@@ -156,7 +157,7 @@ def test_items_beside_the_files(kept: Kept) -> None:
             assert band["data_type"] == LAYERS[layer].dtype and band["spatial_resolution"] == 10
         classes = item.assets["mask"].extra_fields["classification:classes"]
         assert [(c["value"], c["name"]) for c in classes] == [(0, "dry"), (1, "water"), (255, "no_answer")]
-        assert classes[1]["color_hint"] == "1F78FF"
+        assert classes[1]["color_hint"] == BLUE.removeprefix("#").upper()
         assert {uri.split("/")[3] for uri in item.stac_extensions} == {
             "projection", "file", "raster", "classification",
         }  # fmt: skip

@@ -185,7 +185,7 @@ def test_a_former_identity_leads_to_the_present_one(place_of_lake: Path, capsys)
 def test_who_cannot_be_shown(place_of_lake: Path) -> None:
     with pytest.raises(RefusedError, match="no lake's identity or code begins with 'GL1'"):
         show_history(place_of_lake, "GL1", json=False)
-    with pytest.raises(RefusedError, match="no current survey knows GL079000E42000N"):
+    with pytest.raises(RefusedError, match="no current survey has GL079000E42000N"):
         show_history(place_of_lake, "GL079", json=False)
     done = monitor("lakes", "history", "GL1", "-w", place_of_lake)
     assert done.returncode == 2 and "error: no lake" in done.stderr
