@@ -6,7 +6,7 @@ Axes are in UTM metres, or in degrees of longitude and latitude (EPSG:4326).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
     from numpy.typing import NDArray
     from pyproj import Transformer
+    from shapely.geometry.base import BaseGeometry
 
 #: degrees between lines of a graticule
 STEPS = tuple(digit * 10.0**power for power in range(-4, 2) for digit in (1, 2, 5))
@@ -135,6 +136,29 @@ def north_angle(axes: Axes, epsg: int) -> float:
     longitude, latitude = _transformer(epsg, WGS84).transform(x, y)
     there = _transformer(WGS84, epsg).transform(longitude, latitude + 1e-3)
     return math.atan2(there[0] - x, there[1] - y)
+
+
+def draw_outlines(
+    axes: Axes, shapes: Iterable[BaseGeometry], colour: str, width: float = 1.8, dashes: Any = "-"
+) -> None:
+    """Draw outlines of polygons, in the axes' coordinates, on a white line that sets them off dark ground."""
+    import shapely
+    from matplotlib.collections import LineCollection
+    from matplotlib.patheffects import Normal, Stroke
+
+    rings = [
+        shapely.get_coordinates(ring)
+        for shape in shapes
+        for part in shapely.get_parts(shape)
+        for ring in shapely.get_rings(part)
+    ]
+    casing = [Stroke(linewidth=2 * width, foreground="white"), Normal()]
+    axes.add_collection(
+        LineCollection(
+            rings, colors=colour, linewidths=width, linestyles=dashes, path_effects=casing, zorder=3
+        ),
+        autolim=False,
+    )
 
 
 def label_places(axes: Axes, places: Sequence[Place], kept_free: Sequence[Place] = ()) -> list[Annotation]:

@@ -12,7 +12,15 @@ import numpy as np
 from monitor.archive.freeze import recall
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import SceneList
-from monitor.drawing.maps import Place, graticule, label_places, mark_simulated, north_arrow, scale_bar
+from monitor.drawing.maps import (
+    Place,
+    draw_outlines,
+    graticule,
+    label_places,
+    mark_simulated,
+    north_arrow,
+    scale_bar,
+)
 from monitor.drawing.palette import VERDICTS
 from monitor.grid import WGS84, reproject, zone_at
 from monitor.history.changes import changes_between
@@ -33,6 +41,8 @@ COARSE = 20
 CURVES = 6
 #: other lakes with a label, the largest ones that have room for it
 LABELS = 8
+#: dashes of the outlines of lakes that were not observed, in widths of the line
+DASHES = (0, (1.2, 0.8))
 #: of the curves; two lakes with the same verdict have the same colour
 MARKERS = "osD^vP"
 
@@ -134,23 +144,19 @@ def _verdicts(outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> pd.Ser
 
 
 def _outlines(axes: Axes, outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> None:
-    """Outlines in the colour of their verdict, on a white line that sets them off dark ground."""
+    """Outlines in the colour of their verdict, and the legend."""
     from matplotlib.lines import Line2D
-    from matplotlib.patheffects import Normal, Stroke
 
     verdicts = _verdicts(outlines, changes)
-    casing = Stroke(linewidth=3.6, foreground="white")
-    limits = axes.axis()
     handles = []
     for verdict, colour in VERDICTS.items():
         some = outlines[verdicts == verdict]
         if some.empty:
             continue
-        style: dict[str, Any] = {"color": colour, "path_effects": [casing, Normal()]}
-        some.boundary.plot(ax=axes, zorder=3, linewidth=1.8, **style)
-        handles.append(Line2D([], [], label=f"{verdict} ({len(some)})", linewidth=3, **style))
-    axes.axis(limits)
-    axes.set(xlabel="", ylabel="")
+        dashes: Any = DASHES if verdict == Verdict.NOT_OBSERVED else "-"
+        draw_outlines(axes, some.geometry, colour, dashes=dashes)
+        name = f"{verdict} ({len(some)})"
+        handles.append(Line2D([], [], color=colour, linewidth=3, linestyle=dashes, label=name))
     axes.legend(
         handles=handles,
         loc="upper center",

@@ -13,8 +13,16 @@ import xarray as xr
 
 from monitor.archive.freeze import recall
 from monitor.archive.scenes import SceneList
-from monitor.drawing.maps import Place, graticule, label_places, mark_simulated, north_arrow, scale_bar
-from monitor.drawing.palette import MASK, rgb
+from monitor.drawing.maps import (
+    Place,
+    draw_outlines,
+    graticule,
+    label_places,
+    mark_simulated,
+    north_arrow,
+    scale_bar,
+)
+from monitor.drawing.palette import BLACK, MASK, rgb
 from monitor.errors import AssetError
 from monitor.grid import NORTHING_ORIGIN, PIXEL, WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.progress import SILENT, Progress
@@ -24,7 +32,7 @@ from monitor.stack.dataset import planes
 from monitor.workspace import System
 from segmenter.indices import mndwi
 from storage import ledger, reviews
-from storage.codes import TRUSTED, SurveyKind
+from storage.codes import NO_ANSWER, TRUSTED, SurveyKind
 from storage.history import last_outlines
 from storage.simulated import is_simulated
 
@@ -177,10 +185,7 @@ def _map(axis: Axes, chip: Tile, lakes: geopandas.GeoDataFrame) -> None:
     limits: dict[str, Any] = {"xlim": (left, right), "ylim": (bottom, top), "aspect": "equal"}
     axis.set(**limits)
     graticule(axis, chip.epsg, lines=3)
-    for width, colour in ((2.6, "white"), (1.2, "black")):
-        if len(lakes):
-            lakes.boundary.plot(ax=axis, color=colour, linewidth=width, zorder=3)
-    axis.set(**limits, xlabel="", ylabel="")
+    draw_outlines(axis, lakes.geometry, BLACK, width=1.2)
 
 
 def _handles() -> list[Any]:
@@ -199,6 +204,8 @@ def _extent(chip: Tile) -> tuple[float, float, float, float]:
 
 
 def _bar(axis: Axes, image: Any) -> None:
+    """Add a colour bar; pixels without a value have the colour of "no answer"."""
+    axis.set_facecolor(MASK[NO_ANSWER][0])
     axis.figure.colorbar(image, ax=axis, orientation="horizontal", shrink=0.7, aspect=30, pad=0.02)
 
 

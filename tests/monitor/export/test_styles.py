@@ -1,4 +1,4 @@
-"""Style files beside the exporter: complete, consistent with each other, and in the colours of the region map."""
+"""Style files: complete, consistent with each other, and in the colours of the region map."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def qml_classes(view: View) -> dict[str, dict[str, str]]:
 
 def sld_rules(view: View) -> dict[str, Xml.Element]:
     """Name of each rule in the SLD file, and the rule."""
-    return {str(rule.findtext(f"{SE}Name")): rule for rule in Xml.fromstring(style_of(view).sld.encode()).iter(f"{SE}Rule")}  # fmt: skip  # noqa: E501
+    rules = Xml.fromstring(style_of(view).sld.encode()).iter(f"{SE}Rule")
+    return {str(rule.findtext(f"{SE}Name")): rule for rule in rules}
 
 
 def colours_of(rule: Xml.Element) -> dict[str, str]:

@@ -25,10 +25,8 @@ def figure_of(*verdicts: Verdict, simulated: bool = False) -> Figure:
     """A lake of 300 m for each verdict, the first two with a curve."""
     lakes = [f"lake {n}" for n in range(len(verdicts))]
     codes = [f"GL07700{n}E42500N" for n in range(len(verdicts))]
-    shapes = [
-        shapely.box(x, y, x + 300, y + 300)
-        for x, y in ((EAST + 1_000 + 4_500 * (n % 2), NORTH + 1_200 + 2_100 * (n // 2)) for n in range(len(lakes)))
-    ]  # fmt: skip
+    corners = [(EAST + 1_000 + 4_500 * (n % 2), NORTH + 1_200 + 2_100 * (n // 2)) for n in range(len(lakes))]
+    shapes = [shapely.box(x, y, x + 300, y + 300) for x, y in corners]
     outlines = geopandas.GeoDataFrame({"code": codes}, index=lakes, geometry=shapes, crs=EPSG)
     changes = pd.DataFrame({"code": codes, "verdict": [verdict.value for verdict in verdicts]}, index=lakes)
     rows = pd.DataFrame(

@@ -27,7 +27,9 @@ LAKES = geopandas.GeoDataFrame(
 ).to_crs(WGS84)
 
 
-def figure_of(*, imagery: bool = True, simulated: bool = False, lakes: geopandas.GeoDataFrame = LAKES) -> Figure:  # noqa: E501  # fmt: skip
+def figure_of(
+    *, imagery: bool = True, simulated: bool = False, lakes: geopandas.GeoDataFrame = LAKES
+) -> Figure:
     mask = np.zeros((256, 256), np.uint8)
     mask[100:140, 100:150], mask[:8] = 1, NO_ANSWER
     layers = {"mask": mask, "probability": np.where(mask == 1, 0.9, 0.1).astype(np.float32)}
@@ -44,7 +46,9 @@ def test_a_chip_has_its_elements() -> None:
     for axes in panels:
         assert any(label.get_text().endswith("° E") for label in axes.get_xticklabels())
         assert axes.get_xlim() == (WEST, WEST + 2_560) and axes.get_ylim() == (TOP - 2_560, TOP)
-        outline = max((item.get_datalim(axes.transData) for item in axes.collections), key=lambda box: box.width)
+        outline = max(
+            (item.get_datalim(axes.transData) for item in axes.collections), key=lambda box: box.width
+        )
         assert outline.width == pytest.approx(500, abs=1)  # fmt: skip
     assert [text.get_text() for text in panels[0].texts] == ["GL1"], "only the lake in the chip has a label"
     (legend,) = figure.legends
