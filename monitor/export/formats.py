@@ -36,14 +36,14 @@ ENDINGS = {
 }
 
 
-def table_format(file: Path, asked: TableFormat | None) -> TableFormat:
+def table_format(file: Path, requested: TableFormat | None) -> TableFormat:
     """The requested format, or the format of the file's extension.
 
     Raises:
         RefusedError: no format was requested and the extension is unknown.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     if (known := ENDINGS.get(file.suffix.lower())) is None:
         raise RefusedError(
             f"{file}: unknown file extension; use one of {', '.join(ENDINGS)}, "

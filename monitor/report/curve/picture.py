@@ -249,9 +249,9 @@ def _events_upright(axes: Axes, curve: Curve) -> int:
         word = event.words.removesuffix(" with")
         if word not in words.setdefault(event.season, []):
             words[event.season].append(word)
-    for season, said in words.items():
+    for season, names in words.items():
         axes.annotate(
-            ", ".join(said),
+            ", ".join(names),
             (season, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
@@ -262,15 +262,15 @@ def _events_upright(axes: Axes, curve: Curve) -> int:
             fontsize=8,
             color=RED,
         )
-    return round(max(len(", ".join(said)) for said in words.values()) * 4.6 / 12 + 0.5)
+    return round(max(len(", ".join(names)) for names in words.values()) * 4.6 / 12 + 0.5)
 
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:
     """Code, identity and the trend in words, above `above` lines of events."""
-    said = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
+    lines = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
     foot = 6 + 12 * above
     axes.annotate(
-        "\n".join(said),
+        "\n".join(lines),
         (0, 1),
         xycoords="axes fraction",
         xytext=(0, foot),
@@ -280,4 +280,4 @@ def _titles(axes: Axes, curve: Curve, above: int) -> None:
         linespacing=1.3,
         color="#404040",
     )
-    axes.set_title(curve.code, loc="left", fontsize=14, fontweight="bold", pad=foot + 14 * len(said) + 2)
+    axes.set_title(curve.code, loc="left", fontsize=14, fontweight="bold", pad=foot + 14 * len(lines) + 2)

@@ -155,7 +155,7 @@ def trend_words(curve: Curve) -> str:
     if low is None or high is None:
         few = f"Theil-Sen of {trend.seasons} seasons, too few for an interval"
         return f"Trend: {slope} {unit} per year, {span}, {few}{rest}"
-    unclear = "" if curve.trend_significant else "; neither growth nor loss can be told from it"
+    unclear = "" if curve.trend_significant else "; neither growth nor loss is significant"
     theil = f"Theil-Sen of {trend.seasons} seasons"
     return f"Trend: {slope} {unit} per year (95 %: {ends[0]} to {ends[1]}), {span}, {theil}{unclear}{rest}"
 

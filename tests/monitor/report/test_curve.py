@@ -171,8 +171,8 @@ GL075000E42400N: area in km2
 ? not observed: 2017, 2022 cloud; 2023 snow or frozen
 ○ not part of the trend: 2018 suspect season; 2021 seen to 72%
 Trend: +0.052 km2 per year (95 %: -0.515 to +1.796), 2000-2020, Theil-Sen of 5
-  seasons; neither growth nor loss can be told from it; it runs across the split
-  of 2020
+  seasons; neither growth nor loss is significant; it runs across the split of
+  2020
 """
 
 
@@ -307,7 +307,7 @@ def test_the_trend_in_words() -> None:
         "Trend: +0.031 ha per year (95 %: +0.025 to +0.040), 2000-2008, Theil-Sen of 9 seasons"
     )
     flat = Trend(9, 2000, 2008, 310.0, -250.0, 402.0, 2004, 5e4)
-    assert trend_words(curve(5.0, trend=flat)).endswith("; neither growth nor loss can be told from it")
+    assert trend_words(curve(5.0, trend=flat)).endswith("; neither growth nor loss is significant")
     short = Trend(3, 2000, 2020, -5e4, None, None, 2010, 5e4)
     assert trend_words(curve(5.0, trend=short, events=(Event(2010, "split"), Event(2000, "new")))) == (
         "Trend: -5.0 ha per year, 2000-2020, Theil-Sen of 3 seasons, too few for an interval; "
