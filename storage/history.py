@@ -209,12 +209,12 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
 
 
 def last_outlines(conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED) -> gpd.GeoDataFrame:
-    """The last outline of every lake that current surveys of these kinds drew in a region: lake_id, season,
-    geometry."""
+    """The last outline of every lake that current surveys of these kinds drew in a region: lake_id, code,
+    season, geometry."""
     query = text(
         """
-        SELECT DISTINCT ON (o.lake_id) o.lake_id, o.season, ST_AsBinary(o.geom) AS geometry
-        FROM survey s JOIN lake_observation o ON o.survey_id = s.id
+        SELECT DISTINCT ON (o.lake_id) o.lake_id, l.code, o.season, ST_AsBinary(o.geom) AS geometry
+        FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.superseded_by IS NULL AND s.kind = ANY(:kinds) AND o.outcome = 'water'
         ORDER BY o.lake_id, o.season DESC, s.kind DESC, o.area_m2 DESC, s.id
         """

@@ -36,6 +36,7 @@ FLOORS = (
     "models",
     "workspace",
     "lakes",
+    "drawing",
     "review",
     "history",
     "run",

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from segmenter.program import PROGRAM_FILE
+from storage.exports import View
 from tests.support.places import MODEL, ROOT
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,9 @@ def test_the_wheel_is_complete(site: Path, tmp_path: Path) -> None:
     assert written.returncode == 0 and "regions:" in (tmp_path / "mine" / "monitor.yaml").read_text()
     again = monitor(site, "init", tmp_path / "mine", cwd=tmp_path)
     assert again.returncode == 2 and "exists already" in again.stderr
+    for view in View:
+        for language in ("qml", "sld"):
+            assert (site / "monitor/export/templates" / f"{view.value}.{language}").exists()
     for package in ("monitor", "segmenter", "storage", "training"):
         assert (site / package / "py.typed").exists()
 

@@ -104,13 +104,13 @@ def export_lakes_to(
     json: bool,
 ) -> None:
     """Write lakes to a file and print how many."""
-    from monitor.export.lakes import LakesWanted, export_lakes
+    from monitor.export.lakes import LakesRequest, export_lakes
     from monitor.workspace import Workspace, open_database
 
     workspace = Workspace.open(folder)
-    wanted = LakesWanted(file, table_format(file, asked), region, season, history, force)
+    request = LakesRequest(file, table_format(file, asked), region, season, history, force)
     with open_database(workspace) as database:
-        written = export_lakes(database, workspace, wanted, progress_of("export"))
+        written = export_lakes(database, workspace, request, progress_of("export"))
     if json:
         print_json(asdict(written))
         return
@@ -132,18 +132,18 @@ def export_masks_to(
     json: bool,
 ) -> None:
     """Write a season's pixels and print where; without a region, of all that were run."""
-    from monitor.export.masks import MasksWanted, export_masks
+    from monitor.export.masks import MasksRequest, export_masks
     from monitor.workspace import Workspace, open_system
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
-    wanted = MasksWanted(target, kind, season, tuple(dict.fromkeys(layers)), tag, force)
+    request = MasksRequest(target, kind, season, tuple(dict.fromkeys(layers)), tag, force)
     written, refusals = [], []
     with open_system(workspace) as system:
         for name in names:
             try:
                 written += export_masks(
-                    system, workspace.region(name), wanted, progress_of(f"{name} {season}")
+                    system, workspace.region(name), request, progress_of(f"{name} {season}")
                 )
             except RefusedError as error:
                 if region is not None or len(names) == 1:

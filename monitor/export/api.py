@@ -1,9 +1,9 @@
 """`monitor serve`: lakes, their history and changes as OGC API Features and vector tiles, by tipg.
 
-What is offered is the schema `served`, read by a role that may read nothing else (`storage/reader.py`). tipg
-answers the questions; here are its collections with their identities and dates, and two rules of our own: a
-filter may only use what CQL2 defines, where tipg would pass any function on to the database, and pages escape
-what they show.
+The server reads the schema `served` through a role without any other rights (`storage/reader.py`). tipg
+handles the requests. This module defines its collections with their identities and dates, and adds two
+restrictions: a filter may use only operators and functions of CQL2 (tipg passes any function to the
+database), and HTML pages escape their content.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 TITLE = "Lake Monitor"
-#: what identifies a row of a collection, and the day that `datetime=` asks for
+#: for each collection the column that identifies a row, and the column that `datetime=` filters by
 COLLECTIONS: dict[str, tuple[str, str | None]] = {
     "lake_latest": ("lake_id", "last_day"),
     "lake_area_history": ("observation_id", "last_day"),
@@ -64,7 +64,7 @@ COLLECTIONS: dict[str, tuple[str, str | None]] = {
     "lake_trend": ("lake_id", None),
     "review_queue": ("flag_id", "created_at"),
 }
-#: how long pages and tiles may be kept, and after how long the catalogue is read anew
+#: seconds for which clients may cache a response, and after which the catalogue is read again
 KEPT_S, CATALOG_S = 60, 300
 #: the operators and functions of CQL2 (OGC 21-065r2)
 CQL2 = frozenset({
@@ -108,23 +108,23 @@ def listen(host: str, port: int) -> Listening:
     """Listen on a host and port; port 0 takes a free one.
 
     Raises:
-        RefusedError: the address is taken or not this machine's.
+        RefusedError: the port is in use, or the address is not one of this machine.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return Listening(socket.create_server(address[:2], family=family))
     except (OSError, OverflowError) as error:
         raise RefusedError(
-            f"--host {host} --port {port}: nothing can be served there: {error}. If another server has the "
-            "port, stop that one or choose another with --port; --host is an address of this machine."
+            f"--host {host} --port {port}: the server cannot listen there: {error}. If another server uses "
+            "the port, stop it or choose another port with --port; --host must be an address of this machine."
         ) from error
 
 
 def serve_lakes(workspace: Workspace, listening: Listening, ready: Callable[[], None]) -> None:
-    """Serve a workspace's lakes until Ctrl-C; `ready` is called once requests are answered.
+    """Serve a workspace's lakes until Ctrl-C; `ready` is called when the server accepts requests.
 
     Raises:
-        RefusedError: the database cannot be read that way.
+        RefusedError: the database cannot be read by the role of the server.
     """
     with open_database(workspace) as database:
         try:
@@ -151,17 +151,17 @@ def application(pool: asyncpg.Pool, views: list[ServedView]) -> FastAPI:
     """The web application over the reader's connections."""
     app = FastAPI(title=TITLE, openapi_url="/api", docs_url="/api.html", redoc_url=None)
     app.state.pool, app.state.collection_catalog = pool, catalog(views)
-    # tipg's own pages escape nothing, and show notes and attributes that people wrote
+    # tipg's own pages do not escape notes and attributes, which are written by users
     loaders = [jinja2.FileSystemLoader(Path(__file__).parent / "templates"), jinja2.PackageLoader("tipg")]
     templates = Jinja2Templates(env=jinja2.Environment(autoescape=True, loader=jinja2.ChoiceLoader(loaders)))
     endpoints = Endpoints(
         title=TITLE,
         templates=templates,
-        collection_dependency=asked_collection,
+        collection_dependency=requested_collection,
         extensions=[viewerExtension()],
     )
     app.include_router(endpoints.router)
-    app.dependency_overrides[filter_query] = asked_filter
+    app.dependency_overrides[filter_query] = requested_filter
     app.add_middleware(CacheControlMiddleware, cachecontrol=f"public, max-age={KEPT_S}")
     app.add_middleware(CompressionMiddleware, compression_level=6)
     codes = {**DEFAULT_STATUS_CODES, MissingDatetimeColumn: 400, MissingGeometryColumn: 404, TooLong: 503}
@@ -170,7 +170,7 @@ def application(pool: asyncpg.Pool, views: list[ServedView]) -> FastAPI:
 
 
 def catalog(views: list[ServedView]) -> Catalog:
-    """tipg's collections of what is served; a view that is not in COLLECTIONS is not offered."""
+    """tipg's collections of the served views; views that are not in COLLECTIONS are left out."""
     found = {view.name: view for view in views}
     collections: dict[str, Collection] = {
         name: _collection(found[name], *keys) for name, keys in COLLECTIONS.items() if name in found
@@ -179,13 +179,13 @@ def catalog(views: list[ServedView]) -> Catalog:
 
 
 async def _keep_current(app: FastAPI) -> None:
-    """Read the catalogue anew from time to time, for where and when there are lakes by now."""
+    """Read the catalogue again at intervals, for the current bounds and days of the collections."""
     while True:
         await asyncio.sleep(CATALOG_S)
         try:
             app.state.collection_catalog = catalog(await served_views(app.state.pool))
-        except Exception as error:  # requests say what is wrong; the next time may be better
-            logging.getLogger(__name__).warning("the catalogue stays as it was: %s", error)
+        except Exception as error:  # the next attempt may succeed, and requests report the error meanwhile
+            logging.getLogger(__name__).warning("the catalogue could not be read again: %s", error)
 
 
 def _collection(view: ServedView, identity: str, day: str | None) -> PgCollection:
@@ -217,29 +217,31 @@ def _collection(view: ServedView, identity: str, day: str | None) -> PgCollectio
     )
 
 
-def asked_collection(
+def requested_collection(
     request: Request, collectionId: Annotated[str, InPath(description="Collection identifier")]
 ) -> Collection:
     """The collection of a request."""
     collections: dict[str, Collection] = request.app.state.collection_catalog["collections"]
     if collectionId not in collections:
-        raise HTTPException(404, f"There is no collection {collectionId}, but {', '.join(collections)}.")
+        raise HTTPException(
+            404, f"There is no collection {collectionId}. Collections: {', '.join(collections)}."
+        )
     return collections[collectionId]
 
 
-def asked_filter(
+def requested_filter(
     query: Annotated[str | None, Query(alias="filter", description="CQL2 filter")] = None,
     _lang: Annotated[Literal["cql2-text", "cql2-json"] | None, Query(alias="filter-lang")] = None,
 ) -> Expr | None:
-    """The filter of a request, by CQL2's own operators and functions alone."""
+    """The filter of a request, checked to use only operators and functions of CQL2."""
     if query is None:
         return None
     try:
         tree = Expr(query).to_json()
     except Exception as error:
         raise HTTPException(400, f"The filter is not CQL2: {error}") from error
-    if strange := sorted(set(operations(tree)) - CQL2):
-        raise HTTPException(400, f"The filter uses {', '.join(strange)}, which CQL2 does not have.")
+    if unknown := sorted(set(operations(tree)) - CQL2):
+        raise HTTPException(400, f"The filter uses {', '.join(unknown)}, which CQL2 does not define.")
     return Expr(tree)  # from JSON, whose geometries have a CRS
 
 

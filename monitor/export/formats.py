@@ -1,4 +1,4 @@
-"""Which formats there are, and how a file comes to be without ever being half there."""
+"""Export formats, and writing files so that no partial file is ever visible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.errors import MonitorError, RefusedError
 
 
 class TableFormat(StrEnum):
-    """Files of lakes."""
+    """Formats of lake tables."""
 
     GPKG = "gpkg"
     GEOPARQUET = "geoparquet"
@@ -21,7 +21,7 @@ class TableFormat(StrEnum):
 
 
 class RasterFormat(StrEnum):
-    """Files of pixels."""
+    """Formats of rasters."""
 
     COG = "cog"
     ZARR = "zarr"
@@ -36,57 +36,57 @@ ENDINGS = {
 }
 
 
-def table_format(file: Path, asked: TableFormat | None) -> TableFormat:
-    """The format asked for, else that of the file's ending.
+def table_format(file: Path, requested: TableFormat | None) -> TableFormat:
+    """The requested format, or the format of the file's extension.
 
     Raises:
-        RefusedError: neither says it.
+        RefusedError: no format was requested and the extension is unknown.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     if (known := ENDINGS.get(file.suffix.lower())) is None:
         raise RefusedError(
-            f"{file}: its ending does not say which format it shall have; end it in {', '.join(ENDINGS)}, "
+            f"{file}: unknown file extension; use one of {', '.join(ENDINGS)}, "
             f"or give --format {'|'.join(TableFormat)}"
         )
     return known
 
 
 def refuse_existing(paths: list[Path], *, force: bool) -> None:
-    """Before anything is written: no file is overwritten unasked.
+    """Check, before anything is written, that no file would be overwritten without `force`.
 
     Raises:
-        RefusedError: one of them is there and `force` is not given, or is a folder where a file shall be.
+        RefusedError: a file exists and `force` is not set, or a folder has the name of a file.
     """
     for path in paths:
         if path.is_dir() and path.suffix != ".zarr":
-            raise RefusedError(f"{path} is a folder; name a file in it")
+            raise RefusedError(f"{path} is a folder; give the name of a file in it")
         if path.exists() and not force:
-            raise RefusedError(f"{path} is there already; --force overwrites it, or name another place")
+            raise RefusedError(f"{path} exists already; --force overwrites it, or choose another name")
 
 
 @contextmanager
 def part_of(path: Path) -> Iterator[Path]:
-    """A place beside `path` to write to, which takes its name when all went well and is gone when not.
+    """A temporary path beside `path`; renamed to `path` on success, removed on failure.
 
     Raises:
-        MonitorError: it cannot be put there.
+        MonitorError: the file cannot be written.
     """
     try:
         with beside(path, "part") as part:
             yield part
-            if path.is_dir() and part.is_dir():  # a file never takes the place of a folder
+            if path.is_dir() and part.is_dir():  # a file never replaces a folder
                 shutil.rmtree(path)
             part.replace(path)
     except OSError as error:
-        raise MonitorError(f"{path} could not be written: {error}; nothing was left there") from error
+        raise MonitorError(f"{path} could not be written: {error}; no file was left there") from error
 
 
 @contextmanager
 def beside(path: Path, word: str) -> Iterator[Path]:
-    """A place in the folder of `path`, on the same disk, that is empty before and gone after."""
+    """A temporary path in the folder of `path`, on the same disk; removed before and after use."""
     place = path.with_name(f"{path.stem}.{word}{path.suffix}")
-    _remove(place)  # of a run that was killed
+    _remove(place)  # left by a run that was killed
     try:
         yield place
     finally:
@@ -98,5 +98,5 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-        # SQLite's own beside a GeoPackage
+        # SQLite's journal beside a GeoPackage
         path.with_name(f"{path.name}-journal").unlink(missing_ok=True)

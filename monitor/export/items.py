@@ -1,4 +1,4 @@
-"""STAC items beside exported files, so that a catalogue can take them in."""
+"""STAC items of exported files."""
 
 from __future__ import annotations
 
@@ -18,45 +18,45 @@ from shapely.geometry.base import BaseGeometry
 from monitor.export.formats import part_of
 from storage.exports import SourceItem
 
-#: of a digest in STAC's file extension: multihash, SHA-256, 32 bytes
+#: prefix of a checksum in STAC's file extension: multihash, SHA-256, 32 bytes
 _MULTIHASH = "1220"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What an item says beside its files."""
+class ItemContent:
+    """Content of an item without its assets."""
 
     id: str
     title: str
     first: date
     last: date
-    """Days that the content may show, both included."""
+    """First and last day of the content, both included."""
     place: BaseGeometry | None
     """EPSG:4326."""
     properties: Mapping[str, Any]
     sources: Sequence[SourceItem] = ()
-    """Scenes that it was made of: named, and linked to where their place is known."""
+    """Source scenes: named, and linked where their address is known."""
 
 
-def new_item(told: Told) -> pystac.Item:
-    """An item without assets: place, days, what it was made of."""
-    start = datetime.combine(told.first, time(), UTC)
-    end = datetime.combine(told.last, time(), UTC) + timedelta(days=1, seconds=-1)
+def new_item(content: ItemContent) -> pystac.Item:
+    """An item without assets: geometry, days, source scenes."""
+    start = datetime.combine(content.first, time(), UTC)
+    end = datetime.combine(content.last, time(), UTC) + timedelta(days=1, seconds=-1)
     item = pystac.Item(
-        id=told.id,
-        geometry=None if told.place is None else json.loads(shapely.to_geojson(told.place)),
-        bbox=None if told.place is None else list(told.place.bounds),
+        id=content.id,
+        geometry=None if content.place is None else json.loads(shapely.to_geojson(content.place)),
+        bbox=None if content.place is None else list(content.place.bounds),
         datetime=None,
         start_datetime=start,
         end_datetime=end,
-        properties={"title": told.title, **told.properties},
+        properties={"title": content.title, **content.properties},
     )
-    if told.sources:
+    if content.sources:
         item.properties["lake_monitor:scenes"] = [
-            f"{source.collection}/{source.id}" for source in told.sources
+            f"{source.collection}/{source.id}" for source in content.sources
         ]
     item.common_metadata.created = datetime.now(UTC).replace(microsecond=0)
-    for source in told.sources:
+    for source in content.sources:
         if source.href is not None:
             link = pystac.Link(pystac.RelType.DERIVED_FROM, source.href, "application/geo+json", source.id)
             item.add_link(link)
@@ -66,14 +66,14 @@ def new_item(told: Told) -> pystac.Item:
 def add_file(
     item: pystac.Item, key: str, path: Path, media_type: str, title: str, roles: list[str]
 ) -> pystac.Asset:
-    """The file, or the folder of a Zarr store, as an asset, with its size and, of a file, its SHA-256."""
+    """Add a file, or the folder of a Zarr store, as an asset with its size; a file also with its SHA-256."""
     asset = pystac.Asset(f"./{path.name}", title=title, media_type=media_type, roles=roles)
     item.add_asset(key, asset)
-    said = FileExtension.ext(asset, add_if_missing=True)
-    said.size = size_of(path)
+    file_info = FileExtension.ext(asset, add_if_missing=True)
+    file_info.size = size_of(path)
     if path.is_file():
         with path.open("rb") as content:
-            said.checksum = _MULTIHASH + hashlib.file_digest(content, "sha256").hexdigest()
+            file_info.checksum = _MULTIHASH + hashlib.file_digest(content, "sha256").hexdigest()
     return asset
 
 
@@ -85,7 +85,7 @@ def size_of(path: Path) -> int:
 
 
 def write_item(item: pystac.Item, path: Path) -> None:
-    """Write the item; addresses in it are relative to where it lies."""
+    """Write the item; its addresses are relative to its own folder."""
     with part_of(path) as part:
         part.write_text(
             json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n"

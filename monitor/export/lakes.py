@@ -1,8 +1,7 @@
-"""`monitor export lakes`: the lake history's views as a file of vectors."""
+"""`monitor export lakes`: views of the lake history as a vector file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -18,8 +17,8 @@ from pystac.extensions.table import Column, TableExtension
 from monitor.errors import RefusedError
 from monitor.export.columns import COLUMNS
 from monitor.export.formats import TableFormat, part_of, refuse_existing
-from monitor.export.items import Told, add_file, new_item, size_of, write_item
-from monitor.export.styles import changes_style, history_style, latest_style
+from monitor.export.items import ItemContent, add_file, new_item, size_of, write_item
+from monitor.export.styles import style_of
 from monitor.export.tables import Layer, Tally, write_tables
 from monitor.progress import SILENT, Progress
 from monitor.settings import SeasonWindow
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 _TITLES = {
-    View.LATEST: "What was last seen of every lake",
+    View.LATEST: "Latest observation of every lake",
     View.HISTORY: "Every lake in every season",
-    View.CHANGES: "Every lake between two seasons that follow one another",
+    View.CHANGES: "Change of every lake between consecutive seasons",
 }
 MEDIA_TYPES = {
     TableFormat.GPKG: "application/geopackage+sqlite3",
@@ -48,110 +47,104 @@ MEDIA_TYPES = {
 
 
 @dataclass(frozen=True)
-class LakesWanted:
-    """Which lakes, in which file."""
+class LakesRequest:
+    """The lakes to export, and the file and its format."""
 
     file: Path
     format: TableFormat
     region: str | None = None
-    """None: all of the lake history."""
+    """None: all regions."""
     season: int | None = None
     history: bool = False
-    """Every season in place of the latest of each lake; a GeoPackage holds both anyway."""
+    """All seasons instead of the latest one of each lake; a GeoPackage always holds both."""
     force: bool = False
 
 
 @dataclass(frozen=True)
 class LakesWritten:
-    """What was written."""
+    """The files written."""
 
     file: Path
     item: Path
     format: TableFormat
     rows: dict[str, int]
-    """Of each layer."""
+    """Number of rows by layer."""
     bytes: int
 
 
 def export_lakes(
-    database: Database, workspace: Workspace, wanted: LakesWanted, progress: Progress = SILENT
+    database: Database, workspace: Workspace, request: LakesRequest, progress: Progress = SILENT
 ) -> LakesWritten:
-    """Write the file and its STAC item, `<file>.json`, as the history is now; nothing is left when it fails.
+    """Write the current history to the file, and a STAC item to `<file>.json`; on failure neither is left.
 
     Raises:
-        RefusedError: the file is there, its folder is not, or nobody surveyed that region or season.
-        MonitorError, StorageError: it could not be written, or the history not be read.
+        RefusedError: the file exists, its folder does not, or the region or season has no survey.
+        MonitorError, StorageError: the file cannot be written, or the history cannot be read.
     """
-    file, item_file = wanted.file, wanted.file.with_name(f"{wanted.file.name}.json")
-    if wanted.history and wanted.season is not None:
-        raise RefusedError("--history and --season: the one is all seasons, the other one; give one of them")
+    file, item_file = request.file, request.file.with_name(f"{request.file.name}.json")
+    if request.history and request.season is not None:
+        raise RefusedError("--history exports all seasons and --season only one; give one of the two options")
     if not file.parent.is_dir():
-        raise RefusedError(f"{file}: there is no folder {file.parent}; make it first")
-    refuse_existing([file, item_file], force=wanted.force)
+        raise RefusedError(f"{file}: there is no folder {file.parent}; create it first")
+    refuse_existing([file, item_file], force=request.force)
     with exports.snapshot(database) as conn:
-        surveys = _surveys(conn, wanted)
-        seasons = sorted({int(season) for season in surveys.season})
-        layers = _layers(conn, wanted, seasons)
+        surveys = _surveys(conn, request)
+        layers = _layers(conn, request)
         with part_of(file) as part, progress.stage(f"writing {file.name}"):
-            tallies = write_tables(part, wanted.format, layers)
-        item = _item(conn, workspace, wanted, surveys, tallies)
+            tallies = write_tables(part, request.format, layers)
+        item = _item(conn, workspace, request, surveys, tallies)
     write_item(item, item_file)
     rows = {name: tally.rows for name, tally in tallies.items()}
-    return LakesWritten(file, item_file, wanted.format, rows, size_of(file))
+    return LakesWritten(file, item_file, request.format, rows, size_of(file))
 
 
-def _surveys(conn: Connection, wanted: LakesWanted) -> pd.DataFrame:
-    """The surveys that the rows come from."""
+def _surveys(conn: Connection, request: LakesRequest) -> pd.DataFrame:
+    """The surveys of the exported rows."""
     every = exports.surveyed(conn)
     if every.empty:
-        raise RefusedError("nothing has been surveyed yet: `monitor run --season YEAR` begins")
+        raise RefusedError("nothing has been surveyed yet; start with `monitor run --season YEAR`")
     found = every
-    if wanted.region is not None:
-        found = every[every.region == wanted.region]
+    if request.region is not None:
+        found = every[every.region == request.region]
         if found.empty:
             known = ", ".join(sorted(set(every.region)))
-            raise RefusedError(f"--region {wanted.region}: nobody surveyed it; the lake history has {known}")
-    if wanted.season is not None:
+            raise RefusedError(f"--region {request.region}: it has no survey; the lake history has {known}")
+    if request.season is not None:
         seasons = sorted(set(found.season))
-        found = found[found.season == wanted.season]
+        found = found[found.season == request.season]
         if found.empty:
             known = ", ".join(str(season) for season in seasons)
-            raise RefusedError(f"--season {wanted.season}: nobody surveyed it; the lake history has {known}")
+            raise RefusedError(f"--season {request.season}: it has no survey; the lake history has {known}")
     return found
 
 
-def _layers(conn: Connection, wanted: LakesWanted, seasons: Sequence[int]) -> list[Layer]:
-    """All views for a GeoPackage, else the one that was asked for."""
-    scope = Scope(wanted.region, wanted.season)
-    styles = {
-        View.LATEST: latest_style(),
-        View.HISTORY: history_style(seasons),
-        View.CHANGES: changes_style(),
-    }
-    one = View.LATEST if wanted.season is None and not wanted.history else View.HISTORY
+def _layers(conn: Connection, request: LakesRequest) -> list[Layer]:
+    """All views for a GeoPackage, else the requested one."""
+    scope = Scope(request.region, request.season)
+    one = View.LATEST if request.season is None and not request.history else View.HISTORY
     return [
-        Layer(view.value, _TITLES[view], partial(exports.stream, conn, view, scope), styles[view])
-        for view in (View if wanted.format is TableFormat.GPKG else [one])
+        Layer(view.value, _TITLES[view], partial(exports.stream, conn, view, scope), style_of(view))
+        for view in (View if request.format is TableFormat.GPKG else [one])
     ]
 
 
 def _item(
     conn: Connection,
     workspace: Workspace,
-    wanted: LakesWanted,
+    request: LakesRequest,
     surveys: pd.DataFrame,
     tallies: dict[str, Tally],
 ) -> pystac.Item:
     bounds = [tally.bounds for tally in tallies.values() if tally.bounds is not None]
     first, last = _days(workspace, surveys)
     sources: list[exports.SourceItem] = []
-    if wanted.season is not None:  # those of every season would be more than an item can bear
+    if request.season is not None:  # an export of all seasons would list too many scenes
         for kind in (SurveyKind.MODEL, SurveyKind.INDEX):
             if (surveys.kind == kind).any():
-                sources += exports.source_items(conn, wanted.region, wanted.season, kind)
+                sources += exports.source_items(conn, request.region, request.season, kind)
     place = shapely.box(*shapely.total_bounds([shapely.box(*box) for box in bounds])) if bounds else None
-    told = Told(
-        id=wanted.file.name,
+    content = ItemContent(
+        id=request.file.name,
         title=f"Glacial lakes: {', '.join(sorted(set(surveys.region)))}",
         first=first,
         last=last,
@@ -171,27 +164,27 @@ def _item(
         },
         sources=sources,
     )
-    item = new_item(told)
+    item = new_item(content)
     ProjectionExtension.ext(item, add_if_missing=True).apply(code="EPSG:4326")
     title = "; ".join(f"{name}: {_TITLES[View(name)]}" for name in tallies)
-    asset = add_file(item, "lakes", wanted.file, MEDIA_TYPES[wanted.format], title, ["data"])
+    asset = add_file(item, "lakes", request.file, MEDIA_TYPES[request.format], title, ["data"])
     main = next(iter(tallies.values()))
     table = TableExtension.ext(asset, add_if_missing=True)
     table.columns = [_column(field) for field in main.columns]
-    table.primary_geometry = "geom" if wanted.format is TableFormat.GPKG else GEOMETRY
+    table.primary_geometry = "geom" if request.format is TableFormat.GPKG else GEOMETRY
     table.row_count = main.rows
     return item
 
 
 def _column(field: pa.Field) -> Column:
-    said: dict[str, Any] = {"name": field.name, "type": str(field.type)}
+    described: dict[str, Any] = {"name": field.name, "type": str(field.type)}
     if field.name in COLUMNS:
-        said["description"] = COLUMNS[field.name]
-    return Column(said)
+        described["description"] = COLUMNS[field.name]
+    return Column(described)
 
 
 def _days(workspace: Workspace, surveys: pd.DataFrame) -> tuple[date, date]:
-    """First and last day that the surveys may show, by their regions' seasons."""
+    """First and last day of the surveys' seasons, by the windows of their regions."""
     known = workspace.regions()
     windows = {
         region: known[region].season if region in known else SeasonWindow() for region in set(surveys.region)

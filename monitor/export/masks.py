@@ -1,6 +1,6 @@
 """`monitor export masks`: a season's pixels of a region, as cloud-optimised GeoTIFFs or as Zarr, by UTM zone.
 
-Tiles go one by one from the cube to the file, so that a mountain range needs no more memory than a tile.
+Tiles are copied one by one from the cube to the file: memory does not grow with the region.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pystac.extensions.xarray_assets import XarrayAssetsExtension
 
 from monitor.errors import RefusedError
 from monitor.export.formats import RasterFormat, refuse_existing
-from monitor.export.items import Told, add_file, new_item, size_of, write_item
+from monitor.export.items import ItemContent, add_file, new_item, size_of, write_item
 from monitor.export.rasters import (
     COLOURS,
     Extent,
-    Source,
+    SeasonPixels,
     write_cog,
     write_zarr,
 )
@@ -41,21 +41,21 @@ ZARR_MEDIA_TYPE = "application/vnd.zarr; version=3"
 
 
 @dataclass(frozen=True)
-class MasksWanted:
-    """Which pixels, in which files."""
+class MasksRequest:
+    """The pixels to export, and the folder and format of the files."""
 
     folder: Path
     format: RasterFormat
     season: int
     layers: tuple[str, ...] = ("mask",)
     tag: str | None = None
-    """Of the cube; None: the state that the current survey was drawn from, else the head."""
+    """Of the cube. None: the state from which the current survey was made, or the head if there is none."""
     force: bool = False
 
 
 @dataclass(frozen=True)
 class ZoneWritten:
-    """What was written of one UTM zone."""
+    """The files of one UTM zone."""
 
     region: str
     season: int
@@ -72,68 +72,69 @@ class ZoneWritten:
 
 
 def export_masks(
-    system: System, region: Region, wanted: MasksWanted, progress: Progress = SILENT
+    system: System, region: Region, request: MasksRequest, progress: Progress = SILENT
 ) -> list[ZoneWritten]:
-    """Write what the cube holds of `region` in a season: for every UTM zone its files and a STAC item.
+    """Write the pixels of `region` in a season: files and a STAC item for each UTM zone.
 
-    Files cover the region's tiles of that zone, whole ones; what nobody wrote is no data. They are named
-    `<region>-<season>-<epsg>-<layer>.tif`, or `<region>-<season>-<epsg>.zarr`.
+    Files cover whole tiles, those of the region in that zone; tiles that were not run are no data. The names
+    are `<region>-<season>-<epsg>-<layer>.tif`, or `<region>-<season>-<epsg>.zarr`.
 
     Raises:
-        RefusedError: a layer or tag that is not there, a season that was not run, or a file that is there.
-        MonitorError, StorageError: a file could not be written, or the cube not be read.
+        RefusedError: the layer or tag does not exist, the season was not run, or a file exists already.
+        MonitorError, StorageError: a file cannot be written, or the cube cannot be read.
     """
-    if unknown := [layer for layer in wanted.layers if layer not in LAYERS]:
+    if unknown := [layer for layer in request.layers if layer not in LAYERS]:
         raise RefusedError(f"--layer {', '.join(unknown)}: the cube has {', '.join(LAYERS)}")
-    source = _source(system, region, wanted)
-    zones = sorted(source.tiles)
-    places = {epsg: _places(source, epsg, wanted) for epsg in zones}
-    # beside GeoTIFFs of the same season a Zarr store has an item of its own
-    ending = ".zarr.json" if wanted.format is RasterFormat.ZARR else ".json"
-    items = {epsg: wanted.folder / f"{_name(source, epsg)}{ending}" for epsg in zones}
+    pixels = _season_pixels(system, region, request)
+    zones = sorted(pixels.tiles)
+    places = {epsg: _places(pixels, epsg, request) for epsg in zones}
+    # a Zarr store has its own item, beside that of the GeoTIFFs of the same season
+    ending = ".zarr.json" if request.format is RasterFormat.ZARR else ".json"
+    items = {epsg: request.folder / f"{_name(pixels, epsg)}{ending}" for epsg in zones}
     refuse_existing(
-        [*items.values(), *(path for files in places.values() for path in files.values())], force=wanted.force
+        [*items.values(), *(path for files in places.values() for path in files.values())],
+        force=request.force,
     )
     try:
-        wanted.folder.mkdir(parents=True, exist_ok=True)
+        request.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RefusedError(f"{wanted.folder} cannot be a folder to write to: {error}") from error
+        raise RefusedError(f"{request.folder} cannot be a folder to write to: {error}") from error
     written = []
     for epsg in zones:
-        extent = Extent.over(source.tiles[epsg])
-        if wanted.format is RasterFormat.COG:
+        extent = Extent.over(pixels.tiles[epsg])
+        if request.format is RasterFormat.COG:
             for layer, path in places[epsg].items():
-                write_cog(source, extent, layer, path, progress)
+                write_cog(pixels, extent, layer, path, progress)
         else:
-            write_zarr(source, extent, wanted.layers, next(iter(places[epsg].values())), progress)
-        write_item(_item(source, extent, wanted, places[epsg]), items[epsg])
+            write_zarr(pixels, extent, request.layers, next(iter(places[epsg].values())), progress)
+        write_item(_item(pixels, extent, request, places[epsg]), items[epsg])
         files = tuple(dict.fromkeys(places[epsg].values()))
         written.append(
             ZoneWritten(
                 region=region.name,
-                season=wanted.season,
+                season=request.season,
                 epsg=epsg,
                 files=files,
                 item=items[epsg],
                 tiles=len(extent.tiles),
                 shape=extent.shape,
-                model=source.model,
-                cube=source.cube,
+                model=pixels.model,
+                cube=pixels.cube,
                 bytes=sum(size_of(file) for file in files),
             )
         )
     return written
 
 
-def _source(system: System, region: Region, wanted: MasksWanted) -> Source:
+def _season_pixels(system: System, region: Region, request: MasksRequest) -> SeasonPixels:
     kind = system.workspace.survey_kind
     with system.database.connect() as conn:
-        told = surveys(conn, region.name)
-        named = {tile_named(task.tile) for task in ledger.tasks(conn, region.name, wanted.season, kind=kind)}
-        scenes = exports.source_items(conn, region.name, wanted.season, kind)
-    told = told[(told.kind == kind) & (told.season == wanted.season)]
-    tags = {f"{region.name}-{wanted.season}-{survey.id}": survey for survey in told.itertuples()}
-    tag = wanted.tag
+        made = surveys(conn, region.name)
+        named = {tile_named(task.tile) for task in ledger.tasks(conn, region.name, request.season, kind=kind)}
+        scenes = exports.source_items(conn, region.name, request.season, kind)
+    made = made[(made.kind == kind) & (made.season == request.season)]
+    tags = {f"{region.name}-{request.season}-{survey.id}": survey for survey in made.itertuples()}
+    tag = request.tag
     if tag is None:
         tag = next(
             (name for name, survey in tags.items() if survey.current and name in system.cube.tags()), None
@@ -144,49 +145,51 @@ def _source(system: System, region: Region, wanted: MasksWanted) -> Source:
         raise RefusedError(f"--tag {tag}: {error}") from error
     tiles: dict[int, list[Tile]] = {}
     for epsg in sorted({tile.epsg for tile in named}):
-        there = view.written(epsg, wanted.season)
+        there = view.written(epsg, request.season)
         mine = [t for t in sorted(named) if t.epsg == epsg and (t.row // t.size, t.col // t.size) in there]
         if mine:
             tiles[epsg] = mine
     if not tiles:
         where = f"the cube at {system.cube.place}" + (f", tag {tag}," if tag else "")
         raise RefusedError(
-            f"--season {wanted.season}: {where} holds no tile of {region.name} in that season; "
-            f"`monitor run --region {region.name} --season {wanted.season}` makes them"
+            f"--season {request.season}: {where} holds no tile of {region.name} in that season; "
+            f"`monitor run --region {region.name} --season {request.season}` makes them"
         )
-    # of a tag that is no survey's, and of the head, it is not known whose pixels they are
+    # the model is unknown for the head and for a tag that belongs to no survey
     survey = tags.get(tag) if tag else None
     model = None if survey is None else str(survey.source)
-    return Source(region, wanted.season, view, tag, model, tiles, scenes)
+    return SeasonPixels(region, request.season, view, tag, model, tiles, scenes)
 
 
-def _name(source: Source, epsg: int) -> str:
-    return f"{source.region.name}-{source.season}-{epsg}"
+def _name(pixels: SeasonPixels, epsg: int) -> str:
+    return f"{pixels.region.name}-{pixels.season}-{epsg}"
 
 
-def _places(source: Source, epsg: int, wanted: MasksWanted) -> dict[str, Path]:
-    """The file of each layer; layers of a Zarr store share it."""
-    name = _name(source, epsg)
-    if wanted.format is RasterFormat.ZARR:
-        return dict.fromkeys(wanted.layers, wanted.folder / f"{name}.zarr")
-    return {layer: wanted.folder / f"{name}-{layer}.tif" for layer in wanted.layers}
+def _places(pixels: SeasonPixels, epsg: int, request: MasksRequest) -> dict[str, Path]:
+    """The file of each layer; all layers share one Zarr store."""
+    name = _name(pixels, epsg)
+    if request.format is RasterFormat.ZARR:
+        return dict.fromkeys(request.layers, request.folder / f"{name}.zarr")
+    return {layer: request.folder / f"{name}-{layer}.tif" for layer in request.layers}
 
 
-def _item(source: Source, extent: Extent, wanted: MasksWanted, places: Mapping[str, Path]) -> pystac.Item:
-    window = source.region.season
-    told = Told(
-        id=_name(source, extent.epsg) + ("-zarr" if wanted.format is RasterFormat.ZARR else ""),
-        title=f"{source.region.name} {source.season}: {', '.join(wanted.layers)}, EPSG:{extent.epsg}",
-        first=window.dates(source.season)[0],
-        last=window.reserve(source.season),
+def _item(
+    pixels: SeasonPixels, extent: Extent, request: MasksRequest, places: Mapping[str, Path]
+) -> pystac.Item:
+    window = pixels.region.season
+    content = ItemContent(
+        id=_name(pixels, extent.epsg) + ("-zarr" if request.format is RasterFormat.ZARR else ""),
+        title=f"{pixels.region.name} {pixels.season}: {', '.join(request.layers)}, EPSG:{extent.epsg}",
+        first=window.dates(pixels.season)[0],
+        last=window.reserve(pixels.season),
         place=shapely.union_all([tile.footprint() for tile in extent.tiles]),
         properties={
-            **{f"lake_monitor:{name}": value for name, value in source.tags.items()},
-            "lake_monitor:season": source.season,
+            **{f"lake_monitor:{name}": value for name, value in pixels.tags.items()},
+            "lake_monitor:season": pixels.season,
         },
-        sources=source.scenes,
+        sources=pixels.scenes,
     )
-    item = new_item(told)
+    item = new_item(content)
     item.common_metadata.gsd = PIXEL
     box = extent.geobox
     ProjectionExtension.ext(item, add_if_missing=True).apply(
@@ -195,9 +198,9 @@ def _item(source: Source, extent: Extent, wanted: MasksWanted, places: Mapping[s
         shape=list(extent.shape),
         transform=[float(number) for number in box.affine[:6]],
     )
-    if wanted.format is RasterFormat.ZARR:
+    if request.format is RasterFormat.ZARR:
         path = next(iter(places.values()))
-        title = ", ".join(str(LAYERS[layer].attributes.get("long_name", layer)) for layer in wanted.layers)
+        title = ", ".join(str(LAYERS[layer].attributes.get("long_name", layer)) for layer in request.layers)
         asset = add_file(item, "zarr", path, ZARR_MEDIA_TYPE, title, ["data"])
         XarrayAssetsExtension.ext(asset, add_if_missing=True)
         asset.extra_fields["xarray:open_kwargs"] = {"engine": "zarr", "consolidated": False}
@@ -205,12 +208,12 @@ def _item(source: Source, extent: Extent, wanted: MasksWanted, places: Mapping[s
     for layer, path in places.items():
         title = str(LAYERS[layer].attributes.get("long_name", layer))
         asset = add_file(item, layer, path, COG_MEDIA_TYPE, title, ["data"])
-        _say_bands(asset, layer)
+        _describe_bands(asset, layer)
     return item
 
 
-def _say_bands(asset: pystac.Asset, layer: str) -> None:
-    """What the numbers of a layer's file are."""
+def _describe_bands(asset: pystac.Asset, layer: str) -> None:
+    """Describe the values of a layer's file: data type, no data, unit and classes."""
     about, fill = LAYERS[layer].attributes, LAYERS[layer].fill
     band = RasterBand.create(
         nodata="nan" if np.isnan(fill) else float(fill),  # type: ignore[arg-type]

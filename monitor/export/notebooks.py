@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) -> xr.DataTree:
-    """The cube of a workspace, lazily: a dataset (season, y, x) for each UTM zone, by EPSG code.
+    """Open the cube of a workspace lazily: a dataset (season, y, x) for each UTM zone, by EPSG code.
 
-    Each is cut to the written tiles and chunked by them for Dask; pixels are read when they are computed.
+    Each dataset covers the written tiles, one Dask chunk per tile; pixels are read when they are computed.
     Variables and their codes are described by their attributes; `spatial_ref` is understood by rioxarray and
     odc-geo. The cube is seen as it is now, whatever is written later.
 
@@ -45,7 +45,7 @@ def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) ->
     view = cube.view()
     zones = {str(epsg): zone for epsg in view.zones() if (zone := _written(view, cube, epsg, factor))}
     if not zones:
-        raise RefusedError(f"{cube.place} holds no tile yet: `monitor run --season YEAR` begins")
+        raise RefusedError(f"{cube.place} holds no tile yet; start with `monitor run --season YEAR`")
     return xr.DataTree.from_dict(zones, name=opened.folder.name)
 
 

@@ -1,4 +1,4 @@
-"""Layers of the cube into raster files, tile by tile: cloud-optimised GeoTIFF and Zarr."""
+"""Write layers of the cube to raster files, tile by tile: cloud-optimised GeoTIFF and Zarr."""
 
 from __future__ import annotations
 
@@ -12,45 +12,36 @@ from typing import TYPE_CHECKING, Any
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError  # what copying a file raises; no public name leads to it
+from rasterio._err import CPLE_BaseError  # raised when a file is copied; rasterio has no public name for it
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from monitor.drawing.palette import CLASSES, rgb
 from monitor.errors import MonitorError
 from monitor.export.formats import beside, part_of
 from monitor.grid import Tile, geobox_at
 from monitor.progress import Progress
 from monitor.settings import Region
-from storage.codes import Reason
 from storage.cube import LAYERS, CubeView
 from storage.exports import SourceItem
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-#: colours of classes, red, green and blue; the rest is black
+#: colours of classes, red, green and blue; codes that are not listed are black
 COLOURS: Mapping[str, Mapping[int, tuple[int, int, int]]] = {
-    "mask": {0: (222, 214, 196), 1: (31, 120, 255)},
-    "reason": {
-        Reason.NODATA: (0, 0, 0),
-        Reason.WATER: (31, 120, 255),
-        Reason.DRY: (222, 214, 196),
-        Reason.CLOUD: (255, 255, 255),
-        Reason.SNOW: (178, 235, 242),
-        Reason.SHADOW: (70, 70, 90),
-        Reason.OUTSIDE: (158, 158, 158),
-    },
+    layer: {code: rgb(colour) for code, colour in colours.items()} for layer, colours in CLASSES.items()
 }
 #: edge of a GeoTIFF's blocks, pixels
 BLOCK = 512
-# of blocks that GDAL keeps, bytes; without it a twentieth of the machine's memory
+#: GDAL's cache of blocks, bytes; its default is 5 % of the machine's memory
 _MEMORY = {"GDAL_CACHEMAX": 256 * 2**20}
 
 
 @dataclass(frozen=True)
-class Source:
-    """A region's season in the cube."""
+class SeasonPixels:
+    """A region's pixels of a season in the cube."""
 
     region: Region
     season: int
@@ -58,7 +49,7 @@ class Source:
     tag: str | None
     model: str | None
     tiles: Mapping[int, Sequence[Tile]]
-    """By zone, those that were written."""
+    """Tiles that were written, by EPSG code of their zone."""
     scenes: Sequence[SourceItem]
 
     @property
@@ -67,19 +58,19 @@ class Source:
 
     @cached_property
     def tags(self) -> dict[str, str]:
-        """What every file says of itself."""
-        said = {
+        """Metadata of every file."""
+        known = {
             "region": self.region.name,
             "season": str(self.season),
             "model": self.model,
             "cube_tag": self.tag,
         }
-        return {name: value for name, value in said.items() if value} | {"cube_snapshot": self.view.snapshot}
+        return {name: value for name, value in known.items() if value} | {"cube_snapshot": self.view.snapshot}
 
 
 @dataclass(frozen=True)
 class Extent:
-    """The rectangle of a zone that holds these tiles, in global pixels."""
+    """The smallest rectangle around tiles of one zone, in global pixels."""
 
     tiles: Sequence[Tile]
     row: int
@@ -108,21 +99,21 @@ class Extent:
 
 
 def pieces(
-    source: Source, extent: Extent, layer: str, told: Callable[[], None]
+    pixels: SeasonPixels, extent: Extent, layer: str, done: Callable[[], None]
 ) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
-    """Each tile's place in the rectangle, and its pixels."""
+    """Rows and columns of each tile in the rectangle, and its pixels; calls `done` after each tile."""
     for tile in extent.tiles:
         rows, cols = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
-        yield extent.window(tile), source.view.read(tile.epsg, source.season, rows, cols, layer)
-        told()
+        yield extent.window(tile), pixels.view.read(tile.epsg, pixels.season, rows, cols, layer)
+        done()
 
 
 def is_class(layer: str) -> bool:
     return not LAYERS[layer].dtype.startswith("float")
 
 
-def write_cog(source: Source, extent: Extent, layer: str, path: Path, progress: Progress) -> None:
-    """A GeoTIFF with the tiles first, then from it the file in the order that a cloud-optimised one has."""
+def write_cog(pixels: SeasonPixels, extent: Extent, layer: str, path: Path, progress: Progress) -> None:
+    """Write the tiles to a plain GeoTIFF, then copy it to a cloud-optimised one with overviews."""
     block = BLOCK if extent.tiles[0].size % BLOCK == 0 else BLOCK // 2
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -138,24 +129,24 @@ def write_cog(source: Source, extent: Extent, layer: str, path: Path, progress: 
         "blockysize": block,
         "compress": "zstd",
         "zstd_level": 1,
-        "sparse_ok": True,  # what nobody wrote takes no room
+        "sparse_ok": True,  # tiles that were not run take no space
         "bigtiff": "if_safer",
     }
     about = LAYERS[layer].attributes
     with part_of(path) as part, writing(path), beside(path, "tiles") as tiles, rasterio.Env(**_MEMORY):
         with (
-            progress.count(f"{layer} {extent.epsg}", len(extent.tiles)) as told,
+            progress.count(f"{layer} {extent.epsg}", len(extent.tiles)) as done,
             rasterio.open(tiles, "w", **profile) as file,
         ):
-            file.update_tags(layer=layer, **source.tags)
-            file.update_tags(1, **{name: said(value) for name, value in about.items()})
+            file.update_tags(layer=layer, **pixels.tags)
+            file.update_tags(1, **{name: tag_text(value) for name, value in about.items()})
             file.set_band_description(1, str(about.get("long_name", layer)))
             if "units" in about:
                 file.set_band_unit(1, str(about["units"]))
             if layer in COLOURS:
                 file.write_colormap(1, {int(value): colour for value, colour in COLOURS[layer].items()})
                 file.colorinterp = [ColorInterp.palette]
-            for (rows, cols), values in pieces(source, extent, layer, told):
+            for (rows, cols), values in pieces(pixels, extent, layer, done):
                 file.write(values, 1, window=Window.from_slices(rows, cols))
         with progress.stage(f"{path.name}: overviews"):
             rasterio.shutil.copy(
@@ -165,7 +156,7 @@ def write_cog(source: Source, extent: Extent, layer: str, path: Path, progress: 
                 BLOCKSIZE=BLOCK,
                 COMPRESS="DEFLATE",
                 PREDICTOR="YES",
-                # an average of classes would be a class that nobody saw
+                # the average of two class codes would be the code of another class
                 OVERVIEW_RESAMPLING="NEAREST" if is_class(layer) else "AVERAGE",
                 OVERVIEWS="IGNORE_EXISTING",
                 SPARSE_OK="TRUE",
@@ -174,15 +165,17 @@ def write_cog(source: Source, extent: Extent, layer: str, path: Path, progress: 
             )
 
 
-def write_zarr(source: Source, extent: Extent, names: Sequence[str], path: Path, progress: Progress) -> None:
-    """A Zarr 3 group with y, x and the CRS as CF has it; chunks are the cube's tiles."""
+def write_zarr(
+    pixels: SeasonPixels, extent: Extent, names: Sequence[str], path: Path, progress: Progress
+) -> None:
+    """Write a Zarr 3 group with y, x and the CRS by the CF conventions; its chunks are the cube's tiles."""
     import dask.array
     import xarray
     from odc.geo.xr import xr_coords
 
     empty: Callable[..., Any] = dask.array.full  # dask carries no types
     side = extent.tiles[0].size
-    # the whole rectangle is only described; pixels follow tile by tile
+    # only the metadata of the rectangle is written here; the pixels follow tile by tile
     described = xarray.Dataset(
         {
             name: (
@@ -192,30 +185,32 @@ def write_zarr(source: Source, extent: Extent, names: Sequence[str], path: Path,
             )
             for name in names
         },
-        coords={**xr_coords(extent.geobox), "season": source.season},
-        attrs={"Conventions": "CF-1.11", **source.tags},
+        coords={**xr_coords(extent.geobox), "season": pixels.season},
+        attrs={"Conventions": "CF-1.11", **pixels.tags},
     )
     for axis in ("x", "y"):
         described[axis].attrs |= {"standard_name": f"projection_{axis}_coordinate", "units": "m"}
-    # as the array's fill, not as CF's _FillValue: classes then stay whole numbers when they are opened
+    # the array's fill value and not CF's _FillValue: xarray then opens classes as integers
     encoding = {name: {"fill_value": LAYERS[name].fill} for name in names}
     with part_of(path) as part, writing(path):
         how: dict[str, Any] = {"zarr_format": 3, "consolidated": False}
         described.to_zarr(part, mode="w", compute=False, encoding=encoding, **how)
-        with progress.count(f"zarr {extent.epsg}", len(extent.tiles) * len(names)) as told:
+        with progress.count(f"zarr {extent.epsg}", len(extent.tiles) * len(names)) as done:
             for name in names:
-                for (rows, cols), values in pieces(source, extent, name, told):
+                for (rows, cols), values in pieces(pixels, extent, name, done):
                     piece = xarray.Dataset({name: (("y", "x"), values)})
                     piece.to_zarr(part, region={"y": rows, "x": cols}, **how)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
+    """Raise failures of rasterio and GDAL as a MonitorError that names the file."""
     try:
         yield
     except (RasterioError, CPLE_BaseError) as error:
-        raise MonitorError(f"{path} could not be written: {error}; nothing was left there") from error
+        raise MonitorError(f"{path} could not be written: {error}; no file was left there") from error
 
 
-def said(value: Any) -> str:
+def tag_text(value: Any) -> str:
+    """A layer's attribute as the text of a GDAL tag."""
     return " ".join(str(int(part)) for part in value) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Writers of streamed tables: GeoPackage, GeoParquet, GeoJSON and CSV. A batch is in memory at a time.
+"""Writers of streamed tables: GeoPackage, GeoParquet, GeoJSON and CSV. One batch is in memory at a time.
 
 GeoJSON and CSV keep seven decimals of a degree (a centimetre), the others every bit.
 """
@@ -28,27 +28,27 @@ from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
 
 from monitor.errors import MonitorError
 from monitor.export.formats import TableFormat
-from monitor.export.styles import Style, qml, sld
+from monitor.export.styles import Style
 from storage.exports import GEOMETRY
 
-#: rows of a row group of GeoParquet, which readers skip by its bounds
+#: rows of a row group of GeoParquet; readers skip row groups by their bounds
 ROW_GROUP = 20_000
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass
 class Tally:
-    """What of a stream has gone by."""
+    """Row count and bounds of a stream, updated as it is read."""
 
     columns: pa.Schema
     rows: int = 0
     bounds: tuple[float, float, float, float] | None = None
     """West, south, east, north of all outlines, degrees."""
     error: BaseException | None = None
-    """What ended the stream early: libraries between hide it."""
+    """The exception that ended the stream; the libraries in between hide it."""
 
     def watch(self, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """The same stream."""
+        """The same stream; its batches are counted when they are read."""
         return pa.RecordBatchReader.from_batches(reader.schema, self._through(reader))
 
     def _through(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -62,7 +62,7 @@ class Tally:
             raise
 
     def grow(self, outlines: NDArray[np.object_]) -> None:
-        """Take these outlines into the bounds."""
+        """Extend the bounds by these outlines."""
         west, south, east, north = (float(edge) for edge in shapely.total_bounds(outlines))
         if math.isnan(west):
             return
@@ -74,7 +74,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Layer:
-    """A table to write: its name, what it is, its rows, and how a map shows it."""
+    """A table to write: name, title, rows and map style."""
 
     name: str
     title: str
@@ -83,11 +83,11 @@ class Layer:
 
 
 def write_tables(path: Path, kind: TableFormat, layers: list[Layer]) -> dict[str, Tally]:
-    """Write the layers, one after the other, to a file that is not there; all but a GeoPackage hold one.
+    """Write the layers, one after the other, to a new file; only a GeoPackage can hold more than one.
 
     Raises:
-        MonitorError: it could not be written.
-        StorageError: the rows could not be read.
+        MonitorError: the file cannot be written.
+        StorageError: the rows cannot be read.
     """
     tallies: dict[str, Tally] = {}
     for layer in layers:
@@ -109,8 +109,8 @@ def _refusals_are_clear(path: Path, tally: Tally | None = None) -> Iterator[None
         if tally is not None and tally.error is not None:
             raise tally.error from error
         raise MonitorError(
-            f"{path} could not be written: {error}; nothing was left there. Check the room on its disk, and "
-            "run the same command again"
+            f"{path} could not be written: {error}; no file was left there. Check the free space on its "
+            "disk, and run the same command again"
         ) from error
 
 
@@ -120,7 +120,7 @@ def _write_geopackage(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> N
 
 
 def _write_geojson(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None:
-    # text that looks like JSON stays text, in every format the same
+    # text that looks like JSON stays text, as in the other formats
     options = {"RFC7946": "YES", "WRITE_BBOX": "YES", "AUTODETECT_JSON_STRINGS": "NO"}
     _write_ogr(path, layer, rows, "GeoJSON", {**options, "DESCRIPTION": layer.title})
 
@@ -141,11 +141,11 @@ def _write_ogr(
 
 
 def _write_parquet(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None:
-    """GeoParquet 1.1: WKB, with each outline's bounds in a column that readers filter by."""
+    """GeoParquet 1.1: WKB, with the bounds of each outline in a column for filters."""
     box = pa.struct([(name, pa.float64()) for name in _BOX])
     schema = rows.schema.append(pa.field("bbox", box))
     total, types = Tally(rows.schema), set[str]()
-    # with Arrow's own schema in the file, Arrow would look for `geo` in that
+    # if the file held Arrow's schema, Arrow would look for `geo` in it
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
         for table in _grouped(rows):
             outlines = _outlines(table)
@@ -165,7 +165,7 @@ def _write_parquet(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None
 
 
 def _geo() -> dict[str, Any]:
-    """GeoParquet's metadata as geopandas writes it, to be filled in: version, CRS, encoding, covering."""
+    """GeoParquet metadata as geopandas writes it: version, CRS, encoding, covering; no types, no bounds."""
     model, file = geopandas.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=4326), BytesIO()
     model.to_parquet(file, schema_version="1.1.0", write_covering_bbox=True)
     geo: dict[str, Any] = json.loads(pyarrow.parquet.read_schema(file).metadata[b"geo"])
@@ -174,7 +174,7 @@ def _geo() -> dict[str, Any]:
 
 
 def _write_csv(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None:
-    """UTF-8, a heading, outlines as WKT in the last column."""
+    """UTF-8 with a header line; outlines as WKT in the last column."""
     at = rows.schema.get_field_index(GEOMETRY)
     schema = rows.schema.set(at, pa.field(GEOMETRY, pa.string()))
     with pyarrow.csv.CSVWriter(path, schema) as writer:
@@ -193,7 +193,7 @@ _WRITERS: dict[TableFormat, Callable[[Path, Layer, pa.RecordBatchReader], None]]
 
 
 def _grouped(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """The stream in tables of about a row group."""
+    """The stream as tables of about one row group each."""
     held: list[pa.RecordBatch] = []
     for batch in rows:
         held.append(batch)
@@ -210,7 +210,7 @@ def _outlines(batch: pa.RecordBatch | pa.Table) -> NDArray[np.object_]:
 
 
 def _write_styles(path: Path, layers: list[Layer]) -> None:
-    """The table in which QGIS keeps styles beside the layers they are for; the default is used on opening."""
+    """Write the table `layer_styles`, from which QGIS takes the default style of a layer."""
     styled = [(layer, layer.style) for layer in layers if layer.style is not None]
     rows = pd.DataFrame(
         {
@@ -220,8 +220,8 @@ def _write_styles(path: Path, layers: list[Layer]) -> None:
             "f_table_name": [layer.name for layer, _ in styled],
             "f_geometry_column": "geom",
             "styleName": [style.title for _, style in styled],
-            "styleQML": [qml(style) for _, style in styled],
-            "styleSLD": [sld(style, layer.name) for layer, style in styled],
+            "styleQML": [style.qml for _, style in styled],
+            "styleSLD": [style.sld for _, style in styled],
             "useAsDefault": True,
             "description": [layer.title for layer, _ in styled],
             "owner": "",

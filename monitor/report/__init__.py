@@ -1,1 +1,1 @@
-"""Reports for people: area curves, the region map, the scene report."""
+"""Reports: area curves, the region map, the scene report."""

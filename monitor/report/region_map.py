@@ -1,8 +1,9 @@
-"""A region's seasons as one picture: outlines by what happened to each lake, and areas with error bars."""
+"""A region's seasons as a picture: lakes coloured by their change, and the areas of the largest changes."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,16 @@ import numpy as np
 from monitor.archive.freeze import recall
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import SceneList
+from monitor.drawing.maps import (
+    Place,
+    draw_outlines,
+    graticule,
+    label_places,
+    mark_simulated,
+    north_arrow,
+    scale_bar,
+)
+from monitor.drawing.palette import VERDICTS
 from monitor.grid import WGS84, reproject, zone_at
 from monitor.history.changes import changes_between
 from monitor.lakes.change import Verdict
@@ -20,33 +31,32 @@ from monitor.workspace import Workspace, open_system
 if TYPE_CHECKING:
     import geopandas
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-COLOURS = {
-    Verdict.GROWN: "#1f78ff",
-    Verdict.SHRUNK: "#ff9f1c",
-    Verdict.NEW: "#00e5ff",
-    Verdict.DRAINED: "#ff2d55",
-    Verdict.SPLIT: "#b388ff",
-    Verdict.MERGED: "#b388ff",
-    Verdict.SAME: "#ffffff",
-    Verdict.NOT_OBSERVED: "#9e9e9e",
-}
-#: metres a pixel of the background
+#: metres per pixel of the background
 COARSE = 20
+#: lakes whose areas are drawn, those with the largest changes
 CURVES = 6
+#: other lakes with a label, the largest ones that have room for it
+LABELS = 8
+#: dashes of the outlines of lakes that were not observed, in widths of the line
+DASHES = (0, (1.2, 0.8))
+#: of the curves; two lakes with the same verdict have the same colour
+MARKERS = "osD^vP"
 
 
 def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -> None:
-    """Write a PNG of region `name`: the last season in colours with its lakes, and the largest changes."""
-    import matplotlib
+    """Write a PNG of region `name`: a map of the last season with its lakes, and the largest changes.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    Args:
+        years: the seasons compared; the map shows the changes from the first to the last.
+    """
     from storage import ledger
     from storage.codes import TRUSTED, SurveyKind
     from storage.history import history, last_outlines
+    from storage.simulated import is_simulated
 
     region = workspace.region(name)
     with open_system(workspace) as system:
@@ -54,37 +64,69 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
             kind = system.workspace.survey_kind
             scenes = recall(system.workspace.profile, *ledger.frozen(conn, name, years[-1], kind))
             changes = changes_between(conn, name, years[0], years[-1])
-            heard = (kind,) if kind == SurveyKind.INDEX else TRUSTED
-            outlines = last_outlines(conn, name, heard)
+            kinds = (kind,) if kind == SurveyKind.INDEX else TRUSTED
+            outlines = last_outlines(conn, name, kinds)
             order = changes.change_m2.abs().sort_values(ascending=False).index[:CURVES]
-            curves = {str(changes.code[lake]): history(conn, lake, heard) for lake in order}
+            curves = {lake: history(conn, lake, kinds) for lake in order}
         background, extent, epsg = _background(scenes, system.workspace.profile, region)
     outlines = outlines.set_index("lake_id").to_crs(epsg)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(15, 8.6), width_ratios=[1.35, 1], layout="constrained"
-    )
-    left.imshow(background, extent=extent)
+    title = f"{name}: glacial lakes, change {years[0]} to {years[-1]}, over scenes of {years[-1]}"
+    simulated = any(is_simulated(scene.item) for scene in (*scenes.optical, *scenes.radar, *scenes.dem))
+    figure = region_figure(title, (background, extent, epsg), outlines, changes, curves, simulated=simulated)
+    figure.savefig(path, dpi=100)
+
+
+def region_figure(
+    title: str,
+    background: tuple[NDArray[np.float32], list[float], int],
+    outlines: geopandas.GeoDataFrame,
+    changes: pd.DataFrame,
+    curves: dict[Any, pd.DataFrame],
+    *,
+    simulated: bool,
+) -> Figure:
+    """The map on the left, area curves on the right.
+
+    Args:
+        background: colours (rows, columns, 3) from 0 to 1, extent (left, right, bottom, top) and EPSG code.
+        outlines: last outline of each lake in that CRS with `code`, indexed by lake_id.
+        changes: as from `monitor.lakes.change.compare`, with each lake's code.
+        curves: lake_id to the rows of `storage.history.history`.
+        simulated: mark the figure as one of simulated scenes.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    image, extent, epsg = background
+    figure = Figure(figsize=(15, 9.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    left.imshow(image, extent=extent)
+    graticule(left, epsg)
     _outlines(left, outlines, changes)
-    left.set_title(f"{name}: lakes {years[0]} to {years[-1]} on the season {years[-1]}")
-    left.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    _curves(right, curves)
-    figure.suptitle("simulated scenes" if _simulated(scenes.optical) else "", fontsize=9, x=0.99, ha="right")
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+    scale_bar(left, epsg)
+    north_arrow(left, epsg)
+    left.set_title(title, fontsize=11)
+    _curves(right, curves, changes)
+    figure.suptitle(" ", fontsize=9)  # keeps the line of the mark free
+    if simulated:
+        mark_simulated(figure)
+    label_places(left, _labels(outlines, changes, curves), _places(outlines, changes, outlines.index))
+    return figure
 
 
 def _background(
     scenes: SceneList, profile: CatalogProfile, region: Region
-) -> tuple[NDArray[np.float32], list[float], str]:
-    """Colours of the dates that most cells use first, coarse, with their extent in UTM."""
+) -> tuple[NDArray[np.float32], list[float], int]:
+    """True colours of the dates that most cells use first, with their extent and the zone's EPSG code."""
     from odc.geo.geobox import GeoBox
 
     from monitor.archive.load import load_optical
 
     west, south, east, north = region.outline.bounds
-    epsg = f"EPSG:{zone_at((west + east) / 2, (south + north) / 2)}"
-    outline = reproject(region.outline, WGS84, int(epsg.rpartition(":")[2]))
-    geobox = GeoBox.from_bbox(outline.bounds, crs=epsg, resolution=COARSE)
+    epsg = zone_at((west + east) / 2, (south + north) / 2)
+    outline = reproject(region.outline, WGS84, epsg)
+    geobox = GeoBox.from_bbox(outline.bounds, crs=f"EPSG:{epsg}", resolution=COARSE)
     colours = np.full((*geobox.shape, 3), np.nan, np.float32)
     used = Counter(choice.optical[0] for choice in scenes.choices if choice.optical)
     by_id = {scene.id: scene for scene in scenes.optical}
@@ -96,42 +138,85 @@ def _background(
     return shown.astype(np.float32), [box.left, box.right, box.bottom, box.top], epsg
 
 
-def _outlines(axis: Any, outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> None:
+def _verdicts(outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> pd.Series:
+    """Verdict of each outline's lake; a lake that neither season has is not observed."""
+    return changes.verdict.reindex(outlines.index).fillna(Verdict.NOT_OBSERVED)
+
+
+def _outlines(axes: Axes, outlines: geopandas.GeoDataFrame, changes: pd.DataFrame) -> None:
+    """Outlines in the colour of their verdict, and the legend."""
     from matplotlib.lines import Line2D
 
-    verdicts = changes.verdict.reindex(outlines.index).fillna(Verdict.NOT_OBSERVED)
-    extent = axis.axis()
+    verdicts = _verdicts(outlines, changes)
     handles = []
-    for verdict, colour in COLOURS.items():
+    for verdict, colour in VERDICTS.items():
         some = outlines[verdicts == verdict]
         if some.empty:
             continue
-        some.boundary.plot(ax=axis, color=colour, linewidth=1.8)
-        handles.append(Line2D([], [], color=colour, linewidth=3, label=f"{verdict} ({len(some)})"))
-    axis.axis(extent)
-    axis.legend(
+        dashes: Any = DASHES if verdict == Verdict.NOT_OBSERVED else "-"
+        draw_outlines(axes, some.geometry, colour, dashes=dashes)
+        name = f"{verdict} ({len(some)})"
+        handles.append(Line2D([], [], color=colour, linewidth=3, linestyle=dashes, label=name))
+    axes.legend(
         handles=handles,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.01),
+        bbox_to_anchor=(0.5, -0.035),
         ncols=4,
-        facecolor="#606060",
-        labelcolor="white",
+        frameon=False,
         fontsize=9,
+        title=f"last outline of each lake by its change; {len(outlines)} lakes",
+        title_fontsize=9,
     )
 
 
-def _curves(axis: Any, curves: dict[str, pd.DataFrame]) -> None:
-    for code, rows in curves.items():
+def _labels(outlines: geopandas.GeoDataFrame, changes: pd.DataFrame, curves: Iterable[Any]) -> list[Place]:
+    """Labels of the lakes with a curve, then of the largest others that leave room."""
+    drawn = [lake for lake in curves if lake in outlines.index]
+    rest = outlines.index.difference(drawn)
+    largest = outlines.loc[rest].area.sort_values(ascending=False).index[:LABELS]
+    return [
+        *_places(outlines, changes, drawn, needed=True),
+        *_places(outlines, changes, largest),
+    ]
+
+
+def _places(
+    outlines: geopandas.GeoDataFrame, changes: pd.DataFrame, lakes: Iterable[Any], *, needed: bool = False
+) -> list[Place]:
+    verdicts = _verdicts(outlines, changes)
+    codes, shapes = outlines.code, outlines.geometry
+    return [Place(codes[lake], shapes[lake].bounds, VERDICTS[verdicts[lake]], needed) for lake in lakes]
+
+
+def _curves(axes: Axes, curves: dict[Any, pd.DataFrame], changes: pd.DataFrame) -> None:
+    """Areas by season with their 95 % intervals; colour by verdict as on the map, a marker for each lake."""
+    from matplotlib.ticker import MaxNLocator
+
+    seasons = sorted({int(season) for rows in curves.values() for season in rows.season})
+    # lakes side by side within a season, so that no interval hides another
+    apart = 0.012 * max(seasons[-1] - seasons[0], 1) if seasons else 0.0
+    for number, (lake, rows) in enumerate(curves.items()):
         seen = rows[rows.outcome.isin(["water", "dry"])]
         area = seen.area_m2.astype(float).fillna(0) / 1e4
         low, high = ((seen[f"area_{end}_m2"].astype(float) / 1e4).fillna(area) for end in ("low", "high"))
-        axis.errorbar(seen.season, area, yerr=[area - low, high - area], marker="o", capsize=3, label=code)
-    axis.set_title("largest changes, hectares with 95 % interval")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-
-
-def _simulated(scenes: Any) -> bool:
-    return any(scene.item["properties"].get("simulated") for scene in scenes)
+        verdict = Verdict(changes.verdict[lake])
+        axes.errorbar(
+            seen.season + apart * (number - (len(curves) - 1) / 2),
+            area,
+            yerr=[area - low, high - area],
+            color=VERDICTS[verdict],
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=7,
+            markeredgecolor="white",
+            linewidth=1.4,
+            capsize=3,
+            clip_on=False,
+            label=f"{changes.code[lake]} ({verdict})",
+        )
+    axes.set_title(f"the {len(curves)} largest changes: area with its 95 % interval", fontsize=11)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.set(xlabel="season (late summer)", ylabel="area, ha")
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.075), ncols=2, frameon=False, fontsize=9)

@@ -24,6 +24,7 @@ from monitor.grid import CELL, Tile, tiles_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
+from storage.simulated import is_simulated
 
 #: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
 DEM_SLACK = 0.01
@@ -77,7 +78,7 @@ class RadarUse:
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class CellView:
     """Seen and cloudy part of a cell in one scene, shares of 1; None where the classes were not read."""
 
     id: str
@@ -94,7 +95,7 @@ class CellReport:
     #: whether the region touches it; else it is a neighbour that tiles at the region's edge need
     inside: bool
     best_day: date | None
-    optical: tuple[Glimpse, ...]
+    optical: tuple[CellView, ...]
     radar: tuple[str, ...]
     lacks: tuple[str, ...]
     #: item, asset, href and cause of the unreadable file because of which the choice is undecided
@@ -126,6 +127,8 @@ class SceneReport:
     cells: tuple[CellReport, ...]
     #: items that are not used, and why
     refused: Refused
+    #: some of the scenes are simulated
+    simulated: bool = False
 
     @property
     def faults(self) -> dict[str, list[CellReport]]:
@@ -151,7 +154,7 @@ def report_scenes(
     Raises:
         MonitorError: the catalogue does not answer.
     """
-    weighed = freeze(
+    considered = freeze(
         workspace.catalog, workspace.profile, region.zone, region.season, season, workspace.excluded, progress
     )
     start, end = region.season.dates(season)
@@ -159,6 +162,7 @@ def report_scenes(
     grounds = {
         cell: shapely.intersection(cell.footprint(), region.zone) for cell in tiles_of(region.zone, CELL)
     }
+    scenes = (*considered.optical, *considered.radar, *considered.chosen.dem)
     return SceneReport(
         region=region.name,
         season=season,
@@ -168,17 +172,18 @@ def report_scenes(
         profile=workspace.settings.catalog.profile,
         location=str(workspace.location or workspace.profile.url),
         radar_kind=workspace.profile.radar_kind,
-        optical=tuple(_optical(scene, weighed, set(grounds)) for scene in weighed.optical),
-        radar=tuple(_radar(scene, weighed, set(grounds)) for scene in weighed.radar),
-        dem=tuple(scene.id for scene in weighed.chosen.dem),
-        cells=tuple(_cells(weighed, grounds)),
-        refused=weighed.chosen.refused,
+        optical=tuple(_optical(scene, considered, set(grounds)) for scene in considered.optical),
+        radar=tuple(_radar(scene, considered, set(grounds)) for scene in considered.radar),
+        dem=tuple(scene.id for scene in considered.chosen.dem),
+        cells=tuple(_cells(considered, grounds)),
+        refused=considered.chosen.refused,
+        simulated=any(is_simulated(scene.item) for scene in scenes),
     )
 
 
-def _optical(scene: Scene, weighed: Considered, inside: set[Tile]) -> OpticalUse:
-    mine = [choice for choice in weighed.chosen.choices if choice.cell in inside]
-    skies = [sky for cell in inside if (sky := _sky(weighed.skies, scene.id, cell)) and sky.seen > 0]
+def _optical(scene: Scene, considered: Considered, inside: set[Tile]) -> OpticalUse:
+    mine = [choice for choice in considered.chosen.choices if choice.cell in inside]
+    skies = [sky for cell in inside if (sky := _sky(considered.skies, scene.id, cell)) and sky.seen > 0]
     known = [(sky.seen, sky.cloud) for sky in skies if sky.cloud is not None]
     ground = sum(seen for seen, _ in known)
     clouds = [cloud for _, cloud in known]
@@ -209,12 +214,12 @@ def _harmonised(scene: Scene) -> str:
     return "source" if added else "no need"
 
 
-def _radar(scene: Scene, weighed: Considered, inside: set[Tile]) -> RadarUse:
-    mine = [choice for choice in weighed.chosen.choices if choice.cell in inside]
-    taken = {other.id: other.datetime for other in weighed.optical}
+def _radar(scene: Scene, considered: Considered, inside: set[Tile]) -> RadarUse:
+    mine = [choice for choice in considered.chosen.choices if choice.cell in inside]
+    taken = {other.id: other.datetime for other in considered.optical}
     waits = [
         [(scene.datetime - taken[name]) / timedelta(days=1) for name in choice.optical]
-        for choice in weighed.chosen.choices
+        for choice in considered.chosen.choices
         if scene.id in choice.radar
     ]
     return RadarUse(
@@ -231,22 +236,22 @@ def _radar(scene: Scene, weighed: Considered, inside: set[Tile]) -> RadarUse:
     )
 
 
-def _cells(weighed: Considered, grounds: Mapping[Tile, BaseGeometry]) -> Iterator[CellReport]:
-    days = {scene.id: scene.datetime.date() for scene in weighed.optical}
-    heights = shapely.union_all([scene.footprint for scene in weighed.chosen.dem])
-    for choice in weighed.chosen.choices:
-        glimpses = []
+def _cells(considered: Considered, grounds: Mapping[Tile, BaseGeometry]) -> Iterator[CellReport]:
+    days = {scene.id: scene.datetime.date() for scene in considered.optical}
+    elevation = shapely.union_all([scene.footprint for scene in considered.chosen.dem])
+    for choice in considered.chosen.choices:
+        views = []
         for scene_id in choice.optical:
-            sky = _sky(weighed.skies, scene_id, choice.cell)
-            glimpses.append(Glimpse(scene_id, sky.seen, sky.cloud) if sky else Glimpse(scene_id, None, None))
+            sky = _sky(considered.skies, scene_id, choice.cell)
+            views.append(CellView(scene_id, sky.seen, sky.cloud) if sky else CellView(scene_id, None, None))
         yield CellReport(
             name=choice.cell.name,
             tile=choice.cell,
             inside=choice.cell in grounds,
             best_day=days[choice.optical[0]] if choice.optical else None,
-            optical=tuple(glimpses),
+            optical=tuple(views),
             radar=choice.radar,
-            lacks=_lacks(choice, grounds.get(choice.cell, choice.cell.footprint()), heights),
+            lacks=_lacks(choice, grounds.get(choice.cell, choice.cell.footprint()), elevation),
             fault=_fault(choice.fault),
         )
 
@@ -257,9 +262,9 @@ def _fault(error: AssetError | None) -> dict[str, str] | None:
     return {"item": error.item, "asset": error.asset, "href": error.href, "cause": error.cause}
 
 
-def _lacks(choice: Choice, ground: BaseGeometry, heights: BaseGeometry) -> tuple[str, ...]:
+def _lacks(choice: Choice, ground: BaseGeometry, elevation: BaseGeometry) -> tuple[str, ...]:
     """Inputs without a scene. Images are not reported as missing where the choice is undecided."""
-    bare = shapely.area(shapely.difference(ground, heights)) > DEM_SLACK * shapely.area(ground)
+    bare = shapely.area(shapely.difference(ground, elevation)) > DEM_SLACK * shapely.area(ground)
     undecided = choice.fault is not None
     missing = {
         "Sentinel-2": not choice.optical and not undecided,

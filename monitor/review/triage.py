@@ -1,4 +1,4 @@
-"""What a person should look at again: chips where the index contradicts the model, lakes that lost water."""
+"""Flags for review: chips in which index and model disagree, and lakes that lost water."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from storage.policy import DRAINAGE_LOSS
 
 #: edge of a review chip, px; tiles are whole numbers of them
 CHIP = 256
-#: pixels of connected disagreement that are worth a look: 0.5 ha, the smallest lake worth trusting
+#: smallest patch of disagreement that is flagged, pixels: 0.5 ha
 WORTH_A_LOOK = 50
-#: disagreement thinner than this many pixels is a shoreline, not a lake
+#: disagreement thinner than this window is taken for a shoreline, not for a lake
 CORE = np.ones((3, 3), bool)
 
 
@@ -34,11 +34,11 @@ class Flag:
     """One entry of the review queue; higher scores first."""
 
     kind: str
-    #: whether a gate (snow, shadow, radar, turbid water) says why the index disagrees
+    #: whether a gate of the index (snow, shadow, radar, turbid water) explains the disagreement
     explained: bool
-    #: hectares in question
+    #: area concerned, hectares
     score: float
-    #: EPSG:4326 footprint of what to look at
+    #: footprint of the place to look at, EPSG:4326
     footprint: BaseGeometry
     tile: str | None = None
     lake: UUID | None = None
@@ -129,7 +129,7 @@ def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> 
 
 
 def season_flag(region: BaseGeometry, suspicion: Suspicion) -> Flag:
-    """A whole season that is not believed, in place of an alarm for each of its lakes."""
+    """One flag for a suspect season instead of one for each of its lakes."""
     return Flag(
         kind="suspect season",
         explained=False,

@@ -20,8 +20,11 @@ import yaml
 from sqlalchemy import text
 
 from benchmarks import surveys
+from monitor.report.region_map import draw_region
+from monitor.review.export import export_queue
 from monitor.workspace import Workspace, open_database, open_system
 from storage.codes import Reason
+from storage.history import last_outlines
 from tests.support.history_content import current_rows
 from tests.support.places import MODEL, ROOT
 from tests.support.workspaces import layers, make_workspace, monitor, run_here, tables
@@ -64,6 +67,34 @@ def test_the_review_queue_is_exported_with_a_chip_per_flag(finished: Path, works
     assert len(queue) == json.loads(answer.stdout)["chips"] == len(tables(finished)["review_flag"]) > 0
     assert sorted(queue.picture) == sorted(path.name for path in target.glob("*.png"))
     assert all((target / name).read_bytes()[:4] == b"\x89PNG" for name in queue.picture)
+
+
+def test_pictures_of_a_simulated_archive_say_so(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The region map and a review chip, from the items that the ledger froze."""
+    from matplotlib.figure import Figure
+
+    saved: list[Figure] = []
+    save = Figure.savefig
+
+    def kept(figure: Figure, *arguments: Any, **options: Any) -> None:
+        saved.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    workspace = Workspace.open(finished)
+    draw_region(workspace, "demo", [2021, 2022], tmp_path / "lakes.png")
+    with open_system(workspace) as system:
+        assert export_queue(system, tmp_path / "review", "demo", 2022, explained=True) > 0
+    assert len(saved) == 1 + len(list((tmp_path / "review").glob("*.png")))
+    for figure in saved:
+        assert "simulated scenes" in [words.get_text() for words in figure.texts]
+        assert "scale bar" in {artist.get_gid() for artist in figure.axes[0].artists}
+    with open_system(workspace) as system, system.database.connect() as conn:
+        codes = set(last_outlines(conn, "demo").code)
+    labels = {words.get_text() for words in saved[0].axes[0].texts}
+    assert labels and labels <= codes
 
 
 def test_history_of_a_lake_as_json(finished: Path) -> None:

@@ -1,4 +1,4 @@
-"""A lake's curve as a picture for a report: PNG, or SVG whose text is text."""
+"""A lake's curve as a picture: PNG, or SVG with text as text."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.drawing.maps import mark_simulated
+from monitor.drawing.palette import ORANGE, SURVEYS
 from monitor.errors import RefusedError
 from monitor.report.curve.terminal import place
-from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_words
+from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_line, trend_words
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg")
-#: inches; at 100 dots an inch, as an SVG is shown, 900 x 520
+#: inches; an SVG is shown at 100 dots per inch, 900 x 520
 SIZE = (9.0, 5.2)
 DPI = 200
-COLOURS = {"model": "#1f5fbf", "inventory": "#2f8f4e", "index": "#9c4fb0"}
 MARKERS = {"model": "o", "inventory": "s", "index": "^"}
 GREY = "#767676"
 RED = "#b03030"
-#: letters of the small text that fit beside one another over the field
+#: characters of the small text that fit in one line above the axes
 LINE = 112
-#: seasons with events that still have room for the codes of the other lakes
+#: largest number of seasons with events whose labels name the other lakes
 MANY_EVENTS = 5
-#: years by which two surveys of one season stand apart, as a share of all years
+#: distance of two surveys of one season, as a share of the time axis
 APART = 0.012
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -45,22 +49,24 @@ def write_curve(curve: Curve, path: Path) -> None:
     """Write the curve to `path`, PNG or SVG; the same curve gives the same bytes.
 
     Raises:
-        RefusedError: neither .png nor .svg, or it cannot be written.
+        RefusedError: the suffix is neither .png nor .svg, or the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise RefusedError(f"--picture {path}: a picture is a {' or a '.join(SUFFIXES)}")
+    bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
     try:
-        _write(curve, path)
+        with _style():
+            curve_figure(curve).savefig(path, dpi=DPI, metadata=bare)
     except OSError as error:
         raise RefusedError(f"--picture {path} cannot be written: {error.strerror or error}") from error
 
 
-def _write(curve: Curve, path: Path) -> None:
-    from matplotlib import rc_context
+def curve_figure(curve: Curve) -> Figure:
+    """Areas with their 95 % intervals over the seasons, the trend, gaps with their reasons, and events."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
+    with _style():
         figure = Figure(figsize=SIZE, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -71,12 +77,19 @@ def _write(curve: Curve, path: Path) -> None:
         _titles(axes, curve, above=_events(axes, curve))
         if curve.seen:
             figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=9)
-        bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=DPI, metadata=bare)
+        if curve.simulated:
+            mark_simulated(figure)
+    return figure
+
+
+def _style() -> AbstractContextManager[None]:
+    from matplotlib import rc_context
+
+    return rc_context(STYLE)
 
 
 def _axes(axes: Axes, curve: Curve) -> None:
-    """Areas from 0 unless all lie far above; room for reasons and events above and below."""
+    """Limits, ticks and labels of both axes."""
     from matplotlib.ticker import MaxNLocator
 
     unit, _ = curve.unit
@@ -96,37 +109,38 @@ def _axes(axes: Axes, curve: Curve) -> None:
 
 
 def _trend(axes: Axes, curve: Curve) -> None:
+    """The line from the first to the last season that counts, and the 95 % interval of its slope, above 0."""
     trend = curve.trend
     if trend is None:
         return
     scale = curve.unit[1]
-    told = curve.trend_told
-    years = [float(trend.first_season), trend.middle_season, float(trend.last_season)]
+    significant = curve.trend_significant
     low, high = trend.slope_low_m2_per_year, trend.slope_high_m2_per_year
     if low is not None and high is not None:
+        years = np.linspace(trend.first_season, trend.last_season, 101)
         ends = np.array([[trend.area_m2(year, slope) for year in years] for slope in (low, high)]) / scale
         axes.fill_between(
             years,
-            ends.min(axis=0),
-            ends.max(axis=0),
-            color="#d9a441",
-            alpha=0.2 if told else 0.1,
+            ends.min(axis=0).clip(0),
+            ends.max(axis=0).clip(0),
+            color=ORANGE,
+            alpha=0.2 if significant else 0.1,
             linewidth=0,
-            label="95 % of the slope",
+            label="95 % interval of the slope",
         )
-    line = [trend.area_m2(year) / scale for year in years]
+    ends_of_line = trend_line(trend)
     axes.plot(
-        years,
-        line,
-        color="#c17d11",
-        linewidth=1.4,
-        linestyle="-" if told else "--",
+        [season for season, _ in ends_of_line],
+        [area / scale for _, area in ends_of_line],
+        color=ORANGE,
+        linewidth=1.6,
+        linestyle="-" if significant else "--",
         label="trend (Theil-Sen)",
     )
 
 
 def _points(axes: Axes, curve: Curve) -> None:
-    """One series a source; points that are not part of the trend are hollow."""
+    """A series for each source; points that are not part of the trend are hollow."""
     seasons = [p.season for p in curve.points]
     apart = APART * (max(seasons) - min(seasons) + 2)
     series: dict[tuple[str, str, bool], list[tuple[float, Point]]] = {}
@@ -149,7 +163,7 @@ def _points(axes: Axes, curve: Curve) -> None:
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
-                color=COLOURS[point.kind],
+                color=SURVEYS[point.kind],
             )
     if curve.doubts:
         why = by_reason(curve.doubts)
@@ -167,19 +181,19 @@ def _series(axes: Axes, placed: list[tuple[float, Point]], scale: float, *, labe
         yerr=np.nan_to_num(np.abs(ends - areas)) / scale,
         label=label,
         linestyle="none",
-        color=COLOURS[kind],
+        color=SURVEYS[kind],
         marker=MARKERS[kind],
         markersize=6,
         capsize=3.5,
         elinewidth=1.2,
-        markerfacecolor="white" if hollow else COLOURS[kind],
+        markerfacecolor="white" if hollow else SURVEYS[kind],
         clip_on=False,
         zorder=3,
     )
 
 
 def _gaps(axes: Axes, curve: Curve) -> None:
-    """Not observed seasons as grey ticks that stand on the axis, each with its reason."""
+    """Seasons without an observation as grey ticks on the axis, each with its reason."""
     for season, reason in curve.gaps.items():
         axes.axvline(season, ymax=0.06, color=GREY, linewidth=1.4)
         axes.annotate(
@@ -195,10 +209,10 @@ def _gaps(axes: Axes, curve: Curve) -> None:
 
 
 def _events(axes: Axes, curve: Curve) -> int:
-    """What happened to the lake, above the field, with a line down to its season; lines of text used."""
+    """Label events above the axes, with a line down to the season; returns the number of lines of text."""
     words: dict[int, list[str]] = {}
     for event in curve.events:
-        words.setdefault(event.season, []).append(event.told)
+        words.setdefault(event.season, []).append(event.text)
     for season in words:
         axes.axvline(season, color=RED, linewidth=0.9, linestyle=(0, (2, 3)), zorder=1)
     if len(words) > MANY_EVENTS:
@@ -229,15 +243,15 @@ def _events(axes: Axes, curve: Curve) -> int:
 
 
 def _events_upright(axes: Axes, curve: Curve) -> int:
-    """Many events: a word each, standing on its line, without the codes of the others."""
+    """Label many events: upright words without the codes of the other lakes; returns lines of text."""
     words: dict[int, list[str]] = {}
     for event in curve.events:
         word = event.words.removesuffix(" with")
         if word not in words.setdefault(event.season, []):
             words[event.season].append(word)
-    for season, said in words.items():
+    for season, names in words.items():
         axes.annotate(
-            ", ".join(said),
+            ", ".join(names),
             (season, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),
@@ -248,15 +262,15 @@ def _events_upright(axes: Axes, curve: Curve) -> int:
             fontsize=8,
             color=RED,
         )
-    return round(max(len(", ".join(said)) for said in words.values()) * 4.6 / 12 + 0.5)
+    return round(max(len(", ".join(names)) for names in words.values()) * 4.6 / 12 + 0.5)
 
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:
-    """Code and identity over the trend in words, `above` lines of events."""
-    said = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
+    """Code, identity and the trend in words, above `above` lines of events."""
+    lines = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
     foot = 6 + 12 * above
     axes.annotate(
-        "\n".join(said),
+        "\n".join(lines),
         (0, 1),
         xycoords="axes fraction",
         xytext=(0, foot),
@@ -266,4 +280,4 @@ def _titles(axes: Axes, curve: Curve, above: int) -> None:
         linespacing=1.3,
         color="#404040",
     )
-    axes.set_title(curve.code, loc="left", fontsize=14, fontweight="bold", pad=foot + 14 * len(said) + 2)
+    axes.set_title(curve.code, loc="left", fontsize=14, fontweight="bold", pad=foot + 14 * len(lines) + 2)

@@ -1,4 +1,4 @@
-"""One lake of the history: found by the beginning of its identity or code, and read as a curve."""
+"""Find a lake by the beginning of its identity or code, and read its curve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FoundLake:
 
     lake_id: UUID
     code: str
-    #: a sentence, where it was asked for by an identity or code that it no longer has
+    #: a sentence, if it was found by a former identity or code
     renamed: str | None = None
 
 
@@ -28,7 +28,7 @@ def find_lake(conn: Connection, like: str) -> FoundLake:
     """The one lake whose identity or code begins with `like`.
 
     Raises:
-        RefusedError: none or several begin so, or the one has left no trace in any current survey.
+        RefusedError: no lake or several lakes match, or no current survey has the lake.
     """
     from storage.history import lakes
     from storage.trends import renamed
@@ -49,8 +49,8 @@ def find_lake(conn: Connection, like: str) -> FoundLake:
     ((lake_id, code),) = now
     if lake_id is None or code is None:
         raise RefusedError(
-            f"no current survey knows {old[0].code} ({old[0].lake_id}) any more, "
-            "nor any lake on its place; its superseded observations are in the table lake_observation"
+            f"no current survey has {old[0].code} ({old[0].lake_id}), "
+            "nor another lake at its place; its superseded observations are in the table lake_observation"
         )
     was = ", ".join(f"{one.code} ({one.lake_id})" for one in old)
     return FoundLake(lake_id, code, f"{was} is now {code} ({lake_id})")
@@ -58,12 +58,13 @@ def find_lake(conn: Connection, like: str) -> FoundLake:
 
 def _several(like: str, found: list[tuple[UUID, str]]) -> RefusedError:
     some = ", ".join(f"{lake_id} ({code})" for lake_id, code in found[:5])
-    return RefusedError(f"{like!r} fits {len(found)} lakes; write more of one: {some}")
+    return RefusedError(f"{like!r} matches {len(found)} lakes; give more characters of one: {some}")
 
 
 def read_curve(conn: Connection, lake_id: UUID, code: str) -> Curve:
-    """The curve of a lake as the lake history holds it."""
+    """Read the curve of a lake from the lake history."""
     from storage.copying import records
+    from storage.simulated import lake_is_simulated
     from storage.trends import events_of, points_of, trend_of
 
     points = tuple(
@@ -82,13 +83,15 @@ def read_curve(conn: Connection, lake_id: UUID, code: str) -> Curve:
         )
         for r in records(points_of(conn, lake_id))
     )
-    told: dict[tuple[int, str], list[str]] = defaultdict(list)
+    others: dict[tuple[int, str], list[str]] = defaultdict(list)
     for r in records(events_of(conn, lake_id)):
-        told[r["season"], event_words(r["event"], mine=r["mine"])] += filter(None, [r["other_code"]])
-    events = tuple(Event(season, words, tuple(codes)) for (season, words), codes in told.items())
-    return Curve(lake_id, code, points, events, trend_of(conn, lake_id))
+        others[r["season"], event_words(r["event"], mine=r["mine"])] += filter(None, [r["other_code"]])
+    events = tuple(Event(season, words, tuple(codes)) for (season, words), codes in others.items())
+    return Curve(
+        lake_id, code, points, events, trend_of(conn, lake_id), simulated=lake_is_simulated(conn, lake_id)
+    )
 
 
 def trend_record(curve: Curve) -> dict[str, Any] | None:
-    """The trend for scripts: slope and its interval in square metres a year; None below three seasons."""
+    """The trend for scripts: slope and interval, square metres per year; None below three seasons."""
     return None if curve.trend is None else asdict(curve.trend)

@@ -1,6 +1,6 @@
-"""A lake's curve as text: points with error bars over true time, and why seasons are missing.
+"""A lake's curve as text: points with error bars on a time axis, and the reasons for missing seasons.
 
-Drawn by hand: the plotting libraries for terminals know no hollow points, and no gap that is not a zero.
+Drawn without a library: plotting libraries for terminals offer neither hollow points nor gaps in a series.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_words
+from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_line, trend_words
 
-#: rows of the drawing, about
+#: approximate number of rows of the drawing
 ROWS = 15
-#: a narrower field cannot tell seasons apart, columns
+#: smallest width at which seasons can be told apart, columns
 NARROWEST = 20
 COLOURS = {"model": "blue", "inventory": "green", "index": "magenta"}
 
@@ -69,7 +69,8 @@ ASCII = Signs(
 def draw_curve(curve: Curve, width: int, *, ascii_only: bool = False) -> Text:
     """The curve as lines of text, none wider than `width` columns."""
     signs = ASCII if ascii_only else UNICODE
-    lines = [Text(line, style="bold") for line in _wrapped(f"{curve.code}: area in {curve.unit[0]}", width)]
+    title = f"{curve.code}: area in {curve.unit[0]}{' (simulated scenes)' if curve.simulated else ''}"
+    lines = [Text(line, style="bold") for line in _wrapped(title, width)]
     canvas = _canvas(curve, width)
     if canvas is not None:
         _draw_trend(canvas, curve, signs)
@@ -87,7 +88,7 @@ class Canvas:
     marks: list[float]
     """Areas of the labelled rows, from below, in the curve's unit."""
     labels: list[str]
-    rows_a_step: int
+    rows_per_step: int
     columns: int
     scale: float
     """Square metres of the unit."""
@@ -96,7 +97,7 @@ class Canvas:
 
     @property
     def rows(self) -> int:
-        return (len(self.marks) - 1) * self.rows_a_step + 1
+        return (len(self.marks) - 1) * self.rows_per_step + 1
 
     @property
     def margin(self) -> int:
@@ -104,8 +105,8 @@ class Canvas:
         return max(map(len, self.labels)) + 2
 
     @property
-    def a_year(self) -> float:
-        """Columns a year, 0 when there is one season."""
+    def per_year(self) -> float:
+        """Columns per year, 0 if there is only one season."""
         years = self.seasons[-1] - self.seasons[0]
         return (self.columns - 7) / years if years else 0.0
 
@@ -115,7 +116,7 @@ class Canvas:
 
     def column_of(self, season: float) -> int:
         years = season - self.seasons[0]
-        return round(3 + years * self.a_year) if self.a_year else self.columns // 2
+        return round(3 + years * self.per_year) if self.per_year else self.columns // 2
 
     def put(self, row: int, column: int, sign: str, style: str) -> None:
         if 0 <= row < self.rows and 0 <= column < self.columns:
@@ -128,7 +129,7 @@ class Canvas:
 
 
 def place(labels: Iterable[tuple[int, str]], columns: int) -> tuple[str, list[tuple[int, str]]]:
-    """A line with each label centred on its column, and those that found no room, first come first served."""
+    """A line with each label centred on its column in the given order, and the labels without room."""
     line, left_over = " " * columns, []
     for column, label in labels:
         start = max(0, min(column - (len(label) - 1) // 2, columns - len(label)))
@@ -141,36 +142,37 @@ def place(labels: Iterable[tuple[int, str]], columns: int) -> tuple[str, list[tu
 
 
 def _canvas(curve: Curve, width: int) -> Canvas | None:
-    """An empty field; None when nobody saw the lake, or the terminal is too narrow."""
+    """An empty canvas; None if the lake was never observed or the terminal is too narrow."""
     scale = curve.unit[1]
     marks = area_ticks(curve)
     labels = _numbers(marks)
     columns = width - max(map(len, labels)) - 2
     if not curve.seen or columns < NARROWEST:
         return None
-    rows_a_step = max(2, round(ROWS / (len(marks) - 1)))
-    return Canvas(marks, labels, rows_a_step, columns, scale, sorted({p.season for p in curve.points}))
+    rows_per_step = max(2, round(ROWS / (len(marks) - 1)))
+    return Canvas(marks, labels, rows_per_step, columns, scale, sorted({p.season for p in curve.points}))
 
 
 def _numbers(values: Sequence[float]) -> list[str]:
-    """Numbers with as many decimals as they all need."""
+    """Numbers with the same number of decimals, as many as needed."""
     decimals = next(n for n in range(13) if all(abs(round(v, n) - v) < 1e-9 for v in values))
     return [f"{value:.{decimals}f}" for value in values]
 
 
 def _draw_trend(canvas: Canvas, curve: Curve, signs: Signs) -> None:
     trend = curve.trend
-    if trend is None or not canvas.a_year:
+    if trend is None or not canvas.per_year:
         return
-    for column in range(canvas.column_of(trend.first_season), canvas.column_of(trend.last_season) + 1):
-        season = canvas.seasons[0] + (column - 3) / canvas.a_year
-        canvas.put(canvas.row_of(trend.area_m2(season)), column, signs.trend, "dim")
+    first, last = trend_line(trend)
+    for column in range(canvas.column_of(first[0]), canvas.column_of(last[0]) + 1):
+        season = canvas.seasons[0] + (column - 3) / canvas.per_year
+        canvas.put(canvas.row_of(max(trend.area_m2(season), 0.0)), column, signs.trend, "dim")
 
 
 def _draw_points(canvas: Canvas, curve: Curve, signs: Signs) -> None:
-    """Bars first, so that no point hides behind one; the season's word over what stands beside it."""
+    """Draw bars before points, and the season's value over the points beside it."""
     beside: dict[int, int] = defaultdict(int)
-    apart = 2 if canvas.a_year >= 5 or not canvas.a_year else int(canvas.a_year >= 2)
+    apart = 2 if canvas.per_year >= 5 or not canvas.per_year else int(canvas.per_year >= 2)
     points = []
     for point in reversed(curve.seen):
         points.append((point, canvas.column_of(point.season) + apart * beside[point.season]))
@@ -192,14 +194,14 @@ def _field(canvas: Canvas, signs: Signs) -> list[Text]:
     """The points with the axis of areas."""
     lines = []
     for row in range(canvas.rows):
-        step, between = divmod(row, canvas.rows_a_step)
+        step, between = divmod(row, canvas.rows_per_step)
         label, edge = ("", signs.edge) if between else (canvas.labels[-1 - step], signs.edge_tick)
         lines.append(Text.assemble((f"{label:>{canvas.margin - 2}} {edge}", "dim"), canvas.line(row)))
     return lines
 
 
 def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
-    """The axis of seasons, years, and what happened to the lake."""
+    """The axis of seasons with its years, and the events."""
     blank = " " * canvas.margin
     axis = [signs.floor] * canvas.columns
     for season in canvas.seasons:
@@ -209,7 +211,7 @@ def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
     order = [*canvas.seasons[:1], *reversed(canvas.seasons[1:])]
     years, _ = place([(canvas.column_of(season), str(season)) for season in order], canvas.columns)
     lines.append(Text(f"{blank}{years}", style="dim"))
-    words = [(canvas.column_of(event.season), event.told[: canvas.columns]) for event in curve.events]
+    words = [(canvas.column_of(event.season), event.text[: canvas.columns]) for event in curve.events]
     while words:
         line, words = place(words, canvas.columns)
         lines.append(Text(f"{blank}{line}", style="italic"))
@@ -217,7 +219,7 @@ def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
 
 
 def _legend(curve: Curve, signs: Signs, width: int) -> list[Text]:
-    """What the signs mean, those that are there; no part is broken unless it is wider than the terminal."""
+    """The signs in use with their meaning; an entry is broken only if it is wider than the terminal."""
     parts = []
     for kind, sign in signs.full.items():
         sources = list(dict.fromkeys(p.source for p in curve.seen if p.kind == kind))

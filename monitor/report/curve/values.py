@@ -1,7 +1,7 @@
-"""A lake's area over its seasons: the values that are drawn, and what is said of them in words.
+"""A lake's area over its seasons: the values that are drawn, and their description in words.
 
-`monitor/curve/terminal.py` draws them as text, `monitor/curve/picture.py` as PNG or SVG. Areas are square
-metres until they are drawn.
+`monitor/report/curve/terminal.py` draws them as text, `monitor/report/curve/picture.py` as PNG or SVG.
+Areas are square metres until they are drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from storage.policy import SEEN_WHOLE
 if TYPE_CHECKING:
     from storage.trends import Trend
 
-#: lakes from here on are read in square kilometres, smaller ones in hectares
+#: areas from here on are given in square kilometres, smaller ones in hectares
 LARGE_M2 = 1e6
 #: mergers and splits that a sentence names one by one
 MANY_JUMPS = 3
@@ -27,7 +27,7 @@ UPPER_PART = 0.6
 
 @dataclass(frozen=True)
 class Point:
-    """What one current survey says of the lake in one season."""
+    """The lake in one current survey."""
 
     season: int
     kind: str
@@ -42,13 +42,13 @@ class Point:
     high_m2: float | None
     seen_share: float | None
     suspect: str | None
-    """Why the survey's losses are not believed."""
+    """Why the survey is suspect; None if it is not."""
     shown: bool
-    """This is the season's word; another survey's stands beside it."""
+    """Whether this point is the season's value; points of other surveys are drawn beside it."""
 
     @property
     def doubt(self) -> str | None:
-        """Why the point is drawn hollow and is no part of the trend."""
+        """Why the point is drawn hollow and excluded from the trend; None if it counts."""
         if self.suspect is not None:
             return "suspect season"
         if self.outcome == "water" and (self.seen_share or 0) < SEEN_WHOLE:
@@ -58,16 +58,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to the lake's identity: split, merged, new, drained, reappeared."""
+    """An event in the lake's identity: split, merged, new, drained, reappeared."""
 
     season: int
     words: str
     others: tuple[str, ...] = ()
-    """Codes of the lakes on the other side."""
+    """Codes of the other lakes."""
 
     @property
-    def told(self) -> str:
-        """With the codes of the lakes on the other side, two of them at most."""
+    def text(self) -> str:
+        """The event with the codes of the other lakes, at most two of them."""
         if not self.others:
             return self.words
         shown = [*self.others[:2], *([f"{len(self.others) - 2} more"] if len(self.others) > 2 else [])]
@@ -76,19 +76,21 @@ class Event:
 
     @property
     def jump(self) -> str | None:
-        """What made the area jump, though no water came or went."""
+        """The word for an event that changes the area without a change of water; None for others."""
         return "split" if "split" in self.words else "merger" if "merged" in self.words else None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """All that is drawn of one lake, in order of season."""
+    """The drawn values of one lake, in order of season."""
 
     lake_id: UUID
     code: str
     points: tuple[Point, ...]
     events: tuple[Event, ...] = ()
     trend: Trend | None = None
+    simulated: bool = False
+    """Some of the surveys were made from simulated scenes."""
 
     @property
     def unit(self) -> tuple[str, float]:
@@ -98,12 +100,12 @@ class Curve:
 
     @property
     def seen(self) -> list[Point]:
-        """Points with an area; the season's word after what stands beside it."""
+        """Points with an area, in order; the season's value after those beside it."""
         return sorted((p for p in self.points if p.area_m2 is not None), key=lambda p: (p.season, p.shown))
 
     @property
     def gaps(self) -> dict[int, str]:
-        """Seasons in which nobody saw the lake, and why."""
+        """Seasons in which no survey observed the lake, and why."""
         seen = {p.season for p in self.seen}
         reasons: dict[int, list[str]] = defaultdict(list)
         for p in sorted(self.points, key=lambda p: not p.shown):
@@ -113,12 +115,12 @@ class Curve:
 
     @property
     def doubts(self) -> dict[int, str]:
-        """Seasons whose point is hollow, and why."""
+        """Seasons with a hollow point, and why."""
         return {p.season: p.doubt for p in self.seen if p.doubt is not None}
 
     @property
-    def trend_told(self) -> bool:
-        """The trend's interval leaves out 0: the lake grows or shrinks."""
+    def trend_significant(self) -> bool:
+        """Whether the interval of the slope excludes 0."""
         trend = self.trend
         if trend is None or trend.slope_low_m2_per_year is None or trend.slope_high_m2_per_year is None:
             return False
@@ -131,13 +133,13 @@ class Curve:
 
 
 def event_words(event: str, *, mine: bool) -> str:
-    """What a lineage event says of a lake; not `mine`: the lake is the event's other one."""
+    """Words for a lineage event of a lake; `mine` is false if the lake is the event's other lake."""
     words = {("split", True): "split off", ("merged", True): "merged into", ("merged", False): "merged with"}
     return words.get((event, mine), event)
 
 
 def trend_words(curve: Curve) -> str:
-    """The trend in a sentence, in the curve's unit a year."""
+    """The trend in a sentence, in the curve's unit per year."""
     unit, scale = curve.unit
     trend = curve.trend
     if trend is None:
@@ -153,13 +155,27 @@ def trend_words(curve: Curve) -> str:
     if low is None or high is None:
         few = f"Theil-Sen of {trend.seasons} seasons, too few for an interval"
         return f"Trend: {slope} {unit} per year, {span}, {few}{rest}"
-    told = "" if curve.trend_told else "; neither growth nor loss can be told from it"
+    unclear = "" if curve.trend_significant else "; neither growth nor loss is significant"
     theil = f"Theil-Sen of {trend.seasons} seasons"
-    return f"Trend: {slope} {unit} per year (95 %: {ends[0]} to {ends[1]}), {span}, {theil}{told}{rest}"
+    return f"Trend: {slope} {unit} per year (95 %: {ends[0]} to {ends[1]}), {span}, {theil}{unclear}{rest}"
+
+
+def trend_line(trend: Trend) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Season and area (square metres) of both ends of the trend's line; it ends where the area reaches 0."""
+    first, last = (
+        (season, area) if (area := trend.area_m2(season)) >= 0 else (_dry(trend), 0.0)
+        for season in (float(trend.first_season), float(trend.last_season))
+    )
+    return first, last
+
+
+def _dry(trend: Trend) -> float:
+    """Season at which the line reaches 0."""
+    return trend.middle_season - trend.middle_area_m2 / trend.slope_m2_per_year
 
 
 def decimals(value: float) -> int:
-    """Decimals that show two digits of `value` that count."""
+    """Number of decimals that shows two significant digits of `value`."""
     return max(0, 1 - math.floor(math.log10(abs(value)))) if value else 0
 
 
@@ -177,9 +193,12 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def area_ticks(curve: Curve) -> list[float]:
-    """Areas to label, in the curve's unit: from 0 unless all lie far above it."""
+    """Areas to label, in the curve's unit, around intervals and trend: from 0 unless all lie far above."""
     lows = [p.low_m2 if p.low_m2 is not None else p.area_m2 or 0.0 for p in curve.seen]
     highs = [p.high_m2 if p.high_m2 is not None else p.area_m2 or 0.0 for p in curve.seen]
+    if curve.trend is not None:
+        ends = [area for _, area in trend_line(curve.trend)]
+        lows, highs = [*lows, *ends], [*highs, *ends]
     low, high = min(lows, default=0.0), max(highs, default=0.0)
     scale = curve.unit[1]
     return ticks((low if low > UPPER_PART * high else 0.0) / scale, high / scale)

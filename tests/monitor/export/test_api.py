@@ -202,7 +202,7 @@ def test_filters_in_cql2(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("filter_", "message"),
     [
-        ("set_config('role', 'lake', false) = 'lake'", "set_config, which CQL2 does not have"),
+        ("set_config('role', 'lake', false) = 'lake'", "set_config, which CQL2 does not define"),
         ("season = 2022 AND NOT (pg_sleep(9) = 1)", "pg_sleep"),
         ('{"op": "=", "args": [{"op": "pg_read_file", "args": ["PG_VERSION"]}, "x"]}', "pg_read_file"),
         ("season = = 2", "not CQL2"),
@@ -304,7 +304,7 @@ def test_a_port_in_use_is_refused(workspace: Path) -> None:
         port = str(taken.getsockname()[1])
         answer = monitor("serve", "--port", port, "-w", folder)
     assert answer.returncode == 2
-    assert f"--port {port}" in answer.stderr and "choose another with --port" in answer.stderr
+    assert f"--port {port}" in answer.stderr and "choose another port with --port" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (folder / "postgis").exists(), "refused before the database starts"
     answer = monitor("serve", "--host", "192.0.2.1", "-w", folder)

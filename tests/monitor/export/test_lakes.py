@@ -24,11 +24,11 @@ from sqlalchemy import text
 from stac_pydantic import Item
 
 from monitor.cli.export import export_lakes_to
+from monitor.drawing.palette import VERDICTS
 from monitor.errors import RefusedError
 from monitor.export.columns import COLUMNS
 from monitor.export.formats import TableFormat
-from monitor.export.lakes import LakesWanted, LakesWritten, export_lakes
-from monitor.report.region_map import COLOURS
+from monitor.export.lakes import LakesRequest, LakesWritten, export_lakes
 from monitor.settings import Settings
 from monitor.workspace import Workspace
 from storage.database import Database
@@ -52,7 +52,7 @@ def kept(world: Kept, tmp_path: Path) -> Kept:
 
 
 def write(kept: Kept, name: str, kind: TableFormat, **wanted: Any) -> LakesWritten:
-    return export_lakes(kept.database, kept.workspace, LakesWanted(kept.out / name, kind, **wanted))
+    return export_lakes(kept.database, kept.workspace, LakesRequest(kept.out / name, kind, **wanted))
 
 
 def truth(kept: Kept, view: str, where: str = "true") -> pd.DataFrame:
@@ -156,7 +156,7 @@ def test_geopackage_contains_styles(kept: Kept) -> None:
         assert symbol is not None
         colour = symbol.find("Option[@name='outline_color']").get("value")  # type: ignore[union-attr]
         numbers = [int(part) for part in str(colour).split(",")[:3]]
-        assert "#{:02x}{:02x}{:02x}".format(*numbers) == COLOURS[entry.get("value")]  # type: ignore[index]
+        assert "#{:02x}{:02x}{:02x}".format(*numbers) == VERDICTS[entry.get("value")]  # type: ignore[index]
     ranges = Xml.fromstring(found[View.LATEST][0][0]).findall(".//range")
     edges = [(float(str(r.get("lower"))), float(str(r.get("upper")))) for r in ranges]
     assert [high for _, high in edges[:-1]] == [low for low, _ in edges[1:]] and edges[0][0] == 0
@@ -298,10 +298,10 @@ def test_force_overwrites_and_leaves_no_partial_files(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("name", "wanted", "message"),
     [
-        ("a.csv", {"region": "atlantis"}, "nobody surveyed it; the lake history has demo, other"),
-        ("a.csv", {"season": 2019}, "nobody surveyed it; the lake history has 2015, 2021, 2022"),
-        ("a.csv", {"season": 2021, "history": True}, "give one of them"),
-        ("a.shp", {}, "does not say which format"),
+        ("a.csv", {"region": "atlantis"}, "it has no survey; the lake history has demo, other"),
+        ("a.csv", {"season": 2019}, "it has no survey; the lake history has 2015, 2021, 2022"),
+        ("a.csv", {"season": 2021, "history": True}, "give one of the two options"),
+        ("a.shp", {}, "unknown file extension"),
         ("none/a.csv", {}, "there is no folder"),
         ("folder", {"asked": TableFormat.CSV}, "is a folder"),
     ],
@@ -316,5 +316,5 @@ def test_refusals(kept: Kept, name: str, wanted: dict[str, Any], message: str) -
 def test_nothing_surveyed_yet(workspace: Path, database: Database) -> None:
     settings = Settings.model_validate({"catalog": {"profile": "plain"}, "model": "index-baseline"})
     with pytest.raises(RefusedError, match="nothing has been surveyed yet"):
-        wanted = LakesWanted(workspace / "a.csv", TableFormat.CSV)
+        wanted = LakesRequest(workspace / "a.csv", TableFormat.CSV)
         export_lakes(database, Workspace(workspace, settings), wanted)

@@ -20,10 +20,11 @@ import xarray
 from stac_pydantic import Item
 
 from monitor.cli.export import export_masks_to
+from monitor.drawing.palette import BLUE, rgb
 from monitor.errors import RefusedError
 from monitor.export import rasters
 from monitor.export.formats import RasterFormat
-from monitor.export.masks import MasksWanted, ZoneWritten, export_masks
+from monitor.export.masks import MasksRequest, ZoneWritten, export_masks
 from monitor.grid import NORTHING_ORIGIN, PIXEL
 from monitor.workspace import open_system
 from storage.codes import Reason
@@ -52,7 +53,7 @@ def kept(world: Kept, tmp_path: Path) -> Kept:
 def write(kept: Kept, kind: RasterFormat = RasterFormat.COG, **wanted: Any) -> list[ZoneWritten]:
     workspace = kept.workspace
     with open_system(workspace) as system:
-        arguments = MasksWanted(kept.out / "out", kind, **{"season": 2021} | wanted)
+        arguments = MasksRequest(kept.out / "out", kind, **{"season": 2021} | wanted)
         return export_masks(system, workspace.region("demo"), arguments)
 
 
@@ -93,7 +94,7 @@ def test_cogs_are_cloud_optimised_and_described(kept: Kept) -> None:
             assert tags["layer"] == layer
             whole, half = file.read(1), file.read(1, out_shape=(zone.shape[0] // 2, zone.shape[1] // 2))
             if layer in ("mask", "reason"):
-                assert file.colormap(1)[1][:3] == (31, 120, 255)  # water, in both
+                assert file.colormap(1)[1][:3] == rgb(BLUE)  # water, in both
                 assert set(np.unique(half)) <= set(np.unique(whole))
                 assert file.tags(1)["flag_meanings"] == LAYERS[layer].attributes["flag_meanings"]
             else:  # mean of four pixels, without those that have no value
@@ -156,7 +157,7 @@ def test_items_beside_the_files(kept: Kept) -> None:
             assert band["data_type"] == LAYERS[layer].dtype and band["spatial_resolution"] == 10
         classes = item.assets["mask"].extra_fields["classification:classes"]
         assert [(c["value"], c["name"]) for c in classes] == [(0, "dry"), (1, "water"), (255, "no_answer")]
-        assert classes[1]["color_hint"] == "1F78FF"
+        assert classes[1]["color_hint"] == BLUE.removeprefix("#").upper()
         assert {uri.split("/")[3] for uri in item.stac_extensions} == {
             "projection", "file", "raster", "classification",
         }  # fmt: skip

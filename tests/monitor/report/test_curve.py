@@ -17,9 +17,23 @@ from sqlalchemy import Connection, text
 
 from monitor.cli.lakes import show_history
 from monitor.errors import RefusedError
+from monitor.grid import Tile
+from monitor.report.curve.picture import curve_figure
+from monitor.report.curve.reading import read_curve
 from monitor.report.curve.terminal import draw_curve, place
-from monitor.report.curve.values import Curve, Event, Point, decimals, ticks, trend_words
+from monitor.report.curve.values import (
+    Curve,
+    Event,
+    Point,
+    area_ticks,
+    decimals,
+    ticks,
+    trend_line,
+    trend_words,
+)
 from monitor.settings import NAMESPACE
+from storage import ledger, registry
+from storage.codes import ModelState
 from storage.database import Database
 from storage.trends import Trend
 from tests.support.workspaces import make_workspace, monitor
@@ -54,7 +68,14 @@ class HistoryWriter:
         return survey_id
 
     def observed(
-        self, lake_id: UUID, survey: UUID, season: int, km2: float, sigma: float, seen: float = 1.0
+        self,
+        lake_id: UUID,
+        survey: UUID,
+        season: int,
+        km2: float,
+        sigma: float,
+        seen: float = 1.0,
+        task: UUID | None = None,
     ) -> None:
         """Insert an observation with a square of about `km2` at 42.4 N 75 E."""
         side = (km2 / 9165.3) ** 0.5
@@ -62,6 +83,7 @@ class HistoryWriter:
         self._insert(
             "lake_observation", {"geom": shape}, id=uuid5(survey, str(lake_id)), lake_id=lake_id,
             survey_id=survey, season=season, outcome="water", sigma_m2=sigma * 1e6, seen_share=seen,
+            task_key=task,
         )  # fmt: skip
 
     def not_observed(self, lake_id: UUID, survey: UUID, season: int, outcome: str, reason: str) -> None:
@@ -74,6 +96,17 @@ class HistoryWriter:
         self._insert(
             "lake_lineage", survey_id=survey, season=season, kind=kind, lake_id=lake_id, other_lake_id=other
         )
+
+    def task(self, season: int, item: dict[str, Any]) -> UUID:
+        """A task with one scene."""
+        tile = Tile(32643, 1024, 1024, 1024)
+        scene = ledger.FrozenScene("sentinel-2-l2a", "S2A_1", item=item)
+        registry.register_model(self.conn, "x", "tiny", "1", {}, state=ModelState.ACTIVE)
+        row = registry.TileRow(tile.name, tile.epsg, tile.size, tile.row, tile.col, tile.footprint())
+        registry.upsert_tiles(self.conn, [row])
+        key = uuid5(NAMESPACE, f"task {season}")
+        ledger.plan_tasks(self.conn, [ledger.PlannedTask(key, "demo", tile.name, season, "x", "c", (scene,))])
+        return key
 
     def _insert(self, table: str, expressions: dict[str, str] | None = None, **columns: Any) -> None:
         values = {**{name: f":{name}" for name in columns}, **(expressions or {})}
@@ -138,8 +171,8 @@ GL075000E42400N: area in km2
 ? not observed: 2017, 2022 cloud; 2023 snow or frozen
 ○ not part of the trend: 2018 suspect season; 2021 seen to 72%
 Trend: +0.052 km2 per year (95 %: -0.515 to +1.796), 2000-2020, Theil-Sen of 5
-  seasons; neither growth nor loss can be told from it; it runs across the split
-  of 2020
+  seasons; neither growth nor loss is significant; it runs across the split of
+  2020
 """
 
 
@@ -185,7 +218,7 @@ def test_a_former_identity_leads_to_the_present_one(place_of_lake: Path, capsys)
 def test_lakes_that_cannot_be_shown(place_of_lake: Path) -> None:
     with pytest.raises(RefusedError, match="no lake's identity or code begins with 'GL1'"):
         show_history(place_of_lake, "GL1", json=False)
-    with pytest.raises(RefusedError, match="no current survey knows GL079000E42000N"):
+    with pytest.raises(RefusedError, match="no current survey has GL079000E42000N"):
         show_history(place_of_lake, "GL079", json=False)
     done = monitor("lakes", "history", "GL1", "-w", place_of_lake)
     assert done.returncode == 2 and "error: no lake" in done.stderr
@@ -274,10 +307,72 @@ def test_the_trend_in_words() -> None:
         "Trend: +0.031 ha per year (95 %: +0.025 to +0.040), 2000-2008, Theil-Sen of 9 seasons"
     )
     flat = Trend(9, 2000, 2008, 310.0, -250.0, 402.0, 2004, 5e4)
-    assert trend_words(curve(5.0, trend=flat)).endswith("; neither growth nor loss can be told from it")
+    assert trend_words(curve(5.0, trend=flat)).endswith("; neither growth nor loss is significant")
     short = Trend(3, 2000, 2020, -5e4, None, None, 2010, 5e4)
     assert trend_words(curve(5.0, trend=short, events=(Event(2010, "split"), Event(2000, "new")))) == (
         "Trend: -5.0 ha per year, 2000-2020, Theil-Sen of 3 seasons, too few for an interval; "
         "it runs across the split of 2010"
     )
     assert [decimals(value) for value in (0.0, 0.031, -1.2, 250.0)] == [0, 3, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("item", "simulated"),
+    [
+        ({"properties": {"simulated": True}}, True),
+        ({"properties": {"simulated": False}}, False),
+        ({"properties": {"platform": "simulated"}}, False),
+        ({}, False),
+    ],
+)
+def test_only_curves_of_simulated_scenes_say_so(
+    place_of_lake: Path, tmp_path: Path, database: Database, item: dict[str, Any], simulated: bool
+) -> None:
+    """By the property of the frozen items, not by the names of a region, a model or a catalogue."""
+    with database.begin() as conn:
+        pen = Pen(conn)
+        writer.observed(LAKE, pen.survey(2024), 2024, 1.1, 0.05, task=pen.task(2024, item))
+        assert read_curve(conn, LAKE, CODE).simulated == simulated
+        assert not read_curve(conn, CHILD, "GL1").simulated, "another lake's scenes do not count"
+    show_history(place_of_lake, CODE, tmp_path / "curve.svg", json=False)
+    words = " ".join(ElementTree.parse(tmp_path / "curve.svg").getroot().itertext())
+    assert ("simulated scenes" in words) == simulated
+    drawn = draw_curve(Curve(LAKE, CODE, (), simulated=simulated), 80).plain
+    assert ("simulated scenes" in drawn) == simulated
+
+
+#: the line of the first is above all points at its beginning, that of the second below 0 at its end
+STEEP = (
+    Trend(3, 2000, 2002, -6e4, None, None, 2001, 21e4),
+    Trend(4, 2000, 2003, -7e4, -9e4, 9e4, 2001.5, 8e4),
+    Trend(4, 2000, 2003, 7e4, 1e4, 30e4, 2001.5, 8e4),
+    Trend(4, 2000, 2003, 0.0, -1e4, 1e4, 2001.5, 0.0),
+)
+
+
+@pytest.mark.parametrize("trend", STEEP)
+def test_the_trend_stays_inside_the_axes(trend: Trend) -> None:
+    drawn = curve(21.0, 21.0, 9.0, 8.0, trend=trend)
+    figure = curve_figure(drawn)
+    (axes,) = figure.axes
+    (line,) = [line for line in axes.lines if str(line.get_label()).startswith("trend")]
+    low, high = axes.get_ylim()
+    areas, seasons = line.get_ydata(), line.get_xdata()
+    assert min(areas) >= low == 0 and max(areas) <= high == area_ticks(drawn)[-1]
+    assert axes.get_xlim()[0] <= min(seasons) < max(seasons) <= axes.get_xlim()[1]
+    bands = [drawn for drawn in axes.collections if str(drawn.get_label()).startswith("95 %")]
+    assert len(bands) == (trend.slope_low_m2_per_year is not None)
+    for clipped in (line, *bands):
+        assert clipped.get_clip_on() and clipped.get_clip_box().bounds == axes.bbox.bounds
+    for season, area in zip(seasons, areas, strict=True):
+        assert area * 1e4 == pytest.approx(trend.area_m2(season), abs=1e-6), "it is still the line"
+    dots = [text for text in draw_curve(drawn, 80).plain.splitlines() if "┤" in text or "│" in text]
+    columns = {at for text in dots for at, sign in enumerate(text) if sign in "·●┬┴│" and at > 4}
+    width = (seasons[-1] - seasons[0]) / (drawn.points[-1].season - 2000) * (80 - 5 - 7)
+    assert len(columns) >= width, "a dot or a point in every column of the line"
+
+
+def test_a_falling_trend_ends_where_the_lake_is_dry() -> None:
+    first, last = trend_line(STEEP[1])
+    assert first == (2000, pytest.approx(18.5e4))
+    assert last == (pytest.approx(2001.5 + 8 / 7), 0.0)

@@ -16,6 +16,10 @@ from typer.testing import CliRunner
 from monitor.archive.explanations import Refusal
 from monitor.cli.main import app
 from monitor.cli.scenes import group
+from monitor.drawing.maps import SIMULATED
+from monitor.report.scene_map import scene_figure
+from monitor.report.scenes import report_scenes
+from monitor.workspace import Workspace
 from tests.support.places import MODEL
 from tests.support.workspaces import make_workspace, monitor
 
@@ -158,6 +162,38 @@ def test_cells_without_scenes_are_counted_and_the_map_shows_them(small_archive: 
     grey = np.isclose(pixels[..., :3], 0xD9 / 255, atol=0.01).all(axis=-1).mean()
     coloured = (np.ptp(pixels[..., :3], axis=-1) > 0.3).mean()
     assert grey > 0.2 and 0.01 < coloured < grey
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_the_map_has_its_elements_and_labels_simulated_scenes(place: Path, simulated: bool) -> None:
+    if not simulated:  # as items of a real archive: without the property
+        for path in (place / "archive").rglob("*.json"):
+            content = json.loads(path.read_text())
+            if content.get("properties", {}).pop("simulated", None):
+                path.write_text(json.dumps(content))
+    workspace = Workspace.open(place)
+    found = report_scenes(workspace, workspace.region("demo"), 2021)
+    assert found.simulated == simulated == report(place, 2021)["simulated"]
+    figure = scene_figure(found)
+    assert (SIMULATED in [text.get_text() for text in figure.texts]) == simulated
+    for axes in figure.axes[:2]:
+        assert {artist.get_gid() for artist in axes.artists} >= {"scale bar", "north arrow"}
+        assert any(label.get_text().endswith("° E") for label in axes.get_xticklabels())
+        assert any(label.get_text().endswith("° N") for label in axes.get_yticklabels())
+    (cell,) = [cell for cell in found.cells if cell.inside]
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"{cell.optical[0].cloud:.0%}"]
+    assert [text.get_text() for text in figure.axes[1].texts] == [f"{cell.best_day:%m-%d}"]
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 2
+
+
+def test_an_undecided_cell_is_hatched(place: Path) -> None:
+    item = items(place, "sentinel-2-l2a", 2021)[0]
+    next(item.parent.glob("*SCL*.tif")).write_bytes(b"no longer a raster")
+    workspace = Workspace.open(place)
+    figure = scene_figure(report_scenes(workspace, workspace.region("demo"), 2021))
+    hatched = [drawn for drawn in figure.axes[0].collections if drawn.get_hatch()]
+    assert [len(drawn.get_paths()) for drawn in hatched] == [1]
 
 
 def test_a_season_without_scenes_is_reported(place: Path) -> None:
