@@ -325,13 +325,13 @@ def test_the_trend_in_words() -> None:
         ({}, False),
     ],
 )
-def test_only_curves_of_simulated_scenes_say_so(
+def test_only_curves_of_simulated_scenes_are_labelled(
     place_of_lake: Path, tmp_path: Path, database: Database, item: dict[str, Any], simulated: bool
 ) -> None:
     """By the property of the frozen items, not by the names of a region, a model or a catalogue."""
     with database.begin() as conn:
-        pen = Pen(conn)
-        writer.observed(LAKE, pen.survey(2024), 2024, 1.1, 0.05, task=pen.task(2024, item))
+        writer = HistoryWriter(conn)
+        writer.observed(LAKE, writer.survey(2024), 2024, 1.1, 0.05, task=writer.task(2024, item))
         assert read_curve(conn, LAKE, CODE).simulated == simulated
         assert not read_curve(conn, CHILD, "GL1").simulated, "another lake's scenes do not count"
     show_history(place_of_lake, CODE, tmp_path / "curve.svg", json=False)
