@@ -132,7 +132,7 @@ def test_a_process_without_the_model(tmp_path: Path) -> None:
     with pytest.raises(UnopenedError, match=r"this process cannot open the model: .*nowhere"):
         mine.manifest(ChosenModel((tmp_path / "nowhere",), "sha256:1"))
     assert mine.opened().digest is None and "nowhere" in str(mine.opened().failure)
-    with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
+    with pytest.raises(UnopenedError, match="is not the model with which this run was planned"):
         mine.manifest(ChosenModel((INDEX,), "sha256:other"))
     assert mine.manifest(chosen(INDEX)).name == "index-baseline" and mine.opened().failure is None
 

@@ -157,7 +157,7 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
             assert words in said
         other = [replace(task, model_digest="sha256:other") for task in tasks]
         (folder / "away").rename(folder / "index")
-        with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
+        with pytest.raises(UnopenedError, match="is not the model with which this run was planned"):
             predicted(workers, by_index, other)
         assert len(predicted(workers, by_index, tasks[:1])) == 1, "mended, it goes on"
 
