@@ -151,7 +151,7 @@ def _check_kind(manifest: Manifest, entry: NamedModel | None) -> None:
     if entry is not None and entry.s1_kind != manifest.inputs.S1.kind:
         raise RefusedError(
             f"model {manifest.name!r}: inputs.S1.kind is {manifest.inputs.S1.kind!r}, but "
-            f"{entry.s1_kind!r} in the registry; correct config/models.yaml, or import the model under another name"
+            f"{entry.s1_kind!r} in the registry; correct config/models.yaml, or choose another name"
         )
 
 

@@ -67,7 +67,7 @@ def find_source(request: Request, registry: Registry) -> CheckpointFile:
         known = ", ".join(sorted(name for name, model in registry.models.items() if model.hub))
         raise RefusedError(
             f"model {request.name!r}: its checkpoint is not in the registry. Give a file with --checkpoint, "
-            f"or one of the hub with --repository and --file; models with a checkpoint in the registry: {known}"
+            f"or one of the hub with --repository and --file; the registry has checkpoints of: {known}"
         )
     try:
         fetched = fetch(repository, file, revision)

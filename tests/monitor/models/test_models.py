@@ -148,7 +148,7 @@ def test_a_revision_is_fetched_as_it_is_named(hub: Hub, root: Path) -> None:
 
 
 def test_what_is_missing_is_refused_by_name(root: Path, checkpoint: Path) -> None:
-    with pytest.raises(RefusedError, match=r"is not in the registry\. .*in the registry: lakes-tiny"):
+    with pytest.raises(RefusedError, match=r"is not in the registry\. .*has checkpoints of: lakes-tiny"):
         bring(root, "mine")
     with pytest.raises(RefusedError, match="--manifest: a checkpoint does not contain its license"):
         bring(root, "mine", checkpoint=checkpoint)
