@@ -17,7 +17,7 @@ import pandas as pd
 
 from monitor.grid import WGS84
 from monitor.lakes.identity import code_of, mint_unused
-from monitor.lakes.overlap import most_alike_first, overlaps
+from monitor.lakes.overlap import most_similar_first, overlaps
 from storage.codes import LineageKind, Outcome
 
 
@@ -106,7 +106,7 @@ def match(
 ) -> Matching:
     """Assign an identity to each found outline (EPSG:4326).
 
-    The known and the found outline that are most alike are the same lake. The remaining lakes and outlines
+    The known and the found outline that are most similar are the same lake. The remaining lakes and outlines
     are compared again over older seasons, the latest first, so that a lake that was last seen in part keeps
     its identity. Lineage events are derived from earlier seasons only. A lake that is in none of them, on the
     place of a lake that continues, has split from it. A lake without an outline, on the place of an outline
@@ -169,7 +169,7 @@ def _overlaps_before(
     rest = before[~same].before
     others = overlaps(geopandas.GeoSeries(rest, index=rest.index, crs=WGS84), found)
     latest = pairs[pairs.lake.isin(before.index[same])]
-    return most_alike_first(pd.concat([latest, others], ignore_index=True) if len(others) else latest)
+    return most_similar_first(pd.concat([latest, others], ignore_index=True) if len(others) else latest)
 
 
 def _lineage_events(
@@ -248,7 +248,7 @@ def _match_superseded(
 
 
 def _identify(pairs: pd.DataFrame, ended: set[UUID]) -> dict[int, UUID]:
-    """Position of a found outline to its known lake; the most alike pairs first, each lake once."""
+    """Position of a found outline to its known lake; the most similar pairs first, each lake once."""
     candidates = pairs
     if ended:
         of_ended = pairs.lake.isin(ended)

@@ -16,18 +16,18 @@ OVERLAP = 0.2
 
 
 def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataFrame:
-    """Pairs of a known and a found outline that share at least `OVERLAP` of the smaller, most alike first.
+    """Pairs of a known and a found outline that share at least `OVERLAP` of the smaller, most similar first.
 
     Args:
         known: outlines by lake_id.
         found: outlines by position.
 
     Returns:
-        lake, found (position), common (shared area in square degrees, comparable at one place only), alike
-        (shared area over the area of the union).
+        lake, found (position), common (shared area in square degrees, comparable at one place only), iou
+        (intersection over union).
     """
     if known.empty or found.empty:
-        return pd.DataFrame({"lake": [], "found": np.array([], int), "common": [], "alike": []})
+        return pd.DataFrame({"lake": [], "found": np.array([], int), "common": [], "iou": []})
     old, new = _valid(known), _valid(found)
     a, b = shapely.STRtree(new).query(old)
     with ThreadPoolExecutor() as threads:
@@ -40,15 +40,15 @@ def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataF
             "lake": known.index.to_numpy(object)[a[keep]],
             "found": b[keep],
             "common": common[keep],
-            "alike": (common / (first + second - common))[keep],
+            "iou": (common / (first + second - common))[keep],
         }
     )
-    return most_alike_first(pairs)
+    return most_similar_first(pairs)
 
 
-def most_alike_first(pairs: pd.DataFrame) -> pd.DataFrame:
+def most_similar_first(pairs: pd.DataFrame) -> pd.DataFrame:
     """Pairs, as from `overlaps`, sorted by their similarity, then by position."""
-    return pairs.sort_values(["alike", "found"], ascending=[False, True], kind="stable", ignore_index=True)
+    return pairs.sort_values(["iou", "found"], ascending=[False, True], kind="stable", ignore_index=True)
 
 
 def _common(first: NDArray[np.object_], second: NDArray[np.object_]) -> NDArray[np.float64]:
