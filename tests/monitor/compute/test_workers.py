@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
         with pytest.raises(UnopenedError) as caught:
             next(results)
         said = str(caught.value)
-        for words in ("the worker at tcp://127.0.0.1:", str(place.model_folders[0]), "and 1 other"):
+        for words in ("the worker at tcp://127.0.0.1:", str(place.model_folders[0]), "and 1 more of 2"):
             assert words in said
         other = [replace(task, model_digest="sha256:other") for task in tasks]
         (folder / "away").rename(folder / "index")
