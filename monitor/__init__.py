@@ -1,7 +1,7 @@
 """From a region and a season to lakes, their changes and the review queue.
 
-`open_cube` and `open_history` are the way in for notebooks (docs/notebooks.md); everything else is a command
-of `monitor`. Heavy libraries are imported when they are used.
+Notebooks use `open_cube` and `open_history` (docs/notebooks.md); everything else is a command of `monitor`.
+Heavy libraries are imported when they are used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One error base: every message says what is wrong, where, and what to do about it."""
+"""The base class of the errors of this package. Every message names the problem, its place, and a remedy."""
 
 
 class MonitorError(Exception):
-    """Something a person can mend; shown as one message, never as a traceback."""
+    """An error that the user can fix; shown as a message without a traceback."""
 
 
 class RefusedError(MonitorError):
@@ -10,20 +10,21 @@ class RefusedError(MonitorError):
 
 
 class AssetError(MonitorError):
-    """One file of the archive could not be read; it names the item, the asset and the address.
+    """A file of the archive could not be read.
 
     Attributes:
         item: STAC item id.
         asset: asset key.
         href: address of the file.
+        cause: why it could not be read.
     """
 
     def __init__(self, item: str, asset: str, href: str, cause: str) -> None:
         super().__init__(f"{item}: asset {asset} at {href} cannot be read: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, href, cause
 
-    def alone(self) -> "AssetError":
-        """The same without what led to it: a value that other processes can take."""
+    def detached(self) -> "AssetError":
+        """A copy without traceback and context, which can be kept and sent to other processes."""
         return AssetError(self.item, self.asset, self.href, self.cause)
 
     def __reduce__(self) -> tuple[type["AssetError"], tuple[str, str, str, str]]:

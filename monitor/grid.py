@@ -1,7 +1,7 @@
-"""The global 10 m grid: every UTM zone is one raster, cut into square tiles.
+"""The global 10 m grid: each UTM zone is one raster, divided into square tiles.
 
-Rows and columns count 10 m pixels of a zone from easting 0, northing 10,000 km, so that a pixel has one
-address whatever region, tile or window asks for it.
+Rows and columns count the 10 m pixels of a zone from easting 0, northing 10,000 km. A pixel has the same row
+and column in every region, tile and window.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PIXEL = 10.0
 NORTHING_ORIGIN = 10_000_000.0
 WGS84 = 4326
-#: side of a cell in pixels: the ground over which cloud is measured and dates are ranked, whatever the tiles
+#: side in pixels of a cell, the area over which cloud is measured and dates are ranked, independent of tiles
 CELL = 1024
 
 
@@ -50,19 +50,19 @@ class Tile:
         """Outline in EPSG:4326, with `margin` more pixels on every side."""
         left, top = (self.col - margin) * PIXEL, NORTHING_ORIGIN - (self.row - margin) * PIXEL
         side = (self.size + 2 * margin) * PIXEL
-        # a UTM edge is curved in degrees: a vertex every eighth of a side keeps it within a pixel
+        # an edge in UTM is curved in degrees: with eight segments per side the error is less than a pixel
         square = shapely.segmentize(shapely.box(left, top - side, left + side, top), side / 8)
         return reproject(square, self.epsg, WGS84)
 
 
 def tile_named(name: str) -> Tile:
-    """The tile that bears a name (see `Tile.name`)."""
+    """The tile with a name (see `Tile.name`)."""
     epsg, size, row, col = (int(part) for part in name.split("_"))
     return Tile(epsg, size, row * size, col * size)
 
 
 def tile_at(longitude: float, latitude: float, size: int) -> Tile:
-    """The tile of `size` pixels that holds a place, in the UTM zone of its six degrees."""
+    """The tile of `size` pixels at a place, in the UTM zone of the place."""
     epsg = zone_at(longitude, latitude)
     easting, northing = _transformer(WGS84, epsg).transform(longitude, latitude)
     row, col = int((NORTHING_ORIGIN - northing) // PIXEL), int(easting // PIXEL)
@@ -83,7 +83,7 @@ def cells_near(tile: Tile, margin: int) -> list[Tile]:
 
 def geobox_at(epsg: int, row: int, col: int, shape: tuple[int, int]) -> GeoBox:
     """GeoBox of `shape` (rows, columns) whose upper-left pixel is global pixel (`row`, `col`)."""
-    from odc.geo.geobox import GeoBox  # brings Dask with it, which a status does not need
+    from odc.geo.geobox import GeoBox  # imports Dask, which `monitor status` does not need
 
     affine = Affine(PIXEL, 0, col * PIXEL, 0, -PIXEL, NORTHING_ORIGIN - row * PIXEL)
     return GeoBox(shape, affine, f"EPSG:{epsg}")
@@ -100,10 +100,10 @@ def zone_at(longitude: float, latitude: float) -> int:
 
 
 def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
-    """Tiles that touch `area` (EPSG:4326), each UTM zone serving its own six degrees of longitude.
+    """Tiles that touch `area` (EPSG:4326), in the UTM zone of each part of it.
 
-    A tile reaches past its zone's last meridian, so what lies on a border is seen whole from one side
-    or overlaps from both, and is joined when lakes are drawn (`vectorise`).
+    Tiles extend beyond the six degrees of their zone. A lake on the border of two zones is therefore complete
+    in one of them, or is covered by tiles of both and joined by `monitor.lakes.vectorise`.
     """
     tiles: list[Tile] = []
     west, south, east, north = area.bounds
@@ -120,7 +120,7 @@ def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
 
 def _tiles_of_zone(area: BaseGeometry, epsg: int, size: int) -> list[Tile]:
     utm = reproject(shapely.segmentize(area, 0.1), WGS84, epsg)
-    # a millimetre inwards: an area cut along tile borders must not claim the neighbours it touches
+    # shrunk by a millimetre: an area cut along tile borders must not include the tiles that it only touches
     utm = utm.buffer(-1e-3)
     if utm.is_empty:
         return []
@@ -157,7 +157,7 @@ def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
 
 
 def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
-    """Outlines (EPSG:4326), each in the UTM zone of its middle: lengths true to 0.1 %."""
+    """Outlines (EPSG:4326), each in the UTM zone of its centre; lengths are accurate to 0.1 %."""
     flat = np.empty(len(outlines), object)
     for zone, at in by_zone(outlines).items():
         flat[at] = outlines.iloc[at].to_crs(zone).to_numpy()
@@ -165,17 +165,17 @@ def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
 
 
 def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
-    """EPSG code of the UTM zone of their middles to the positions of outlines (EPSG:4326)."""
+    """EPSG codes of UTM zones to the positions of the outlines (EPSG:4326) whose centres lie in them."""
     bounds = outlines.bounds.to_numpy()
-    middles = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
-    zones = np.array([zone_at(x, y) for x, y in middles], int)
+    centres = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
+    zones = np.array([zone_at(x, y) for x, y in centres], int)
     return {int(zone): np.flatnonzero(zones == zone) for zone in np.unique(zones)}
 
 
 def grown(geometry: BaseGeometry, metres: float) -> BaseGeometry:
-    """`geometry` (EPSG:4326) and all within `metres` of it, measured in the UTM zone of its middle."""
-    middle = geometry.envelope.centroid
-    epsg = zone_at(middle.x, middle.y)
-    # long edges bend from one projection to the other; short pieces of them hardly do
+    """`geometry` (EPSG:4326) buffered by `metres` in the UTM zone of its centre."""
+    centre = geometry.envelope.centroid
+    epsg = zone_at(centre.x, centre.y)
+    # long straight edges are curved in the other projection; short segments hardly
     measured = reproject(shapely.segmentize(geometry, 0.1), WGS84, epsg)
     return reproject(shapely.buffer(measured, metres), epsg, WGS84)

@@ -1,4 +1,4 @@
-"""How far a long step is: what a run reports, to a terminal, to a log, or to nobody."""
+"""Progress of the steps of a run, reported to a terminal, to a log, or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-#: seconds between two lines of a log about the same step
+#: seconds between two log lines about the same step
 LOG_EVERY_S = 30.0
 
 _log = logging.getLogger(__name__)
@@ -22,11 +22,11 @@ class Progress(Protocol):
         ...
 
     def count(self, name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """A step of `total` parts; the function it gives is called after each part."""
+        """A step of `total` parts; the function it yields is to be called after each part."""
         ...
 
     def note(self, text: str) -> None:
-        """Something that happened in a step, such as a tile that failed."""
+        """An event in a step, such as a failed tile."""
         ...
 
 
@@ -49,10 +49,11 @@ SILENT = SilentProgress()
 
 
 class LoggedProgress:
-    """Writes lines to the log of this module: at the start and end of a step, and in between now and then.
+    """Writes lines to the log of this module, at the start and end of a step and at intervals.
 
     Args:
-        title: what stands before each line, such as region and season.
+        title: prefix of each line, such as region and season.
+        every_s: interval between lines, seconds.
     """
 
     def __init__(self, title: str, every_s: float = LOG_EVERY_S) -> None:
@@ -68,15 +69,15 @@ class LoggedProgress:
 
     @contextmanager
     def count(self, name: str, total: int) -> Iterator[Callable[[], None]]:
-        started = said = time.monotonic()
+        started = logged = time.monotonic()
         done = 0
 
         def step() -> None:
-            nonlocal done, said
+            nonlocal done, logged
             done += 1
             now = time.monotonic()
-            if done < total and now - said >= self._every_s:
-                said = now
+            if done < total and now - logged >= self._every_s:
+                logged = now
                 left = duration((now - started) / done * (total - done))
                 _log.info("%s: %s %d/%d, about %s left", self._title, name, done, total, left)
 
@@ -92,7 +93,7 @@ class LoggedProgress:
 
 
 def duration(seconds: float) -> str:
-    """A span of time as a person reads it: 8 s, 3 min 20 s, 2 h 5 min."""
+    """A duration as text: 8 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

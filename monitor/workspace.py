@@ -1,4 +1,4 @@
-"""A workspace: a folder with its settings, and what is opened from them."""
+"""A workspace: a folder with its settings, and the catalogue, model, regions and stores of these settings."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Workspace:
         """Read `folder`/monitor.yaml.
 
         Raises:
-            RefusedError: no such file, or a key that is wrong (names file, key and what would be valid).
+            RefusedError: no such file, or an invalid key (names the file, the key and valid values).
         """
         folder = folder.resolve()
         path = folder / SETTINGS_FILE
         if not path.is_file():
             raise RefusedError(
                 f"{path} is missing: a workspace is a folder with a {SETTINGS_FILE}; "
-                "`monitor init FOLDER` writes one to start from, `monitor demo` makes a simulated one"
+                "`monitor init FOLDER` creates a new one, `monitor demo` a simulated one"
             )
         try:
             content = yaml.safe_load(path.read_text()) or {}
@@ -66,11 +66,11 @@ class Workspace:
             raise RefusedError(explain(path, error, keys_of_section)) from error
 
     def path(self, name: str) -> Path:
-        """`name` as written in the settings, relative to the workspace."""
+        """Absolute path of a path in the settings, which is relative to the workspace."""
         return (self.folder / name).resolve()
 
     def cube_of(self, kind: SurveyKind) -> Cube:
-        """The cube with the layers of a kind's surveys; an index's have one of their own."""
+        """The cube with the layers of surveys of a kind; those of an index have a separate cube."""
         from storage.codes import SurveyKind
         from storage.cube import Cube
 
@@ -79,22 +79,22 @@ class Workspace:
 
     @property
     def database_folder(self) -> Path:
-        """Of the workspace's own PostGIS, which it has unless the settings name another."""
+        """Folder of the workspace's own PostGIS, which is used unless the settings name another."""
         return self.folder / DATABASE_FOLDER
 
     @cached_property
     def catalog_profile(self) -> CatalogProfile:
-        """The catalogue's profile, with every kind of radar that it serves."""
+        """The catalogue's profile, with all kinds of radar that the catalogue has."""
         return read_profile(self.settings.catalog.profile, self.folder)
 
     @cached_property
     def profile(self) -> CatalogProfile:
-        """The catalogue's profile with the one kind of radar that the model expects."""
+        """The catalogue's profile, with only the kind of radar that the model expects."""
         return self.catalog_profile.serving(self.manifest.inputs.S1.kind)
 
     @property
     def location(self) -> Path | str | None:
-        """Where the catalogue lies if not at the profile's address: a folder, or the URL of an API."""
+        """Location of the catalogue, if it is not the profile's address: a folder, or the URL of an API."""
         location = self.settings.catalog.location
         if not location or location.startswith(("http://", "https://")):
             return location
@@ -106,12 +106,12 @@ class Workspace:
 
     @property
     def excluded(self) -> dict[str, str]:
-        """Items that a person took out of use, and why."""
+        """Items that the user excluded, with the reasons."""
         return self.settings.catalog.exclude
 
     @cached_property
     def model_folders(self) -> tuple[Path, ...]:
-        """Where the model lies, or each model of an ensemble."""
+        """Folder of the model, or of each model of an ensemble."""
         return tuple(model_folder(self, name) for name in self.settings.model)
 
     @cached_property
@@ -123,37 +123,39 @@ class Workspace:
 
     @property
     def survey_kind(self) -> SurveyKind:
-        """Kind of the surveys that its model makes."""
+        """Kind of the surveys made with the workspace's model."""
         from storage.codes import SurveyKind
 
         return SurveyKind.INDEX if self.manifest.method == "index" else SurveyKind.MODEL
 
     def regions(self) -> dict[str, RegionSettings]:
-        """The workspace's own regions, else the sub-regions of High Mountain Asia."""
+        """The regions of the settings, else the sub-regions of High Mountain Asia."""
         if self.settings.regions:
             return self.settings.regions
         content = yaml.safe_load((CONFIG / "regions.yaml").read_text())
         return {name: RegionSettings.model_validate(entry) for name, entry in content.items()}
 
-    def region_names(self, asked: str | None) -> list[str]:
-        """The region asked for, or all of the workspace's own.
+    def region_names(self, requested: str | None) -> list[str]:
+        """The names of the regions of a run.
+
+        Args:
+            requested: one region; None for all regions of the settings.
 
         Raises:
-            RefusedError: no such region; or none is asked for, and the settings name none.
+            RefusedError: no such region; or None is given and the settings have no regions.
         """
-        if asked is not None:
-            self.region(asked)
-            return [asked]
+        if requested is not None:
+            self.region(requested)
+            return [requested]
         if not self.settings.regions:
             raise RefusedError(
-                f"{self.folder / SETTINGS_FILE} names no regions, and all of High Mountain Asia is more than "
-                "one run should start by itself. Name regions in it, or one with --region: "
-                + "; ".join(self._sizes())
+                f"{self.folder / SETTINGS_FILE} has no regions, and all of High Mountain Asia is too large "
+                "for one run. Add regions to it, or choose one with --region: " + "; ".join(self._sizes())
             )
         return sorted(self.settings.regions)
 
     def _sizes(self) -> Iterator[str]:
-        """Each known region with its number of tiles and the largest size of a season in the cube."""
+        """For each known region, a text with its number of tiles and the maximal size of a season."""
         import shapely
 
         from monitor.grid import tiles_of
@@ -162,10 +164,11 @@ class Workspace:
         side = self.settings.tile_size
         for name, settings in sorted(self.regions().items()):
             tiles = len(tiles_of(shapely.box(*(settings.bounds or ())), side))
-            yield f"{name} ({tiles} tiles, up to {tiles * side**2 * BYTES_PER_PIXEL / 1e9:.0f} GB a season)"
+            size = tiles * side**2 * BYTES_PER_PIXEL / 1e9
+            yield f"{name} ({tiles} tiles, up to {size:.0f} GB per season)"
 
     def region(self, name: str) -> Region:
-        """The region called `name`, its outline and glacier zone read.
+        """The region called `name`, with its outline and glacier zone.
 
         Raises:
             RefusedError: no such region, or a file without polygons or CRS.
@@ -194,22 +197,26 @@ class Workspace:
         if zone.is_empty:
             raise RefusedError(
                 f"regions.{name}.glaciers: {settings.glaciers} has no glacier within "
-                f"{settings.glacier_zone_km:g} km of the region; without the key the whole region counts"
+                f"{settings.glacier_zone_km:g} km of the region; without this key, lakes are "
+                "mapped in the whole region"
             )
         return Region(name, settings, outline, zone, glaciers)
 
 
 def config_digest(region: Region, profile: CatalogProfile) -> str:
-    """Digest of every setting that decides what a task gives: recipe, region, season, catalogue profile."""
+    """Digest of the settings that determine a task's result: recipe, region, season, catalogue profile."""
     text = f"{RECIPE}|{region.digest()}|{profile.deciding()}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def model_folder(workspace: Workspace, name: str) -> Path:
-    """Where a model of the settings lies, `name` being one of config/models.yaml or a folder.
+    """The folder of a model of the settings.
+
+    Args:
+        name: a model of config/models.yaml, or a folder.
 
     Raises:
-        RefusedError: neither.
+        RefusedError: it is neither.
     """
     from monitor.models.listing import known_models, root_of
 
@@ -228,23 +235,23 @@ def model_folder(workspace: Workspace, name: str) -> Path:
 
 @dataclass
 class System:
-    """A workspace with its database and cube, opened for work."""
+    """A workspace with its open database and cube."""
 
     workspace: Workspace
     database: Database
 
     @cached_property
     def cube(self) -> Cube:
-        """Of the surveys that the workspace's model makes."""
+        """The cube of the surveys made with the workspace's model."""
         return self.workspace.cube_of(self.workspace.survey_kind)
 
 
 @contextmanager
 def open_database(workspace: Workspace) -> Iterator[Database]:
-    """The settings' PostGIS, its schema checked; else the workspace's own, brought up to date.
+    """Open the PostGIS of the settings and check its schema, or open the workspace's own and upgrade it.
 
     Raises:
-        RefusedError: there is no PostGIS, it does not answer, or its schema is not this version's.
+        RefusedError: there is no PostGIS, it does not answer, or its schema is of another version.
     """
     from storage.errors import StorageError
 
@@ -273,6 +280,6 @@ def _connect(workspace: Workspace, stack: ExitStack) -> Database:
 
 @contextmanager
 def open_system(workspace: Workspace) -> Iterator[System]:
-    """A workspace with its database; the cube is opened when it is first used."""
+    """Open a workspace with its database; the cube is opened when it is first used."""
     with open_database(workspace) as database:
         yield System(workspace, database)

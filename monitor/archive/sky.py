@@ -77,7 +77,7 @@ def _sky(scene: Scene, profile: CatalogProfile, cells: Sequence[Tile]) -> Skies:
         try:
             classes = load_classes(scene, profile, geobox).to_numpy()
         except AssetError as error:
-            found |= {(scene.id, cell): error.alone() for cell in mine}
+            found |= {(scene.id, cell): error.detached() for cell in mine}
             continue
         found |= {(scene.id, cell): sky_of(classes[places[cell]]) for cell in mine}
     return found

@@ -1,1 +1,1 @@
-"""One tile's prediction, and where tiles are computed: threads, GPUs or the workers of a Dask scheduler."""
+"""Prediction of single tiles, and the places where tiles are computed: threads, GPUs or Dask workers."""

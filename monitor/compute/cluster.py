@@ -1,4 +1,4 @@
-"""Where tiles are computed: threads of this process, its GPUs, or the workers of any Dask scheduler."""
+"""Parallel computation of tiles: by threads of this process, its GPUs, or the workers of a Dask scheduler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitor.archive.profiles import CatalogProfile
 from monitor.compute.predictor import ChosenModel, Opened, UnopenedError
-from monitor.compute.tile import TileResult, settled, work
+from monitor.compute.tile import TileResult, compute_tile, result_without_data
 from monitor.errors import MonitorError, RefusedError
 from monitor.plan import TileTask
 from monitor.settings import ClusterSettings
@@ -19,17 +19,17 @@ from storage.codes import TaskState
 if TYPE_CHECKING:
     from storage.cube import Cube
 
-#: tiles given to the scheduler for each of its threads
+#: tiles submitted to the scheduler for each of its threads
 TILES_AHEAD = 2
-#: seconds that a scheduler may take to answer, and to have its first worker
+#: seconds to wait for the scheduler to answer, and for its first worker
 SCHEDULER_WAIT_S, WORKER_WAIT_S = 10, 30
 
 
 class Workers:
-    """Runs tile tasks where the settings say; starts when a tile comes.
+    """The workers of the settings, which compute tile tasks. They start with the first tile.
 
     Raises:
-        RefusedError: the settings ask for GPUs, and there are none that could be used.
+        RefusedError: the settings require GPUs, and none can be used.
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
@@ -48,7 +48,9 @@ class Workers:
     def predict(
         self, tasks: Sequence[TileTask], profile: CatalogProfile, folders: Sequence[Path], cube: Cube
     ) -> Iterator[TileResult]:
-        """Results in the order in which tiles finish; a tile that breaks is `failed`, the others go on.
+        """Compute tasks, and return their results in the order in which they finish.
+
+        An error in one tile makes that tile `failed`; the other tiles are computed.
 
         Args:
             folders: of the model, or of each model of an ensemble; the same on every worker.
@@ -58,7 +60,7 @@ class Workers:
         """
         waiting = []
         for task in tasks:
-            if result := settled(task):
+            if result := result_without_data(task):
                 yield result
             else:
                 waiting.append(task)
@@ -73,42 +75,42 @@ class Workers:
         running: dict[Any, TileTask] = {}
         done = as_completed(loop=self._client.loop)
 
-        def feed() -> None:
-            """Give out tiles: enough that no thread waits, few enough for any size of region."""
-            ahead = TILES_AHEAD * max(sum(self._client.nthreads().values()), 1)  # workers come and go
+        def submit() -> None:
+            """Submit so many tiles that no thread is idle, independent of the size of the region."""
+            ahead = TILES_AHEAD * max(sum(self._client.nthreads().values()), 1)  # workers join and leave
             while waiting and len(running) < ahead:
                 task = waiting.pop()
-                # a tile that waits for the network to predict it gives its thread to the next one's reading
+                # after reading, a tile secedes from the thread pool, so that its thread reads the next tile
                 future = self._client.submit(
-                    work,
+                    compute_tile,
                     task,
                     profile,
                     model,
                     cube.slot(),
-                    when_read=secede,
+                    on_read=secede,
                     key=f"tile-{task.key}",
                     pure=False,
                 )
                 running[future] = task
                 done.add(future)
 
-        feed()
+        submit()
         for future in done:
             task, error = running.pop(future), future.exception()
             if isinstance(error, UnopenedError):
-                raise error  # of a worker that came later: every tile it takes would fail
+                raise error  # from a worker that joined later: all its tiles would fail
             if error is None:
                 yield future.result()
             else:
                 yield TileResult(task, TaskState.FAILED, f"{type(error).__name__}: {error}")
             future.release()
-            feed()
+            submit()
 
     def prepare(self, model: ChosenModel) -> None:
-        """Have every worker open the model, now or when it joins.
+        """Open the model on every worker, and on workers that join later.
 
         Raises:
-            MonitorError: one cannot.
+            MonitorError: a worker cannot open it.
         """
         if self._client is None:
             self._client = self._connect()
@@ -118,15 +120,15 @@ class Workers:
 
         try:
             self._client.register_plugin(OpenModel(model))
-        except Exception as error:  # whatever the workers' environment made of it
+        except Exception as error:  # the environment of a worker may differ in any way
             raise MonitorError(
-                f"a worker cannot be told to open the model: {type(error).__name__}: {error}; "
-                "give all workers the same installation of this package"
+                f"the plugin that opens the model cannot be loaded on a worker: {type(error).__name__}: "
+                f"{error}; install the same version of this package on all workers"
             ) from error
-        answers = self._client.run(opened, on_error="return").values()
-        failures = [answer.failure for answer in answers if isinstance(answer, Opened) and answer.failure]
+        states = self._client.run(opened, on_error="return").values()
+        failures = [state.failure for state in states if isinstance(state, Opened) and state.failure]
         if failures:
-            others = f" (and {len(failures) - 1} other of {len(answers)} workers)" if failures[1:] else ""
+            others = f" (and {len(failures) - 1} more of {len(states)} workers)" if failures[1:] else ""
             raise UnopenedError(failures[0] + others)
         self._model = model
 
@@ -139,7 +141,7 @@ class Workers:
         self._open.enter_context(dask.config.set({"distributed.worker.memory.terminate": False}))
         options = {
             "threads_per_worker": self._settings.threads,
-            # its status page is for this machine only, on whichever port is free
+            # the dashboard is reachable from this machine only, on a free port
             "dashboard_address": "127.0.0.1:0",
         }
         if self._gpu_cluster is not None:
@@ -151,7 +153,7 @@ class Workers:
 
 @contextmanager
 def _scheduler(address: str) -> Iterator[Any]:
-    """A client of the scheduler at `address`, which has workers; leaves no orders for those to come."""
+    """A client of the scheduler at `address`, which has workers; its plugin is removed at the end."""
     from distributed import Client
 
     try:
@@ -174,16 +176,16 @@ def _scheduler(address: str) -> Iterator[Any]:
         finally:
             from monitor.compute.plugin import OpenModel
 
-            # another run may have ended first, or the scheduler
+            # another run may have removed it, or the scheduler may have ended
             with suppress(ValueError, OSError, TimeoutError):
                 client.unregister_worker_plugin(OpenModel.name)
 
 
 def gpu_cluster_class() -> Any:
-    """`dask_cuda.LocalCUDACluster`, which starts a worker for every GPU that is visible here.
+    """`dask_cuda.LocalCUDACluster`, which starts a worker for each visible GPU of this machine.
 
     Raises:
-        RefusedError: it is not installed, or there is no GPU.
+        RefusedError: dask-cuda is not installed, or there is no GPU.
     """
     try:
         from dask_cuda import LocalCUDACluster
@@ -196,7 +198,7 @@ def gpu_cluster_class() -> Any:
 
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or nvml.device_get_count() == 0:
         raise RefusedError(
-            "cluster.gpus: there is no CUDA device here; see what `nvidia-smi` says and that "
-            "CUDA_VISIBLE_DEVICES does not hide it, or leave gpus out to use the processor"
+            "cluster.gpus: there is no CUDA device on this machine; check `nvidia-smi` and "
+            "CUDA_VISIBLE_DEVICES, or leave gpus out to use the processor"
         )
     return LocalCUDACluster

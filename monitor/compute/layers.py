@@ -1,4 +1,4 @@
-"""The layers of one tile and season: what prediction gives, the cube keeps and a survey reads."""
+"""The layers of one tile and season, as predicted, stored in the cube and read by a survey."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class TileLayers:
     """The layers of one tile and season; `layers["mask"]` is an array (size, size)."""
 
     tile: Tile
-    #: the variables of `storage.cube_layout.LAYERS` on (y, x); from a cube, each is read when it is used
+    #: the variables of `storage.cube_layout.LAYERS` on (y, x); those of a cube are read when they are used
     data: xr.Dataset
 
     @classmethod
     def of(cls, tile: Tile, **arrays: NDArray[Any]) -> TileLayers:
-        """Layers in memory: every one of `LAYERS`, (size, size) of its type."""
+        """Layers in memory, from an array (size, size) for each of `LAYERS`."""
         variables = {
             name: (("y", "x"), arrays[name].astype(layer.dtype, copy=False), dict(layer.attributes))
             for name, layer in LAYERS.items()

@@ -1,4 +1,4 @@
-"""What a process predicts with: one model, opened once, and one thread."""
+"""The model of a process, opened once, and the one thread that predicts with it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class UnopenedError(MonitorError):
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """The model of a run, as small as a task can carry it."""
+    """A reference to the model of a run, small enough to be sent with each task."""
 
-    #: one, or those of an ensemble; the same wherever it is opened
+    #: of the model, or of each model of an ensemble; the same on every machine
     folders: tuple[Path, ...]
-    #: fingerprint of the manifest that the run was planned with
+    #: fingerprint of the manifest with which the run was planned
     digest: str
-    #: as `segmenter.opening.open_segmenter` takes it
+    #: as in `segmenter.opening.open_segmenter`
     device: str = "auto"
 
     def __str__(self) -> str:
@@ -45,135 +45,137 @@ class ChosenModel:
 
 @dataclass(frozen=True)
 class Opened:
-    """What a process has to predict with."""
+    """The state of a process's `Predictor`."""
 
-    #: fingerprint of the model it holds
+    #: fingerprint of the open model
     digest: str | None
-    #: models opened since it started
+    #: number of models opened since the process started
     openings: int
-    #: why the last one asked for could not be opened
+    #: why the last model could not be opened, None if it could
     failure: str | None
 
 
 @dataclass
 class Predictor:
-    """The model and the thread of this process; other threads only ask it.
+    """The open model of this process and the thread that predicts with it, shared by all other threads.
 
-    One prediction at a time: the network already uses every core or the whole GPU, and others read meanwhile.
-    Always the same thread, for the opening too: OpenMP gives every thread that calls it a team with memory of
-    its own.
+    There is one prediction at a time, because a network already uses all cores or the whole GPU; other
+    threads read tiles meanwhile. Predictions and the opening of the model always run on the same thread,
+    because OpenMP creates a team of threads, with memory of its own, for each thread that calls it.
     """
 
-    #: this process, in an error
+    #: name of this process in error messages
     name: str = "this process"
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="predicting")
     )
-    _held: tuple[ChosenModel, Segmenter] | None = None
-    #: scenes that wait for an answer, in the order in which they came; every one has a `_serve` to come
-    _asked: deque[tuple[ChosenModel, TileArrays, Future[Answer]]] = field(default_factory=deque)
+    _open: tuple[ChosenModel, Segmenter] | None = None
+    #: scenes to predict, in the order of arrival; for each, `_predict_queued` is submitted
+    _queue: deque[tuple[ChosenModel, TileArrays, Future[Answer]]] = field(default_factory=deque)
     _openings: int = 0
     _failure: str | None = None
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run `function` on the thread that predicts, once it is free."""
+        """Run `function` on the predicting thread."""
         return self._thread.submit(function, *args, **kwargs)
 
     def manifest(self, chosen: ChosenModel) -> Manifest:
-        """Of the chosen model, from any other thread; waits only where it must be opened first.
+        """The manifest of a model, opened first if necessary. To be called from other threads.
 
-        Raises `UnopenedError` as `segmenter` does.
+        Raises:
+            UnopenedError: as for `segmenter`.
         """
-        if (held := self._held) is not None and _same(held[0], chosen):
-            return held[1].manifest
+        if (current := self._open) is not None and _same(current[0], chosen):
+            return current[1].manifest
         return self.submit(self.segmenter, chosen).result().manifest
 
     def segmenter(self, chosen: ChosenModel) -> Segmenter:
-        """The chosen model, on the thread that predicts; one that is held already is not opened again.
+        """The segmenter of a model, opened if it is not open already. To be called on the predicting thread.
 
-        Another takes the place of the one that is held, whose memory is given back first.
+        If another model is open, it is closed and its memory is freed first.
 
         Raises:
-            UnopenedError: it cannot be opened here, or is not the one that the run was planned with.
+            UnopenedError: the model cannot be opened, or differs from the one with which the run was planned.
         """
-        if self._held is None or not _same(self._held[0], chosen):
-            self._held = None
-            gc.collect()  # a compiled network lies in cycles, and its memory may be all that the GPU has
+        if self._open is None or not _same(self._open[0], chosen):
+            self._open = None
+            gc.collect()  # compiled networks contain reference cycles, and may fill the memory of the GPU
             try:
-                self._held = chosen, _open(chosen)
+                self._open = chosen, _opened_segmenter(chosen)
             except Exception as error:
-                self._failure = f"{self.name} cannot open the model: {_remedied(error, chosen)}"
+                self._failure = f"{self.name} cannot open the model: {_failure_text(error, chosen)}"
                 _log.error(self._failure)
                 raise UnopenedError(self._failure) from error
             self._failure = None
             self._openings += 1
-        return self._held[1]
+        return self._open[1]
 
-    def answer(self, chosen: ChosenModel, scene: TileArrays) -> Future[Answer]:
-        """The chosen model's answer for a scene; on a GPU, scenes that wait share their batches."""
+    def predict(self, chosen: ChosenModel, scene: TileArrays) -> Future[Answer]:
+        """Queue a scene for prediction by a model; on a GPU, queued scenes share batches."""
         future: Future[Answer] = Future()
-        self._asked.append((chosen, scene, future))
-        self.submit(self._serve, chosen)
+        self._queue.append((chosen, scene, future))
+        self.submit(self._predict_queued, chosen)
         return future
 
-    def _serve(self, chosen: ChosenModel) -> None:
-        """Answer the scenes that wait for this model, on the thread that predicts."""
-        taken: deque[Future[Answer]] = deque()
+    def _predict_queued(self, chosen: ChosenModel) -> None:
+        """Predict the scenes at the head of the queue that are for this model, on the predicting thread."""
+        pending: deque[Future[Answer]] = deque()
 
-        def waiting() -> Iterator[TileArrays]:
-            while self._asked and _same(self._asked[0][0], chosen):
-                _, scene, future = self._asked.popleft()
-                taken.append(future)
+        def queued() -> Iterator[TileArrays]:
+            while self._queue and _same(self._queue[0][0], chosen):
+                _, scene, future = self._queue.popleft()
+                pending.append(future)
                 yield scene
 
-        scenes = waiting()
+        scenes = queued()
         try:
             for answer in self.segmenter(chosen).predict_all(scenes):
-                taken.popleft().set_result(answer)
+                pending.popleft().set_result(answer)
         except Exception as error:
-            if not taken:  # the model could not even be opened
+            if not pending:  # the model could not be opened: the error is that of the first scene
                 next(scenes, None)
-            for future in taken:
+            for future in pending:
                 future.set_exception(error)
 
     def opened(self) -> Opened:
-        """What is held, on the thread that predicts."""
-        return Opened(self._held[0].digest if self._held else None, self._openings, self._failure)
+        """The state of this predictor, on the predicting thread."""
+        return Opened(self._open[0].digest if self._open else None, self._openings, self._failure)
 
 
 def _same(one: ChosenModel, other: ChosenModel) -> bool:
-    """Whether they are one model; in which folder it lies makes no difference."""
+    """Whether both are the same model on the same device; their folders may differ."""
     return (one.digest, one.device) == (other.digest, other.device)
 
 
-def _open(chosen: ChosenModel) -> Segmenter:
-    # Threads that wait by spinning starve the one that reads the next tile; OpenMP asks when torch is loaded.
+def _opened_segmenter(chosen: ChosenModel) -> Segmenter:
+    # OpenMP threads that spin while they wait slow down the thread that reads the next tile; OpenMP reads the
+    # variables when torch is imported
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     from segmenter.opening import open_segmenter
 
     segmenter = open_segmenter(chosen.folders, chosen.device)
     if segmenter.manifest.fingerprint != chosen.digest:
-        raise MonitorError(f"{chosen} does not hold the model that this run was planned with")
+        raise MonitorError(f"{chosen} is not the model with which this run was planned")
     return segmenter
 
 
-def _remedied(error: Exception, chosen: ChosenModel) -> str:
-    """Why a model could not be opened, and what to do."""
+def _failure_text(error: Exception, chosen: ChosenModel) -> str:
+    """Why a model could not be opened, with advice."""
     from segmenter.errors import ManifestError, SegmenterError, WeightsError
 
     if isinstance(error, ManifestError | WeightsError | MonitorError):
-        return f"{error}. Every worker needs the same model in the same folder"
+        return f"{error}. All workers need the same model in the same folder"
     if isinstance(error, SegmenterError):
         return f"{chosen}: {error}"
-    if type(error).__name__ == "OutOfMemoryError":  # torch's; this room does without it
-        return f"{chosen}: {error} See with `nvidia-smi` what else the GPU holds"
+    if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported here
+        return f"{chosen}: {error} Check with `nvidia-smi` which other processes use the GPU"
     return f"{chosen}: {type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True)
-class Asked(Predicts):
-    """The chosen model for any other thread of this process. Implements `segmenter.protocol.Segmenter`."""
+class QueuedSegmenter(Predicts):
+    """A segmenter for other threads, which queues scenes. Implements `segmenter.protocol.Segmenter`."""
 
     chosen: ChosenModel
     predictor: Predictor
@@ -184,9 +186,9 @@ class Asked(Predicts):
 
     def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """See `segmenter.protocol.Predicts.predict_all`."""
-        for future in [self.predictor.answer(self.chosen, scene) for scene in scenes]:
+        for future in [self.predictor.predict(self.chosen, scene) for scene in scenes]:
             yield future.result()
 
 
-#: of this process
+#: the predictor of this process
 predictor = Predictor()

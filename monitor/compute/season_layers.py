@@ -1,4 +1,4 @@
-"""The tiles of a region's season, and functions mapped over them in parallel by Dask."""
+"""The layers of a region's tiles in one season, over which Dask maps functions in parallel."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from monitor.grid import Tile
 from monitor.progress import SILENT, Progress
 from storage.cube import CubeView
 
-# rasterio silences this for arrays in memory, but in a way that fails when several threads do it at once
+# rasterio suppresses this warning for arrays in memory, but not thread-safely
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"rasterio\.features")
 
 R = TypeVar("R")
 Outlines = NDArray[np.object_]
-#: tiles given to Dask at a time: their results are in memory together
+#: tiles computed at a time; their results are in memory together
 TILES_AT_ONCE = 256
-#: pixels around a tile within which an outline concerns it
+#: pixels around a tile in which an outline counts as touching it
 MARGIN = 4
 
 
@@ -33,7 +33,7 @@ class SeasonLayers:
     """The layers of a region's tiles in one season."""
 
     tiles: Sequence[Tile]
-    #: gives the layers of a tile; it goes to workers by pickle
+    #: reads the layers of a tile; it must be picklable
     read: Callable[[Tile], TileLayers]
 
     def map(
@@ -44,15 +44,16 @@ class SeasonLayers:
         progress: Progress = SILENT,
         title: str = "tiles",
     ) -> Iterator[tuple[Tile, list[NDArray[np.intp]], R]]:
-        """Results of a function for each tile, in the order of the tiles.
+        """Apply a function to each tile, in parallel.
 
         Args:
-            function: called with a tile's layers and, of each group, the outlines that touch the tile.
-            groups: N outlines each (EPSG:4326).
-            everywhere: also for tiles that no outline touches.
+            function: called with the layers of a tile and, for each group, the outlines that touch the tile.
+            groups: arrays of N outlines each (EPSG:4326).
+            everywhere: include tiles that no outline touches.
 
         Returns:
-            for each tile: the tile, the positions of its outlines in each group, and the result.
+            for each tile, in their order: the tile, the positions of its outlines in each group, and the
+            result.
         """
         from dask.base import compute  # without types
         from dask.delayed import delayed
@@ -87,7 +88,7 @@ def _apply(
 
 @dataclass(frozen=True)
 class CubeTiles:
-    """Reads the tiles of a season from a cube; nothing is read of tiles that were not written."""
+    """Reads the layers of tiles from a cube; tiles that were not written have no data."""
 
     view: CubeView
     season: int
@@ -95,7 +96,7 @@ class CubeTiles:
 
     @classmethod
     def of(cls, view: CubeView, season: int, tiles: Sequence[Tile]) -> SeasonLayers:
-        """The season's layers of these tiles."""
+        """The layers of `tiles` in a season."""
         by_zone = {epsg: view.written(epsg, season) for epsg in {tile.epsg for tile in tiles}}
         written = frozenset(
             tile for tile in tiles if (tile.row // tile.size, tile.col // tile.size) in by_zone[tile.epsg]

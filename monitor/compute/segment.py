@@ -1,4 +1,4 @@
-"""From a stack to layers: probability, mask, reason and index of every pixel of a tile."""
+"""The layers of a tile from its stack: probability, mask, reason and index of each pixel."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ def segment(
     zone: BaseGeometry,
     reach: BaseGeometry | None = None,
 ) -> TileLayers:
-    """Predict the tile's core; `zone` (EPSG:4326) is where a lake counts, the rest is OUTSIDE.
+    """Predict a tile.
 
-    What lies beyond `reach` (all of the tile without it) is not predicted.
+    Args:
+        stack: of the tile grown by `halo` pixels, as from `monitor.stack.acquire.acquire`.
+        zone: area in which lakes are mapped (EPSG:4326); the reason of all other pixels is OUTSIDE.
+        reach: area that is predicted (EPSG:4326), the whole tile by default.
     """
     answer = segmenter.predict(
         planes(stack, S2_BANDS),

@@ -1,4 +1,4 @@
-"""One tile from scenes to cube, on whichever worker: acquire, segment, write; the outcome is a value."""
+"""One tile from scenes to cube, computed on a worker: acquired, segmented, written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.archive.profiles import CatalogProfile
-from monitor.compute.predictor import Asked, ChosenModel, predictor
+from monitor.compute.predictor import ChosenModel, QueuedSegmenter, predictor
 from monitor.errors import AssetError
 from monitor.plan import TileTask
 from storage.codes import TaskState
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TileResult:
-    """How a tile task ended; `slot` holds its layers until the coordinator commits them."""
+    """The outcome of a tile task; `slot` holds its layers until the coordinator commits them."""
 
     task: TileTask
     state: TaskState
@@ -29,8 +29,11 @@ class TileResult:
     slot: CubeSlot | None = None
 
 
-def settled(task: TileTask) -> TileResult | None:
-    """How a task ends that needs no worker: `empty` with nothing to see, `failed` by what failed before."""
+def result_without_data(task: TileTask) -> TileResult | None:
+    """The result of a task that is decided before any data is read; None for all others.
+
+    The task is `empty` without usable scenes, and `failed` if a file failed while its scenes were chosen.
+    """
     if fault := task.fault:
         return TileResult(task, TaskState.FAILED, str(fault), Fault(fault.item, fault.asset, fault.href))
     if reason := task.impossible:
@@ -38,29 +41,30 @@ def settled(task: TileTask) -> TileResult | None:
     return None
 
 
-def work(
+def compute_tile(
     task: TileTask,
     profile: CatalogProfile,
     model: ChosenModel,
     slot: CubeSlot,
-    when_read: Callable[[], None] = lambda: None,
+    on_read: Callable[[], None] = lambda: None,
 ) -> TileResult:
-    """Do one tile that is not `settled`. Data that cannot be read makes it `failed`, no clear view `empty`.
+    """Compute one tile. It is `failed` if data cannot be read, and `empty` without any clear view.
 
-    `when_read` is called between reading and predicting, so that somebody else may read meanwhile.
+    Args:
+        on_read: called after reading and before prediction.
 
     Raises:
-        UnopenedError: there is no such model here.
+        UnopenedError: the model cannot be opened on this worker.
     """
     from monitor.compute.segment import segment
     from monitor.stack.acquire import acquire
     from segmenter.windows import halo
 
-    segmenter = Asked(model, predictor)
+    segmenter = QueuedSegmenter(model, predictor)
     border = halo(segmenter.manifest)
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
-        when_read()
+        on_read()
         layers = segment(stack, segmenter, task.tile, border, task.zone, task.reach)
         slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers.arrays, task.key)
     except AssetError as error:
@@ -70,5 +74,5 @@ def work(
     if layers.observed:
         return TileResult(task, TaskState.WRITTEN, slot=slot)
     cloudy = bool(stack["cloud"].any())
-    why = "all cloud: no clear look in any date" if cloudy else "no data: scenes do not cover the tile"
+    why = "all cloud: no clear view on any date" if cloudy else "no data: scenes do not cover the tile"
     return TileResult(task, TaskState.EMPTY, why, slot=slot)

@@ -1,4 +1,4 @@
-"""Changes between two seasons, as the lake history holds them."""
+"""Changes between two seasons of the lake history."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.DataFrame:
-    """`monitor.lakes.change.compare` of two seasons of a region, with each lake's code.
+    """`monitor.lakes.change.compare` of two seasons of a region, with the code of each lake.
 
     Raises:
-        RefusedError: a season without a survey, or a season that only an index surveyed beside one that a
-            model or an inventory did.
+        RefusedError: a season has no survey, or one season was surveyed by an index only and the other by a
+            model or an inventory.
     """
     seasons = seasons_of(conn, region)
     if missing := [season for season in (start, end) if season not in seasons]:
@@ -28,8 +28,8 @@ def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.D
     if seasons[start] != seasons[end]:
         index, other = sorted((start, end), key=lambda season: seasons[season], reverse=True)
         raise RefusedError(
-            f"{region}: only an index surveyed {index}, but a model or an inventory {other}; "
-            f"they are not compared: run {index} with a model"
+            f"{region}: {index} was surveyed by an index only, {other} by a model or an inventory; "
+            f"these are not compared. Run {index} with a model"
         )
     before, after = (observations_of(conn, region, season).set_index("lake_id") for season in (start, end))
     events = lineage(conn, region, kinds=[SurveyKind.INDEX] if seasons[start] else TRUSTED)
@@ -40,14 +40,14 @@ def changes_between(conn: Connection, region: str, start: int, end: int) -> pd.D
 
 
 def seasons_of(conn: Connection, region: str) -> dict[int, bool]:
-    """Seasons with a current survey, and whether only an index made one."""
+    """Seasons with a current survey, and whether all their current surveys are by an index."""
     known = surveys(conn, region)
     by_index = known[known.current].kind == SurveyKind.INDEX
     return {int(str(season)): bool(only) for season, only in by_index.groupby(known.season).all().items()}
 
 
 def suspect_seasons(conn: Connection, region: str, *seasons: int) -> dict[int, str]:
-    """Those of the seasons that are suspect, and why."""
+    """The suspect ones of `seasons`, with the reason."""
     known = surveys(conn, region)
     suspect = known[known.current & known.season.isin(seasons) & known.suspect.notna()]
     return dict(zip(suspect.season, suspect.suspect, strict=True))

@@ -1,4 +1,4 @@
-"""The draft of a survey: everything that will be recorded of it, before it is recorded."""
+"""The draft of a survey: all its rows, before they are recorded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitor.grid import WGS84
 from monitor.review.triage import Flag
 from storage.copying import multi
 
-#: columns of `SurveyDraft.observations`; a column without values may be missing
+#: columns of `SurveyDraft.observations`; columns without values may be missing
 OBSERVATION_COLUMNS = [
     "lake_id",
     "outcome",
@@ -48,7 +48,7 @@ class SurveyDraft:
     lakes: pd.DataFrame
     lineage: pd.DataFrame
     flags: geopandas.GeoDataFrame
-    #: why the losses of this season are doubted
+    #: why the losses of this season are doubted, None if they are not
     suspect: str | None = None
 
     def with_observations(self, observations: geopandas.GeoDataFrame) -> SurveyDraft:
@@ -78,14 +78,14 @@ def flag_frame(flags: Sequence[Flag]) -> geopandas.GeoDataFrame:
 
 
 def _canonical_column(frame: pd.DataFrame, name: str) -> list[str]:
-    """Each value of a column in its one spelling."""
+    """Values of a column in canonical form: equal values have the same text."""
     if name not in frame:
         return [""] * len(frame)
     values = frame[name]
     if values.isna().all() and name != "geometry":
         return [""] * len(frame)
     if name == "geometry":
-        # as the database keeps every outline
+        # outlines are stored as two-dimensional MultiPolygons
         shapes = shapely.to_wkb(multi(shapely.force_2d(np.asarray(values, object))))
         return [hashlib.blake2b(shape or b"", digest_size=16).hexdigest() for shape in shapes]
     if values.dtype.kind == "f":

@@ -1,8 +1,8 @@
-"""Surveys are recorded in one order, whatever the order in which they arrive (`storage.prior`).
+"""Recording of surveys in one order (`storage.prior`), independent of the order in which they arrive.
 
-A survey is drafted from its inputs and from the surveys that are prior to it. It is current as long as both
-are the same: a survey whose prior surveys have changed since is stale, and is replayed (`monitor.run`). So a
-backfill from 2023 to 2017 ends with the same lakes, lineage and changes as one from 2017 to 2023.
+A survey is drafted from its inputs and from the surveys that are prior to it. If its prior surveys change
+after it was recorded, the survey is stale and is replayed (`monitor.run`). A backfill from 2023 to 2017
+therefore gives the same lakes, lineage and changes as one from 2017 to 2023.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from storage.recording import record_survey
 
 @dataclass(frozen=True)
 class SurveyInputs:
-    """The inputs of a survey: with the same prior surveys, the same inputs give the same survey."""
+    """The inputs of a survey. The same inputs and prior surveys give the same survey."""
 
     key: SurveyKey
-    #: of the model or the inventory's file
+    #: of the model or of the inventory's file
     digest: str
-    #: name of each tile to the key of its task, None where it was not done; empty for an inventory
+    #: name of each tile to the key of its task, None if that task is not done; empty for an inventory
     drawn_from: Mapping[str, str | None] = field(default_factory=dict)
     inventory_id: UUID | None = None
 
@@ -40,24 +40,24 @@ class SurveyInputs:
 
 @dataclass(frozen=True)
 class SurveyState:
-    """The state of the history at a survey's key, before the survey is drafted."""
+    """The state of the history for a survey's key, before the survey is drafted."""
 
     inputs: SurveyInputs
-    #: the survey that is current now
+    #: the current survey of the key
     current: Survey | None
-    #: of the prior surveys as they are now
+    #: digest of the current prior surveys
     prior_digest: str
 
     @property
     def up_to_date(self) -> bool:
-        """The current survey has these inputs and these prior surveys: there is nothing to do."""
+        """Whether the current survey has these inputs and these prior surveys."""
         return (
             self._same_inputs and self.current is not None and self.current.prior_digest == self.prior_digest
         )
 
     @property
     def replaced(self) -> UUID | None:
-        """The current survey, if it was drafted from other inputs."""
+        """Id of the current survey, if it was drafted from other inputs."""
         return None if self.current is None or self._same_inputs else self.current.id
 
     @property
@@ -66,7 +66,7 @@ class SurveyState:
 
 
 def survey_state(conn: Connection, inputs: SurveyInputs) -> SurveyState:
-    """The state at the key of `inputs`; it holds until the transaction ends."""
+    """The state for the key of `inputs`, locked until the transaction ends."""
     lock(conn)
     return SurveyState(inputs, current_survey(conn, inputs.key), prior_digest(conn, inputs.key))
 
@@ -90,7 +90,7 @@ def record(
 
     Args:
         state: from `survey_state`, in the same transaction.
-        done_tasks: tasks that are done with this survey.
+        done_tasks: keys of the tasks to mark as done.
 
     Returns:
         the survey, and whether it differs from the one that was current.

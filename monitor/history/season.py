@@ -1,8 +1,9 @@
-"""The draft of a season's survey: lakes of the region outlined, matched, compared; doubtful ones flagged.
+"""The draft of a season's survey: lakes outlined, matched, compared, and flagged for review.
 
-Pure: the layers of the season's tiles and the prior surveys go in, the draft comes out. The tiles are read
-twice: once for their water, the disagreements of model and index, and how known lakes were seen; once, where
-lakes were found, for how these were seen and for the errors of their areas.
+`draft_season` is a pure function of the layers of the season's tiles and the prior surveys. It reads the
+tiles in two passes. The first pass reads all tiles for their water, the disagreements of model and index, and
+the sights of known lakes. The second pass reads the tiles with lakes for the sights of these lakes and the
+errors of their areas.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from monitor.grid import PIXEL, WGS84, Tile
 from monitor.history.draft import SurveyDraft, flag_frame
 from monitor.lakes.absence import SIGHTS, explain_absence, seen_shares
 from monitor.lakes.change import compare
-from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, turning_points
+from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, state_changes
 from monitor.lakes.parts import join_parts
 from monitor.lakes.sights import count_sights
-from monitor.lakes.suspect import suspicion
+from monitor.lakes.suspect import doubted, suspicion
 from monitor.lakes.uncertainty import combine, sum_errors, uncertainty_within
 from monitor.lakes.vectorise import Piece, join_pieces, pieces_of
 from monitor.progress import SILENT, Progress
@@ -35,9 +36,9 @@ from monitor.settings import Region
 from storage.codes import Outcome, Reason, SurveyKind
 from storage.prior import PriorSurveys
 
-#: share of a new lake's footprint that the previous season must have seen dry for it to be called new
-DRY_BEFORE = 0.5
-#: degrees; a footprint grown by about a pixel, so that cloud touching the shore counts
+#: share of a lake's footprint that must have been dry in the previous season for the lake to be new
+MIN_DRY_SHARE = 0.5
+#: degrees, about a pixel: footprints are grown by it, so that cloud on the shore counts
 RIM = PIXEL / 111_320
 
 Counts = NDArray[np.int64]
@@ -45,7 +46,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PreviousSeason:
-    """The region's latest survey of an earlier season and the same kind."""
+    """The latest earlier season of the region with a survey of the same kind."""
 
     season: int
     layers: SeasonLayers
@@ -69,86 +70,84 @@ def draft_season(
         layers: of the season's tiles.
         prior: the surveys prior to this one.
         previous: the season to compare with.
-        smallest_m2: smaller lakes are not mapped.
+        smallest_m2: area of the smallest mapped lake.
         area_factor: of the model's manifest, by which standard deviations of areas are multiplied.
         kind: model or index; only surveys of the same kind are compared.
     """
     reference = references(prior.observations, prior.lineage, season)
-    first = _look(layers, reference, kind, progress)
+    first = _first_pass(layers, reference, kind, progress)
     outlined = join_pieces(first.pieces, region.zone, smallest_m2)
     found = join_parts(outlined, reference, pd.Series(seen_shares(first.before), reference.index))
     matching = match(
         reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
     )
-    second = _measure(layers, found, matching, reference, progress)
+    second = _second_pass(layers, found, matching, reference, progress)
     water = _water_rows(found, matching, second, season, area_factor)
     absent = _absence_rows(matching, dict(zip(reference.index, first.latest, strict=True)))
     suspect = suspicion(reference, matching, water, found.area_m2.to_numpy(float), absent)
     if suspect:
-        absent = absent.assign(
-            reason=absent.reason.where(absent.outcome != Outcome.DRY, f"suspect season: {suspect.why}"),
-            outcome=Outcome.NOT_OBSERVED.value,
-        )
+        absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
-    turns = turning_points(reference, matching, dry, _dry_before(found, matching, previous))
+    events = state_changes(reference, matching, dry, _dry_before(found, matching, previous))
+    lineage = lineage_frame((*matching.lineage, *events))
     observations = geopandas.GeoDataFrame(
         pd.concat([water, absent], ignore_index=True), geometry="geometry", crs=WGS84
     )
-    events = lineage_frame((*matching.lineage, *turns))
     flags = list(first.flags)
     if suspect:
         flags.append(season_flag(region.outline, suspect))
     elif previous is not None:
-        changes = compare(
-            _past(prior.observations, previous.season, kind), _with_area(observations, found), events
-        )
+        before = _observations_of(prior.observations, previous.season, kind)
+        changes = compare(before, _with_area(observations, found), lineage)
         flags += losses(changes, reference.geometry, previous.season)
     return SurveyDraft(
         observations=observations,
         lakes=minted_frame(matching, found.geometry),
-        lineage=events,
+        lineage=lineage,
         flags=flag_frame(flags),
         suspect=suspect.why if suspect else None,
     )
 
 
 @dataclass(frozen=True)
-class FirstLook:
-    """All that is taken from the first reading of the tiles."""
+class FirstPass:
+    """Results of the first pass over the tiles."""
 
     pieces: list[Piece]
     flags: list[Flag]
-    #: (N, 8) sights within the known lakes, by their latest outline and by that of earlier seasons
+    #: (N, 8) sights within the N known lakes, by their latest outline and by that of earlier seasons
     latest: Counts
     before: Counts
 
 
-def _look(
+def _first_pass(
     layers: SeasonLayers, reference: geopandas.GeoDataFrame, kind: SurveyKind, progress: Progress
-) -> FirstLook:
-    """Read every tile for its water, its disagreements, and the sights of known lakes."""
+) -> FirstPass:
+    """Read all tiles for their water, their disagreements, and the sights of known lakes."""
     latest, before = (
         reference[column].where(~reference.ended, None).to_numpy(object) for column in ("geometry", "before")
     )
-    # most lakes have one outline for both
+    # most lakes have the same outline in both, which is counted once
     same = np.array([one is other for one, other in zip(latest, before, strict=True)], bool)
     counts = np.zeros((2, len(reference), SIGHTS), np.int64)
     pieces: list[Piece] = []
     flags: list[Flag] = []
     others = before.copy()
     others[same] = None
-    looks = layers.map(_look_at, latest, others, everywhere=True, progress=progress, title="outlining lakes")
-    for _, near, (found, disputed, *seen) in looks:
+    results = layers.map(
+        _first_pass_of, latest, others, everywhere=True, progress=progress, title="outlining lakes"
+    )
+    for _, near, (found, disputed, *seen) in results:
         pieces += found
         flags += disputed
         for group, positions, tally in zip(counts, near, seen, strict=True):
             group[positions] += tally
     counts[1][same] = counts[0][same]
-    # the index has nothing to be compared with but itself
-    return FirstLook(pieces, [] if kind == SurveyKind.INDEX else flags, counts[0], counts[1])
+    # a survey of the index would be compared with the index itself
+    return FirstPass(pieces, [] if kind == SurveyKind.INDEX else flags, counts[0], counts[1])
 
 
-def _look_at(
+def _first_pass_of(
     layers: TileLayers, latest: Outlines, before: Outlines
 ) -> tuple[list[Piece], list[Flag], Counts, Counts]:
     return (
@@ -160,8 +159,8 @@ def _look_at(
 
 
 @dataclass(frozen=True)
-class SecondLook:
-    """All that is taken from the second reading, of the tiles with lakes; N lakes in the order of `found`."""
+class SecondPass:
+    """Results of the second pass, over the tiles with lakes; N lakes in the order of `found`."""
 
     #: (N, 8) sights within each lake's footprint, and within the footprint grown by a pixel
     cores: Counts
@@ -170,14 +169,14 @@ class SecondLook:
     errors: pd.DataFrame
 
 
-def _measure(
+def _second_pass(
     layers: SeasonLayers,
     found: geopandas.GeoDataFrame,
     matching: Matching,
     reference: geopandas.GeoDataFrame,
     progress: Progress,
-) -> SecondLook:
-    """Read the tiles that hold lakes again: how these were seen, and how uncertain their pixels are."""
+) -> SecondPass:
+    """Read the tiles with lakes for the sights of these lakes and the uncertainty of their pixels."""
     footprints = np.array(
         [
             outline.union(reference.geometry[lake]) if lake in reference.index else outline
@@ -188,16 +187,15 @@ def _measure(
     groups = footprints, shapely.buffer(footprints, RIM), found.geometry.to_numpy()
     counts = np.zeros((2, len(found), SIGHTS), np.int64)
     sums: list[tuple[Tile, NDArray[np.intp], NDArray[np.float64]]] = []
-    for tile, near, (*seen, grains) in layers.map(
-        _measure_at, *groups, progress=progress, title="measuring lakes"
-    ):
+    results = layers.map(_second_pass_of, *groups, progress=progress, title="measuring lakes")
+    for tile, near, (*seen, uncertainty) in results:
         for group, positions, tally in zip(counts, near, seen, strict=False):
             group[positions] += tally
-        sums.append((tile, near[2], grains))
-    return SecondLook(counts[0], counts[1], sum_errors(sums, found))
+        sums.append((tile, near[2], uncertainty))
+    return SecondPass(counts[0], counts[1], sum_errors(sums, found))
 
 
-def _measure_at(
+def _second_pass_of(
     layers: TileLayers, footprints: Outlines, rims: Outlines, lakes: Outlines
 ) -> tuple[Counts, Counts, NDArray[np.float64]]:
     return (
@@ -208,9 +206,10 @@ def _measure_at(
 
 
 def _water_rows(
-    found: geopandas.GeoDataFrame, matching: Matching, look: SecondLook, season: int, area_factor: float
+    found: geopandas.GeoDataFrame, matching: Matching, second: SecondPass, season: int, area_factor: float
 ) -> pd.DataFrame:
-    shoreline, model = look.errors.shoreline_m2, look.errors.model_m2
+    """Observations of the lakes with an outline."""
+    shoreline, model = second.errors.shoreline_m2, second.errors.model_m2
     return pd.DataFrame(
         {
             "lake_id": list(matching.lake_ids),
@@ -221,7 +220,7 @@ def _water_rows(
             "sigma_shore_m2": shoreline.to_numpy(),
             "sigma_model_m2": model.to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),
-            "seen_share": seen_shares(look.cores, look.rims),
+            "seen_share": seen_shares(second.cores, second.rims),
             "first_day": [_day(season, doy) for doy in found.first_doy],
             "last_day": [_day(season, doy) for doy in found.last_doy],
             "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
@@ -231,13 +230,16 @@ def _water_rows(
 
 
 def _absence_rows(matching: Matching, known: dict[UUID, Counts]) -> pd.DataFrame:
-    """Known lakes without an outline: dry where that was seen, else not observed and why."""
+    """Observations of the known lakes without an outline: dry, or not observed with the reason.
+
+    Args:
+        known: counts of sights (8,) within each known lake.
+    """
     rows = []
     for lake in matching.missing:
         counts = known[lake]
-        elsewhere = counts.sum() == 0 or counts.argmax() == Reason.OUTSIDE
-        if elsewhere:  # a neighbour's lake, which is no part of this survey
-            continue
+        if counts.sum() == 0 or counts.argmax() == Reason.OUTSIDE:
+            continue  # a lake of a neighbouring region is not part of this survey
         absence = explain_absence(counts)
         rows.append((lake, absence.outcome.value, absence.reason, None, absence.seen_share))
     return pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
@@ -246,28 +248,32 @@ def _absence_rows(matching: Matching, known: dict[UUID, Counts]) -> pd.DataFrame
 def _dry_before(
     found: geopandas.GeoDataFrame, matching: Matching, previous: PreviousSeason | None
 ) -> list[UUID]:
-    """Young lakes whose place was seen dry in the previous season."""
-    if previous is None or not matching.young:
+    """First observed lakes whose place was dry ground in the previous season."""
+    if previous is None or not matching.first_observed:
         return []
-    young = [(lake, at) for at, lake in enumerate(matching.lake_ids) if lake in matching.young]
-    counts = np.zeros((len(young), SIGHTS), np.int64)
-    outlines = found.geometry.to_numpy()[[at for _, at in young]]
+    lakes = [(lake, at) for at, lake in enumerate(matching.lake_ids) if lake in matching.first_observed]
+    counts = np.zeros((len(lakes), SIGHTS), np.int64)
+    outlines = found.geometry.to_numpy()[[at for _, at in lakes]]
     for _, (near,), tally in previous.layers.map(count_sights, outlines):
         counts[near] += tally
-    dry = counts[:, Reason.DRY] >= DRY_BEFORE * np.maximum(counts.sum(axis=1), 1)
-    return [lake for (lake, _), is_dry in zip(young, dry, strict=True) if is_dry]
+    dry = counts[:, Reason.DRY] >= MIN_DRY_SHARE * np.maximum(counts.sum(axis=1), 1)
+    return [lake for (lake, _), is_dry in zip(lakes, dry, strict=True) if is_dry]
 
 
-def _past(observations: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
-    """Each lake in the surveys of `season`: an answer before none, the better view first."""
-    past = observations[(observations.season == season) & (observations.kind == kind)]
-    past = past.assign(blind=past.outcome == Outcome.NOT_OBSERVED, share=past.seen_share.astype(float))
-    past = past.sort_values(["blind", "share", "survey_id"], ascending=[True, False, True])
-    best: pd.DataFrame = past.drop_duplicates("lake_id").set_index("lake_id")
+def _observations_of(observations: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
+    """The preferred observation of each lake in a season, indexed by lake_id.
+
+    Water and dry are preferred to not observed, then the larger seen share.
+    """
+    rows = observations[(observations.season == season) & (observations.kind == kind)]
+    rows = rows.assign(unobserved=rows.outcome == Outcome.NOT_OBSERVED, share=rows.seen_share.astype(float))
+    rows = rows.sort_values(["unobserved", "share", "survey_id"], ascending=[True, False, True])
+    best: pd.DataFrame = rows.drop_duplicates("lake_id").set_index("lake_id")
     return best
 
 
 def _with_area(observations: geopandas.GeoDataFrame, found: geopandas.GeoDataFrame) -> pd.DataFrame:
+    """Observations indexed by lake_id, with area_m2 of those with an outline."""
     frame = pd.DataFrame(observations.drop(columns="geometry"))
     frame["area_m2"] = found.area_m2.reindex(frame.index)  # water rows come first, in the order of `found`
     return frame.set_index("lake_id")

@@ -1,4 +1,4 @@
-"""The tiles of a survey: whether the cube still holds them, and which of them each lake lies on."""
+"""The tiles of a survey: whether the cube still holds their layers, and the tile of each lake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def holds(cube: Cube, season: int, drawn_from: Mapping[str, str | None]) -> bool:
-    """Whether the cube's tiles are those of the tasks in `drawn_from`, and there are any."""
+    """Whether the cube holds the layers of all tasks in `drawn_from`, of which there is at least one."""
     keys = {tile_named(name): UUID(key) for name, key in drawn_from.items() if key}
     written = {epsg: cube.written(epsg, season) for epsg in {tile.epsg for tile in keys}}
     places = {tile: (tile.row // tile.size, tile.col // tile.size) for tile in keys}
@@ -31,7 +31,7 @@ def located(
     tiles: Sequence[Tile],
     drawn_from: Mapping[str, str | None],
 ) -> geopandas.GeoDataFrame:
-    """Observations with the task of the tile each lake lies on, and its distance to the nearest glacier."""
+    """Observations with the task of the tile on which each lake lies, and its distance to a glacier."""
     water = observations.outcome == Outcome.WATER
     keys: list[UUID | None] = [None] * len(observations)
     size = tiles[0].size if tiles else 1

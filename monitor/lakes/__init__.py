@@ -1,1 +1,1 @@
-"""From masks to lakes: outlines, area errors, identity and change. Pure functions over arrays and frames."""
+"""Lakes from masks: outlines, area errors, identities and changes. Pure functions of arrays and frames."""

@@ -1,4 +1,4 @@
-"""Why a known lake has no outline in a season: seen dry, too small to map, or not seen and why."""
+"""Why a known lake has no outline in a season: dry, too small to map, or not observed, with the reason."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from storage.codes import Outcome, Reason
 
-#: share of a footprint that must have been seen for "dry" to be an answer
-SEEN_ENOUGH = 0.5
-#: share of a footprint still under water that makes it smaller than mapped rather than dry
-STILL_WET = 0.1
+#: share of a footprint that must have been seen as water or dry ground before the lake can be dry
+MIN_SEEN_SHARE = 0.5
+#: share of a footprint under water from which the lake is too small to map rather than dry
+MIN_WET_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,12 @@ class Absence:
     seen_share: float
 
 
-#: a pixel's sight is its `Reason`, or this: dry to the model, water to the index
+#: the sight of a pixel is its `Reason`, or `DISPUTED`: dry by the model, water by the index
 DISPUTED = len(Reason)
+#: number of sights
 SIGHTS = len(Reason) + 1
-#: what a person calls the sights that are no answer
-WORDS = {
+#: the reason recorded for a lake, for each sight that is neither water nor dry
+REASON_TEXT = {
     Reason.NODATA: "no image",
     Reason.CLOUD: "cloud",
     Reason.SNOW: "snow, ice or frozen",
@@ -36,40 +37,44 @@ WORDS = {
     Reason.OUTSIDE: "outside the region",
     DISPUTED: "dry to the model, not to the index",
 }
-#: what hides a place altogether
-VEILED = (Reason.NODATA, Reason.CLOUD)
-#: what also hides water, but is no lack of sight beside a lake: ice and shade are ground there
-COVERED = (Reason.SNOW, Reason.SHADOW)
+#: sights that hide a pixel, in a lake and on its shore
+HIDDEN = (Reason.NODATA, Reason.CLOUD)
+#: sights that hide a pixel in a lake only: on its shore, ice and shadow are ground
+HIDDEN_IN_LAKE = (Reason.SNOW, Reason.SHADOW)
 
 
 def explain_absence(counts: NDArray[np.int64]) -> Absence:
-    """What the pixels of a known lake's footprint, counted by sight (8,), say of its absence.
+    """Explain why a known lake has no outline, from the sights in its footprint.
 
-    "Dry" needs half of the footprint dry to model and index alike: a frozen lake that the model takes for
-    ground has not drained.
+    The lake is dry if at least half of the footprint was seen as water or dry ground, and less than a tenth
+    as water. A pixel is dry ground only where model and index agree, so that a frozen lake that the model
+    classifies as ground has not drained.
+
+    Args:
+        counts: (8,) number of pixels of each sight in the footprint.
     """
     total = int(counts.sum())
-    answered = int(counts[Reason.WATER] + counts[Reason.DRY])
-    share = answered / total if total else 0.0
-    if share < SEEN_ENOUGH:
+    seen = int(counts[Reason.WATER] + counts[Reason.DRY])
+    share = seen / total if total else 0.0
+    if share < MIN_SEEN_SHARE:
         hidden = counts.copy()
         hidden[[Reason.WATER, Reason.DRY]] = 0
         sight = int(np.argmax(hidden)) if total else Reason.NODATA
-        return Absence(Outcome.NOT_OBSERVED, WORDS[sight], share)
-    if counts[Reason.WATER] >= STILL_WET * total:
+        return Absence(Outcome.NOT_OBSERVED, REASON_TEXT[sight], share)
+    if counts[Reason.WATER] >= MIN_WET_SHARE * total:
         return Absence(Outcome.NOT_OBSERVED, "smaller than the smallest mapped lake", share)
     return Absence(Outcome.DRY, "seen dry", share)
 
 
 def seen_shares(counts: NDArray[np.int64], rims: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-    """Share of each lake's place that was seen; what lies outside the region does not count.
+    """Share of each lake's footprint that was seen; pixels outside the region do not count.
 
     Args:
-        counts: (N, 8) sights within the footprints.
-        rims: (N, 8) sights within the footprints grown by a pixel, where cloud on the shore counts too.
+        counts: (N, 8) number of pixels of each sight within the footprints.
+        rims: (N, 8) the same within the footprints grown by a pixel, to count cloud on the shore as well.
     """
     wide = counts if rims is None else rims
     total = wide.sum(axis=1) - wide[:, Reason.OUTSIDE]
-    hidden = wide[:, VEILED].sum(axis=1) + counts[:, COVERED].sum(axis=1)
+    hidden = wide[:, HIDDEN].sum(axis=1) + counts[:, HIDDEN_IN_LAKE].sum(axis=1)
     shares: NDArray[np.float64] = np.where(total > 0, 1 - hidden / np.maximum(total, 1), 0.0)
     return shares

@@ -1,4 +1,4 @@
-"""Change of a lake's area between two seasons, compared with the errors of both."""
+"""Change of a lake's area between two seasons, and its significance."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from storage.policy import SEEN_WHOLE, Z95
 
 
 class Verdict(StrEnum):
-    """What can be said of a change. "Not observed" is never a change."""
+    """Verdict on a change of area. "Not observed" is not a change."""
 
     GROWN = "grown"
     SHRUNK = "shrunk"
     SAME = "no significant change"
     NEW = "new"
     DRAINED = "drained"
-    #: began as a part of a larger lake, or ended as one
+    #: split from a larger lake since
     SPLIT = "split off"
+    #: merged into a larger lake since
     MERGED = "merged"
     NOT_OBSERVED = "not observed"
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
-    """Change of every lake that either season knows.
+    """Change of every lake that has an observation in either season.
 
     Args:
         before, after: observations indexed by lake_id with outcome, area_m2, sigma_m2, seen_share.
-        lineage: kind and lake_id of what happened to identities after `before`, up to `after`.
+        lineage: kind and lake_id of the lineage events after the season of `before`, up to that of `after`.
 
     Returns:
-        indexed by lake_id: area_before_m2, area_after_m2 (NaN when not observed, 0 when dry), change_m2,
-        sigma_m2 and detection_limit_m2 (95 %) of the change, change_percent, verdict.
+        frame indexed by lake_id: area_before_m2, area_after_m2 (NaN when not observed, 0 when dry),
+        change_m2, sigma_m2 and detection_limit_m2 (95 %) of the change, change_percent, verdict.
     """
     lakes = before.index.union(after.index)
     first, second = (frame.reindex(lakes) for frame in (before, after))
@@ -64,7 +65,7 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) ->
         (change < -limit, Verdict.SHRUNK),
     ]
     verdict = np.select(
-        [np.asarray(case) for case, _ in cases], [word.value for _, word in cases], Verdict.SAME.value
+        [np.asarray(case) for case, _ in cases], [value.value for _, value in cases], Verdict.SAME.value
     )
     return pd.DataFrame(
         {
@@ -81,7 +82,7 @@ def compare(before: pd.DataFrame, after: pd.DataFrame, lineage: pd.DataFrame) ->
 
 
 def _area(observations: pd.DataFrame) -> pd.Series:
-    """Area that can be compared: of whole lakes, 0 where seen dry, NaN where not (wholly) seen."""
+    """Comparable area: 0 where dry, NaN where the lake was not observed or not seen whole."""
     whole = (observations.outcome == Outcome.WATER) & (observations.seen_share.astype(float) >= SEEN_WHOLE)
     area = observations.area_m2.astype(float).where(whole)
     return area.mask(observations.outcome == Outcome.DRY, 0.0)

@@ -1,4 +1,4 @@
-"""How far lakes are from ice."""
+"""Distances from lakes to glaciers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.grid import WGS84, by_zone
 
-#: degrees beside a lake within which glaciers are measured exactly; beyond it the nearest of all is sought
-NEAR = 0.5
+#: degrees around the lakes of a UTM zone in which glaciers are searched; if there are none, all are
+SEARCH_MARGIN = 0.5
 
 
 def glacier_distances(lakes: geopandas.GeoSeries, glaciers: BaseGeometry) -> NDArray[np.float64]:
     """Distance from each lake's shore to the nearest glacier outline, metres; 0 where they touch.
 
-    Measured in the UTM zone of each lake, true to 0.1 % within it.
+    Distances are computed in the UTM zone of each lake; within the zone they are accurate to 0.1 %.
 
     Args:
         lakes: N outlines (EPSG:4326).
         glaciers: polygons (EPSG:4326), not empty.
+
+    Returns:
+        (N,) distances.
     """
     distances = np.full(len(lakes), np.nan)
     if len(lakes) == 0:
@@ -29,7 +32,7 @@ def glacier_distances(lakes: geopandas.GeoSeries, glaciers: BaseGeometry) -> NDA
     parts = shapely.get_parts(glaciers)
     tree = shapely.STRtree(parts)
     for zone, here in by_zone(lakes).items():
-        around = shapely.box(*shapely.total_bounds(lakes.to_numpy()[here])).buffer(NEAR)
+        around = shapely.box(*shapely.total_bounds(lakes.to_numpy()[here])).buffer(SEARCH_MARGIN)
         near = parts[np.sort(tree.query(around))]
         if len(near) == 0:
             near = parts

@@ -1,41 +1,34 @@
 """Identities: the outlines of a survey matched with the lakes of the surveys prior to it.
 
-Pure: values in, values out. Surveys have one order (`storage.prior`), so that identities depend on the
-images and not on when they were processed. An identity is minted once, from the place and season where a lake
-was first seen; splits, merges and disappearances are recorded beside it, as lineage.
+All functions are pure. Surveys have one order (`storage.prior`), so that identities depend on the images and
+not on the time of processing. An identity is minted once, from the place and season in which a lake was first
+observed; splits, merges and disappearances are recorded as its lineage.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID
 
 import geopandas
 import numpy as np
 import pandas as pd
-import shapely
-from numpy.typing import NDArray
 
 from monitor.grid import WGS84
-from monitor.lakes.identity import code_of, unused
+from monitor.lakes.identity import code_of, mint_unused
+from monitor.lakes.overlap import most_similar_first, overlaps
 from storage.codes import LineageKind, Outcome
 
-#: share of the smaller outline that must be common for two outlines to have anything to do with one another
-OVERLAP = 0.2
 
-
-def _nothing(outlines: geopandas.GeoSeries) -> geopandas.GeoDataFrame:
-    """No older outline of anything."""
+def _no_older_outlines(outlines: geopandas.GeoSeries) -> geopandas.GeoDataFrame:
     columns: dict[str, list[object]] = {"lake_id": [], "season": []}
     return geopandas.GeoDataFrame(columns, geometry=[], crs=outlines.crs)
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """What happened to an identity; see `storage.codes.LineageKind` for who is `lake` and who `other`."""
+    """A lineage event; `storage.codes.LineageKind` defines `lake` and `other` for each kind."""
 
     kind: LineageKind
     lake: UUID
@@ -44,15 +37,15 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Matching:
-    """The answer of `match`."""
+    """Result of `match`."""
 
-    #: identity of every found outline, in the order of the frame
+    #: identity of each found outline, in the order of the frame
     lake_ids: tuple[UUID, ...]
-    #: those of them that were minted now
+    #: identities that were minted by this matching
     minted: frozenset[UUID]
-    #: those that no earlier season saw under water: minted ones, and those that a replayed survey finds again
-    young: frozenset[UUID]
-    #: known lakes, not ended, that no outline was found for
+    #: identities without water in any earlier season: minted, or reused from superseded surveys
+    first_observed: frozenset[UUID]
+    #: known lakes that have not ended and have no outline on their place
     missing: tuple[UUID, ...]
     #: splits and merges
     lineage: tuple[Lineage, ...]
@@ -66,12 +59,12 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
         lineage: lineage rows with season, kind, lake_id.
 
     Returns:
-        GeoDataFrame (EPSG:4326) indexed by lake_id: geometry, the latest reliable outline, else the
-        latest, which decides identities; before (that of earlier seasons, or None), which decides lineage;
-        ended (bool, merged into another lake before); last_outcome (of the latest answer before `season`,
-        water or dry, else None).
+        GeoDataFrame (EPSG:4326) indexed by lake_id: geometry (the latest reliable outline, else the latest
+        one; it decides identities), area_m2 and before (area and outline, chosen in the same way from
+        earlier seasons only, else NaN and None; the outline decides lineage), ended (bool: merged into
+        another lake before), last_outcome (the latest of water and dry before `season`, else None).
     """
-    # of one season water before dry, the model's own word first, the larger part where regions share a lake
+    # within a season: water before dry, a model before others, the larger part where regions share a lake
     ranked = observations.assign(
         dry=observations.outcome == Outcome.DRY,
         area=observations.area_m2.astype(float),
@@ -82,7 +75,7 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
     earlier = ranked[ranked.earlier.astype(bool)]
     wet = water[water.earlier.astype(bool)]
     before = _first(wet).reindex(frame.index)
-    answers = _first(earlier[earlier.outcome.isin([Outcome.WATER, Outcome.DRY])])
+    observed = _first(earlier[earlier.outcome.isin([Outcome.WATER, Outcome.DRY])])
     merged = lineage[(lineage.kind == LineageKind.MERGED) & (lineage.season < season)]
     merged_in = merged.groupby("lake_id", sort=False).season.max()
     frame["area_m2"] = before.area_m2.astype(float)
@@ -90,7 +83,7 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
     last_seen = wet.groupby("lake_id", sort=False).season.max().reindex(frame.index).fillna(-1)
     frame["ended"] = (last_seen <= merged_in.reindex(frame.index).fillna(-2)).to_numpy(bool)
     frame["last_outcome"] = (
-        answers.outcome.reindex(frame.index).astype(object).where(lambda o: o.notna(), None)
+        observed.outcome.reindex(frame.index).astype(object).where(lambda o: o.notna(), None)
     )
     ordered = frame.loc[sorted(frame.index, key=lambda lake: lake.int)]
     return geopandas.GeoDataFrame(ordered, geometry="geometry", crs=WGS84)
@@ -108,17 +101,17 @@ def match(
     region: str,
     season: int,
     *,
-    older: Callable[[geopandas.GeoSeries], geopandas.GeoDataFrame] = _nothing,
+    older: Callable[[geopandas.GeoSeries], geopandas.GeoDataFrame] = _no_older_outlines,
     superseded: geopandas.GeoDataFrame | None = None,
 ) -> Matching:
-    """Give every found outline (EPSG:4326) an identity.
+    """Assign an identity to each found outline (EPSG:4326).
 
-    The two outlines that are most alike are the same lake. Lakes and outlines that are left are compared
-    again over older seasons, the latest first: a lake that was last seen in part comes back as itself. What
-    happened is then decided from earlier seasons: a lake that none of them has, on the place of one that goes
-    on, has split from it; a lake left without an outline, under one of another identity, has merged into it.
-    A lake that had merged and stands alone again gets its own identity back, as a split of the one it had
-    merged into.
+    The known and the found outline that are most similar are the same lake. The remaining lakes and outlines
+    are compared again over older seasons, the latest first, so that a lake that was last seen in part keeps
+    its identity. Lineage events are derived from earlier seasons only. A lake that is in none of them, on the
+    place of a lake that continues, has split from it. A lake without an outline, on the place of an outline
+    with another identity, has merged into it. A lake that had merged and is separate again gets its former
+    identity, as a split from the lake into which it had merged.
 
     Args:
         reference: as from `references`.
@@ -128,184 +121,158 @@ def match(
     ended = set(reference.index[reference.ended])
     pairs = overlaps(reference.geometry, found)
     lake_of = _identify(pairs, ended)
-    lake_of |= _come_back(lake_of, reference.index[~reference.ended], found, older)
-    taken = set(lake_of.values())
+    lake_of |= _match_older(lake_of, reference.index[~reference.ended], found, older)
+    matched = set(lake_of.values())
     if superseded is not None and len(superseded):
-        lake_of |= _named_before(lake_of, reference, found, superseded, season)
-    minted = set()
-    used = set(reference.index) | set(lake_of.values())
-    for position in range(len(found)):
-        if position not in lake_of:
-            lake_of[position] = unused(found.iloc[position], region, season, used)
-            used.add(lake_of[position])
-            minted.add(lake_of[position])
+        lake_of |= _match_superseded(lake_of, reference, found, superseded, season)
+    minted = _mint_others(lake_of, found, region, season, set(reference.index))
     ids = tuple(lake_of[position] for position in range(len(found)))
     before = reference[reference.before.notna() & ~reference.ended]
-    since = _overlaps_since(before, found, pairs, len(reference))
-    young = set(ids) - ended - set(before.index)
+    earlier_pairs = _overlaps_before(before, found, pairs, len(reference))
+    first_observed = set(ids) - ended - set(before.index)
     return Matching(
         ids,
         minted=frozenset(minted),
-        young=frozenset(young),
-        missing=_missing(reference, taken, set(pairs.lake) | set(since.lake)),
-        lineage=_what_happened(before, since, ids, taken, young | (ended & taken)),
+        first_observed=frozenset(first_observed),
+        missing=_missing(reference, matched, set(pairs.lake) | set(earlier_pairs.lake)),
+        lineage=_lineage_events(before, earlier_pairs, ids, matched, first_observed | (ended & matched)),
     )
 
 
-def _overlaps_since(
+def _mint_others(
+    lake_of: dict[int, UUID], found: geopandas.GeoSeries, region: str, season: int, known: set[UUID]
+) -> set[UUID]:
+    """Mint identities for the outlines without one, and add them to `lake_of`."""
+    minted: set[UUID] = set()
+    used = known | set(lake_of.values())
+    for position in range(len(found)):
+        if position not in lake_of:
+            lake_of[position] = mint_unused(found.iloc[position], region, season, used)
+            used.add(lake_of[position])
+            minted.add(lake_of[position])
+    return minted
+
+
+def _overlaps_before(
     before: geopandas.GeoDataFrame, found: geopandas.GeoSeries, pairs: pd.DataFrame, known: int
 ) -> pd.DataFrame:
-    """`overlaps` with the outlines of earlier seasons; `pairs`, of the latest outlines of all `known` lakes,
-    has them where those are the same."""
-    same = np.array([was is now for was, now in zip(before.before, before.geometry, strict=True)], bool)
+    """`overlaps` of the found outlines with those of earlier seasons.
+
+    Args:
+        before: the lakes of `references` with an outline of earlier seasons.
+        pairs: `overlaps` with the latest outlines of all `known` lakes, reused where both outlines are the
+            same.
+    """
+    same = np.array([old is new for old, new in zip(before.before, before.geometry, strict=True)], bool)
     if same.all() and len(before) == known:
         return pairs
     rest = before[~same].before
     others = overlaps(geopandas.GeoSeries(rest, index=rest.index, crs=WGS84), found)
     latest = pairs[pairs.lake.isin(before.index[same])]
-    return _most_alike_first(pd.concat([latest, others], ignore_index=True) if len(others) else latest)
+    return most_similar_first(pd.concat([latest, others], ignore_index=True) if len(others) else latest)
 
 
-def _what_happened(
+def _lineage_events(
     before: geopandas.GeoDataFrame,
-    since: pd.DataFrame,
+    earlier_pairs: pd.DataFrame,
     ids: tuple[UUID, ...],
-    taken: set[UUID],
-    parted: set[UUID],
+    matched: set[UUID],
+    may_split: set[UUID],
 ) -> tuple[Lineage, ...]:
-    """Splits of those that may have `parted`, and merges of known lakes that were not `taken`."""
-    largest = since.sort_values("common", ascending=False, kind="stable")
+    """Splits among the lakes of `may_split`, and merges of known lakes that were not `matched`."""
+    largest = earlier_pairs.sort_values("common", ascending=False, kind="stable")
     found = largest.assign(now=[ids[position] for position in largest.found])
-    parents = found[found.now.isin(list(parted)) & (found.lake != found.now) & found.lake.isin(list(taken))]
+    parents = found[
+        found.now.isin(list(may_split)) & (found.lake != found.now) & found.lake.isin(list(matched))
+    ]
     parent_of = dict(zip(parents.now[::-1], parents.lake[::-1], strict=True))
-    left = set(before.index[before.last_outcome == Outcome.WATER]) - taken
-    heirs = found[found.lake.isin(list(left))]
-    heir_of = dict(zip(heirs.lake[::-1], heirs.now[::-1], strict=True))
+    unmatched = set(before.index[before.last_outcome == Outcome.WATER]) - matched
+    merged = found[found.lake.isin(list(unmatched))]
+    merged_into = dict(zip(merged.lake[::-1], merged.now[::-1], strict=True))
     splits = [Lineage(LineageKind.SPLIT, lake, parent_of[lake]) for lake in ids if lake in parent_of]
-    merges = [Lineage(LineageKind.MERGED, lake, heir_of[lake]) for lake in before.index if lake in heir_of]
+    merges = [
+        Lineage(LineageKind.MERGED, lake, merged_into[lake]) for lake in before.index if lake in merged_into
+    ]
     return (*splits, *merges)
 
 
-def _come_back(
+def _match_older(
     lake_of: dict[int, UUID],
-    living: pd.Index,
+    active: pd.Index,
     found: geopandas.GeoSeries,
     older: Callable[[geopandas.GeoSeries], geopandas.GeoDataFrame],
 ) -> dict[int, UUID]:
-    """Left outlines that are left lakes as an older season drew them; the latest such season decides."""
+    """Match the remaining outlines with outlines of the remaining `active` lakes in older seasons.
+
+    Returns:
+        position of an outline to its lake, from the latest season in which they match.
+    """
     positions = np.flatnonzero([position not in lake_of for position in range(len(found))])
     if len(positions) == 0:
         return {}
-    left = found.iloc[positions]
-    known = older(left)
-    free = set(living) - set(lake_of.values())
+    unmatched = found.iloc[positions]
+    known = older(unmatched)
+    free = set(active) - set(lake_of.values())
     known = known[known.lake_id.isin(free)]
-    back: dict[int, UUID] = {}
+    recovered: dict[int, UUID] = {}
     for season in sorted(known.season.unique(), reverse=True):
-        drawn = known[(known.season == season) & ~known.lake_id.isin(list(back.values()))]
-        outlines = drawn.drop_duplicates("lake_id").set_index("lake_id").geometry.sort_index()
-        pairs = overlaps(outlines, left)
+        rows = known[(known.season == season) & ~known.lake_id.isin(list(recovered.values()))]
+        outlines = rows.drop_duplicates("lake_id").set_index("lake_id").geometry.sort_index()
+        pairs = overlaps(outlines, unmatched)
         pairs["found"] = positions[pairs.found]
-        back |= _identify(pairs[~pairs.found.isin(list(back))], set())
-    return back
+        recovered |= _identify(pairs[~pairs.found.isin(list(recovered))], set())
+    return recovered
 
 
-def _named_before(
+def _match_superseded(
     lake_of: dict[int, UUID],
     reference: geopandas.GeoDataFrame,
     found: geopandas.GeoSeries,
     superseded: geopandas.GeoDataFrame,
     season: int,
 ) -> dict[int, UUID]:
-    """Names for left outlines from superseded drawings: of this season, or of ground without a lake since."""
-    ours = superseded.season == season
-    again = overlaps(superseded[ours].set_index("lake_id").geometry, found)
-    # an outline that became a known lake leaves no name to its neighbour
-    again = again.drop_duplicates("lake")
-    past = superseded[~ours].set_index("lake_id").geometry
-    borne = overlaps(past, reference.geometry).lake
-    back = overlaps(past[~past.index.isin(list(borne))], found)
-    pairs = pd.concat([again, back], ignore_index=True)
+    """Match the remaining outlines with superseded ones, to reuse their identities.
+
+    These are superseded outlines of the same season, and those of other seasons on whose place there is no
+    known lake now.
+    """
+    same_season = superseded.season == season
+    replaced = overlaps(superseded[same_season].set_index("lake_id").geometry, found)
+    # each identity goes to its most similar outline only, and is not reused if that one is a known lake
+    replaced = replaced.drop_duplicates("lake")
+    others = superseded[~same_season].set_index("lake_id").geometry
+    covered = overlaps(others, reference.geometry).lake
+    reused = overlaps(others[~others.index.isin(list(covered))], found)
+    pairs = pd.concat([replaced, reused], ignore_index=True)
     return _identify(pairs[~pairs.found.isin(list(lake_of))], set())
 
 
 def _identify(pairs: pd.DataFrame, ended: set[UUID]) -> dict[int, UUID]:
-    """Position of a found outline to the known lake that it is; most alike first, each lake once."""
+    """Position of a found outline to its known lake; the most similar pairs first, each lake once."""
     candidates = pairs
     if ended:
-        past = pairs.lake.isin(ended)
-        living = pairs[~past]
-        # a living lake with one outline keeps it, even if only the part of one that merged into it is left
-        kept = living.found[~living.lake.duplicated(keep=False)]
-        candidates = pairs[~(past & pairs.found.isin(kept))]
+        of_ended = pairs.lake.isin(ended)
+        active = pairs[~of_ended]
+        # an active lake with one outline keeps it, even if only the part that had merged into it is left
+        kept = active.found[~active.lake.duplicated(keep=False)]
+        candidates = pairs[~(of_ended & pairs.found.isin(kept))]
     lake_of: dict[int, UUID] = {}
-    taken: set[UUID] = set()
+    matched: set[UUID] = set()
     for lake, position in zip(candidates.lake, candidates.found, strict=True):
-        if lake not in taken and position not in lake_of:
+        if lake not in matched and position not in lake_of:
             lake_of[position] = lake
-            taken.add(lake)
+            matched.add(lake)
     return lake_of
 
 
-def _missing(reference: geopandas.GeoDataFrame, taken: set[UUID], covered: set[UUID]) -> tuple[UUID, ...]:
-    """Lakes that are neither found, nor ended, nor lie under an outline of another identity."""
-    left = reference.index[~reference.ended]
-    return tuple(lake for lake in left if lake not in taken and lake not in covered)
-
-
-def overlaps(known: geopandas.GeoSeries, found: geopandas.GeoSeries) -> pd.DataFrame:
-    """Pairs that are the same water, most alike first.
-
-    Args:
-        known: outlines by lake_id.
-        found: outlines by position.
-
-    Returns:
-        lake, found (position), common (area, to be compared in one place only), alike (common area over the
-        area of both together).
-    """
-    if known.empty or found.empty:
-        return pd.DataFrame({"lake": [], "found": np.array([], int), "common": [], "alike": []})
-    old, new = _valid(known), _valid(found)
-    a, b = shapely.STRtree(new).query(old)
-    with ThreadPoolExecutor() as threads:
-        pieces = (np.array_split(side, os.cpu_count() or 1) for side in (old[a], new[b]))
-        common = np.concatenate([*threads.map(_common, *pieces)])
-    first, second = shapely.area(old)[a], shapely.area(new)[b]
-    keep = common >= OVERLAP * np.minimum(first, second)
-    pairs = pd.DataFrame(
-        {
-            "lake": known.index.to_numpy(object)[a[keep]],
-            "found": b[keep],
-            "common": common[keep],
-            "alike": (common / (first + second - common))[keep],
-        }
-    )
-    return _most_alike_first(pairs)
-
-
-def _most_alike_first(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pairs.sort_values(["alike", "found"], ascending=[False, True], kind="stable", ignore_index=True)
-
-
-def _common(first: NDArray[np.object_], second: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Area that each pair of outlines shares; GEOS works outside Python's lock."""
-    shared: NDArray[np.float64] = shapely.area(shapely.intersection(first, second))
-    return shared
-
-
-def _valid(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
-    """Outlines that can be laid on one another, in degrees: in one place all areas shrink alike."""
-    shapes = outlines.to_numpy()
-    crooked = ~shapely.is_valid(shapes)
-    if crooked.any():
-        shapes = shapes.copy()
-        shapes[crooked] = shapely.make_valid(shapes[crooked])
-    return np.asarray(shapes, object)
+def _missing(reference: geopandas.GeoDataFrame, matched: set[UUID], covered: set[UUID]) -> tuple[UUID, ...]:
+    """Lakes that are not matched, have not ended, and are not on the place of another lake's outline."""
+    active = reference.index[~reference.ended]
+    return tuple(lake for lake in active if lake not in matched and lake not in covered)
 
 
 def minted_frame(matching: Matching, outlines: geopandas.GeoSeries) -> pd.DataFrame:
-    """The lakes minted by a matching, as the lake history takes them: id, code."""
+    """Lakes minted by a matching as rows of the lake history: id, code."""
     rows = [
         (lake, code_of(outline))
         for lake, outline in zip(matching.lake_ids, outlines, strict=True)
@@ -315,29 +282,29 @@ def minted_frame(matching: Matching, outlines: geopandas.GeoSeries) -> pd.DataFr
 
 
 def lineage_frame(events: Iterable[Lineage]) -> pd.DataFrame:
-    """Lineage as the lake history takes it: kind, lake_id, other_lake_id."""
+    """Lineage events as rows of the lake history: kind, lake_id, other_lake_id."""
     rows = [(event.kind.value, event.lake, event.other) for event in events]
     return pd.DataFrame(rows, columns=["kind", "lake_id", "other_lake_id"], dtype=object)
 
 
-def turning_points(
+def state_changes(
     reference: geopandas.GeoDataFrame, matching: Matching, dry: Sequence[UUID], dry_before: Sequence[UUID]
 ) -> tuple[Lineage, ...]:
-    """Lakes that drained, came back, or are new where dry ground was seen before.
+    """Lineage events of lakes that drained, reappeared, or are new on ground that was dry before.
 
     Args:
         reference: as from `references`.
         matching: as from `match`.
-        dry: lakes whose absence was explained as dry.
-        dry_before: young lakes on whose place the season before saw dry ground.
+        dry: known lakes that are dry in this season.
+        dry_before: first observed lakes whose place was dry ground in the previous season.
     """
     last = reference.last_outcome
     drained = [Lineage(LineageKind.DRAINED, lake) for lake in dry if last[lake] == Outcome.WATER]
-    back = [
+    reappeared = [
         Lineage(LineageKind.REAPPEARED, lake)
         for lake in matching.lake_ids
-        if lake not in matching.young and last[lake] == Outcome.DRY
+        if lake not in matching.first_observed and last[lake] == Outcome.DRY
     ]
     children = {entry.lake for entry in matching.lineage if entry.kind == LineageKind.SPLIT}
     new = [Lineage(LineageKind.NEW, lake) for lake in dry_before if lake not in children]
-    return (*drained, *back, *new)
+    return (*drained, *reappeared, *new)

@@ -1,4 +1,4 @@
-"""One lake under a cloud: its visible parts are one lake seen in part, not lakes of their own."""
+"""Joining the visible parts of a lake that is partly hidden, so that they are not taken for several lakes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from monitor.lakes.match import overlaps
+from monitor.lakes.overlap import overlaps
 from storage.policy import SEEN_WHOLE
 
 
@@ -16,23 +16,24 @@ def join_parts(
     reference: geopandas.GeoDataFrame,
     seen_share: pd.Series,
 ) -> geopandas.GeoDataFrame:
-    """Join outlines on the place of one known lake where that place was not seen whole.
+    """Join the outlines that overlap one known lake, if that lake was not seen whole.
 
-    A lake that parts in full view has split. One that is partly hidden cannot be said to have.
+    A lake that was seen whole and has several outlines has split. Of a lake that is partly hidden this cannot
+    be decided.
 
     Args:
         found: as from `vectorise.vectorise`.
         reference: as from `match.references`.
-        seen_share: of each of these lakes, the share of its place (`before`) that was seen this season.
+        seen_share: for each lake of `reference`, the share of its outline `before` that was seen this season.
 
     Returns:
-        `found` with such parts in one row, at the place of the first: areas and perimeters added up, the
-        probability weighted by area.
+        `found` with such parts joined into one row, at the position of the first: areas and perimeters are
+        added up, the probability is the mean weighted by area.
     """
-    living = reference[~reference.ended & reference.before.notna()]
-    places = geopandas.GeoSeries(living.before, index=living.index, crs=found.crs)
+    active = reference[~reference.ended & reference.before.notna()]
+    places = geopandas.GeoSeries(active.before, index=active.index, crs=found.crs)
     pairs = overlaps(places, found.geometry)
-    # an outline that reaches into two known lakes is none's part
+    # an outline that overlaps two known lakes is a part of neither
     parts = pairs[~pairs.found.duplicated(keep=False)]
     parts = parts[parts.lake.duplicated(keep=False)]
     lakes = parts.lake.unique()
@@ -42,11 +43,11 @@ def join_parts(
     first = hidden.groupby("lake").found.transform("min")
     group = np.arange(len(found))
     group[hidden.found] = first
-    rows = [_one(members) for _, members in found.groupby(group)]
+    rows = [_joined_row(members) for _, members in found.groupby(group)]
     return geopandas.GeoDataFrame(pd.DataFrame(rows), geometry="geometry", crs=found.crs)
 
 
-def _one(parts: geopandas.GeoDataFrame) -> dict[str, object]:
+def _joined_row(parts: geopandas.GeoDataFrame) -> dict[str, object]:
     if len(parts) == 1:
         row: dict[str, object] = parts.iloc[0].to_dict()
         return row
@@ -58,6 +59,6 @@ def _one(parts: geopandas.GeoDataFrame) -> dict[str, object]:
         "probability": np.average(parts.probability, weights=parts.area_m2),
         "first_doy": parts.first_doy.min(),
         "last_doy": parts.last_doy.max(),
-        # of the part that was seen best, as that is no sum that an order could change
+        # of the largest part: a mean could depend on the order of the parts
         "elevation_m": parts.elevation_m[parts.area_m2.idxmax()],
     }

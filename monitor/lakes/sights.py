@@ -1,12 +1,8 @@
-"""How pixels were seen: the reason of each, counted within outlines."""
+"""Sights of pixels (`absence.DISPUTED`), counted within outlines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import geopandas
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from rasterio import features
 from shapely.geometry.base import BaseGeometry
@@ -18,10 +14,10 @@ from storage.codes import Index, Reason
 
 
 def sights(layers: TileLayers) -> NDArray[np.uint8]:
-    """The sight of each pixel (size, size): its reason, but "dry" only where the index agrees.
+    """Sight of each pixel, (size, size): its reason, but dry only where the index agrees.
 
-    Where the model says dry and the index ice or shadow, that is the sight; where the index says water, the
-    pixel is `DISPUTED`.
+    A pixel that is dry by the model is snow or shadow if the index has that class, and `DISPUTED` if it is
+    water by the index.
     """
     seen, index = layers["reason"].copy(), layers["index"]
     dry = seen == Reason.DRY
@@ -31,27 +27,15 @@ def sights(layers: TileLayers) -> NDArray[np.uint8]:
     return seen
 
 
-def sights_within(tiles: Iterable[TileLayers], footprints: geopandas.GeoSeries) -> NDArray[np.int64]:
-    """How many pixels of each sight lie in each footprint.
+def count_sights(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Number of a tile's pixels of each sight within each outline.
 
     Args:
-        tiles: of one season.
-        footprints: N polygons (EPSG:4326).
+        outlines: N polygons (EPSG:4326).
 
     Returns:
-        (N, 8) counts, a column for every `storage.codes.Reason` and one for `DISPUTED`.
+        (N, 8) counts, a column for each `storage.codes.Reason` and one for `DISPUTED`.
     """
-    counts = np.zeros((len(footprints), SIGHTS), np.int64)
-    outlines = footprints.to_numpy()
-    tree = shapely.STRtree(outlines)
-    for layers in tiles:
-        near = tree.query(layers.tile.footprint(), predicate="intersects")
-        counts[near] += count_sights(layers, outlines[near])
-    return counts
-
-
-def count_sights(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.int64]:
-    """How many pixels of each sight of one tile lie in each of N outlines (EPSG:4326): (N, 8)."""
     counts = np.zeros((len(outlines), SIGHTS), np.int64)
     if len(outlines) == 0:
         return counts

@@ -1,4 +1,4 @@
-"""A season in which much of a region's water is gone at once: bad mapping, until a person says otherwise."""
+"""Suspect seasons: a large loss of a region's water in one season is taken for bad mapping until reviewed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from monitor.lakes.match import Matching
 from storage.codes import LineageKind, Outcome
 from storage.policy import DRAINAGE_LOSS, SEEN_WHOLE
 
-#: share of the water known before that a season must lose to be suspect
-COLLAPSE = 0.25
-#: one lake that empties is an outburst, not a bad map
-AT_LEAST = 2
+#: share of the previous water area whose loss makes a season suspect
+SUSPECT_LOSS = 0.25
+#: lakes that must have lost water: a single one may be an outburst
+MIN_LOST_LAKES = 2
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Why the losses of a season are not believed, and how much water is in question."""
+    """Why the losses of a season are doubted, and the lost area."""
 
     why: str
     lost_m2: float
@@ -36,41 +36,49 @@ def suspicion(
     absent: pd.DataFrame,
     left_out: Collection[UUID] = (),
 ) -> Suspicion | None:
-    """Whether the losses of a season are not to be believed.
+    """Suspicion against a season that lost much water, or None.
 
-    The lakes that earlier seasons saw under water are added up as they were seen last, and what of each this
-    season still draws: not lakes that it could not see whole, parts with the lake they split from, and a lake
-    that merged not at all. A season is suspect that lost a quarter of that water, and in which at least two
-    lakes lost more than 30 %.
+    For all lakes that were under water when last seen, the area at that time is added up, and compared with
+    the area that this season maps of the same lakes. Lakes that this season did not see whole are excluded,
+    and so are lakes that merged into another; a part that split off counts for the lake it split from. The
+    season is suspect if it lost a quarter of that area and at least two lakes lost more than 30 %.
 
     Args:
         reference: as from `match.references`.
         matching: as from `match.match`.
         water: lake_id and seen_share of the season's outlines.
-        areas_m2: of the same outlines.
-        absent: lake_id and outcome of lakes without one, for those that the survey has something to say of.
-        left_out: known lakes that an inventory does not draw where it drew others.
+        areas_m2: areas of the same outlines.
+        absent: lake_id and outcome of the lakes that the survey recorded without an outline.
+        left_out: known lakes that an inventory leaves out of the area it covers.
     """
     known = reference[reference.before.notna() & ~reference.ended & (reference.last_outcome == Outcome.WATER)]
     parents = {e.lake: e.other for e in matching.lineage if e.kind == LineageKind.SPLIT}
     merged = {e.lake for e in matching.lineage if e.kind == LineageKind.MERGED}
     hidden = set(absent.lake_id[absent.outcome == Outcome.NOT_OBSERVED])
     hidden |= set(water.lake_id[water.seen_share < SEEN_WHOLE])
-    spoken_of = {*water.lake_id, *absent.lake_id, *left_out} - hidden - merged
-    compared = known[[lake in spoken_of for lake in known.index]]
+    surveyed = {*water.lake_id, *absent.lake_id, *left_out} - hidden - merged
+    compared = known[[lake in surveyed for lake in known.index]]
     if compared.empty:
         return None
     before = compared.area_m2
-    drawn = pd.Series(areas_m2, water.lake_id.tolist(), dtype=float)
-    after = drawn.groupby([parents.get(lake, lake) for lake in drawn.index], sort=False).sum()
+    mapped = pd.Series(areas_m2, water.lake_id.tolist(), dtype=float)
+    after = mapped.groupby([parents.get(lake, lake) for lake in mapped.index], sort=False).sum()
     after = after.reindex(before.index).fillna(0.0)
-    kept = np.minimum(after, before)  # growth elsewhere does not make up for what is gone
+    kept = np.minimum(after, before)  # growth of one lake does not make up for the loss of another
     lost = after < (1 - DRAINAGE_LOSS) * before
     share = 1 - kept.sum() / before.sum()
-    if share < COLLAPSE or lost.sum() < AT_LEAST:
+    if share < SUSPECT_LOSS or lost.sum() < MIN_LOST_LAKES:
         return None
     why = (
         f"{share:.0%} of the water is gone that the lakes had when last seen; "
         f"{int(lost.sum())} of {len(before)} lost more than {DRAINAGE_LOSS:.0%}"
     )
     return Suspicion(why, float(before.sum() - kept.sum()))
+
+
+def doubted(absent: pd.DataFrame, suspicion: Suspicion) -> pd.DataFrame:
+    """The lakes without an outline in a suspect season: those that are dry become not observed."""
+    return absent.assign(
+        reason=absent.reason.where(absent.outcome != Outcome.DRY, f"suspect season: {suspicion.why}"),
+        outcome=Outcome.NOT_OBSERVED.value,
+    )

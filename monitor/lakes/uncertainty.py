@@ -1,4 +1,4 @@
-"""How far a mapped lake's area may be from the truth: what its shoreline costs, and what the model doubts."""
+"""Uncertainty of a mapped lake's area, from its shoreline and from the model's uncertainty of its pixels."""
 
 from __future__ import annotations
 
@@ -16,37 +16,38 @@ from scipy import ndimage
 from monitor.compute.layers import TileLayers
 from monitor.grid import PIXEL, WGS84, Tile, geobox_at, reproject
 
-#: pixels beside a lake's outline, corners included, whose doubt is its own
+#: width in pixels of the rim around a lake, corners included, whose uncertainty counts for the lake
 RIM = 2
-#: doubt is added up in whole numbers of this share: exact sums are the same in any order of tiles
+#: uncertainty is rounded to multiples of this before it is added up: sums are exact in any order of tiles
 GRAIN = 2.0**-20
 
 
 def area_sigma(perimeter_m: float, pixel_m: float = PIXEL) -> float:
-    """Standard deviation of a mapped lake's area for its shoreline, m2 (Hanshaw and Bookhagen 2014).
+    """Standard deviation of a mapped lake's area due to its shoreline, m2 (Hanshaw and Bookhagen 2014).
 
-    Every pixel of the outline is half right with a normal error: 0.6872 x (P / G) x G^2 / 2.
+    0.6872 x (P / G) x G^2 / 2 with perimeter P and pixel size G: a normally distributed error of half a
+    pixel's area for each pixel on the outline.
     """
     return 0.6872 * (perimeter_m / pixel_m) * pixel_m**2 / 2
 
 
 def area_errors(tiles: Iterable[TileLayers], lakes: geopandas.GeoDataFrame) -> pd.DataFrame:
-    """The two terms of the error of each lake's area; `combine` makes one standard deviation of them.
+    """The two terms of the error of each lake's area; `combine` gives one standard deviation from them.
 
     The model's term is the sum of the pixels' standard deviations over the lake and a rim of two pixels,
-    times a pixel's area: the pixels of one lake are taken to err together. By the inequality of Cauchy and
-    Schwarz the standard deviation of a sum is at most the sum of the standard deviations, so this is an upper
-    bound. Pixels of a rim that are another lake's water count for that lake alone; a pixel without an answer
-    (NaN) adds nothing. On ground that tiles of two UTM zones cover, each counts the pixels of its own six
-    degrees.
+    times the area of a pixel: the errors of the pixels of one lake are assumed to be fully correlated. By the
+    inequality of Cauchy and Schwarz the standard deviation of a sum is at most the sum of the standard
+    deviations, so this is an upper bound. Pixels of a rim that are water of another lake count for that lake
+    only; a pixel without a prediction (NaN) adds nothing. Where tiles of two UTM zones overlap, each pixel is
+    counted in the zone of its own six degrees.
 
     Args:
         tiles: of one season, in any order and of any size.
         lakes: N outlines that do not overlap, with perimeter_m, as from `vectorise.vectorise` (EPSG:4326).
 
     Returns:
-        N rows, indexed as `lakes`: shoreline_m2 (see `area_sigma`) and model_m2, both m2 and at least 0; the
-        same however the region is tiled.
+        N rows, indexed as `lakes`: shoreline_m2 (see `area_sigma`) and model_m2, both in m2 and at least 0;
+        independent of the tiling.
     """
     outlines = lakes.geometry.to_numpy()
     tree = shapely.STRtree(outlines)
@@ -59,18 +60,19 @@ def area_errors(tiles: Iterable[TileLayers], lakes: geopandas.GeoDataFrame) -> p
 
 def near_tile(tree: shapely.STRtree, tile: Tile) -> NDArray[np.intp]:
     """Positions of the outlines of `tree` (EPSG:4326) whose rim may reach into a tile, in order."""
-    # the footprint's edges are true to a pixel only
+    # the edges of the footprint are accurate to one pixel only
     return np.sort(tree.query(tile.footprint(margin=RIM + 2), predicate="intersects"))
 
 
 def uncertainty_within(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.float64]:
-    """Sums of one tile's uncertainty over each of N lakes with its rim, in grains.
+    """Sums of one tile's uncertainty over each lake with its rim.
 
     Args:
-        outlines: every lake that may reach into the tile (EPSG:4326).
+        outlines: the N lakes that may reach into the tile (EPSG:4326).
 
     Returns:
-        (N, 3): over the whole tile, over the six degrees of its zone, and 1 where the lake reaches into it.
+        (N, 3): the sum over the whole tile and over the six degrees of its zone, both in multiples of
+        `GRAIN`, and 1 if the lake reaches into the tile.
     """
     sums = np.zeros((len(outlines), 3))
     if len(outlines) == 0:
@@ -87,10 +89,11 @@ def uncertainty_within(layers: TileLayers, outlines: NDArray[np.object_]) -> NDA
 def sum_errors(
     found: Iterable[tuple[Tile, NDArray[np.intp], NDArray[np.float64]]], lakes: geopandas.GeoDataFrame
 ) -> pd.DataFrame:
-    """`area_errors` from the sums of each tile.
+    """`area_errors` from the sums of all tiles.
 
     Args:
-        found: of each tile: the tile, the positions of its lakes in `lakes`, and `uncertainty_within`.
+        found: for each tile: the tile, the positions of its lakes in `lakes`, and the result of
+            `uncertainty_within` for them.
     """
     total: dict[int, NDArray[np.float64]] = defaultdict(lambda: np.zeros((len(lakes), 3)))
     for tile, near, sums in found:
@@ -112,7 +115,9 @@ def sum_errors(
 def combine(shoreline_m2: ArrayLike, model_m2: ArrayLike, factor: float = 1.0) -> NDArray[np.float64]:
     """Standard deviation of areas from the two independent terms of `area_errors`, m2.
 
-    factor: `area_factor` of the model's manifest, fitted so that 95 % intervals hold 95 % of the truth.
+    Args:
+        factor: `area_factor` of the model's manifest, fitted so that the 95 % intervals contain 95 % of the
+            true areas.
     """
     both: NDArray[np.float64] = np.hypot(np.asarray(shoreline_m2, float), np.asarray(model_m2, float))
     return factor * both
@@ -121,9 +126,9 @@ def combine(shoreline_m2: ArrayLike, model_m2: ArrayLike, factor: float = 1.0) -
 def _places(
     tile: Tile, outlines: NDArray[np.object_]
 ) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
-    """Each lake's position, a window of the tile grown by `RIM`, and the pixels of lake and rim in it.
+    """Position of each lake, its window in the tile grown by `RIM`, and the pixels of lake and rim in it.
 
-    All from the outlines, so that the pixels beyond the tile are known without its neighbour.
+    The pixels are rasterized from the outlines, so that those beyond the tile do not need its neighbour.
     """
     side = tile.size + 2 * RIM
     affine = geobox_at(tile.epsg, tile.row - RIM, tile.col - RIM, (side, side)).affine
@@ -139,7 +144,7 @@ def _places(
 
 
 def _own_degrees(tile: Tile) -> NDArray[np.bool_]:
-    """Pixels of the tile grown by `RIM` whose middle lies in the six degrees of the tile's UTM zone."""
+    """Pixels of the tile grown by `RIM` whose centre lies in the six degrees of the tile's UTM zone."""
     side = tile.size + 2 * RIM
     west = 6 * (tile.epsg % 100) - 186
     left, south, right, north = tile.footprint(margin=RIM).bounds

@@ -1,4 +1,4 @@
-"""From masks to lakes: polygons of a whole region, so that a lake across tiles or UTM zones is one lake."""
+"""Lake polygons from masks, for a whole region: a lake across tiles or UTM zones is one lake."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from storage.codes import NO_ELEVATION
 
 EIGHT = np.ones((3, 3), np.int8)
 GEOD = Geod(ellps="WGS84")
-#: of a tile: its zone, its outline there, and sums over its pixels
+#: connected water within one tile: its UTM zone, its outline in that zone, and sums over its pixels
 Piece = dict[str, object]
 COLUMNS = ["geometry", "area_m2", "perimeter_m", "probability", "first_doy", "last_doy", "elevation_m"]
 
 
 def vectorise(tiles: Iterable[TileLayers], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
-    """Lakes of a region: water of all tiles joined, at least `smallest_m2`, lying in `zone`.
+    """Lakes of a region: the joined water of all tiles, of at least `smallest_m2`, in `zone`.
 
-    Pixels that touch, corners included, are one lake. A lake counts when a point inside it lies in `zone`
-    (EPSG:4326), and is then kept whole.
+    Pixels that touch, corners included, are one lake. A lake is kept, as a whole, if its representative point
+    lies in `zone` (EPSG:4326).
 
     Returns:
-        GeoDataFrame (EPSG:4326), one row per lake, from west to east: geometry (MultiPolygon, the same
-        however the region is tiled), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability
-        (mean over its pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of
-        the DEM on its pixels, NaN without one).
+        GeoDataFrame (EPSG:4326), one row per lake, from west to east: geometry (MultiPolygon, independent of
+        the tiling), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability (mean over its
+        pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of the DEM over
+        its pixels, NaN without a DEM).
     """
     return join_pieces((piece for layers in tiles for piece in pieces_of(layers)), zone, smallest_m2)
 
 
 def join_pieces(found: Iterable[Piece], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
-    """Lakes, as of `vectorise`, from the pieces of all tiles in the order of the tiles."""
+    """Lakes, as from `vectorise`, from the pieces of all tiles in the order of the tiles."""
     pieces = pd.DataFrame(list(found))
     if pieces.empty:
         return geopandas.GeoDataFrame(columns=COLUMNS, geometry="geometry", crs=WGS84)
     joined = [_join(group, "utm") for _, group in pieces.groupby("epsg")]
     lakes = pd.concat(joined, ignore_index=True)
-    # corners left where tiles met would give a lake another first point, and with it another identity
+    # vertices left on tile borders would change the first point of an outline, and with it the identity
     lakes["utm"] = [shapely.normalize(shapely.simplify(outline, 0)) for outline in lakes.utm]
     lakes["geometry"] = [
         reproject(g, WGS84 if e == 0 else e, WGS84) for g, e in zip(lakes.utm, lakes.epsg, strict=True)
@@ -71,7 +71,7 @@ def join_pieces(found: Iterable[Piece], zone: BaseGeometry, smallest_m2: float) 
 
 
 def pieces_of(layers: TileLayers) -> list[Piece]:
-    """The connected water of one tile, each with the sums from which a lake's figures are computed."""
+    """The pieces of one tile, each with the sums from which a lake's figures are computed."""
     tile = layers.tile
     labels, count = ndimage.label(layers["mask"] == 1, structure=EIGHT)
     if count == 0:
@@ -83,7 +83,7 @@ def pieces_of(layers: TileLayers) -> list[Piece]:
     elevation = layers["elevation"]
     known = elevation != NO_ELEVATION
     measured = np.bincount(flat, known.ravel(), minlength=count + 1)
-    # whole metres add up to the same in any order of tiles
+    # sums of whole metres are the same in any order of tiles
     metres = np.bincount(flat, np.where(known, elevation, 0).ravel(), minlength=count + 1)
     first, last = ndimage.minimum(days, labels, numbers), ndimage.maximum(days, labels, numbers)
     parts: dict[int, list[BaseGeometry]] = {}
@@ -112,7 +112,7 @@ def pieces_of(layers: TileLayers) -> list[Piece]:
 
 
 def _join(pieces: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Pieces that reach a border and touch one another become one row; the others stay as they are."""
+    """Join pieces that reach a border and touch one another into one row; the others are unchanged."""
     pieces = pieces.reset_index(drop=True)
     at_border = pieces.index[pieces.border].to_numpy()
     outlines = pieces.loc[at_border, column].to_numpy()
@@ -132,7 +132,7 @@ def _join(pieces: pd.DataFrame, column: str) -> pd.DataFrame:
             {
                 **members.iloc[0].to_dict(),
                 column: outline,
-                # across two zones the outline is in degrees and its length is measured on the ellipsoid
+                # across two zones the outline is in degrees, and its length is computed on the ellipsoid
                 "perimeter_m": outline.length if column == "utm" else GEOD.geometry_length(outline),
                 "epsg": zones.pop() if len(zones) == 1 else 0,
                 "pixels": members.pixels.sum(),

@@ -1,4 +1,4 @@
-"""From somebody's checkpoint to a model folder that answers the same, or to no change at all."""
+"""Import of a checkpoint as a model folder, which gives the same predictions as the checkpoint."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from segmenter.registry import NamedModel, Registry
 if TYPE_CHECKING:
     from segmenter.checkpoint import Checkpoint, Dropped
 
-#: largest difference of a logit that is rounding, for weights kept as float32
+#: largest difference of a logit that is accepted as rounding, for weights stored as float32
 ROUNDING = 1e-4
-#: digest, reading, the checkpoint's answer, converting, comparing
+#: steps of an import: digest, reading, prediction of the checkpoint, conversion, comparison
 STEPS = 5
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of an import."""
+    """The result of an import."""
 
     manifest: Manifest
     folder: Path
-    #: False where the very same model was there before
+    #: False if the folder already had the same model
     changed: bool
     sha256: str
-    #: whether somebody had said before which digest the checkpoint must have
+    #: whether the digest of the checkpoint was known before, and checked
     pinned: bool
-    #: largest, of a logit of a random chip, from the checkpoint's own network
+    #: largest difference of a logit between model and checkpoint, on random chips
     difference: float
     dropped: tuple[Dropped, ...]
 
@@ -54,16 +54,16 @@ def import_model(
     *,
     home: Path | None = None,
 ) -> Imported:
-    """Turn a checkpoint into a model folder; nothing of the folder changes before all of it is right.
+    """Convert a checkpoint to a model folder. The folder is replaced only after all checks have passed.
 
     Args:
-        root: the registry's paths are relative to it.
-        home: folders of imported models are relative to it, if not to `root`.
+        root: folder to which the registry's paths are relative.
+        home: folder to which folders of imported models are relative, `root` by default.
 
     Raises:
-        RefusedError: the folder holds another model, or is no model's.
-        SegmenterError: the checkpoint, the draft or the two together do not make a model.
-        MonitorError: the folder's answers are not the checkpoint's.
+        RefusedError: the folder contains another model, or something other than a model.
+        SegmenterError: checkpoint and draft do not give a valid model.
+        MonitorError: the predictions of model and checkpoint differ, or the folder cannot be written.
     """
     with progress.count("import", STEPS) as step:
         draft = draft_of(request, registry, root)
@@ -80,13 +80,14 @@ def _import(
     step: Callable[[], None],
 ) -> Imported:
     draft, where = drafted
-    there = _there(folder, request.replace)
+    existing = _existing_model(folder, request.replace)
+    recorded = _checkpoint_digest(existing)
     sha256 = check_digest(source.path, source.sha256, "must be")
-    pinned = source.sha256 is not None or _recorded(there) == sha256
-    if not request.replace and _recorded(there) not in (None, sha256):
+    pinned = source.sha256 is not None or recorded == sha256
+    if not request.replace and recorded not in (None, sha256):
         raise RefusedError(
-            f"{folder}: holds a model made of another checkpoint (sha256 {_recorded(there)}, this one has "
-            f"{sha256}); --replace takes this one"
+            f"{folder}: contains a model imported from another checkpoint (sha256 {recorded}, this one has "
+            f"{sha256}); --replace replaces it"
         )
     step()
     from segmenter.checkpoint import read_checkpoint
@@ -96,25 +97,25 @@ def _import(
     shapes = {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
     found = recognise(shapes, checkpoint.arguments)
     facts = source.facts | {"sha256": sha256} | checkpoint.facts
-    asked = request.water_class if request.water_class is not None else draft.pop("water_class", None)
-    draft.pop("water_class", None)
+    drafted_class = draft.pop("water_class", None)
+    chosen_class = request.water_class if request.water_class is not None else drafted_class
     manifest = complete(draft, request.name, found, facts, where)
-    water = water_class(found, checkpoint.class_names, asked)
+    water = water_class(found, checkpoint.class_names, chosen_class)
     _check_kind(manifest, entry)
     step()
-    beside = folder.with_name(f".{folder.name}-{os.getpid()}.part")
+    part = folder.with_name(f".{folder.name}-{os.getpid()}.part")
     try:
-        written, difference = _convert(checkpoint, found, manifest, water, beside, request.half, step)
+        written, difference = _convert(checkpoint, found, manifest, water, part, request.half, step)
         if not request.half and not difference <= ROUNDING:
             raise MonitorError(
-                f"{folder}: not written: the imported model's logits differ by {difference:.2g} from the "
-                "checkpoint's; please report it with the checkpoint's name"
+                f"{folder}: not written: the logits of the imported model differ by {difference:.2g} from "
+                "those of the checkpoint; please report this with the name of the checkpoint"
             )
-        changed = _move(beside, folder, written, there, request.replace)
+        changed = _move(part, folder, written, existing, request.replace)
     except OSError as error:
         raise MonitorError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
     return Imported(written, folder, changed, sha256, pinned, difference, checkpoint.dropped)
 
 
@@ -127,7 +128,11 @@ def _convert(
     half: bool,
     step: Callable[[], None],
 ) -> tuple[Manifest, float]:
-    """Write the model, and compare it, loaded as a run loads it, with the checkpoint's own network."""
+    """Write the model, load it as a run does, and compare its logits with those of the checkpoint.
+
+    Returns:
+        the manifest, and the largest difference of a logit.
+    """
     from segmenter.conversion import build_imported, checkpoint_logits, imported_logits, random_chips
     from segmenter.model import save
 
@@ -145,50 +150,48 @@ def _convert(
 def _check_kind(manifest: Manifest, entry: NamedModel | None) -> None:
     if entry is not None and entry.s1_kind != manifest.inputs.S1.kind:
         raise RefusedError(
-            f"model {manifest.name!r}: inputs.S1.kind is {manifest.inputs.S1.kind!r}, the registry says "
-            f"{entry.s1_kind!r}; correct config/models.yaml, or import it under another name"
+            f"model {manifest.name!r}: inputs.S1.kind is {manifest.inputs.S1.kind!r}, but "
+            f"{entry.s1_kind!r} in the registry; correct config/models.yaml, or choose another name"
         )
 
 
-def _there(folder: Path, replace: bool) -> Manifest | None:
-    """The model in `folder`; None where there is none, or one so broken that it is to be replaced."""
+def _existing_model(folder: Path, replace: bool) -> Manifest | None:
+    """The model in `folder`; None if there is none, or if it is broken and `replace` is set."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     if not (folder / MANIFEST_FILE).is_file():
-        raise RefusedError(f"{folder}: is there, and is no model's folder; name another with --folder")
+        raise RefusedError(f"{folder}: exists, and is not a model folder; choose another with --folder")
     try:
         return read_manifest(folder)
     except ManifestError as error:
         if replace:
             return None
-        raise RefusedError(
-            f"{folder}: holds a model that is broken ({error}); --replace puts this one in its place"
-        ) from error
+        raise RefusedError(f"{folder}: contains a broken model ({error}); --replace replaces it") from error
 
 
-def _recorded(there: Manifest | None) -> str | None:
-    """SHA-256 of the checkpoint that a model was made of, if it was imported."""
-    made_of = there.training.get("checkpoint") if there is not None else None
-    return str(made_of["sha256"]) if isinstance(made_of, dict) and "sha256" in made_of else None
+def _checkpoint_digest(model: Manifest | None) -> str | None:
+    """SHA-256 of the checkpoint from which a model was imported, None if it was not imported."""
+    checkpoint = model.training.get("checkpoint") if model is not None else None
+    return str(checkpoint["sha256"]) if isinstance(checkpoint, dict) and "sha256" in checkpoint else None
 
 
-def _move(beside: Path, folder: Path, written: Manifest, there: Manifest | None, replace: bool) -> bool:
-    """Put the new folder in its place; False where the same model is there already."""
-    if there is not None:
-        ours, theirs = (m.model_dump(exclude={"training"}) for m in (written, there))
-        other = [name for name, value in ours.items() if value != theirs[name]]
-        if not other:
+def _move(part: Path, folder: Path, written: Manifest, existing: Manifest | None, replace: bool) -> bool:
+    """Move the new folder to its place; False if the same model is already there."""
+    if existing is not None:
+        new, old_fields = (m.model_dump(exclude={"training"}) for m in (written, existing))
+        changed = [name for name, value in new.items() if value != old_fields[name]]
+        if not changed:
             return False
         if not replace:
             raise RefusedError(
-                f"{folder}: holds another model: its {', '.join(other)} would change; --replace puts this "
-                "one in its place"
+                f"{folder}: contains another model: its {', '.join(changed)} would change; --replace "
+                "replaces it"
             )
     old = folder.with_name(f".{folder.name}-{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)
     try:
-        beside.rename(folder)
+        part.rename(folder)
     except OSError:
         if old.exists():
             old.rename(folder)

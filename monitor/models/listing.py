@@ -13,9 +13,9 @@ from segmenter.errors import ManifestError, RegistryError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from segmenter.registry import Registry, read_registry
 
-#: the registry's paths are relative to it
+#: folder to which the registry's paths are relative
 MODELS_ROOT = DATA
-#: imported models are below it: the repository in a checkout, else a folder of the user's own
+#: folder of imported models: the repository in a checkout, else the user's data folder
 MODELS_HOME = DATA if DATA.name != "_data" else platformdirs.user_data_path("lake-monitor")
 
 
@@ -42,7 +42,7 @@ class Entry:
     digest: str | None
     size_mb: float | None
     folder: Path
-    #: what is wrong with a broken one
+    #: error of a broken model
     problem: str | None = None
 
 
@@ -50,8 +50,8 @@ def list_models(known: Registry, root: Path, home: Path | None = None) -> list[E
     """The registry's models in its order, then the other model folders by name.
 
     Args:
-        root: the registry's paths are relative to it.
-        home: of imported models, if it is not the same.
+        root: folder to which the registry's paths are relative.
+        home: folder of imported models, `root` by default.
     """
     home = home or root
     folders = {
@@ -80,7 +80,14 @@ def _entry(name: str, folder: Path, known: Registry) -> Entry:
 
 
 def folder_of_model(name: str) -> Path:
-    """The folder of a model of the registry, of one below models/, or the folder itself."""
+    """The folder of a model.
+
+    Args:
+        name: a model of the registry, a folder below models/, or a path.
+
+    Raises:
+        RefusedError: there is no such model.
+    """
     known = known_models()
     if name in known.models:
         return known.folder(name, root_of(known, name))
@@ -90,5 +97,5 @@ def folder_of_model(name: str) -> Path:
     try:
         known.find(name)
     except RegistryError as error:
-        raise RefusedError(f"{error}; nor is it a model's folder") from error
+        raise RefusedError(f"{error}; it is not a model folder either") from error
     raise AssertionError("a known name was handled above")

@@ -1,4 +1,4 @@
-"""What is to be imported, and from where: a file of this disk, of the hub, or what the registry says."""
+"""The source of an import: a file of this machine, of the hub, or of the registry's entry."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from segmenter.registry import Registry
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be imported, from where and how."""
+    """The options of an import."""
 
     name: str
     #: a file of this machine
     checkpoint: Path | None = None
-    #: or a file of the hub
+    #: else a file of the hub
     repository: str | None = None
     file: str | None = None
     revision: str | None = None
     sha256: str | None = None
-    #: fields of the manifest that a checkpoint does not hold
+    #: YAML file with the fields of the manifest that a checkpoint does not contain
     draft: Path | None = None
     folder: Path | None = None
     water_class: str | None = None
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A checkpoint on this disk, where it came from, and the digest it must have."""
+    """A checkpoint on this machine, the facts of its origin, and the digest it must have."""
 
     path: Path
     facts: dict[str, Any]
@@ -45,10 +45,10 @@ class CheckpointFile:
 
 
 def find_source(request: Request, registry: Registry) -> CheckpointFile:
-    """The checkpoint asked for, fetched where it is not on this disk.
+    """The checkpoint of a request, fetched if it is not on this machine.
 
     Raises:
-        RefusedError: it is not said where it is.
+        RefusedError: neither the request nor the registry has its location, or there is no such file.
         MonitorError: it cannot be fetched.
     """
     entry = registry.models.get(request.name)
@@ -66,8 +66,8 @@ def find_source(request: Request, registry: Registry) -> CheckpointFile:
     if repository is None or file is None:
         known = ", ".join(sorted(name for name, model in registry.models.items() if model.hub))
         raise RefusedError(
-            f"model {request.name!r}: where is its checkpoint? Give a file with --checkpoint, or one of "
-            f"the hub with --repository and --file; without them the registry's are known: {known}"
+            f"model {request.name!r}: its checkpoint is not in the registry. Give a file with --checkpoint, "
+            f"or one of the hub with --repository and --file; the registry has checkpoints of: {known}"
         )
     try:
         fetched = fetch(repository, file, revision)
@@ -79,25 +79,31 @@ def find_source(request: Request, registry: Registry) -> CheckpointFile:
 
 
 def draft_of(request: Request, registry: Registry, root: Path) -> tuple[dict[str, Any], str]:
-    """The manifest's fields that a person wrote, and where.
+    """The drafted fields of the manifest, and the path of their file.
 
     Raises:
-        RefusedError: nobody wrote any.
+        RefusedError: there is no draft.
     """
     entry = registry.models.get(request.name)
     path = request.draft or (root / entry.draft if entry is not None and entry.draft is not None else None)
     if path is None:
         raise RefusedError(
-            "--manifest: a checkpoint does not say its license, statistics or kind of backscatter; give a "
-            "YAML file that does (docs/models.md has one to start from)"
+            "--manifest: a checkpoint does not contain its license, statistics or kind of backscatter; give "
+            "a YAML file with them (docs/models.md has an example)"
         )
     return read_draft(path), str(path)
 
 
 def folder_of(request: Request, registry: Registry, root: Path) -> Path:
-    """Where the model goes; `RefusedError` for a name that is no folder's."""
+    """The folder to which the model is written.
+
+    Raises:
+        RefusedError: the name is not valid as a folder.
+    """
     if not re.fullmatch(r"\w[\w.-]*", request.name):
-        raise RefusedError(f"{request.name!r} is no name for a model; use letters, digits, dots and hyphens")
+        raise RefusedError(
+            f"{request.name!r} is not a valid name for a model; use letters, digits, dots and hyphens"
+        )
     if request.folder is not None:
         return request.folder
     entry = registry.models.get(request.name)

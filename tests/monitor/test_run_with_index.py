@@ -144,7 +144,7 @@ def test_views_and_reports_name_the_kind(both: Path, capsys: pytest.CaptureFixtu
 
 
 def test_seasons_of_model_and_index_are_not_compared(both: Path) -> None:
-    with pytest.raises(RefusedError, match="only an index surveyed 2021, but a model or an inventory 2022"):
+    with pytest.raises(RefusedError, match="2021 was surveyed by an index only, 2022 by a model"):
         show_changes(both, None, 2021, 2022, everything=True, json=True)
 
 

@@ -191,7 +191,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match="cannot be read as polygons"):
             read_polygons(tmp_path / name, "inventory")
     polygons(tmp_path / "points.gpkg", shapely.Point(77, 42))
-    with pytest.raises(RefusedError, match="holds no polygon"):
+    with pytest.raises(RefusedError, match="contains no polygon"):
         read_polygons(tmp_path / "points.gpkg", "inventory")
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     with pytest.raises(RefusedError, match=r"table\.csv is a table without outlines"):
@@ -212,7 +212,7 @@ def test_outlines_without_area_are_left_out(tmp_path: Path) -> None:
     polygons(tmp_path / "mixed.gpkg", SQUARE, line)
     assert len(read_polygons(tmp_path / "mixed.gpkg", "inventory")) == 1
     polygons(tmp_path / "line.gpkg", line)
-    with pytest.raises(RefusedError, match="holds no polygon with an area"):
+    with pytest.raises(RefusedError, match="contains no polygon with an area"):
         read_polygons(tmp_path / "line.gpkg", "inventory")
 
 

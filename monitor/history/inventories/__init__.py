@@ -1,1 +1,1 @@
-"""Published inventories: their files read, drafted as surveys, and recorded in the same history."""
+"""Published inventories: files read, drafted as surveys, and recorded in the same lake history."""

@@ -1,4 +1,4 @@
-"""The draft of an inventory's survey: its lakes matched, the lakes that it leaves out explained. Pure."""
+"""The draft of an inventory's survey: its lakes matched, the lakes that it leaves out explained."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.grid import WGS84
 from monitor.history.draft import SurveyDraft, flag_frame
-from monitor.lakes.match import lineage_frame, match, minted_frame, references, turning_points
-from monitor.lakes.suspect import suspicion
+from monitor.lakes.match import lineage_frame, match, minted_frame, references, state_changes
+from monitor.lakes.suspect import doubted, suspicion
 from monitor.review.triage import season_flag
 from storage.codes import Outcome
 from storage.prior import PriorSurveys
 
-#: why a lake that a complete inventory leaves out counts as dry
+#: the reason recorded for a lake that is dry because a complete inventory leaves it out
 LEFT_OUT = "left out by an inventory that is complete"
 
 
@@ -29,13 +29,14 @@ def draft_inventory(
     complete: bool,
     before: BaseGeometry | None,
 ) -> SurveyDraft:
-    """The draft of an inventory's season.
+    """Draft the survey of one season of an inventory. A pure function.
 
     Args:
-        lakes: what it drew, with area_m2 and the columns of observations other than lake_id (EPSG:4326).
-        outline: what it covers of the region; None where that is not known.
-        complete: it drew every lake of the region.
-        before: what complete inventories of earlier seasons cover: a lake there that they do not know is new.
+        lakes: the outlines, with area_m2 and the columns of observations other than lake_id (EPSG:4326).
+        outline: the part of the region that the inventory covers; None if unknown.
+        complete: the inventory contains every lake of that part.
+        before: the area that complete inventories of earlier seasons cover; a first observed lake there is
+            new.
     """
     reference = references(prior.observations, prior.lineage, season)
     matching = match(
@@ -54,17 +55,21 @@ def draft_inventory(
     )
     suspect = suspicion(reference, matching, water, lakes.area_m2.to_numpy(float), absent, missing)
     if suspect:
-        absent = absent.assign(outcome=Outcome.NOT_OBSERVED.value, reason=f"suspect season: {suspect.why}")
+        absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
-    drawn = dict(zip(matching.lake_ids, lakes.geometry, strict=True))
-    new = [lake for lake in sorted(matching.young) if before is not None and _inside(drawn[lake], before)]
-    turns = turning_points(reference, matching, dry, new if complete else [])
+    outlines = dict(zip(matching.lake_ids, lakes.geometry, strict=True))
+    new = [
+        lake
+        for lake in sorted(matching.first_observed)
+        if before is not None and _inside(outlines[lake], before)
+    ]
+    events = state_changes(reference, matching, dry, new if complete else [])
     observations = pd.concat([water, absent], ignore_index=True) if len(absent) else water
     whole = outline if outline is not None else shapely.box(*lakes.total_bounds)
     return SurveyDraft(
         observations=geopandas.GeoDataFrame(observations, geometry="geometry", crs=WGS84),
         lakes=minted_frame(matching, lakes.geometry),
-        lineage=lineage_frame((*matching.lineage, *turns)),
+        lineage=lineage_frame((*matching.lineage, *events)),
         flags=flag_frame([season_flag(whole, suspect)] if suspect else []),
         suspect=suspect.why if suspect else None,
     )

@@ -1,4 +1,4 @@
-"""Published inventories recorded as surveys: the same tables, the same identities, the same changes."""
+"""Import of published inventories, which are recorded as surveys in the same tables as those of models."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from monitor.grid import in_utm
 from monitor.history.inventories.draft import draft_inventory
 from monitor.history.inventories.mapping import Mapping
 from monitor.history.inventories.outlines import (
-    Drawn,
+    InventoryLakes,
     Repair,
+    columns_bytes,
     measured,
     of_season,
     prepare,
     read_inventory,
-    said,
     west_to_east,
 )
 from monitor.history.record import SurveyInputs, record, survey_state
@@ -47,12 +47,12 @@ class Imported:
     lakes: int
     minted: int
     duplicates: int
-    #: False when exactly this inventory was current already
+    #: False if the same inventory was already current
     changed: bool
     repairs: tuple[Repair, ...] = ()
-    #: why this season's losses are doubted
+    #: why the losses of this season are doubted, None if they are not
     suspect: str | None = None
-    #: surveys that were replayed and came out differently: (region, season)
+    #: surveys that a replay has changed: (region, season)
     replayed: tuple[tuple[str, int], ...] = ()
     #: surveys that are stale and cannot be replayed from this workspace: (region, season)
     stale: tuple[tuple[str, int], ...] = ()
@@ -74,30 +74,30 @@ def record_inventory(
     mapping: Mapping,
     polygons: geopandas.GeoDataFrame | None = None,
 ) -> Imported:
-    """Record the polygons of `path` as the survey of its source in `season`; a second time changes nothing.
+    """Record the polygons of `path` as a survey; a repeated import changes nothing.
 
-    An inventory states where lakes are, not where its authors looked: a known lake that it leaves out is not
-    recorded as dry, unless the mapping declares the inventory complete.
+    The area in which an inventory was searched for lakes is not known. A known lake that it leaves out is
+    therefore not recorded as dry, unless the mapping declares the inventory complete.
 
     Args:
-        polygons: as from `read_inventory`, when the file was read already.
+        polygons: as from `read_inventory`, if the file was read before.
 
     Raises:
-        RefusedError: no polygons, no CRS, a column or a season that is not there.
+        RefusedError: no polygons, no CRS, a missing column or season, or bounds outside the region.
     """
     polygons = read_inventory(path, mapping) if polygons is None else polygons
-    drawn = prepare(of_season(polygons, path, season, mapping), mapping)
-    inventory = _inventory(path, season, mapping, drawn)
+    prepared = prepare(of_season(polygons, path, season, mapping), mapping)
+    inventory = _inventory(path, season, mapping, prepared)
     covered = mapping.covered(region.outline)
     if covered is None or covered.is_empty:
         raise RefusedError(
-            f"bounds {[*(mapping.bounds or ())]} do not touch the region {region.name}, which lies in "
-            f"{[*region.outline.bounds]}: west, south, east, north in degrees"
+            f"bounds {[*(mapping.bounds or ())]} do not overlap the region {region.name}, which lies in "
+            f"{[*region.outline.bounds]} (west, south, east, north in degrees)"
         )
-    lakes = measured(drawn.lakes, mapping.pixel_m, region.glaciers)
+    lakes = measured(prepared.lakes, mapping.pixel_m, region.glaciers)
     key = SurveyKey(region.name, season, SurveyKind.INVENTORY, inventory.source)
     result = Imported(
-        season, len(lakes), minted=0, duplicates=drawn.duplicates, changed=False, repairs=drawn.repairs
+        season, len(lakes), minted=0, duplicates=prepared.duplicates, changed=False, repairs=prepared.repairs
     )
     with database.begin() as conn:
         history.lock(conn)
@@ -121,11 +121,11 @@ def record_inventory(
     return replace(result, minted=minted, changed=changed, suspect=survey.suspect)
 
 
-def _inventory(path: Path, season: int, mapping: Mapping, drawn: Drawn) -> Inventory:
-    """What was imported; the same file read in the same way is the same inventory."""
-    source, lakes = mapping.source or path.name, drawn.lakes
-    read_as = mapping.model_dump_json().encode()
-    digest = hashlib.sha256(read_as + b"".join(lakes.geometry.to_wkb()) + said(lakes)).hexdigest()
+def _inventory(path: Path, season: int, mapping: Mapping, prepared: InventoryLakes) -> Inventory:
+    """The inventory's row; the same file with the same mapping gives the same id."""
+    source, lakes = mapping.source or path.name, prepared.lakes
+    settings = mapping.model_dump_json().encode()
+    digest = hashlib.sha256(settings + b"".join(lakes.geometry.to_wkb()) + columns_bytes(lakes)).hexdigest()
     return Inventory(
         id=uuid5(NAMESPACE, f"inventory|{season}|{source}|{digest}"),
         source=source,
@@ -135,26 +135,30 @@ def _inventory(path: Path, season: int, mapping: Mapping, drawn: Drawn) -> Inven
         mapping=mapping.model_dump(mode="json", exclude_none=True),
         complete=mapping.complete,
         pixel_m=mapping.pixel_m,
-        polygons=len(lakes) + drawn.duplicates,
-        repaired=len(drawn.repairs),
-        duplicates=drawn.duplicates,
+        polygons=len(lakes) + prepared.duplicates,
+        repaired=len(prepared.repairs),
+        duplicates=prepared.duplicates,
         citation=mapping.citation,
         licence=mapping.licence,
     )
 
 
 def replay_inventory(conn: Connection, survey: Survey) -> bool:
-    """Draft and record an inventory again, from its outlines in the history; False when nothing changed."""
-    drawn = history.outlines_of(conn, survey.id).drop(columns="lake_id")
-    # computed as at the import: the database's own areas differ in the fourth digit
-    drawn["area_m2"] = shapely.area(in_utm(drawn.geometry))
+    """Draft and record an inventory again, from its outlines in the history.
+
+    Returns:
+        whether the survey has changed.
+    """
+    lakes = history.outlines_of(conn, survey.id).drop(columns="lake_id")
+    # computed as in the import: the areas of the database differ in the fourth digit
+    lakes["area_m2"] = shapely.area(in_utm(lakes.geometry))
     inventory = None if survey.inventory_id is None else inventories.get(conn, survey.inventory_id)
     mapping = Mapping() if inventory is None else Mapping.model_validate(inventory.mapping)
     outline = registry.region_outline(conn, survey.region)
     state = survey_state(conn, SurveyInputs.of(survey))
     draft = draft_inventory(
         prior_surveys(conn, survey.key),
-        west_to_east(drawn),
+        west_to_east(lakes),
         survey.region,
         mapping.covered(outline),
         survey.season,
@@ -168,7 +172,7 @@ def replay_inventory(conn: Connection, survey: Survey) -> bool:
 def _complete_before(
     conn: Connection, region: str, outline: BaseGeometry | None, season: int
 ) -> BaseGeometry | None:
-    """What complete inventories of earlier seasons cover of a region."""
+    """The part of a region that complete inventories of earlier seasons cover; None if there is none."""
     mappings = map(Mapping.model_validate, inventories.complete_before(conn, region, season))
     areas = [area for mapping in mappings if (area := mapping.covered(outline)) is not None]
     return shapely.union_all(areas) if areas else None

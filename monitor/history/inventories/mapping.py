@@ -1,4 +1,4 @@
-"""How an inventory's file is read: which column means what, and what the inventory claims."""
+"""Mapping of an inventory's file: its columns, its source, and the area it covers."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ INVENTORIES = CONFIG / "inventories"
 
 
 class Mapping(BaseModel):
-    """A file of `config/inventories`, or a person's own. Unknown keys are refused."""
+    """A mapping file, of `config/inventories` or of the user. Unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: name under which its seasons are kept; the file's name without it
+    #: name of the inventory in the history; the file's name by default
     source: Annotated[str, Field(min_length=1)] | None = None
     citation: str | None = None
     licence: str | None = None
-    #: pixels that the lakes were drawn on, m: what their error depends on. Landsat's where nothing is known
+    #: pixel size of the images that were mapped, m, for the error of the areas; that of Landsat by default
     pixel_m: Annotated[float, Field(gt=0, le=1000)] = 30.0
-    #: it drew every lake of what it covers, so that a known lake it leaves out was not there
+    #: the inventory contains every lake of the area it covers, so that a known lake it leaves out is dry
     complete: bool = False
-    #: west, south, east, north in degrees: what it covers, where that is less than the region
+    #: the area it covers, if smaller than the region: west, south, east, north in degrees
     bounds: tuple[float, float, float, float] | None = None
-    #: column with the year, in a file that holds several
+    #: column with the year, in a file of several years
     year: str | None = None
-    #: column with the inventory's own id; kept as a label, never trusted as an identity
+    #: column with the inventory's own id, which is stored as a label and not used as identity
     label: str | None = None
     #: column with the lake's elevation, m
     elevation_m: str | None = None
-    #: columns with the first and last day of its images
+    #: columns with the first and last day of the lake's images
     first_day: str | None = None
     last_day: str | None = None
-    #: what else is kept: name in the history to column of the file
+    #: other columns to store: name in the history to column of the file
     attributes: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -53,14 +53,14 @@ class Mapping(BaseModel):
         return self
 
     def covered(self, outline: BaseGeometry | None) -> BaseGeometry | None:
-        """What of a region (EPSG:4326) the inventory covers; None where neither is known."""
+        """The part of a region (EPSG:4326) that the inventory covers; None if neither is known."""
         if self.bounds is None:
             return outline
         box = shapely.box(*self.bounds)
         return box if outline is None else outline.intersection(box)
 
     def columns(self) -> dict[str, str]:
-        """Key of this mapping to the column that it names."""
+        """Keys of this mapping to the columns that they name."""
         single = {
             key: getattr(self, key) for key in ("year", "label", "elevation_m", "first_day", "last_day")
         }
@@ -68,7 +68,11 @@ class Mapping(BaseModel):
         return named | {f"attributes.{name}": column for name, column in self.attributes.items()}
 
     def check(self, path: Path, columns: list[str]) -> None:
-        """Raises RefusedError that names every column which the file lacks."""
+        """Check that `columns` has all columns of this mapping.
+
+        Raises:
+            RefusedError: columns are missing; the message names them.
+        """
         missing = {key: column for key, column in self.columns().items() if column not in columns}
         if missing:
             wanted = ", ".join(f"{column!r} ({key})" for key, column in missing.items())
@@ -76,13 +80,14 @@ class Mapping(BaseModel):
 
 
 def read_mapping(name: str | None, overrides: Dictionary[str, Any] | None = None) -> Mapping:
-    """The mapping called `name` (a file of config/inventories, or a path); an empty one for None.
+    """Read a mapping.
 
     Args:
-        overrides: keys and values that count instead of the file's, unless None; `bounds` may be text.
+        name: a file of config/inventories or a path; None for an empty mapping.
+        overrides: values that replace those of the file, unless they are None; `bounds` may be text.
 
     Raises:
-        RefusedError: no such file, no YAML, or a key that is wrong.
+        RefusedError: there is no such file, it is not YAML, or a key is wrong.
     """
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     if isinstance(given.get("bounds"), str):
@@ -93,13 +98,13 @@ def read_mapping(name: str | None, overrides: Dictionary[str, Any] | None = None
         path = INVENTORIES / f"{name}.yaml" if (INVENTORIES / f"{name}.yaml").is_file() else path
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in INVENTORIES.glob("*.yaml")))
-            raise RefusedError(f"--mapping {name}: is neither one of config/inventories ({known}) nor a file")
+            raise RefusedError(f"--mapping {name}: neither one of config/inventories ({known}) nor a file")
         try:
             content = yaml.safe_load(path.read_text()) or {}
         except yaml.YAMLError as error:
             raise RefusedError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise RefusedError(f"{path} cannot be used as a mapping: it is no list of keys and values")
+        raise RefusedError(f"{path} cannot be used as a mapping: it must be a YAML mapping of keys to values")
     try:
         return Mapping.model_validate(content | given)
     except ValidationError as error:

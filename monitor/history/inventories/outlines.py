@@ -1,4 +1,4 @@
-"""An inventory's file as lakes: its columns read, its outlines repaired and measured, in one order."""
+"""The lakes of an inventory's file: columns read, outlines repaired, measured and sorted."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from monitor.lakes.uncertainty import area_sigma
 from monitor.vectors import read_polygons
 from storage.codes import Outcome
 
-#: what a file says of a lake beside its outline
+#: columns that are read from the file, besides the outline
 COLUMNS = ("label", "attributes", "elevation_m", "first_day", "last_day")
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A geometry that was not valid and was mended."""
+    """An invalid geometry that was repaired."""
 
     row: int
     label: str | None
@@ -35,8 +35,8 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """An inventory's lakes of one season, made ready."""
+class InventoryLakes:
+    """The lakes of one season of an inventory, with the number of duplicates and the repairs."""
 
     lakes: geopandas.GeoDataFrame
     duplicates: int
@@ -44,10 +44,10 @@ class Drawn:
 
 
 def read_inventory(path: Path, mapping: Mapping) -> geopandas.GeoDataFrame:
-    """The polygons of `path` with the mapping's columns checked, in EPSG:4326.
+    """Read the polygons of `path` in EPSG:4326, and check the mapping's columns.
 
     Raises:
-        RefusedError: no polygons, no CRS, or a column that is not there.
+        RefusedError: no polygons, no CRS, or a missing column.
     """
     polygons = read_polygons(path, "inventory")
     mapping.check(path, [str(c) for c in polygons.columns if c not in ("geometry", "repaired", "why")])
@@ -55,7 +55,7 @@ def read_inventory(path: Path, mapping: Mapping) -> geopandas.GeoDataFrame:
 
 
 def years_of(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> list[int]:
-    """The seasons that a file with a year column holds."""
+    """The seasons in a file with a year column."""
     if mapping.year is None:
         return []
     return sorted({int(year) for year in polygons[mapping.year].dropna()})
@@ -64,6 +64,11 @@ def years_of(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> list[int]:
 def of_season(
     polygons: geopandas.GeoDataFrame, path: Path, season: int, mapping: Mapping
 ) -> geopandas.GeoDataFrame:
+    """The polygons of a season; all of them if the file has no year column.
+
+    Raises:
+        RefusedError: no row of that season.
+    """
     if mapping.year is None:
         return polygons
     chosen = polygons[pd.to_numeric(polygons[mapping.year], errors="coerce") == season]
@@ -73,8 +78,8 @@ def of_season(
     return chosen
 
 
-def prepare(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> Drawn:
-    """One row an outline with the mapping's columns, in an order; what was mended and left out."""
+def prepare(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> InventoryLakes:
+    """One row per outline with the mapping's columns, from west to east, without duplicates."""
     columns: dict[str, Any] = {"label": _texts(polygons, mapping.label)}
     columns["elevation_m"] = _numbers(polygons, mapping.elevation_m)
     columns["first_day"] = _days(polygons, mapping.first_day)
@@ -84,7 +89,7 @@ def prepare(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> Drawn:
         {name: _plain(values.iloc[at]) for name, values in kept.items() if pd.notna(values.iloc[at])}
         for at in range(len(polygons))
     ]
-    # a third dimension is of no use to an area, and would make two of a lake that is drawn twice
+    # areas do not need a third dimension, and duplicates that differ in it would not be equal
     flat = shapely.force_2d(polygons.geometry.to_numpy())
     frame = geopandas.GeoDataFrame(columns, geometry=flat, crs=polygons.crs)
     repairs = tuple(
@@ -95,13 +100,16 @@ def prepare(polygons: geopandas.GeoDataFrame, mapping: Mapping) -> Drawn:
         if repaired
     )
     unique = frame[~frame.geometry.normalize().to_wkb().duplicated()]
-    return Drawn(west_to_east(unique), len(frame) - len(unique), repairs)
+    return InventoryLakes(west_to_east(unique), len(frame) - len(unique), repairs)
 
 
 def measured(
     lakes: geopandas.GeoDataFrame, pixel_m: float, glaciers: BaseGeometry | None
 ) -> geopandas.GeoDataFrame:
-    """With the error of the shoreline, the perimeter, the nearest glacier; drawn from whole views."""
+    """Lakes as observations, with area, its error due to the shoreline, perimeter and distance to a glacier.
+
+    Every lake counts as seen whole.
+    """
     metres = in_utm(lakes.geometry)
     perimeters = shapely.length(metres)
     sigma = [area_sigma(perimeter, pixel_m) for perimeter in perimeters]
@@ -118,13 +126,14 @@ def measured(
 
 
 def west_to_east(lakes: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
-    """In an order of their own, so that a shuffled file is the same inventory."""
+    """Lakes in an order that does not depend on the file, so that a shuffled file is the same inventory."""
     bounds = lakes.geometry.bounds.assign(wkb=lakes.geometry.to_wkb())
     order = bounds.sort_values(["minx", "miny", "maxx", "maxy", "wkb"]).index
     return lakes.loc[order].reset_index(drop=True)
 
 
-def said(lakes: geopandas.GeoDataFrame) -> bytes:
+def columns_bytes(lakes: geopandas.GeoDataFrame) -> bytes:
+    """The values of `COLUMNS` as bytes, for a digest."""
     return repr([lakes[column].tolist() for column in COLUMNS]).encode()
 
 

@@ -132,7 +132,7 @@ def test_a_process_that_cannot_open_the_model(tmp_path: Path) -> None:
     with pytest.raises(UnopenedError, match=r"this process cannot open the model: .*nowhere"):
         predictor.manifest(ChosenModel((tmp_path / "nowhere",), "sha256:1"))
     assert predictor.opened().digest is None and "nowhere" in str(predictor.opened().failure)
-    with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
+    with pytest.raises(UnopenedError, match="is not the model with which this run was planned"):
         predictor.manifest(ChosenModel((INDEX,), "sha256:other"))
     assert predictor.manifest(chosen(INDEX)).name == "index-baseline" and predictor.opened().failure is None
 

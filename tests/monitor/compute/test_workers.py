@@ -153,11 +153,11 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
         with pytest.raises(UnopenedError) as caught:
             next(results)
         message = str(caught.value)
-        for words in ("the worker at tcp://127.0.0.1:", str(place.model_folders[0]), "and 1 other"):
+        for words in ("the worker at tcp://127.0.0.1:", str(place.model_folders[0]), "and 1 more of 2"):
             assert words in message
         other = [replace(task, model_digest="sha256:other") for task in tasks]
         (folder / "away").rename(folder / "index")
-        with pytest.raises(UnopenedError, match="does not hold the model that this run was planned with"):
+        with pytest.raises(UnopenedError, match="is not the model with which this run was planned"):
             predicted(workers, by_index, other)
         assert len(predicted(workers, by_index, tasks[:1])) == 1, "repaired, the run continues"
 

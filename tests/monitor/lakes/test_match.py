@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from monitor.grid import WGS84
 from monitor.lakes.absence import explain_absence, seen_shares
 from monitor.lakes.identity import code_of, mint
-from monitor.lakes.match import Lineage, Matching, match, references, turning_points
+from monitor.lakes.match import Lineage, Matching, match, references, state_changes
 from storage.codes import LineageKind, Outcome, Reason
 from tests.support.scenery import History, pixels
 
@@ -47,9 +47,9 @@ def matched(history: History, season: int, *outlines: BaseGeometry) -> Matching:
     )
 
 
-def turns(history: History, season: int, matching: Matching, dry=(), dry_before=()) -> set[tuple]:
+def state_events(history: History, season: int, matching: Matching, dry=(), dry_before=()) -> set[tuple]:
     reference = known(history, season)
-    return {(e.kind, e.lake) for e in turning_points(reference, matching, list(dry), list(dry_before))}
+    return {(e.kind, e.lake) for e in state_changes(reference, matching, list(dry), list(dry_before))}
 
 
 def match_and_record(history: History, season: int, *outlines: BaseGeometry) -> Matching:
@@ -70,7 +70,7 @@ def two_lakes() -> History:
 def test_without_a_history_every_identity_is_minted() -> None:
     result = matched(History(), 2021, WHOLE, FAR)
     assert len(set(result.lake_ids)) == 2
-    assert result.minted == result.young == set(result.lake_ids)
+    assert result.minted == result.first_observed == set(result.lake_ids)
     assert result.missing == result.lineage == ()
     assert result.lake_ids == matched(History(), 2021, WHOLE, FAR).lake_ids, "minting is deterministic"
 
@@ -83,7 +83,7 @@ def test_without_a_history_every_identity_is_minted() -> None:
 def test_an_overlapping_outline_is_the_same_lake(two_lakes: History, outline: BaseGeometry) -> None:
     result = matched(two_lakes, 2022, FAR, outline)
     assert result.lake_ids == (B, A)
-    assert not result.minted and not result.young and not result.missing and not result.lineage
+    assert not result.minted and not result.first_observed and not result.missing and not result.lineage
 
 
 def test_a_small_overlap_is_another_lake(two_lakes: History) -> None:
@@ -96,7 +96,7 @@ def test_split(two_lakes: History) -> None:
     result = matched(two_lakes, 2022, RIGHT, LEFT, FAR)
     right, left, far = result.lake_ids
     assert (left, far) == (A, B), "the larger part keeps the identity"
-    assert result.minted == {right} == result.young
+    assert result.minted == {right} == result.first_observed
     assert result.lineage == (Lineage(LineageKind.SPLIT, right, A),)
     assert not result.missing
 
@@ -123,7 +123,7 @@ def test_merged_and_split_again_keeps_both_identities(left: BaseGeometry, right:
     result = match_and_record(history, 2023, left, right)
     assert result.lake_ids == (A, B)
     assert result.lineage == (Lineage(LineageKind.SPLIT, B, A),)
-    assert not result.young
+    assert not result.first_observed
     again = matched(history, 2024, left, right)
     assert again.lake_ids == (A, B) and again.lineage == (), "no longer merged"
 
@@ -140,14 +140,14 @@ def test_the_rest_of_a_merged_lake_keeps_its_identity() -> None:
 def test_drained_and_back(two_lakes: History) -> None:
     result = matched(two_lakes, 2022, FAR)
     assert result.missing == (A,)
-    assert turns(two_lakes, 2022, result, dry=[A]) == {(LineageKind.DRAINED, A)}
+    assert state_events(two_lakes, 2022, result, dry=[A]) == {(LineageKind.DRAINED, A)}
     two_lakes.add(2022, {A: None, B: FAR})
     still = matched(two_lakes, 2023, FAR)
     assert still.missing == (A,)
-    assert turns(two_lakes, 2023, still, dry=[A]) == set(), "a lake drains once"
+    assert state_events(two_lakes, 2023, still, dry=[A]) == set(), "a lake drains once"
     back = matched(two_lakes, 2023, FAR, LEFT)
     assert back.lake_ids == (B, A)
-    assert turns(two_lakes, 2023, back) == {(LineageKind.REAPPEARED, A)}
+    assert state_events(two_lakes, 2023, back) == {(LineageKind.REAPPEARED, A)}
 
 
 def test_a_lake_hidden_for_two_seasons_keeps_its_identity_without_event(two_lakes: History) -> None:
@@ -155,19 +155,19 @@ def test_a_lake_hidden_for_two_seasons_keeps_its_identity_without_event(two_lake
         two_lakes.add(season, {B: FAR})
     result = matched(two_lakes, 2024, WHOLE, FAR)
     assert result.lake_ids == (A, B)
-    assert turns(two_lakes, 2024, result) == set() and result.lineage == ()
+    assert state_events(two_lakes, 2024, result) == set() and result.lineage == ()
 
 
 def test_new_where_the_ground_was_dry_before(two_lakes: History) -> None:
     result = matched(two_lakes, 2022, WHOLE, FAR, pixels(40, 40, 3, 3))
     child = result.lake_ids[2]
-    assert turns(two_lakes, 2022, result, dry_before=[child]) == {(LineageKind.NEW, child)}
-    assert turns(two_lakes, 2022, result) == set(), "new requires dry ground before"
+    assert state_events(two_lakes, 2022, result, dry_before=[child]) == {(LineageKind.NEW, child)}
+    assert state_events(two_lakes, 2022, result) == set(), "new requires dry ground before"
 
 
 def test_a_part_split_off_is_not_new(two_lakes: History) -> None:
     result = matched(two_lakes, 2022, LEFT, RIGHT, FAR)
-    assert turns(two_lakes, 2022, result, dry_before=[result.lake_ids[1]]) == set()
+    assert state_events(two_lakes, 2022, result, dry_before=[result.lake_ids[1]]) == set()
 
 
 def test_rerun_keeps_identities_and_events(two_lakes: History) -> None:
@@ -177,7 +177,7 @@ def test_rerun_keeps_identities_and_events(two_lakes: History) -> None:
     again = match_and_record(two_lakes, 2022, *shaken)
     assert again.lake_ids == first.lake_ids
     assert again.lineage == first.lineage
-    assert again.young == first.young and not again.minted
+    assert again.first_observed == first.first_observed and not again.minted
 
 
 def test_a_rerun_assigns_the_identity_to_the_larger_part_again(two_lakes: History) -> None:
@@ -208,7 +208,7 @@ def test_a_later_season_does_not_affect_an_earlier_one() -> None:
     history.add(2023, {A: LEFT, B: RIGHT})
     result = matched(history, 2022, WHOLE)
     assert result == matched(History(), 2022, WHOLE)
-    assert result.minted == result.young and not result.minted & {A, B}
+    assert result.minted == result.first_observed and not result.minted & {A, B}
 
 
 def test_a_dry_lake_under_a_grown_neighbour_has_not_merged() -> None:
@@ -340,7 +340,7 @@ def test_any_history(drawn: list[list[BaseGeometry]], random) -> None:
         before = known(history, season)
         result = matched(history, season, *outlines)
         assert len(set(result.lake_ids)) == len(outlines), "one identity per outline"
-        assert result.minted <= result.young <= set(result.lake_ids)
+        assert result.minted <= result.first_observed <= set(result.lake_ids)
         assert not result.minted & set(before.index)
         ended = {e.lake for e in result.lineage if e.kind == LineageKind.MERGED}
         assert not ended & set(result.lake_ids)

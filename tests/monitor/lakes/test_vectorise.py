@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from monitor.grid import WGS84, Tile, reproject
 from monitor.lakes.absence import DISPUTED, SIGHTS
-from monitor.lakes.sights import sights, sights_within
+from monitor.lakes.sights import count_sights, sights
 from monitor.lakes.vectorise import vectorise
 from storage.codes import NO_ELEVATION, Index, Reason
 from tests.support.scenery import COL, EPSG, EVERYWHERE, ROW, area_of, cut, picture, pixels, tile_layers
@@ -141,11 +141,12 @@ def test_reasons_are_counted_across_tiles() -> None:
     reason[0] = Reason.OUTSIDE
     maps = cut(np.zeros((6, 6), bool), 3, reason=reason)
     footprints = geopandas.GeoSeries([pixels(0, 2, 4, 3), pixels(40, 40, 2, 2)], crs=WGS84)
-    counts = sights_within(maps, footprints)
+    outlines = footprints.to_numpy()
+    counts = sum(count_sights(layers, outlines) for layers in maps)
     assert counts.shape == (2, SIGHTS)
     assert counts[0][[Reason.DRY, Reason.CLOUD, Reason.OUTSIDE]].tolist() == [3, 6, 3]
     assert counts[0].sum() == 12 and counts[1].sum() == 0, "pixels outside every tile do not count"
-    assert sights_within(maps, footprints.iloc[:0]).shape == (0, SIGHTS)
+    assert count_sights(maps[0], outlines[:0]).shape == (0, SIGHTS)
 
 
 def test_dry_is_dry_only_where_the_index_agrees() -> None:
