@@ -26,6 +26,8 @@ SETTINGS_FILE = "monitor.yaml"
 RECIPE = 3
 #: of every uuid5 that identifies a task, a survey or a lake
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
+#: NSIDC-0770, version 7: RGI 7.0 (doi:10.5067/f6jmovy5navz, CC BY 4.0), behind an Earthdata login
+NSIDC_RGI = "https://daacdata.apps.nsidc.org/pub/DATASETS/nsidc0770_rgi_v7"
 FIRST_SEASON, LAST_SEASON = 2015, 2100
 
 
@@ -121,6 +123,21 @@ class ScheduleSettings(_Section):
     final: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "11-15"
 
 
+class RgiSettings(_Section):
+    """Where `monitor glaciers fetch` finds the Randolph Glacier Inventory, version 7.0."""
+
+    #: zipped shapefile with the outlines of the first-order regions
+    regions: str = f"{NSIDC_RGI}/RGI2000-v7.0-regions.zip"
+    #: zipped shapefile of each of them; `{region}` stands for its code, such as 13_central_asia
+    outlines: str = f"{NSIDC_RGI}/regional_files/RGI2000-v7.0-G/RGI2000-v7.0-G-{{region}}.zip"
+
+    @model_validator(mode="after")
+    def _for_each_region(self) -> RgiSettings:
+        if "{region}" not in self.outlines:
+            raise ValueError("outlines must hold {region}, in the place of a code such as 13_central_asia")
+        return self
+
+
 def _listed(value: Any) -> list[Any]:
     """One model as a list of one."""
     if not isinstance(value, str | list) or not value:
@@ -135,6 +152,7 @@ class Settings(_Section):
     #: names of config/models.yaml or folders; several are an ensemble. A single one need not be a list.
     model: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     regions: dict[str, RegionSettings] = {}
+    rgi: RgiSettings = RgiSettings()
     tile_size: Annotated[int, Field(ge=256, le=8192, multiple_of=256)] = 1024
     database: DatabaseSettings = DatabaseSettings()
     cluster: ClusterSettings = ClusterSettings()

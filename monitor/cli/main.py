@@ -13,6 +13,7 @@ from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
 from monitor.cli.export import export_app, serve
+from monitor.cli.glaciers import glaciers_app
 from monitor.cli.init import init
 from monitor.cli.inventory import inventory_app
 from monitor.cli.lakes import lakes_app
@@ -39,6 +40,7 @@ for name, group in {
     "lakes": lakes_app,
     "review": review_app,
     "inventory": inventory_app,
+    "glaciers": glaciers_app,
     "export": export_app,
     "model": model_app,
     "db": db_app,

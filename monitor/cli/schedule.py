@@ -22,18 +22,23 @@ def schedule(
     from monitor.workspace import Workspace, open_database
 
     opened = Workspace.open(workspace)
+    names = opened.region_names(None)
     if once:
         years = due(opened.settings.schedule, date.today())
         if not years:
             err.print(f"Nothing is due on {date.today()}: see `schedule` in {opened.folder / SETTINGS_FILE}.")
             return
-        from monitor.cli.seasons import print_outcome
+        from monitor.cli.seasons import print_outcome, print_size
 
+        print_size(opened, names, len(years))
         outcome = run_due(opened, years, progress_of)
         print_outcome(outcome)
         if any(report.failed for report in outcome.reports):
             raise typer.Exit(1)
         return
+    from monitor.cli.seasons import print_size
+
+    print_size(opened, names, 1)
     with open_database(opened) as database:
         scheduler = make_scheduler(opened, database.engine)
         scheduler.start()
