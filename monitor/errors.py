@@ -1,8 +1,8 @@
-"""One error base: every message says what is wrong, where, and what to do about it."""
+"""The base of all errors of `monitor`. Every message says what is wrong, where, and what to do about it."""
 
 
 class MonitorError(Exception):
-    """Something a person can mend; shown as one message, never as a traceback."""
+    """An error that the user can correct; shown as one message, without a traceback."""
 
 
 class RefusedError(MonitorError):
@@ -23,7 +23,7 @@ class AssetError(MonitorError):
         self.item, self.asset, self.href, self.cause = item, asset, href, cause
 
     def alone(self) -> "AssetError":
-        """The same without what led to it: a value that other processes can take."""
+        """The same error without its cause, so that it can be sent to another process."""
         return AssetError(self.item, self.asset, self.href, self.cause)
 
     def __reduce__(self) -> tuple[type["AssetError"], tuple[str, str, str, str]]:

@@ -138,8 +138,9 @@ class Size:
 
     def __str__(self) -> str:
         scenes = "" if self.scenes is None else f", {self.scenes} scenes"
+        many = "" if self.tiles == 1 else "s"
         return (
-            f"{self.tiles} tiles{scenes}, about {readable_bytes(self.download_bytes)} to download, "
+            f"{self.tiles} tile{many}{scenes}, about {readable_bytes(self.download_bytes)} to download, "
             f"at most {readable_bytes(self.disk_bytes)} on disk"
         )
 

@@ -55,13 +55,15 @@ def options(
         typer.Option("--workspace", "-w", envvar="MONITOR_WORKSPACE", help="Folder with monitor.yaml."),
     ] = DEMO,
 ) -> None:
-    """Options of every command; they may also stand after it."""
+    """Options of every command; they can be given before or after it."""
 
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 something failed, 2 refused before any work."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks becomes a question mark
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # a character that the terminal cannot show becomes a question mark
             stream.reconfigure(errors="replace")
     try:
         app()

@@ -13,10 +13,10 @@ from monitor.cli.options import DEMO, WorkspaceOption
 
 
 def schedule(
-    once: Annotated[bool, typer.Option("--once", help="Do what is due today, then end: for cron.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Run what is due today, then exit; for cron.")] = False,
     workspace: WorkspaceOption = DEMO,
 ) -> None:
-    """Run every night of the season, and once more when its last scenes are in."""
+    """Run every night of the season, and once more after its last scenes have arrived."""
     from monitor.operations.schedule import due, make_scheduler, run_due
     from monitor.settings import SETTINGS_FILE
     from monitor.workspace import Workspace, open_database
@@ -44,7 +44,7 @@ def schedule(
         scheduler.start()
         for job in scheduler.get_jobs():
             err.print(f"{job.id}: next {job.next_run_time:%Y-%m-%d %H:%M %Z}", highlight=False)
-        err.print("Waiting; Ctrl-C ends it.")
+        err.print("Waiting for the next run; Ctrl-C stops the scheduler.")
         try:
             threading.Event().wait()
         except (KeyboardInterrupt, SystemExit):

@@ -91,12 +91,12 @@ def plan(
 
 
 def print_size(workspace: Workspace, names: Sequence[str], seasons: int) -> None:
-    """Print the largest size of the work on the error stream, before anything is searched or read."""
+    """Print the size of the work on the error stream, before the archive is searched or read."""
     from monitor.plan import season_size
 
     size = season_size([workspace.region(name).zone for name in names], workspace.settings.tile_size)
-    often = "a season" if seasons == 1 else f"each of {seasons} seasons"
-    err.print(f"{', '.join(names)}, {often}: at most {size}", highlight=False, soft_wrap=True)
+    often = "one season" if seasons == 1 else f"each of {seasons} seasons"
+    err.print(f"{', '.join(names)}, {often}: {size}", highlight=False, soft_wrap=True)
 
 
 def bring_up_to_date(
@@ -120,7 +120,7 @@ def bring_up_to_date(
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print a line for every season, and what was left undone."""
+    """Print a line for each season, and the surveys that are still stale."""
     from monitor.operations.runs import stale_words
 
     for report in outcome.reports:
@@ -130,7 +130,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def print_report(report: Report) -> None:
-    """Print how a season ended, and the reason of everything that is missing."""
+    """Print the tiles of a season by state, and the reasons of those that are empty or failed."""
     from rich.markup import escape
 
     out.print(report.summary)

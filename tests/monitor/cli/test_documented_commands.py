@@ -7,11 +7,20 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
+from monitor.settings import CONFIG
 from tests.support.commands import commands, parsed
 from tests.support.places import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+#: what a person reads of a program: its messages, and comments of its settings
+MESSAGES = sorted(
+    [*(ROOT / "monitor").rglob("*.py"), *(ROOT / "storage").rglob("*.py"), *CONFIG.rglob("*.yaml")]
+)
+COMMAND = r"(?:\.venv/bin/)?monitor "
+#: groups of commands, spoken of by name
+GROUPS = [["db"], ["export"], ["glaciers"], ["inventory"], ["lakes"], ["model"], ["review"]]
 #: required arguments of a command, by name; an option's first name stands before its value
 VALUES = {
     "season": "2023", "years": "2017-2023", "start": "2021", "end": "2022", "file": "lakes.gpkg",
@@ -53,18 +62,15 @@ def test_the_workspace_may_come_from_the_environment(monkeypatch: pytest.MonkeyP
 
 
 def commands_of(page: Path) -> list[str]:
-    """Commands of `monitor` in a page: lines of fenced blocks, and spans of code."""
-    found: list[str] = []
-    fenced = False
-    for line in re.sub(r"\\\n\s*", "", page.read_text()).splitlines():
-        if line.lstrip().startswith("```"):
-            fenced = not fenced
-        elif fenced:
-            found += re.findall(r"^\s*(?:\$ )?((?:\.venv/bin/)?monitor .*)$", line)
-    spans = re.findall(
-        r"(?<!`)`((?:\.venv/bin/)?monitor [^`]+)`(?!`)", re.sub(r"(?s)```.*?```", "", page.read_text())
-    )
-    return found + [" ".join(span.split()) for span in spans]
+    """Commands of `monitor` in a page or file: lines of blocks, and spans of code."""
+    text = re.sub(r"\\\\\n\s*", "", page.read_text())
+    blocks = re.findall(r"(?ms)^```\w*\n(.*?)^```", text) if page.suffix == ".md" else []
+    text = re.sub(r"(?ms)^```.*?^```", "", text)
+    blocks += re.findall(r"(?m)^ {4}monitor .*$", text) if page.suffix == ".md" else []
+    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    commands = [re.sub(r"\s{2,}.*", "", line) for line in lines if re.match(COMMAND, line)]  # without remarks
+    commands += [" ".join(span.split()) for span in re.findall(rf"`({COMMAND}[^`]+)`", text)]
+    return [re.sub(r"\{[^{}]*\}", "2023", command) for command in commands]  # fields of f-strings
 
 
 def without_rest(command: str) -> list[str]:
@@ -74,21 +80,45 @@ def without_rest(command: str) -> list[str]:
     return [PLACEHOLDERS.get(word, word) for word in words[1 : min(ends, default=None)]]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_the_pages_is_understood(page: Path) -> None:
+@pytest.mark.parametrize("page", [*PAGES, *MESSAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_or_message_is_understood(page: Path) -> None:
     refused = []
     for command in commands_of(page):
         words = without_rest(command)
-        if words == ["--help"] or "..." in command or "…" in command:
+        if words[-1:] == ["--help"] or words[-1].endswith(("...", "…")):
             continue
-        group = [command for name, command in commands() if list(name) == words]
-        words = [*words, *(required(group[0]) if group else ())]  # its name alone is spoken of
+        alone = [known for name, known in commands() if list(name) == words]
+        words = [*words, *(required(alone[0]) if alone else ())]  # its name stands for the command
+        if words in GROUPS:
+            continue
         try:
             parsed(*words)
-        except Exception as error:  # click's errors, also those of its private copy in typer
+        except Exception as error:  # errors of click, which typer has a copy of
             refused.append(f"{command}: {error}")
     assert not refused, "\n".join(refused)
 
 
-def test_the_pages_do_name_commands() -> None:
-    assert sum(len(commands_of(page)) for page in PAGES) > 60
+def test_pages_and_messages_do_name_commands() -> None:
+    assert sum(len(commands_of(page)) for page in PAGES) > 70
+    assert sum(len(commands_of(page)) for page in MESSAGES) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_regions_of_the_pages_exist(page: Path) -> None:
+    known = {"demo", "REGION", *yaml.safe_load((CONFIG / "regions.yaml").read_text())}
+    for block in re.findall(r"(?ms)^```yaml\n(regions:.*?)^```", page.read_text()):
+        known |= set(yaml.safe_load(block)["regions"])
+    used = {name for command in commands_of(page) for name in re.findall(r"(?:--region|-r) (\w+)", command)}
+    assert used <= known
+
+
+@pytest.mark.parametrize(
+    "name", ["history", "inventories", "clusters", "notebooks", "first-season", "archives", "measurements"]
+)
+def test_files_that_a_page_names_exist(name: str) -> None:
+    """Folders that are made by a command apart."""
+    text = (ROOT / f"docs/{name}.md").read_text()
+    rooms = "monitor|segmenter|storage|training|tests|benchmarks|config|docs|alembic"
+    named = re.findall(rf"(?<![\w/])((?:{rooms})/[\w./-]*\w)", text)
+    links = [f"docs/{link}" for link in re.findall(r"\]\(([\w-]+\.md)\)", text)]
+    assert [path for path in [*named, *links] if not (ROOT / path).exists()] == []
