@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import mean
 from uuid import UUID, uuid5
 
 import shapely
@@ -155,9 +156,9 @@ def size_of(planned: Iterable[Planned]) -> Size:
     """The size of what a plan has to predict, with the scenes that were chosen."""
     tasks = [entry.task for entry in planned if entry.to_predict and entry.task.impossible is None]
     scenes = {scene.id for task in tasks for scene in (*task.scenes.optical, *task.scenes.radar)}
-    cells = [(choice, 1 / len(task.scenes.choices)) for task in tasks for choice in task.scenes.choices]
-    optical = sum(len(choice.optical) * share for choice, share in cells)
-    radar = sum(len(choice.radar) * share for choice, share in cells)
+    mine = [task.scenes.within(task.tile) for task in tasks]
+    optical = sum(mean(len(choice.optical) for choice in choices) for choices in mine)
+    radar = sum(mean(len(choice.radar) for choice in choices) for choices in mine)
     return _size(len(tasks), tasks[0].tile.size if tasks else 0, optical, radar, len(scenes))
 
 
