@@ -67,7 +67,7 @@ def progress_of(title: str) -> progress.Progress:
 
 def print_json(value: Any) -> None:
     """`value` as JSON on the output stream, for scripts."""
-    print(json.dumps(value, default=_plain, indent=2, allow_nan=False))  # noqa: T201
+    print(json.dumps(value, default=_plain, indent=2, allow_nan=False), flush=True)  # noqa: T201
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,42 +89,30 @@ def run_psql(database: Database, arguments: list[str]) -> int:
     Raises:
         RefusedError: there is no psql.
     """
-    import os
-    import signal
-    import subprocess
-
     from sqlalchemy import make_url
 
     from storage.embedded_system import client_program
 
+    parsed = make_url(database.client_url)
+    shown = parsed.set(password=None).render_as_string()  # everyone on a machine can see command lines
     program = client_program("psql")
     if program is None:
         raise RefusedError(
             "psql was not found. Install it (on Debian or Ubuntu `apt-get install postgresql-client`), or "
-            f"connect another program to {database.client_url} while `monitor db url --keep-open` runs"
+            f"connect another program to {shown} while `monitor db url --keep-open` runs"
         )
-    parsed = make_url(database.client_url)
-    shown = parsed.set(password=None).render_as_string()  # command lines can be seen by everyone on a machine
     environment = dict(os.environ)
     if parsed.password:
         environment["PGPASSWORD"] = str(parsed.password)
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for psql, where it ends a query
     try:
-        return subprocess.run(
-            [str(program), shown, *arguments],
-            check=False,
-            env=environment,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ).returncode
+        return subprocess.run([str(program), shown, *arguments], check=False, env=environment).returncode
     finally:
         signal.signal(signal.SIGINT, former)
 
 
 def wait_for_interrupt() -> None:
     """Wait until Ctrl-C, or until the process is asked to end."""
-    import signal
-    import threading
-
     ended = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())
