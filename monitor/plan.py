@@ -45,6 +45,8 @@ class Why(Code):
     OTHER_ORDER = "other_order", "the order or the baselines of the scenes changed"
     NO_SCENE = "no_scene", "no usable {input} scene"
     ALL_REFUSED = "all_refused", "no usable {input} scene ({examples})"
+
+
 #: Bytes of a 10 m pixel before compression: Sentinel-2 (4 bands of 10 m, 6 of 20 m, 2 of 60 m in 16 bits,
 #: scene classes of 20 m in 8 bits), Sentinel-1 (two polarisations in 32 bits), the DEM (30 m, 32 bits)
 OPTICAL_BYTES, RADAR_BYTES, DEM_BYTES = 2 * (4 + 6 / 4 + 2 / 36) + 1 / 4, 8.0, 4 / 9
