@@ -1,7 +1,7 @@
-"""Runs every query of `docs/history.md` and writes what it answers below it.
+"""Run every query of `docs/history.md` and write its answer below it.
 
 `python -m docs.run_queries FOLDER` needs the samples INVENTORY and GLACIERS in that folder.
-`tests/monitor/test_queries.py` runs the same and holds that the page shows what comes.
+`tests/monitor/history/test_queries.py` runs the same queries and compares the answers with the page.
 """
 
 from __future__ import annotations

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import mean
 from uuid import UUID, uuid5
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.choice import DATES_KEPT, RADAR_KEPT
 from monitor.archive.explanations import Code, Explanation
 from monitor.archive.scenes import SceneList
 from monitor.errors import AssetError
 from monitor.grid import Tile, grown, tiles_of
+from monitor.progress import readable_bytes
 from monitor.settings import NAMESPACE
 from storage import ledger
 from storage.codes import SurveyKind, TaskState
@@ -42,6 +45,13 @@ class Why(Code):
     OTHER_ORDER = "other_order", "the order or the baselines of the scenes changed"
     NO_SCENE = "no_scene", "no usable {input} scene"
     ALL_REFUSED = "all_refused", "no usable {input} scene ({examples})"
+
+
+#: Bytes of a 10 m pixel before compression: Sentinel-2 (4 bands of 10 m, 6 of 20 m, 2 of 60 m in 16 bits,
+#: scene classes of 20 m in 8 bits), Sentinel-1 (two polarisations in 32 bits), the DEM (30 m, 32 bits)
+OPTICAL_BYTES, RADAR_BYTES, DEM_BYTES = 2 * (4 + 6 / 4 + 2 / 36) + 1 / 4, 8.0, 4 / 9
+#: pixels beside a tile that are read too, with a model of 224 px chips
+READ_BESIDE = 256
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,61 @@ class Planned:
     def explanations(self) -> tuple[Explanation, ...]:
         """Why the tile cannot be predicted, else why the action is taken."""
         return (self.task.impossible,) if self.task.impossible else self.why
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large work is, before it starts.
+
+    Attributes:
+        tiles: tiles to predict.
+        download_bytes: what is read of the archive: whole scenes' pixels over each tile and its surroundings,
+            before compression. A catalogue's compression lowers it, the files' blocks raise it.
+        disk_bytes: the most that the cube takes, before compression.
+        scenes: scenes to read; None as long as the archive has not been searched.
+    """
+
+    tiles: int
+    download_bytes: float
+    disk_bytes: float
+    scenes: int | None = None
+
+    def __str__(self) -> str:
+        scenes = "" if self.scenes is None else f", {self.scenes} scenes"
+        many = "" if self.tiles == 1 else "s"
+        return (
+            f"{self.tiles} tile{many}{scenes}, about {readable_bytes(self.download_bytes)} to download, "
+            f"at most {readable_bytes(self.disk_bytes)} on disk"
+        )
+
+
+def season_size(zones: Iterable[BaseGeometry], tile_size: int) -> Size:
+    """The size of one season over all of `zones` (EPSG:4326), with as many scenes as a cell can use."""
+    tiles = sum(len(tiles_of(zone, tile_size)) for zone in zones)
+    return _size(tiles, tile_size, tiles * DATES_KEPT, tiles * RADAR_KEPT)
+
+
+def size_of(planned: Iterable[Planned]) -> Size:
+    """The size of what a plan has to predict, with the scenes that were chosen."""
+    tasks = [entry.task for entry in planned if entry.to_predict and entry.task.impossible is None]
+    scenes = {scene.id for task in tasks for scene in (*task.scenes.optical, *task.scenes.radar)}
+    mine = [task.scenes.within(task.tile) for task in tasks]
+    optical = sum(mean(len(choice.optical) for choice in choices) for choices in mine)
+    radar = sum(mean(len(choice.radar) for choice in choices) for choices in mine)
+    return _size(len(tasks), tasks[0].tile.size if tasks else 0, optical, radar, len(scenes))
+
+
+def _size(tiles: int, tile_size: int, optical: float, radar: float, scenes: int | None = None) -> Size:
+    """The size of `tiles` of `tile_size` px; `optical` and `radar` count a scene for each tile it serves."""
+    from storage.cube_layout import BYTES_PER_PIXEL
+
+    bytes_read = optical * OPTICAL_BYTES + radar * RADAR_BYTES + tiles * DEM_BYTES
+    return Size(
+        tiles,
+        download_bytes=(tile_size + 2 * READ_BESIDE) ** 2 * bytes_read,
+        disk_bytes=tiles * tile_size**2 * BYTES_PER_PIXEL,
+        scenes=scenes,
+    )
 
 
 def plan(

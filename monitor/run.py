@@ -24,7 +24,7 @@ from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
 from monitor.history.season import PreviousSeason, draft_season
 from monitor.history.tiles import holds, located
-from monitor.plan import Action, Planned, TileTask, decide, ledger_row, plan
+from monitor.plan import Action, Planned, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import System, config_digest
@@ -82,6 +82,8 @@ def run_season(
     """Bring one region and season up to date; finished tiles are not predicted again."""
     region = system.workspace.region(region_name)
     planned = plan_season(system, region, season, progress)
+    if (size := size_of(planned)).tiles:
+        progress.note(f"to predict: {size}")
     _write_plan(system, region, planned, run_id)
     results = list(_predict(system, workers, planned, season, progress, run_id))
     recorded = _survey(system, region, season, [entry.task for entry in planned], run_id, progress)

@@ -22,10 +22,12 @@ _PACKAGE = Path(str(files("monitor")))
 DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
 CONFIG = DATA / "config"
 SETTINGS_FILE = "monitor.yaml"
-#: raised when a change of the code changes what a scene gives: tasks done before then count as superseded
+#: increased when a change of the code changes results: tasks that were done before then are superseded
 RECIPE = 3
-#: of every uuid5 that identifies a task, a survey or a lake
+#: namespace of the uuid5 of every task, survey and lake
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
+#: NSIDC-0770, version 7: RGI 7.0 (doi:10.5067/f6jmovy5navz, CC BY 4.0), behind an Earthdata login
+NSIDC_RGI = "https://daacdata.apps.nsidc.org/pub/DATASETS/nsidc0770_rgi_v7"
 FIRST_SEASON, LAST_SEASON = 2015, 2100
 
 
@@ -38,7 +40,7 @@ class SeasonWindow(_Section):
 
     start: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "07-01"
     end: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "09-30"
-    #: last day of the dates that step in where no date up to `end` is clear
+    #: last day of the dates that are used where no date up to `end` is clear
     late: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "10-31"
 
     def dates(self, year: int) -> tuple[date, date]:
@@ -46,24 +48,24 @@ class SeasonWindow(_Section):
         return date.fromisoformat(f"{year}-{self.start}"), date.fromisoformat(f"{year}-{self.end}")
 
     def reserve(self, year: int) -> date:
-        """Last day in `year` that may step in; the window's end where that is later."""
+        """Last day in `year` whose scenes can be used; the window's end if that is later."""
         return max(date.fromisoformat(f"{year}-{self.late}"), self.dates(year)[1])
 
     @model_validator(mode="after")
     def _forwards(self) -> SeasonWindow:
-        start, end = self.dates(2023)  # no leap year: a season that starts on 29 February starts never
+        start, end = self.dates(2023)  # not a leap year: 29 February is refused, because most years lack it
         if start > end:
             raise ValueError(f"season starts {self.start} after it ends {self.end}")
         return self
 
 
 class RegionSettings(_Section):
-    """Where to look: a box or a polygon file, and the zone around glaciers that counts."""
+    """The area of a region, as a box or a polygon file, and the zone around glaciers in which lakes count."""
 
     bounds: tuple[float, float, float, float] | None = None
     #: any vector file with a CRS; all its polygons together are the region
     outline: str | None = None
-    #: glacier outlines (RGI or the like); without them the whole region counts
+    #: file of glacier outlines, such as RGI; without it lakes of the whole region count
     glaciers: str | None = None
     glacier_zone_km: Annotated[float, Field(gt=0)] = 10.0
     season: SeasonWindow = SeasonWindow()
@@ -81,60 +83,76 @@ class RegionSettings(_Section):
 
 class CatalogSettings(_Section):
     profile: str
-    #: a folder of STAC items, or the address of a STAC API, laid out like the profile's and read in its place
+    #: a folder of STAC items, or the URL of a STAC API, read instead of the profile's address
     location: str | None = None
-    #: item id to why it must not be used: the remedy for one that is broken for ever
+    #: item id to the reason why it is not used, for items that stay broken
     exclude: dict[str, str] = {}
 
 
 class DatabaseSettings(_Section):
-    #: SQLAlchemy URL of a PostGIS; without it the workspace keeps a private one
+    #: SQLAlchemy URL of a PostGIS; without it the workspace has a private one
     url: str | None = None
 
 
 class ClusterSettings(_Section):
-    """Who computes tiles: threads of this process, this machine's GPUs, or the workers of a scheduler."""
+    """The workers that compute tiles: threads of this process, GPUs, or workers of a Dask scheduler."""
 
-    #: Dask scheduler whose workers do the work
+    #: address of a Dask scheduler whose workers compute the tiles
     address: str | None = None
-    #: a worker process for every GPU of this machine
+    #: one worker process per GPU of this machine
     gpus: bool = False
-    #: tiles that are read at a time, by this process or by the worker of a GPU
+    #: tiles that this process, or each worker of a GPU, reads at a time
     threads: Annotated[int, Field(ge=1, le=256)] = 2
 
     @model_validator(mode="after")
     def _one_place(self) -> ClusterSettings:
         if self.gpus and self.address is not None:
             raise ValueError(
-                "name either gpus or address; workers of a scheduler take their GPUs by themselves, each "
-                "started as `dask cuda worker`"
+                "name either gpus or address; workers of a scheduler use GPUs if they are started as "
+                "`dask cuda worker`"
             )
         return self
 
 
 class ScheduleSettings(_Section):
-    """When `monitor schedule` works, as hours of the local day and months of the year."""
+    """When `monitor schedule` runs: hour of the local day, months of the year."""
 
     nightly_hour: Annotated[int, Field(ge=0, le=23)] = 2
     months: Annotated[str, Field(pattern=r"^\d\d?-\d\d?$")] = "7-10"
-    #: the season's last run, once late scenes and reprocessed ones are in: MM-DD
+    #: day of the season's last run, MM-DD, after late and reprocessed scenes have arrived
     final: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "11-15"
+
+
+class RgiSettings(_Section):
+    """Where `monitor glaciers fetch` finds the Randolph Glacier Inventory, version 7.0."""
+
+    #: zipped shapefile with the outlines of the first-order regions
+    regions: str = f"{NSIDC_RGI}/RGI2000-v7.0-regions.zip"
+    #: zipped shapefile of each of them; `{region}` stands for its code, such as 13_central_asia
+    outlines: str = f"{NSIDC_RGI}/regional_files/RGI2000-v7.0-G/RGI2000-v7.0-G-{{region}}.zip"
+
+    @model_validator(mode="after")
+    def _for_each_region(self) -> RgiSettings:
+        if "{region}" not in self.outlines:
+            raise ValueError("outlines must hold {region}, in the place of a code such as 13_central_asia")
+        return self
 
 
 def _listed(value: Any) -> list[Any]:
     """One model as a list of one."""
     if not isinstance(value, str | list) or not value:
-        raise ValueError("is a name of config/models.yaml, or a folder, or a list of them (an ensemble)")
+        raise ValueError("must be a name of config/models.yaml, or a folder, or a list of them (an ensemble)")
     return [value] if isinstance(value, str) else value
 
 
 class Settings(_Section):
-    """All that a workspace decides. Paths are relative to the folder of its `monitor.yaml`."""
+    """All settings of a workspace. Paths are relative to the folder of its `monitor.yaml`."""
 
     catalog: CatalogSettings
-    #: names of config/models.yaml or folders; several are an ensemble. A single one need not be a list.
+    #: names of config/models.yaml or folders; several are an ensemble. One model can be given without a list.
     model: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     regions: dict[str, RegionSettings] = {}
+    rgi: RgiSettings = RgiSettings()
     tile_size: Annotated[int, Field(ge=256, le=8192, multiple_of=256)] = 1024
     database: DatabaseSettings = DatabaseSettings()
     cluster: ClusterSettings = ClusterSettings()
@@ -145,7 +163,7 @@ class Region:
     """A named area with its season.
 
     Attributes:
-        outline: EPSG:4326 polygon to look at.
+        outline: EPSG:4326 polygon of the region.
         zone: EPSG:4326 part of it where a lake counts as glacial (all of it without glacier outlines).
         glaciers: EPSG:4326 glacier outlines, None without any.
     """
@@ -166,7 +184,7 @@ class Region:
         return self.settings.season
 
     def digest(self) -> str:
-        """What of the region decides a result: season and shape."""
+        """Digest of what decides a result: season window and zone."""
         import shapely
 
         shape = shapely.to_wkb(shapely.normalize(shapely.set_precision(self.zone, 1e-7)))
@@ -177,7 +195,7 @@ def parse_years(text: str) -> list[int]:
     """`2021-2023` or `2021` as a list of seasons.
 
     Raises:
-        RefusedError: not years, backwards, or outside Sentinel-2's life.
+        RefusedError: not years, backwards, or outside the years of Sentinel-2.
     """
     first, dash, last = text.partition("-")
     try:
@@ -187,18 +205,20 @@ def parse_years(text: str) -> list[int]:
     if start > end:
         raise RefusedError(f"the years {text} run backwards; write {end}-{start}")
     if start < FIRST_SEASON or end > LAST_SEASON:
-        raise RefusedError(f"the years {text} are outside {FIRST_SEASON}-{LAST_SEASON}, Sentinel-2's life")
+        raise RefusedError(
+            f"the years {text} are outside {FIRST_SEASON}-{LAST_SEASON}, the years of Sentinel-2"
+        )
     return list(range(start, end + 1))
 
 
 def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str, ...]], str]) -> str:
-    """What is wrong with a file, a line a key; `keys` says which there are at a place."""
+    """The errors of a settings file, one line per key; `keys` gives the valid keys of a section."""
     lines = [f"{path} cannot be used:"]
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         hint = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            hint = f"no such key; there are {keys(problem['loc'][:-1])}"
+            hint = f"no such key; valid keys are {keys(problem['loc'][:-1])}"
         lines.append(f"  {where}: {hint}")
     return "\n".join(lines)
 

@@ -28,6 +28,8 @@ from monitor.settings import (
 )
 
 if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
     from segmenter.manifest import Manifest
     from storage.codes import SurveyKind
     from storage.cube import Cube
@@ -149,23 +151,49 @@ class Workspace:
             return [requested]
         if not self.settings.regions:
             raise RefusedError(
-                f"{self.folder / SETTINGS_FILE} has no regions, and all of High Mountain Asia is too large "
-                "for one run. Add regions to it, or choose one with --region: " + "; ".join(self._sizes())
+                f"{self.folder / SETTINGS_FILE} names no regions, and nothing runs all of High Mountain Asia "
+                "at once. Name regions in it, or choose one with --region. A season of each:\n"
+                + "\n".join(self._sizes())
             )
         return sorted(self.settings.regions)
 
     def _sizes(self) -> Iterator[str]:
-        """For each known region, a text with its number of tiles and the maximal size of a season."""
+        """Each known region with the size of a season."""
         import shapely
 
-        from monitor.grid import tiles_of
-        from storage.cube_layout import BYTES_PER_PIXEL
+        from monitor.plan import season_size
 
-        side = self.settings.tile_size
         for name, settings in sorted(self.regions().items()):
-            tiles = len(tiles_of(shapely.box(*(settings.bounds or ())), side))
-            size = tiles * side**2 * BYTES_PER_PIXEL / 1e9
-            yield f"{name} ({tiles} tiles, up to {size:.0f} GB per season)"
+            yield f"  {name}: {season_size([shapely.box(*(settings.bounds or ()))], self.settings.tile_size)}"
+
+    def region_settings(self, name: str) -> RegionSettings:
+        """The settings of the region called `name`.
+
+        Raises:
+            RefusedError: no such region.
+        """
+        regions = self.regions()
+        if name not in regions:
+            raise RefusedError(
+                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
+            )
+        return regions[name]
+
+    def outline(self, name: str) -> BaseGeometry:
+        """The outline (EPSG:4326) of the region called `name`.
+
+        Raises:
+            RefusedError: no such region, or a file without polygons or CRS.
+        """
+        import shapely
+
+        from monitor.vectors import read_polygons
+
+        settings = self.region_settings(name)
+        if settings.bounds is not None:
+            return shapely.box(*settings.bounds)
+        frame = read_polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
+        return frame.geometry.union_all()
 
     def region(self, name: str) -> Region:
         """The region called `name`, with its outline and glacier zone.
@@ -173,25 +201,19 @@ class Workspace:
         Raises:
             RefusedError: no such region, or a file without polygons or CRS.
         """
-        import shapely
-
         from monitor.grid import grown
         from monitor.vectors import read_polygons
 
-        regions = self.regions()
-        if name not in regions:
-            raise RefusedError(
-                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
-            )
-        settings = regions[name]
-        if settings.bounds is not None:
-            outline = shapely.box(*settings.bounds)
-        else:
-            frame = read_polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
-            outline = frame.geometry.union_all()
+        settings, outline = self.region_settings(name), self.outline(name)
         if settings.glaciers is None:
             return Region(name, settings, outline, outline)
-        frame = read_polygons(self.path(settings.glaciers), f"regions.{name}.glaciers")
+        path = self.path(settings.glaciers)
+        if not path.exists():
+            raise RefusedError(
+                f"regions.{name}.glaciers: there is no file {path}; `monitor glaciers fetch {name}` "
+                "downloads the outlines of RGI 7.0 to it"
+            )
+        frame = read_polygons(path, f"regions.{name}.glaciers")
         glaciers = frame.geometry.union_all()
         zone = grown(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
         if zone.is_empty:

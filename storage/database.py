@@ -95,6 +95,11 @@ class Database:
         """The URL without its password."""
         return self.engine.url.render_as_string(hide_password=True)
 
+    @property
+    def client_url(self) -> str:
+        """The URL (`postgresql://…`, with its password) for PostgreSQL's own clients, QGIS and GDAL."""
+        return self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
     def _alembic(self, conn: Connection | None = None) -> Config:
         config = Config(attributes={"connection": conn})
         config.set_main_option("script_location", str(migrations()).replace("%", "%%"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ __all__ = [
     "SERVER_ACCOUNT",
     "SOCKET_NAME",
     "Installation",
+    "client_program",
     "environment",
     "installed",
     "last_words",
@@ -73,6 +76,14 @@ def installed(data: Path) -> Installation:
             f"{', '.join(sorted(found))}). Install postgresql-{made_by}-postgis-3, or use another workspace."
         )
     return found[made_by]
+
+
+def client_program(name: str) -> Path | None:
+    """A program of PostgreSQL such as `psql`: on the path, else of the newest installation, else None."""
+    if found := shutil.which(name):
+        return Path(found)
+    places = (path for pattern in INSTALLED for path in Path("/").glob(f"{pattern.lstrip('/')}/{name}"))
+    return max(places, default=None, key=lambda path: [int(part) for part in re.findall(r"\d+", str(path))])
 
 
 def _pg_config(folder: Path, question: str) -> str:

@@ -1,4 +1,4 @@
-"""What is printed: progress and warnings on the error stream, results on the output stream."""
+"""Printing: progress and warnings go to the error stream, results to the output stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.table import Table
 
 from monitor import progress
 
-#: columns that are read as one word, or copied
+#: columns that are not wrapped, because they are copied or read as one word
 NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
 
 out = Console()
@@ -52,11 +52,11 @@ class ProgressBars:
 
 
 def progress_of(title: str) -> progress.Progress:
-    """Bars where a person looks, else lines of a log on the error stream."""
+    """Progress bars on a terminal, else lines of a log, both on the error stream."""
     if err.is_terminal:
         return ProgressBars(title)
     log = logging.getLogger(progress.__name__)
-    if not log.handlers:  # of its own: Dask, too, writes at this level
+    if not log.handlers:  # not the root's handler: Dask logs at this level, too
         lines = logging.StreamHandler()
         lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(lines)
@@ -67,7 +67,7 @@ def progress_of(title: str) -> progress.Progress:
 
 def print_json(value: Any) -> None:
     """`value` as JSON on the output stream, for scripts."""
-    print(json.dumps(value, default=_plain, indent=2, allow_nan=False))  # noqa: T201
+    print(json.dumps(value, default=_plain, indent=2, allow_nan=False), flush=True)  # noqa: T201
 
 
 def _plain(value: Any) -> Any:
@@ -96,7 +96,7 @@ def table(title: str, columns: str, rows: list[list[str]]) -> None:
 
 
 def say(text: str) -> None:
-    """A line on the output stream, not wrapped; markup is understood."""
+    """A line on the output stream, not wrapped; rich markup is interpreted."""
     out.print(text, highlight=False, soft_wrap=True)
 
 
@@ -106,5 +106,5 @@ def hectares(area_m2: float | None) -> str:
 
 
 def season_name(season: int, kind: str | None) -> str:
-    """A season, marked where its survey is an index's."""
+    """A season, marked if its survey was made by an index."""
     return f"{season} (index)" if kind == "index" else str(season)

@@ -29,7 +29,7 @@ def demo(workspace: WorkspaceOption = DEMO) -> None:
 
 
 def run_demo(folder: Path) -> None:
-    """Make the archive where it is missing, run the seasons, show lakes, changes and the review queue."""
+    """Simulate the archive if it is missing, run the seasons, show lakes, changes and the review queue."""
     from monitor.cli.lakes import show_changes
     from monitor.cli.review import show_queue
     from monitor.cli.seasons import print_outcome
@@ -59,7 +59,7 @@ def run_demo(folder: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Write the demo's settings and simulated archive; an archive that was interrupted is made anew."""
+    """Write the demo's settings and simulated archive; an incomplete archive is written again."""
     from monitor.settings import SETTINGS_FILE
 
     folder = folder.resolve()
@@ -67,7 +67,7 @@ def prepare(folder: Path) -> None:
     archive = folder / "archive"
     if not archive.exists():
         part = folder / "archive.part"
-        # the simulator is not part of the product, so it is started like any other program
+        # monitor does not import the simulator, so it is started as a program
         command = [sys.executable, "-m", "simulator", str(part), "--seasons", f"{YEARS[0]}-{YEARS[-1]}"]
         if subprocess.run(command, check=False).returncode != 0:
             raise MonitorError(f"the simulator could not write {part}; its message is above")

@@ -1,4 +1,4 @@
-"""`monitor doctor`: checks of an installation, a line for each."""
+"""`monitor doctor`: checks of an installation, one line each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def doctor(
     region: RegionOption = None,
     compare: Annotated[
         str | None,
-        typer.Option(help="Profile of another catalogue whose reflectance must be the same: earth-search."),
+        typer.Option(help="Profile of a second catalogue to compare reflectance with, such as earth-search."),
     ] = None,
     compare_location: Annotated[
-        str | None, typer.Option(help="Folder or URL of that catalogue, if not at its profile's address.")
+        str | None,
+        typer.Option(help="Folder or URL of the second catalogue, if not the address in its profile."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")] = 120,
+    timeout: Annotated[float, typer.Option(min=1, help="Most seconds for one check.")] = 120,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:

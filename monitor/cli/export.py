@@ -20,14 +20,14 @@ export_app = typer.Typer(help="Lakes and masks as files for other programs.", no
 def lakes(
     file: Annotated[Path, typer.Argument(help="File to write: .gpkg, .parquet, .geojson or .csv.")],
     kind: Annotated[
-        TableFormat | None, typer.Option("--format", help="Format; by the file's ending without it.")
+        TableFormat | None, typer.Option("--format", help="Format; from the file's ending if not given.")
     ] = None,
     region: Annotated[
-        str | None, typer.Option("--region", "-r", help="Only this region; all of the history without it.")
+        str | None, typer.Option("--region", "-r", help="Only this region; all of the history if not given.")
     ] = None,
     season: Annotated[int | None, typer.Option("--season", "-s", help="Only this season.")] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="Every season; without it the latest of every lake.")
+        bool, typer.Option("--history", help="Every season, instead of the latest of each lake.")
     ] = False,
     force: ForceOption = False,
     workspace: WorkspaceOption = DEMO,
@@ -39,36 +39,36 @@ def lakes(
 
 @export_app.command()
 def masks(
-    folder: Annotated[Path, typer.Argument(help="Folder to write to; made if missing.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")],
     season: Annotated[int, typer.Option("--season", "-s", help="Year of the late summer.")],
     kind: Annotated[
         RasterFormat, typer.Option("--format", help="Cloud-optimised GeoTIFF, or Zarr 3.")
     ] = RasterFormat.COG,
     region: Annotated[
         str | None,
-        typer.Option("--region", "-r", help="Region of the settings; all that were run without it."),
+        typer.Option("--region", "-r", help="Region of the settings; if not given, all that were run."),
     ] = None,
     layer: Annotated[
         list[str] | None,
-        typer.Option("--layer", help="mask, probability, uncertainty, reason …; may be repeated."),
+        typer.Option("--layer", help="mask, probability, uncertainty, reason …; can be repeated."),
     ] = None,
     tag: Annotated[
-        str | None, typer.Option("--tag", help="Tag of the cube; the current survey's without it.")
+        str | None, typer.Option("--tag", help="Tag of the cube; the current survey's if not given.")
     ] = None,
     force: ForceOption = False,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Write a season's pixels, a file for every UTM zone and layer."""
+    """Write a season's pixels, one file per UTM zone and layer."""
     layers = layer or ["mask"]
     export_masks_to(workspace, folder, kind, region, season, layers, tag, force=force, json=json)
 
 
 def serve(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; another than this machine's own is open to everyone.")
+        str, typer.Option(help="Address to listen on; other machines reach any but a loopback address.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8080,
     workspace: WorkspaceOption = DEMO,
 ) -> None:
     """Serve lakes, history and changes: OGC API Features and vector tiles, read-only."""
@@ -85,8 +85,8 @@ def serve(
         if not listening.is_loopback:
             err.print(
                 f"[bold yellow]warning:[/] {host} can be reached from other machines, and there is no "
-                "authentication: everyone who reaches it reads all lakes and the review queue. "
-                "docs/serve.md says how to put it behind a proxy.",
+                "authentication: everyone who reaches it can read all lakes and the review queue. "
+                "docs/serve.md shows how to put it behind a proxy.",
                 highlight=False,
             )
         serve_lakes(opened, listening, ready=lambda: say(f"{TITLE}: {listening.url} until Ctrl-C"))

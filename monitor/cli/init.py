@@ -1,4 +1,4 @@
-"""`monitor init`: a workspace to start from."""
+"""`monitor init`: a new workspace."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from monitor.cli.console import say
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder of the new workspace; made if missing.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the new workspace; created if missing.")],
 ) -> None:
-    """Write a monitor.yaml to start from, with every setting explained."""
+    """Write a monitor.yaml with comments on every setting."""
     from monitor.errors import RefusedError
     from monitor.settings import CONFIG, SETTINGS_FILE
 
@@ -22,4 +22,4 @@ def init(
         raise RefusedError(f"{settings} exists already; edit it, or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     settings.write_text((CONFIG / "monitor.example.yaml").read_text())
-    say(f"{settings}: choose catalogue, model and regions in it, then `monitor -w {folder} doctor`")
+    say(f"{settings}: set catalogue, model and regions in it, then run `monitor -w {folder} doctor`")

@@ -27,30 +27,31 @@ def import_inventory(
     ],
     year: Annotated[
         int | None,
-        typer.Option("--year", help="The season it shows; every year of its year column without it."),
+        typer.Option("--year", help="Season of the outlines; if not given, every year of the year column."),
     ] = None,
     region: RegionOption = None,
     mapping: Annotated[
         str | None,
         typer.Option(
-            "--mapping", help="Meaning of its columns: a name of config/inventories, or a YAML file."
+            "--mapping", help="Mapping of the columns: a name of config/inventories, or a YAML file."
         ),
     ] = None,
     year_column: Annotated[
-        str | None, typer.Option(help="Column with the year, for a file that holds several.")
+        str | None, typer.Option(help="Column with the year, for a file with several years.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Name to keep it under; the file's name without it.")
+        str | None, typer.Option(help="Name of the inventory; the file's name if not given.")
     ] = None,
     complete: Annotated[
         bool | None,
         typer.Option(
-            "--complete/--partial", help="It drew every lake: a known lake that it leaves out was dry."
+            "--complete/--partial",
+            help="The inventory is complete: a known lake that it does not contain was dry.",
         ),
     ] = None,
     bounds: Annotated[
         str | None,
-        typer.Option(help="Area it covers, if less than the region: west,south,east,north in degrees."),
+        typer.Option(help="Area that it covers, if less than the region: west,south,east,north in degrees."),
     ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
@@ -64,7 +65,7 @@ def import_inventory(
 def list_inventories(
     region: RegionOption = None, workspace: WorkspaceOption = DEMO, json: JsonOption = False
 ) -> None:
-    """Imported inventories, season by season."""
+    """List the imported inventories, season by season."""
     from monitor.workspace import Workspace, open_database
     from storage.copying import records
     from storage.inventories import standing
@@ -75,7 +76,7 @@ def list_inventories(
         print_json(rows)
         return
     if not rows:
-        out.print("No inventory has been imported: `monitor inventory import FILE --year YEAR` begins.")
+        out.print("No inventory has been imported; start with `monitor inventory import FILE --year YEAR`.")
         return
     table(
         "Inventories",
@@ -105,7 +106,7 @@ def import_file(
     *,
     json: bool = False,
 ) -> None:
-    """Import an inventory, every season of it or one, and print what changed."""
+    """Import one season of an inventory, or all, and print what changed."""
     from monitor.history.inventories.mapping import read_mapping
     from monitor.history.inventories.outlines import read_inventory, years_of
     from monitor.operations.imports import import_seasons
@@ -114,14 +115,14 @@ def import_file(
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
     if len(names) != 1:
-        raise RefusedError(f"--region: say which region the inventory belongs to: {', '.join(names)}")
+        raise RefusedError(f"--region: an inventory belongs to one region; choose from {', '.join(names)}")
     mapping = read_mapping(mapping_name, overrides)
     with err.status(f"reading {file.name}"):
         polygons = read_inventory(file, mapping)
     years = [year] if year is not None else years_of(polygons, mapping)
     if not years:
         raise RefusedError(
-            f"--year: say which season {file.name} shows; for a file of several, --year-column or --mapping"
+            f"--year: give the season of {file.name}; for a file with several, --year-column or --mapping"
         )
     place = workspace.region(names[0])
     with open_system(workspace) as system:
@@ -137,7 +138,7 @@ def _print_import(file: Path, result: Imported) -> None:
     from monitor.operations.runs import stale_words
 
     if not result.changed:
-        out.print(f"{file.name}, {result.season}: imported before, nothing changed ({result.lakes} lakes)")
+        out.print(f"{file.name}, {result.season}: already imported, nothing changed ({result.lakes} lakes)")
         return
     out.print(
         f"{file.name}, {result.season}: {result.lakes} lakes, {result.minted} of them new to the history; "
@@ -149,7 +150,7 @@ def _print_import(file: Path, result: Imported) -> None:
     if result.repaired > REPAIRS_SHOWN:
         err.print(f"  ... and {result.repaired - REPAIRS_SHOWN} more; --json lists them all")
     if result.suspect:
-        err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses raise no alarms.")
+        err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses are not flagged.")
     if result.replayed:
         seasons = ", ".join(f"{region} {season}" for region, season in result.replayed)
         out.print(f"  replayed, because this season precedes them: {seasons}", highlight=False)

@@ -22,22 +22,24 @@ lakes_app = typer.Typer(help="Lakes and their history.", no_args_is_help=True)
 @lakes_app.command("list")
 def list_lakes(
     region: RegionOption = None,
-    limit: Annotated[int, typer.Option(help="How many, largest first.")] = 20,
+    limit: Annotated[int, typer.Option(help="Number of lakes, largest first.")] = 20,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Known lakes, largest first."""
+    """List the known lakes, largest first."""
     show_lakes(workspace, region, limit, json=json)
 
 
 @lakes_app.command()
 def history(
-    lake: Annotated[str, typer.Argument(help="Identity or inventory code, or the beginning of one.")],
-    picture: Annotated[Path | None, typer.Option(help="Also draw the curve to a .png or an .svg.")] = None,
+    lake: Annotated[str, typer.Argument(help="Identity or code of the lake, or the beginning of one.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the curve to this .png or .svg file.")
+    ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Every season of one lake, drawn and listed: area with its error, or why it was not observed."""
+    """Show every season of one lake: area with its error, or why it was not observed."""
     show_history(workspace, lake, picture, json=json)
 
 
@@ -47,12 +49,12 @@ def changes(
     end: Annotated[int, typer.Option("--to", help="Later season.")],
     region: RegionOption = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also lakes without a significant change.")
+        bool, typer.Option("--all", help="Include lakes without a significant change.")
     ] = False,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Changes between two seasons that exceed the error of both."""
+    """List changes between two seasons that exceed their error."""
     show_changes(workspace, region, start, end, everything=everything, json=json)
 
 
@@ -167,7 +169,7 @@ def show_changes(
     workspace = Workspace.open(folder)
     wanted = [workspace.region(region).name] if region else sorted(workspace.regions())
     with open_database(workspace) as database, database.connect() as conn:
-        # without a region, those that were surveyed in both seasons; at least one must have been
+        # without a region, those that were surveyed in both seasons
         surveyed = {name: seasons_of(conn, name) for name in wanted}
         names = [name for name in wanted if {start, end} <= set(surveyed[name])] or wanted[:1]
         found = {name: changes_between(conn, name, start, end) for name in names}

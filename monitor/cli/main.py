@@ -13,6 +13,7 @@ from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
 from monitor.cli.export import export_app, serve
+from monitor.cli.glaciers import glaciers_app
 from monitor.cli.init import init
 from monitor.cli.inventory import inventory_app
 from monitor.cli.lakes import lakes_app
@@ -39,6 +40,7 @@ for name, group in {
     "lakes": lakes_app,
     "review": review_app,
     "inventory": inventory_app,
+    "glaciers": glaciers_app,
     "export": export_app,
     "model": model_app,
     "db": db_app,
@@ -53,13 +55,15 @@ def options(
         typer.Option("--workspace", "-w", envvar="MONITOR_WORKSPACE", help="Folder with monitor.yaml."),
     ] = DEMO,
 ) -> None:
-    """Options of every command; they may also stand after it."""
+    """Options of every command; they can be given before or after it."""
 
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 something failed, 2 refused before any work."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character that the terminal lacks becomes a question mark
+        if isinstance(
+            stream, TextIOWrapper
+        ):  # a character that the terminal cannot show becomes a question mark
             stream.reconfigure(errors="replace")
     try:
         app()

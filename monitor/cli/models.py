@@ -1,4 +1,4 @@
-"""`monitor model`: models on this machine, and checkpoints of others."""
+"""`monitor model`: models on this machine, and the import of checkpoints."""
 
 from __future__ import annotations
 
@@ -16,31 +16,41 @@ if TYPE_CHECKING:
     from monitor.models.source import Request
     from segmenter.registry import Registry
 
-model_app = typer.Typer(help="Models on this machine, and checkpoints of others.", no_args_is_help=True)
+model_app = typer.Typer(help="Models on this machine, and the import of checkpoints.", no_args_is_help=True)
 
 
 @model_app.command("import")
 def import_checkpoint(
-    name: Annotated[str, typer.Argument(help="The model's name: one of the registry, or a new one.")],
+    name: Annotated[str, typer.Argument(help="Name of the model: one of the registry, or a new one.")],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Lightning checkpoint on this disk, in place of the hub's.")
+        Path | None, typer.Option(help="Lightning checkpoint on this disk, instead of the hub's.")
     ] = None,
     repository: Annotated[str | None, typer.Option(help="Repository on the hub: owner/name.")] = None,
-    file: Annotated[str | None, typer.Option(help="The checkpoint's path in the repository.")] = None,
+    file: Annotated[str | None, typer.Option(help="Path of the checkpoint in the repository.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the repository.")] = None,
-    sha256: Annotated[str | None, typer.Option(help="Digest the checkpoint must have.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the checkpoint must have.")] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="YAML with what a checkpoint does not hold; see docs/models.md.")
+        Path | None,
+        typer.Option(help="YAML with the values that a checkpoint does not hold; see docs/models.md."),
     ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where the model goes; models/NAME without it.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the model; models/NAME if not given.")
+    ] = None,
     water_class: Annotated[
-        str | None, typer.Option(help="Which of two classes is water, by name or number.")
+        str | None, typer.Option(help="Class that is water, of two, by name or number.")
     ] = None,
-    half: Annotated[bool, typer.Option("--half", help="Keep float16: half the size, fewer digits.")] = False,
-    unsafe: Annotated[
-        bool, typer.Option("--unsafe-pickle", help="Let the checkpoint run code; only if you trust it.")
+    half: Annotated[
+        bool, typer.Option("--half", help="Store weights as float16: half the size, less precision.")
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in another model's place.")] = False,
+    unsafe: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-pickle", help="Allow the checkpoint to run code; only if you trust its source."
+        ),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the model that is in the folder.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Convert a terratorch checkpoint of TerraMind into a model: safetensors, manifest and card."""
@@ -67,7 +77,7 @@ def import_checkpoint(
 
 @model_app.command("list")
 def list_all(json: JsonOption = False) -> None:
-    """Models of the registry and below models/: their use, and whether they are on this machine."""
+    """List models of the registry and below models/: use, and whether they are installed."""
     from rich.markup import escape
 
     from monitor.models.listing import MODELS_HOME, MODELS_ROOT, known_models, list_models
@@ -88,7 +98,7 @@ def show(
     name: Annotated[str, typer.Argument(help="Name or folder.")],
     json: JsonOption = False,
 ) -> None:
-    """All of a model's manifest."""
+    """Show the whole manifest of a model."""
     import yaml
 
     from monitor.models.listing import folder_of_model
@@ -108,7 +118,7 @@ def show(
 
 
 def run_import(request: Request, *, json: bool = False) -> None:
-    """Import a checkpoint and print what came of it."""
+    """Import a checkpoint and print the result."""
     from monitor.models.importing import import_model
     from monitor.models.listing import MODELS_HOME, MODELS_ROOT, known_models
     from monitor.models.source import draft_of, find_source, folder_of
@@ -118,8 +128,8 @@ def run_import(request: Request, *, json: bool = False) -> None:
     draft_of(request, known, MODELS_ROOT)
     if request.unsafe:
         err.print(
-            "[bold yellow]warning[/]: --unsafe-pickle lets the checkpoint run whatever code it carries, with "
-            "your rights"
+            "[bold yellow]warning[/]: --unsafe-pickle allows the checkpoint to run any code that it "
+            "contains, with your rights"
         )
     source = find_source(request, known)
     result = import_model(request, known, MODELS_ROOT, source, progress_of(request.name), home=MODELS_HOME)
@@ -144,7 +154,7 @@ def _as_json(result: Imported) -> dict[str, Any]:
 
 
 def _print_result(request: Request, result: Imported, known: Registry) -> None:
-    """What was left out, where the model is, how equal it is, and how to use it."""
+    """Print the parts left out, the folder, the difference from the checkpoint, and the setting."""
     from rich.markup import escape
 
     for part in result.dropped:

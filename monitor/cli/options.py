@@ -25,10 +25,10 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", "-w", help="Folder with monitor.yaml.", callback=_given_anywhere),
 ]
 RegionOption = Annotated[
-    str | None, typer.Option("--region", "-r", help="Region of the settings; all of them without it.")
+    str | None, typer.Option("--region", "-r", help="Region of the settings; all of them if not given.")
 ]
 SeasonOption = Annotated[
-    int | None, typer.Option("--season", "-s", help="Year of the late summer; this year without it.")
+    int | None, typer.Option("--season", "-s", help="Year of the late summer; this year if not given.")
 ]
 OneSeasonOption = Annotated[int | None, typer.Option("--season", "-s", help="Only this season.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

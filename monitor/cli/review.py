@@ -10,8 +10,10 @@ import typer
 from monitor.cli.console import out, print_json, progress_of, season_name, table
 from monitor.cli.options import DEMO, JsonOption, OneSeasonOption, RegionOption, WorkspaceOption
 
-review_app = typer.Typer(help="Places to be looked at by a person.", no_args_is_help=True)
-ExplainedOption = Annotated[bool, typer.Option("--all", help="Also disagreements that are explained.")]
+review_app = typer.Typer(help="Places that a person should review.", no_args_is_help=True)
+ExplainedOption = Annotated[
+    bool, typer.Option("--all", help="Include disagreements that have an explanation.")
+]
 
 
 @review_app.command("list")
@@ -22,13 +24,13 @@ def list_queue(
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """The open review queue, highest score first."""
+    """List the open review queue, highest score first."""
     show_queue(workspace, region, season, explained=explained, json=json)
 
 
 @review_app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder to write to; made if missing.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")],
     region: RegionOption = None,
     season: OneSeasonOption = None,
     explained: ExplainedOption = False,

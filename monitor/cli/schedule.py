@@ -13,33 +13,38 @@ from monitor.cli.options import DEMO, WorkspaceOption
 
 
 def schedule(
-    once: Annotated[bool, typer.Option("--once", help="Do what is due today, then end: for cron.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Run what is due today, then exit; for cron.")] = False,
     workspace: WorkspaceOption = DEMO,
 ) -> None:
-    """Run every night of the season, and once more when its last scenes are in."""
+    """Run every night of the season, and once more after its last scenes have arrived."""
     from monitor.operations.schedule import due, make_scheduler, run_due
     from monitor.settings import SETTINGS_FILE
     from monitor.workspace import Workspace, open_database
 
     opened = Workspace.open(workspace)
+    names = opened.region_names(None)
     if once:
         years = due(opened.settings.schedule, date.today())
         if not years:
             err.print(f"Nothing is due on {date.today()}: see `schedule` in {opened.folder / SETTINGS_FILE}.")
             return
-        from monitor.cli.seasons import print_outcome
+        from monitor.cli.seasons import print_outcome, print_size
 
+        print_size(opened, names, len(years))
         outcome = run_due(opened, years, progress_of)
         print_outcome(outcome)
         if any(report.failed for report in outcome.reports):
             raise typer.Exit(1)
         return
+    from monitor.cli.seasons import print_size
+
+    print_size(opened, names, 1)
     with open_database(opened) as database:
         scheduler = make_scheduler(opened, database.engine)
         scheduler.start()
         for job in scheduler.get_jobs():
             err.print(f"{job.id}: next {job.next_run_time:%Y-%m-%d %H:%M %Z}", highlight=False)
-        err.print("Waiting; Ctrl-C ends it.")
+        err.print("Waiting for the next run; Ctrl-C stops the scheduler.")
         try:
             threading.Event().wait()
         except (KeyboardInterrupt, SystemExit):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.console import err, out, print_json, progress_of, table
+from monitor.cli.console import err, out, print_json, progress_of, say, table
 from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, WorkspaceOption
 
 if TYPE_CHECKING:
     from monitor.operations.runs import Outcome
     from monitor.run import Report
+    from monitor.workspace import Workspace
 
 
 def run(
@@ -48,6 +50,7 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do with every tile, and why, without doing it."""
+    from monitor.plan import size_of
     from monitor.run import plan_season
     from monitor.settings import parse_years
     from monitor.workspace import Workspace, open_system
@@ -55,7 +58,13 @@ def plan(
     years = parse_years(season)
     opened = Workspace.open(workspace)
     names = opened.region_names(region)
+    print_size(opened, names, len(years))
     with open_system(opened) as system:
+        seasons = [
+            (name, year, plan_season(system, opened.region(name), year, progress_of(f"{name} {year}")))
+            for name in names
+            for year in years
+        ]
         rows: list[dict[str, Any]] = [
             {
                 "region": name,
@@ -67,9 +76,8 @@ def plan(
                 "refused": [{"item": item, **why.plain} for item, why in entry.task.scenes.refused],
                 "key": entry.task.key,
             }
-            for name in names
-            for year in years
-            for entry in plan_season(system, opened.region(name), year, progress_of(f"{name} {year}"))
+            for name, year, planned in seasons
+            for entry in planned
         ]
     if json:
         print_json(rows)
@@ -79,6 +87,16 @@ def plan(
         [*(str(row[name]) for name in shown), "; ".join(why["reason"] for why in row["why"])] for row in rows
     ]
     table("What a run would do", "|".join((*shown, "why")), cells)
+    say(f"To predict: {size_of(entry for _, _, planned in seasons for entry in planned)}")
+
+
+def print_size(workspace: Workspace, names: Sequence[str], seasons: int) -> None:
+    """Print the size of the work on the error stream, before the archive is searched or read."""
+    from monitor.plan import season_size
+
+    size = season_size([workspace.region(name).zone for name in names], workspace.settings.tile_size)
+    often = "one season" if seasons == 1 else f"each of {seasons} seasons"
+    err.print(f"{', '.join(names)}, {often}: {size}", highlight=False, soft_wrap=True)
 
 
 def bring_up_to_date(
@@ -90,6 +108,7 @@ def bring_up_to_date(
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
+    print_size(workspace, names, len(years))
     with open_system(workspace) as system:
         outcome = run_seasons(system, names, years, command, progress_of)
     if json:
@@ -101,7 +120,7 @@ def bring_up_to_date(
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print a line for every season, and what was left undone."""
+    """Print a line for each season, and the surveys that are still stale."""
     from monitor.operations.runs import stale_words
 
     for report in outcome.reports:
@@ -111,7 +130,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def print_report(report: Report) -> None:
-    """Print how a season ended, and the reason of everything that is missing."""
+    """Print the tiles of a season by state, and the reasons of those that are empty or failed."""
     from rich.markup import escape
 
     out.print(report.summary)

@@ -25,7 +25,7 @@ def show_status(folder: Path, region: str | None, *, json: bool) -> None:
         print_json([asdict(row) for row in rows])
         return
     if not rows:
-        out.print("Nothing has been run yet: `monitor run --season YEAR` begins.")
+        out.print("Nothing has been run yet; start with `monitor run --season YEAR`.")
         return
     table(
         "Status",

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor.doctor.archive import ArchiveChecks
-from monitor.doctor.computing import cluster, device, readable_bytes
+from monitor.doctor.computing import cluster, device
 from monitor.doctor.examination import Check, Finding, State
 from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
-from monitor.settings import Region
+from monitor.plan import season_size
+from monitor.progress import readable_bytes
+from monitor.settings import SETTINGS_FILE, Region
 from monitor.workspace import DATABASE_FOLDER, Workspace
 
 if TYPE_CHECKING:
@@ -98,9 +100,10 @@ class WorkspaceChecks:
         self.workspace.catalog_profile  # noqa: B018 - raises if the profile is wrong
         return Finding(
             "settings",
-            State.OK,
+            State.OK if chosen.regions else State.WARNING,
             f"{self.workspace.folder}: catalogue {chosen.catalog.profile}, "
             f"model {' and '.join(chosen.model)}, tiles of {chosen.tile_size} px, {names}",
+            f"name regions in {SETTINGS_FILE}: no command runs all of High Mountain Asia at once",
         )
 
     def model(self) -> Finding:
@@ -158,18 +161,9 @@ class WorkspaceChecks:
         return Finding("database", State.OK, f"{found}, schema up to date")
 
     def disk(self) -> Finding:
-        import numpy as np
-
-        from monitor.grid import tiles_of
-        from storage.cube_layout import LAYERS
-
-        size = self.workspace.settings.tile_size
-        tiles = sum(len(tiles_of(region.zone, size)) for region in self.regions)
-        season = tiles * size**2 * sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
+        season = season_size([region.zone for region in self.regions], self.workspace.settings.tile_size)
         free = shutil.disk_usage(self.workspace.folder).free
-        found = (
-            f"{readable_bytes(free)} free; a season of {tiles} tiles needs at most {readable_bytes(season)}"
-        )
+        found = f"{readable_bytes(free)} free; a season: {season}"
         if not os.access(self.workspace.folder, os.W_OK):
             return Finding(
                 "disk",
@@ -180,7 +174,7 @@ class WorkspaceChecks:
         more = "free some space, or move the workspace"
         if free < LEAST_DISK:
             return Finding("disk", State.PROBLEM, found, more)
-        return Finding("disk", State.WARNING if free < season else State.OK, found, more)
+        return Finding("disk", State.WARNING if free < season.disk_bytes else State.OK, found, more)
 
     def memory(self) -> Finding:
         from distributed.system import MEMORY_LIMIT

@@ -9,6 +9,7 @@ from typing import Any
 
 from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
+from monitor.progress import readable_bytes
 from monitor.workspace import Workspace
 
 #: run with the folders of the models; with an exported program a worker without GPU starts within seconds
@@ -92,12 +93,3 @@ def cluster(workspace: Workspace) -> Finding:
     threads = sum(worker["nthreads"] for worker in workers.values())
     found = f"{settings.address}: {len(workers)} workers, {threads} threads"
     return Finding("cluster", State.OK if workers else State.WARNING, found, "start workers (`dask worker`)")
-
-
-def readable_bytes(number: float) -> str:
-    """A size in bytes with a decimal unit, for messages."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit in ("B", "kB") else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"

@@ -1,1 +1,1 @@
-"""Runs of many seasons and the schedule."""
+"""Runs of many seasons, imports, glacier outlines, and the schedule."""

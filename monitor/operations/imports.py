@@ -1,4 +1,4 @@
-"""Imports of inventories: each season recorded, then the surveys replayed that this made stale."""
+"""Imports of inventories: record each season, then replay the surveys that became stale."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def import_seasons(
     polygons: geopandas.GeoDataFrame | None = None,
     progress: Progress = SILENT,
 ) -> list[Imported]:
-    """Import seasons of an inventory, and replay once what they made stale.
+    """Import seasons of an inventory, then replay the surveys that became stale.
 
     Args:
-        polygons: as from `read_inventory`, when the file was read already.
+        polygons: result of `read_inventory`, if the file has been read already.
 
     Returns:
-        a result for each season; the last one names the surveys that were replayed, of all regions.
+        one result per season; the last one names the replayed surveys of all regions.
 
     Raises:
-        RefusedError: no polygons, no CRS, a column or a season that is not there.
+        RefusedError: no polygons, no CRS, or a missing column or season.
     """
     results = []
     with progress.count("seasons", len(seasons)) as done:

@@ -1,4 +1,4 @@
-"""Runs of several seasons and regions, recorded in the ledger as one run."""
+"""Runs of several seasons and regions; the ledger records them as one run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.codes import RunOutcome
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to."""
+    """Result of a run."""
 
     reports: tuple[Report, ...]
     #: region and season of surveys that are stale, and that this workspace cannot replay
@@ -29,11 +29,11 @@ def run_seasons(
     command: str,
     progress_of: Callable[[str], Progress],
 ) -> Outcome:
-    """Bring seasons up to date, one after the other; then replay the surveys that this made stale.
+    """Bring seasons up to date, one after the other, then replay the surveys that became stale.
 
     Args:
-        command: what was asked for, for the ledger.
-        progress_of: gives the progress of a title, such as region and season.
+        command: the command, as the ledger records it.
+        progress_of: returns the progress of a title, such as region and season.
 
     Raises:
         RefusedError: the model does not fit the catalogue; nothing is recorded then.
@@ -67,6 +67,6 @@ def stale_words(stale: Iterable[tuple[str, int]]) -> list[str]:
     return [
         f"{region} {season} was recorded before an earlier season arrived and must be replayed, but this "
         f"workspace lacks the region or its layers: run `monitor run --region {region} --season {season}` "
-        "where they are."
+        "in the workspace that has them."
         for region, season in stale
     ]

@@ -1,7 +1,7 @@
-"""The schedule: every night of the season, and one final run a season, kept in the same database.
+"""The schedule: a run every night of the season, and one final run per season.
 
-Jobs are kept in APScheduler's own table beside the lake history, so that a scheduler that was down at the
-hour catches up when it is started again.
+Jobs are kept in APScheduler's own table in the database of the lake history, so that a scheduler that was not
+running at the hour of a job runs it when it is started again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitor.progress import LoggedProgress, Progress
 from monitor.settings import ScheduleSettings
 from monitor.workspace import Workspace, open_system
 
-#: how late a missed night or final run is still started
+#: how late a missed nightly or final run is still started
 GRACE = timedelta(days=3)
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def due(settings: ScheduleSettings, today: date) -> list[int]:
 
 
 def make_scheduler(workspace: Workspace, engine: Any) -> Any:
-    """A scheduler, not started, with its two jobs in the database of `engine`."""
+    """A scheduler that has not been started, with its two jobs in the database of `engine`."""
     from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
     from apscheduler.schedulers.background import BackgroundScheduler
     from apscheduler.triggers.cron import CronTrigger

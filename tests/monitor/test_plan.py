@@ -13,8 +13,9 @@ from monitor.archive.explanations import Explanation, Refusal
 from monitor.archive.scenes import NEAR, Choice, Scene, SceneList
 from monitor.errors import AssetError
 from monitor.grid import cells_near, cells_of, tiles_of
-from monitor.plan import Action, TileTask, Why, decide, plan
+from monitor.plan import Action, Planned, TileTask, Why, decide, plan, season_size, size_of
 from storage.codes import SurveyKind, TaskState
+from storage.cube_layout import BYTES_PER_PIXEL
 from storage.ledger import TaskRow
 
 AREA = shapely.box(77.0, 42.5, 77.1, 42.55)
@@ -213,3 +214,25 @@ def test_the_reason_in_the_ledger_is_part_of_the_explanation(state: TaskState) -
     _, why = decided(state, in_cube=False)
     code = {TaskState.EMPTY: Why.EMPTY, TaskState.FAILED: Why.FAILED}[state]
     assert why == (code.because(reason="why"),)
+
+
+def test_size_of_a_season_counts_every_tile_once() -> None:
+    size, pixels = season_size([AREA], 512), len(tiles_of(AREA, 512)) * 512**2
+    assert size.tiles == len(tiles_of(AREA, 512))
+    assert size.disk_bytes == pixels * BYTES_PER_PIXEL
+    assert season_size([AREA, AREA], 512).disk_bytes == 2 * size.disk_bytes
+    # four dates of Sentinel-2 at 11.4 bytes per pixel, four of Sentinel-1 at 8
+    assert size.download_bytes == pytest.approx(78 * size.tiles * 1024**2, rel=0.01)
+    assert size.scenes is None
+
+
+def test_size_of_a_plan_counts_what_is_to_predict() -> None:
+    first, *others = tasks()
+    new = [Planned(task, Action.NEW, (Why.NEVER_DONE.because(),)) for task in others]
+    planned = [Planned(first, Action.DONE, (Why.DONE.because(),)), *new]
+    size = size_of(planned)
+    assert (size.tiles, size.scenes) == (len(others), 3)
+    assert size.disk_bytes == len(others) * 512**2 * BYTES_PER_PIXEL
+    assert size.download_bytes == pytest.approx((2 * 11.4 + 8 + 0.4) * len(others) * 1024**2, rel=0.01)
+    assert f"{len(others)} tiles, 3 scenes, about " in str(size)
+    assert size_of(planned[:1]).tiles == size_of(planned[:1]).download_bytes == 0

@@ -221,6 +221,6 @@ def test_a_fault_can_be_pickled(tmp_path: Path) -> None:
         except rasterio.errors.RasterioIOError:
             raise AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")  # noqa: B904 - the test needs the context
     except AssetError as error:
-        fault = error.alone()
+        fault = error.detached()
     kept = pickle.loads(pickle.dumps(Choice(HERE, (), fault=fault)))
     assert str(kept.fault) == str(fault) and kept.fault.__context__ is None is kept.fault.__cause__

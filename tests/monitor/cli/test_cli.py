@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 import subprocess
@@ -68,6 +69,41 @@ def test_refused_before_starting(
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (folder / "postgis").exists() or "lakes" in arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["plan", "-s", "2021"],
+        ["backfill", "--years", "2021-2022"],
+        ["schedule"],
+        ["schedule", "--once"],
+    ],
+)
+def test_without_regions_nothing_starts(workspace: Path, small_archive: Path, arguments: list[str]) -> None:
+    folder = make_workspace(workspace, small_archive, regions={}, tile_size=4096)
+    answer = monitor(*arguments, "-w", folder, timeout=100)
+    assert answer.returncode == 2
+    assert "names no regions" in answer.stderr
+    assert re.search(r"ile_alatau: \d+ tiles, about .* to download, at most .* on disk", answer.stderr)
+    assert not (folder / "postgis").exists()
+
+
+@needs_model
+def test_the_size_is_said_first(workspace: Path, small_archive: Path) -> None:
+    folder = make_workspace(workspace, small_archive)
+    planned = monitor("plan", "--season", "2021", "-w", folder)
+    assert re.match(r"demo, one season: 1 tile, about .* to download, at most .* on disk", planned.stderr)
+    assert re.search(r"To predict: 1 tile, \d+ scenes, about .* to download", planned.stdout)
+    ran = monitor("run", "--season", "2021", "-w", folder)
+    lines = ran.stderr.splitlines()
+    assert lines[0] == planned.stderr.splitlines()[0]
+    said = next(at for at, line in enumerate(lines) if "demo 2021: to predict: 1 tile," in line)
+    assert said < next(at for at, line in enumerate(lines) if "tiles 0/1" in line)
+    assert "demo 2021: tiles 1/1 in " in ran.stderr, "a log shows progress without a terminal"
+    again = monitor("run", "--season", "2021", "-w", folder)
+    assert "to predict" not in again.stderr
 
 
 def test_unknown_setting_names_file_and_key(workspace: Path, small_archive: Path) -> None:

@@ -24,6 +24,7 @@ from monitor.archive.scenes import Scene, optical_scene
 from monitor.cli.main import app
 from monitor.doctor.agreement import pairs
 from monitor.doctor.archive import ArchiveChecks
+from monitor.doctor.checks import WorkspaceChecks
 from monitor.doctor.computing import device
 from monitor.doctor.examination import Check, Finding, State, examine
 from monitor.errors import MonitorError
@@ -138,6 +139,15 @@ def test_a_sound_workspace(small_archive: Path, tmp_path: Path) -> None:
     assert "torch" in lines["device"]
     assert "PostgreSQL" in lines["database"]
     assert not (folder / "postgis").exists(), "nothing is created"
+
+
+def test_a_workspace_without_regions_is_warned_of(small_archive: Path, tmp_path: Path) -> None:
+    settings = WorkspaceChecks(Workspace.open(make_workspace(tmp_path, small_archive)), ["demo"]).settings()
+    assert settings.state == State.OK
+    without = Workspace.open(make_workspace(tmp_path, small_archive, regions={}))
+    settings = WorkspaceChecks(without, sorted(without.regions())).settings()
+    assert settings.state == State.WARNING
+    assert "name regions in monitor.yaml" in settings.remedy
 
 
 def test_two_catalogues_in_agreement(small_archive: Path, tmp_path: Path, profile: Path) -> None:

@@ -196,7 +196,7 @@ def test_new_only_where_an_earlier_inventory_mapped(database: Database, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("pixle_m: 30", "pixle_m: no such key; there are source, citation"),
+        ("pixle_m: 30", "pixle_m: no such key; valid keys are source, citation"),
         ("pixel_m: -1", "pixel_m: Input should be greater than 0"),
         ("bounds: [88, 26, 67, 39]", "are not west, south, east, north"),
         ("[1, 2]", "must be a YAML mapping of keys to values"),

@@ -229,7 +229,7 @@ def test_pickled_objects_need_the_flag_and_give_a_warning(
         app(arguments, standalone_mode=False)
     assert not (root / "mine").exists()
     app([*arguments, "--unsafe-pickle"], standalone_mode=False)
-    assert "warning: --unsafe-pickle lets the checkpoint run" in capsys.readouterr().err
+    assert "warning: --unsafe-pickle allows the checkpoint to run" in capsys.readouterr().err
     assert read_manifest(root / "mine").name == "mine"
 
 
