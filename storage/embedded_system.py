@@ -54,9 +54,9 @@ def installed(data: Path) -> Installation:
     found = {}
     for folder in (path for pattern in INSTALLED for path in sorted(Path("/").glob(pattern.lstrip("/")))):
         if (folder / "initdb").exists() and (folder / "pg_config").exists():
-            answers = [_pg_config(folder, question) for question in ("--version", "--sharedir")]
-            major = answers[0].split()[1].split(".")[0]
-            if (Path(answers[1]) / "extension" / "postgis.control").exists():
+            outputs = [_pg_config(folder, option) for option in ("--version", "--sharedir")]
+            major = outputs[0].split()[1].split(".")[0]
+            if (Path(outputs[1]) / "extension" / "postgis.control").exists():
                 found[major] = Installation(folder, major)
     if not found:
         raise StorageError(
@@ -76,9 +76,9 @@ def installed(data: Path) -> Installation:
     return found[made_by]
 
 
-def _pg_config(folder: Path, question: str) -> str:
-    asked = subprocess.run([str(folder / "pg_config"), question], capture_output=True, text=True, check=True)
-    return asked.stdout.strip()
+def _pg_config(folder: Path, option: str) -> str:
+    result = subprocess.run([str(folder / "pg_config"), option], capture_output=True, text=True, check=True)
+    return result.stdout.strip()
 
 
 def server_account() -> pwd.struct_passwd:
