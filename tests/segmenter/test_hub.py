@@ -79,7 +79,7 @@ def test_another_digest_is_refused_with_both(hub: Hub) -> None:
             "glaciers/rivers",
             FILE,
             None,
-            "glaciers/rivers: there is no such repository, or it is closed to you",
+            "glaciers/rivers: the repository does not exist or is private",
         ),
         (REPOSITORY, "last.ckpt", None, "has no file last.ckpt at its main branch"),
         (REPOSITORY, FILE, "v9", "has no revision 'v9'"),
@@ -96,7 +96,7 @@ def test_what_the_hub_does_not_have_is_named(
 
 def test_a_closed_repository_asks_for_a_token(hub: Hub) -> None:
     hub.closed = True
-    with pytest.raises(HubError, match=r"closed to you; .*HF_TOKEN"):
+    with pytest.raises(HubError, match=r"is private; .*HF_TOKEN"):
         fetch(REPOSITORY, FILE)
 
 
