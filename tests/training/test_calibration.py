@@ -1,4 +1,4 @@
-"""Reliability and coverage on made-up numbers whose doubt is known to be right, or wrong."""
+"""Reliability and coverage on synthetic numbers with known calibration."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from training.calibration import (
     BINS,
     FEWEST,
     Areas,
-    Doubt,
     Reliability,
+    UncertaintySample,
     coverage,
-    doubt,
     fit_area_factor,
     reliability,
+    sample_uncertainty,
 )
 from training.labels import FULL, IGNORED
 
@@ -107,12 +107,12 @@ def test_doubt_that_knows_the_errors_and_doubt_that_does_not() -> None:
     spread = rng.random(20_000).astype(np.float32) / 2
     probability = rng.uniform(0.3, 0.49, 20_000).astype(np.float32)
     water = (rng.random(20_000) < spread).astype(np.float32)
-    knowing = Doubt(probability, spread, water).as_dict(0.5)["unsure"]
+    knowing = UncertaintySample(probability, spread, water).as_dict(0.5)["unsure"]
     assert knowing["wrong_in_most_doubtful_tenth"] > 1.5 * knowing["wrong_in_the_rest"]
     assert knowing["rank_correlation"] > 0.2
-    blind = Doubt(probability, rng.permutation(spread), water).as_dict(0.5)["unsure"]
+    blind = UncertaintySample(probability, rng.permutation(spread), water).as_dict(0.5)["unsure"]
     assert abs(blind["rank_correlation"]) < 0.05
-    assert Doubt.nothing().as_dict(0.5) == {"all": {"pixels": 0}, "unsure": {"pixels": 0}}
+    assert UncertaintySample.nothing().as_dict(0.5) == {"all": {"pixels": 0}, "unsure": {"pixels": 0}}
 
 
 def test_doubt_is_drawn_from_known_pixels() -> None:
@@ -120,7 +120,7 @@ def test_doubt_is_drawn_from_known_pixels() -> None:
     said[3, 3] = np.nan
     labels = np.full((9, 9), FULL, np.uint8)
     labels[6, 6] = IGNORED
-    drawn = doubt(said, said / 10, labels)
+    drawn = sample_uncertainty(said, said / 10, labels)
     assert len(drawn.water) == 7
     assert (drawn.water == 1).all()
     assert len((drawn + drawn).water) == 14
