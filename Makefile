@@ -1,7 +1,10 @@
-# make demo    three simulated seasons of a small mountain range, from nothing to a lake history
-# make test    the whole test suite, against a real PostGIS       make test-fast   what needs no service, a minute
-# make setup   only the environment: system packages, .venv
-# make lint    ruff and mypy          make prove   long proofs          make bench   measurements
+# make demo       simulate a small mountain range in three seasons and make its lake history
+# make test       run the whole test suite, with a real PostGIS
+# make test-fast  run the tests that need no service; takes about a minute
+# make setup      install the environment only: system packages and .venv
+# make lint       run ruff and mypy
+# make prove      run the long proofs
+# make bench      run the benchmarks
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +15,7 @@ READY := .venv/.ready
 demo: $(READY)
 	$(BIN)/monitor demo
 
-# every worker has a PostGIS of its own; tests of a file share what they make
+# each worker has its own PostGIS; the tests of a file run in one worker, because they share fixtures
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 test: $(READY)
@@ -32,7 +35,7 @@ prove: $(READY)
 	$(BIN)/python -m pytest -m prove -s
 
 bench: $(READY)
-	for name in accuracy archives history seasons segmenter; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in accuracy archives history seasons segmenter surveys; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean-demo:
 	rm -rf workspace/demo

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares a Debian or Ubuntu machine: PostGIS from the distribution, Python packages into .venv.
-# Does nothing that is done already. Called by make; needs root or sudo only when a system package is missing.
+# Prepare a Debian or Ubuntu machine: PostGIS from the distribution, Python packages in .venv.
+# Steps that are done are skipped. Called by make; needs root or sudo only when a system package is missing.
 set -euo pipefail
 cd "$(dirname "$0")"
 PYTHON="${PYTHON:-python3}"
@@ -8,14 +8,14 @@ PYTHON="${PYTHON:-python3}"
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 refuse() { printf 'setup: %s\n' "$*" >&2; exit 2; }
 
-command -v "$PYTHON" >/dev/null || refuse "there is no $PYTHON; install Python 3.11 or later, or call make PYTHON=/path/to/python3"
+command -v "$PYTHON" >/dev/null || refuse "$PYTHON was not found; install Python 3.11 or later, or call make PYTHON=/path/to/python3"
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
     || refuse "$("$PYTHON" --version) is too old; install Python 3.11 or later, or call make PYTHON=/path/to/python3"
 
 missing=()
 compgen -G '/usr/share/postgresql/*/extension/postgis.control' >/dev/null || missing+=(postgresql-postgis)
 "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
-# libraries that wheels expect of a desktop system and a bare container lacks
+# libraries that wheels need and that a minimal container lacks
 compgen -G '/usr/lib/*/libexpat.so.1' >/dev/null || compgen -G '/lib/*/libexpat.so.1' >/dev/null || missing+=(libexpat1)
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -24,15 +24,15 @@ if [ "${#missing[@]}" -gt 0 ]; then
         command -v sudo >/dev/null || refuse "as root, install: ${missing[*]} (apt-get install ${missing[*]}), then call make again"
         as_root=(sudo)
     fi
-    command -v apt-get >/dev/null || refuse "this is neither Debian nor Ubuntu; install PostgreSQL with PostGIS, then call make again"
+    command -v apt-get >/dev/null || refuse "apt-get was not found; on systems other than Debian and Ubuntu, install PostgreSQL with PostGIS, then call make again"
     say "Installing ${missing[*]}"
     "${as_root[@]}" apt-get update -q
     if [[ " ${missing[*]} " == *" postgresql-postgis "* ]] && ! apt-cache show postgresql-postgis >/dev/null 2>&1; then
-        # older releases have no package of that name without a version
+        # in older releases the name of the package contains the version
         newest=$(apt-cache search --names-only '^postgresql-[0-9]+-postgis-3$' | sort -V | tail -n 1 | cut -d' ' -f1)
         missing=("${missing[@]/postgresql-postgis/$newest}")
     fi
-    # while it installs, keep the package from starting a server of its own: nobody here needs one
+    # prevent the package from creating and starting a server, which is not needed
     quiet=/etc/postgresql-common/createcluster.d/lake-monitor.conf
     "${as_root[@]}" mkdir -p "$(dirname "$quiet")"
     echo 'create_main_cluster = false' | "${as_root[@]}" tee "$quiet" >/dev/null
@@ -41,8 +41,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 if [ ! -x .venv/bin/python ]; then
-    say "Making .venv"
+    say "Creating .venv"
     "$PYTHON" -m venv .venv
 fi
-say "Installing Python packages into .venv (some minutes the first time)"
+say "Installing Python packages into .venv (several minutes the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

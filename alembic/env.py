@@ -1,4 +1,4 @@
-"""Runs migrations on the connection it is given, or on DATABASE_URL."""
+"""Run migrations on the connection of the caller, or on DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from alembic import context
 from storage.tables import Base
 
 
-def is_ours(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
-    """Tables that PostGIS and the scheduler bring along are not the schema's business."""
-    theirs = name in ("spatial_ref_sys", "schedule_job")
-    return not (kind == "table" and reflected and compare_to is None and theirs)
+def is_compared(_object: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+    """Exclude the tables of PostGIS and of the scheduler from the comparison with the models."""
+    foreign = name in ("spatial_ref_sys", "schedule_job")
+    return not (kind == "table" and reflected and compare_to is None and foreign)
 
 
 def migrate(conn: Connection) -> None:
-    # Two commands that start at once on an empty database: the second waits, then finds nothing to do.
+    # When two commands start at once on an empty database, the second waits and then has nothing to do.
     conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake migrations'))"))
     context.configure(
-        connection=conn, target_metadata=Base.metadata, include_object=is_ours, compare_type=True
+        connection=conn, target_metadata=Base.metadata, include_object=is_compared, compare_type=True
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -1,1 +1,1 @@
-"""Measurements; each runs alone (`python -m benchmarks.accuracy --json out.json`) and prints its table."""
+"""Benchmarks. Each is a program (`python -m benchmarks.accuracy --json out.json`) that prints tables."""

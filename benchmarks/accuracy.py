@@ -1,11 +1,11 @@
-"""The demo against the simulator's truth: lakes found, their areas, and what happened to them.
+"""Accuracy of the demo against the simulator's truth: lakes, areas and events.
 
     python -m benchmarks.accuracy [--workspace workspace/demo] [--json out.json]
 
-Counted are lakes of at least 1 ha in the glacier zone that the season could see: a truth lake is found
-when at least half of it is mapped; a mapped lake is right when at least half of it is water in truth. The
-area error is that of the mapped lake with the largest overlap. Simulated scenes, so the figures say how the
-path works, not how well a model does on real ground.
+Counted are lakes of at least 1 ha in the glacier zone with a cloud-free view in the season. A true lake is
+found when at least half of it is mapped; a mapped lake is right when at least half of it is water in the
+truth. The error of an area is that of the mapped lake with the largest overlap. The scenes are simulated, so
+the figures do not apply to real ground.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from storage import history
 
 SMALLEST_M2 = 10_000
 SEEN = 0.9
-#: what "recorded as such" means: the lineage row that an event of the truth must have left
-EVENTS = ("drained", "new", "split", "merged")
+#: least mapped share of a found lake, and least share of water in a right one
+HALF = 0.5
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Scores of a workspace that `monitor demo` made (and makes, where it is not there)."""
+    """Scores of the workspace of `monitor demo`, which is made first if it does not exist."""
     if not (folder / "archive").exists():
         from monitor.cli.console import progress_of
         from monitor.operations.runs import run_seasons
@@ -78,7 +78,7 @@ def measure(folder: Path) -> dict[str, Any]:
 def score_season(
     truth: geopandas.GeoDataFrame, observed: geopandas.GeoDataFrame, year: int
 ) -> dict[str, Any]:
-    """Counts and area errors of one season."""
+    """Counts and errors of areas of one season."""
     water = truth[truth.state == "water"]
     wanted = water[
         (water.zone == "glacier")
@@ -93,23 +93,23 @@ def score_season(
     large = found[found.area_m2 >= SMALLEST_M2]
     right = large.geometry.intersection(every_water).area / large.geometry.area
     errors = []
-    for lake in wanted[covered >= 0.5].itertuples():
+    for lake in wanted[covered >= HALF].itertuples():
         common = found.geometry.intersection(lake.geometry).area
         best = found.loc[common.idxmax()]
         errors.append(abs(best.area_m2 - lake.area_m2) / lake.area_m2)
     return {
         "season": year,
         "truth": len(wanted),
-        "found": int((covered >= 0.5).sum()),
-        "missed": wanted.lake[covered < 0.5].tolist(),
+        "found": int((covered >= HALF).sum()),
+        "missed": wanted.lake[covered < HALF].tolist(),
         "mapped": len(large),
-        "right": int((right >= 0.5).sum()),
+        "right": int((right >= HALF).sum()),
         "area_errors": [round(float(error), 4) for error in errors],
     }
 
 
 def total(seasons: list[dict[str, Any]]) -> dict[str, Any]:
-    """Recall, precision and median area error over all seasons."""
+    """Recall, precision and median error of areas over all seasons."""
     errors = [error for season in seasons for error in season["area_errors"]]
     truth, found, mapped, right = (sum(s[k] for s in seasons) for k in ("truth", "found", "mapped", "right"))
     return {
@@ -125,7 +125,7 @@ def score_events(
     mapped: dict[int, geopandas.GeoDataFrame],
     lineage: pd.DataFrame,
 ) -> list[dict[str, Any]]:
-    """Whether each event of the truth stands in the lineage, under the identities of its lakes."""
+    """Whether each event of the truth is in the lineage, with the identities of its lakes."""
     scored = []
     for event in events.itertuples():
         before = identities(truth, mapped, event.parents, event.from_season)
@@ -157,7 +157,7 @@ def score_events(
 def identities(
     truth: geopandas.GeoDataFrame, mapped: dict[int, geopandas.GeoDataFrame], names: str | None, season: int
 ) -> set[Any]:
-    """Identities of the mapped lakes that lie on these truth lakes in a season."""
+    """Identities of the mapped lakes that overlap these true lakes in a season."""
     wanted = [name for name in (names or "").split(",") if name]
     lakes = truth[(truth.season == season) & truth.lake.isin(wanted) & (truth.state == "water")]
     found = mapped[int(season)]
@@ -173,7 +173,7 @@ def identities(
 def show(result: dict[str, Any]) -> None:
     console = Console()
     table = Table(
-        title="Demo against the simulator's truth: lakes >= 1 ha in the glacier zone, seen that season"
+        title="Demo against the simulator's truth: lakes >= 1 ha in the glacier zone, observed in the season"
     )
     for heading in (
         "season",

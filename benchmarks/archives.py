@@ -1,10 +1,10 @@
-"""What reading costs over HTTP against the least possible: each file's header and every wanted block once.
+"""Requests and bytes of reading over HTTP, compared with the minimum.
 
     python -m benchmarks.archives [--workspace workspace/demo] [--json out.json]
 
-The demo's archive behind a STAC API, its files behind signed addresses; counted is what reaches the files'
-server. The least of a file is its header in one request, and one request for each run of blocks that lie
-side by side in it. How reading hides behind prediction, and memory, are measured by `benchmarks.seasons`.
+The demo's archive is served by a STAC API, with files behind signed URLs; requests are counted at the server
+of the files. The minimum for a file is one request for its header, and one request per run of adjacent wanted
+blocks. `benchmarks.seasons` measures the overlap of reading and prediction, and memory.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from tests.support.servers.online import OnlineArchive, archive_online
 
 SEASON = 2022
 BOUND = 1.15
-#: bytes between two blocks of a COG that lie side by side: the size of each before and after it
+#: greatest number of bytes between adjacent blocks of a COG: its size is stored before and after each block
 ADJACENT = 16
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Requests and bytes of one step, and the least that would have done."""
+    """Requests and bytes of one step, and their minimum."""
 
     step: str
     files: int
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure(archive: Path) -> list[Cost]:
-    """Cost of choosing the scenes of a season, and of reading each of its tiles."""
+    """Cost of choosing the scenes of a season, and of reading each tile."""
     with _online(archive) as (folder, online), open_system(Workspace.open(folder)) as system:
         online.begin()
         tasks = [entry.task for entry in plan_season(system, system.workspace.region(REGION), SEASON)]
@@ -83,7 +83,7 @@ def measure(archive: Path) -> list[Cost]:
 
 @contextmanager
 def _online(archive: Path) -> Iterator[tuple[Path, OnlineArchive]]:
-    """The archive online, this process led to it, and a workspace that uses it."""
+    """Serve the archive, set this process's environment for it, and make a workspace that uses it."""
     before = dict(os.environ)
     with (
         tempfile.TemporaryDirectory() as name,
@@ -109,13 +109,13 @@ def _online(archive: Path) -> Iterator[tuple[Path, OnlineArchive]]:
 
 def _cost(step: str, online: OnlineArchive, archive: Path) -> Cost:
     traffic = online.traffic()
-    asked: dict[str, list[Read]] = {}
+    by_file: dict[str, list[Read]] = {}
     for read in traffic.reads:
-        asked.setdefault(read.path.split("/", maxsplit=2)[2], []).append(read)
-    least = [_least(archive / path, reads) for path, reads in asked.items()]
+        by_file.setdefault(read.path.split("/", maxsplit=2)[2], []).append(read)
+    least = [_least(archive / path, reads) for path, reads in by_file.items()]
     return Cost(
         step,
-        files=len(asked),
+        files=len(by_file),
         requests=len(traffic.reads),
         least_requests=sum(requests for requests, _ in least),
         bytes=sum(read.size for read in traffic.reads),
@@ -125,12 +125,12 @@ def _cost(step: str, online: OnlineArchive, archive: Path) -> Cost:
 
 
 def _least(path: Path, reads: Iterable[Read]) -> tuple[int, int]:
-    """Fewest requests and bytes for the header of a file and the blocks that were read of it."""
+    """Least number of requests and bytes for the header of a file and the blocks that were read from it."""
     spans = [
         tuple(map(int, found)) for read in reads for found in re.findall(r"(\d+)-(\d+)", read.range or "")
     ]
     blocks = _blocks(path)
-    # the first request is for the header, whatever else it brings
+    # the first request is for the header, even if it also returns blocks
     wanted = [
         (start, stop)
         for start, stop in blocks
@@ -147,7 +147,7 @@ def _least(path: Path, reads: Iterable[Read]) -> tuple[int, int]:
 
 @cache
 def _blocks(path: Path) -> list[tuple[int, int]]:
-    """First byte of every block of a TIFF and its overviews, and the byte after it, in order."""
+    """Start and stop byte of every block of a TIFF and its overviews, sorted."""
     places = []
     with rasterio.open(path) as file:
         levels = [None, *range(len(file.overviews(1)))]
@@ -188,7 +188,7 @@ def show(costs: list[Cost]) -> None:
             f"{cost.bytes / cost.least_bytes:.2f}",
         )
     console.print(table)
-    console.print(f"Tokens asked for: {sum(cost.tokens for cost in costs)}. Simulated scenes.")
+    console.print(f"Requested tokens: {sum(cost.tokens for cost in costs)}. Simulated scenes.")
 
 
 _COUNTS = ("files", "requests", "least_requests", "bytes", "least_bytes", "tokens")

@@ -1,11 +1,11 @@
-"""Whether a model's doubt is right, on simulated seasons nobody has seen: two tables and a remark.
+"""Calibration of a model's probabilities, areas and uncertainty on unseen simulated seasons.
 
     python -m benchmarks.calibration [--model models/NAME ...] [--seeds 401-408] [--json out.json]
 
-Reliability: what is said of pixels beside how much of them is water. Coverage: in how many lakes of at least
-1 ha, wholly seen and mapped, the 95 % interval of the area holds the true area. Last, whether the uncertainty
-is greater where the map is wrong. Archives are made where they are missing (10 s each) and kept. Simulated
-scenes: the figures say nothing about real ground.
+Reliability: mean predicted probability and true share of water of pixels. Coverage: the share of lakes of at
+least 1 ha, seen whole and mapped, whose 95 % interval contains the true area. Uncertainty: its rank
+correlation with the error. Missing archives are made (10 s each) and kept. The scenes are simulated, so the
+figures do not apply to real ground.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from training.recipe import parse_seeds
 from training.scenes import prepare_all
 
 MODEL = Path(__file__).parents[1] / "models/terramind-tiny-simulated"
-#: of no use to training, validation or test of the bundled model
+#: seeds that were not used in training, validation or test of the bundled model
 SEEDS = "401-408"
 WORK = Path("workspace/calibration")
-#: share of lakes whose interval should hold the truth
+#: accepted range of the coverage
 BOUNDS = (0.93, 0.97)
 
 
@@ -40,9 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, nargs="+", default=[MODEL], help="several: an ensemble")
+    parser.add_argument(
+        "--model", type=Path, nargs="+", default=[MODEL], help="one model, or the members of an ensemble"
+    )
     parser.add_argument("--seeds", default=SEEDS)
-    parser.add_argument("--workspace", type=Path, default=WORK, help="where archives and stacks are kept")
+    parser.add_argument("--workspace", type=Path, default=WORK, help="folder of archives and stacks")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     result = measure(options.model, options.seeds, options.workspace)
@@ -56,7 +58,7 @@ def measure(
     seeds: str = SEEDS,
     work: Path = WORK,
 ) -> dict[str, Any]:
-    """`training.evaluate.Measured.calibration` of a model, or of an ensemble, with what it was measured on.
+    """Measure a model or an ensemble: `training.evaluate.Measured.calibration`, with date, machine and seeds.
 
     Raises:
         TrainingError: the model was trained, calibrated or tested on one of these seeds.
@@ -80,21 +82,21 @@ def measure(
 
 
 def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
-    """Raise `TrainingError` when the model's provenance names one of the seeds."""
+    """Raise `TrainingError` when one of the seeds is in the model's provenance."""
     seen = {
         seed for purpose in ("train", "validation", "test") for seed in training.get(f"{purpose}_seeds", [])
     }
     if both := sorted(seen & set(seeds)):
-        raise TrainingError(f"seeds: the model has seen {both}; choose others, such as {SEEDS}")
+        raise TrainingError(f"seeds: the model was made with {both}; choose others, such as {SEEDS}")
 
 
 def table(models: Sequence[Path] = (MODEL,), seeds: str = SEEDS, work: Path = WORK) -> Group:
-    """The tables of a model, measured now, as `rich` prints them."""
+    """Measure a model and return the tables for `rich`."""
     return drawn(measure(models, seeds, work))
 
 
 def drawn(result: dict[str, Any]) -> Group:
-    """The tables of what `measure` gave."""
+    """Tables of the result of `measure`."""
     return Group(_reliability(result), _areas(result), _uncertainty(result), "Simulated scenes.")
 
 
@@ -119,9 +121,9 @@ def _reliability(result: dict[str, Any]) -> Table:
 def _areas(result: dict[str, Any]) -> Table:
     area = result["area"]
     shown = _table(
-        f"Lakes whose 95 % interval holds the true area: {area['found']} of "
-        f"{area['lakes']} were mapped, {area['joined']} as one with a neighbour",
-        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "as drawn", "+-"),
+        f"Share of lakes whose 95 % interval contains the true area: {area['found']} of "
+        f"{area['lakes']} lakes were mapped, {area['joined']} as one with a neighbour",
+        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "as mapped", "+-"),
     )
     columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
     for rows in zip(*(area[name] for name in columns), strict=True):
@@ -133,21 +135,21 @@ def _areas(result: dict[str, Any]) -> Table:
     share = area["held"][-1]["share"]
     kept = share is not None and BOUNDS[0] <= share <= BOUNDS[1]
     shown.caption = (
-        f"wanted {BOUNDS[0]:.0%} to {BOUNDS[1]:.0%} of all: {'kept' if kept else '[red]not kept[/]'}"
+        f"bound: {BOUNDS[0]:.0%} to {BOUNDS[1]:.0%} of all lakes: {'met' if kept else '[red]not met[/]'}"
     )
     return shown
 
 
 def _uncertainty(result: dict[str, Any]) -> Table:
     shown = _table(
-        "What the uncertainty tells: ranks against the error, and wrong pixels",
-        ("pixels", "", "uncertainty", "p (1 - p)", "wrong, most doubtful tenth", "wrong, the rest"),
+        "Uncertainty: rank correlation with the error, and share of wrong pixels",
+        ("pixels", "", "uncertainty", "p (1 - p)", "wrong, most uncertain tenth", "wrong, the rest"),
     )
-    for name, told in result["uncertainty"].items():
-        figures = [told.get(key) for key in ("rank_correlation", "rank_correlation_of_p")]
-        wrong = [told.get(key) for key in ("wrong_in_most_doubtful_tenth", "wrong_in_the_rest")]
+    for name, values in result["uncertainty"].items():
+        figures = [values.get(key) for key in ("rank_correlation", "rank_correlation_of_p")]
+        wrong = [values.get(key) for key in ("wrong_in_most_doubtful_tenth", "wrong_in_the_rest")]
         shown.add_row(
-            name, f"{told['pixels']:,}", *(_figure(value, 3) for value in figures), *map(_figure, wrong)
+            name, f"{values['pixels']:,}", *(_figure(value, 3) for value in figures), *map(_figure, wrong)
         )
     shown.caption = "unsure: probability between 0.05 and 0.95"
     return shown

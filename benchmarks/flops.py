@@ -1,6 +1,6 @@
-"""What a large model costs on a GPU: the arithmetic of 10,000 km2, its limit, and, where there is one, time.
+"""Cost of a large model on a GPU: operations for 10,000 km2, their least time, and measured times on a GPU.
 
-The weights are random: the arithmetic costs the same. `python -m benchmarks.segmenter --part gpu`.
+The weights are random, which does not affect the cost. `python -m benchmarks.segmenter --part gpu`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from segmenter.network import Chips, build_network
 from segmenter.protocol import TileArrays
 
 AREA_KM2 = 10_000.0
-#: dense bfloat16 of an H200, by its data sheet
+#: dense bfloat16 operations per second of an H200, from its data sheet
 H200_FLOPS = 989e12
 CHIP, STRIDE = 224, 168
 
 
 def manifest(backbone: str, indices: tuple[int, ...]) -> Manifest:
-    """The published model's shape, a quarter of each window shared with the next."""
+    """Manifest with the architecture of the published model; neighbouring windows overlap by a quarter."""
     return Manifest(
         name=f"{backbone} with random weights",
         version="0",
@@ -61,7 +61,7 @@ LARGE = manifest("terramind_v1_large", (5, 11, 17, 23))
 
 
 def figures() -> dict[str, Any]:
-    """FLOP of a window, of an area and the limit; with a GPU, measured seconds and where they go."""
+    """Operations of a window and of `AREA_KM2`, and their least time; with a GPU, measured times."""
     network = Chips(build_network(LARGE.architecture, "grd"), LARGE).eval().to("meta")  # type: ignore[arg-type]
     chips = [torch.empty(1, bands, CHIP, CHIP, device="meta") for bands in (12, 2, 1)]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -80,7 +80,7 @@ def figures() -> dict[str, Any]:
 
 
 def measured(window_flop: float) -> dict[str, Any]:
-    """Dense prediction of a scene with TerraMind-L on this GPU, and its parts one by one."""
+    """Times of dense prediction of a scene with TerraMind-L on this GPU, and of its parts."""
     device = torch.device("cuda")
     torch.manual_seed(0)
     network = Chips(build_network(LARGE.architecture, "grd"), LARGE).eval().to(device)  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def measured(window_flop: float) -> dict[str, Any]:
 
 
 def _cutting(ground: TileArrays, count: int) -> float:
-    """Seconds of everything but the network: cutting, copying, blending, with a network that answers 0."""
+    """Seconds of dense prediction without the network: cutting, copying and blending of zero logits."""
 
     def nothing(optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
         return torch.zeros(len(dem), 1 + LARGE.passes, CHIP, CHIP, device=dem.device)
@@ -121,7 +121,7 @@ def _cutting(ground: TileArrays, count: int) -> float:
 
 
 def _peer(network: Chips, ground: TileArrays) -> float:
-    """terratorch's tiled_inference, bfloat16, without flips, times the four it would take."""
+    """Seconds of terratorch's tiled_inference in bfloat16, without flips, times the number of flips."""
     device = torch.device("cuda")
 
     class OnDevice(torch.nn.Module):
@@ -137,11 +137,11 @@ def _peer(network: Chips, ground: TileArrays) -> float:
 
 
 def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The table of `figures`."""
+    """Rows of the table of `figures`."""
     shown = [
-        ("TerraMind-L and UperNet-256: a chip", f"{figures['flop_a_chip'] / 1e9:.0f} GFLOP", ""),
-        (f"{AREA_KM2:.0f} km2, 4 flips, a quarter shared", f"{figures['flop'] / 1e15:.2f} PFLOP", ""),
-        ("limit of an H200 at dense bfloat16", f"{figures['limit_s']:.1f} s", ""),
+        ("TerraMind-L and UperNet-256, per chip", f"{figures['flop_a_chip'] / 1e9:.0f} GFLOP", ""),
+        (f"{AREA_KM2:.0f} km2, 4 flips, overlap of a quarter", f"{figures['flop'] / 1e15:.2f} PFLOP", ""),
+        ("least time on an H200 with dense bfloat16", f"{figures['limit_s']:.1f} s", ""),
     ]
     if figures["device"] is None:
         return [*shown, ("measured", "not measured: there is no CUDA device here", "<= 12 s")]
@@ -150,10 +150,10 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         shown += [
             (f"{figures['device']}, {name}", f"{part['seconds_for_10000_km2']:.1f} s", "<= 12 s"),
             (f"{name}: MFU", f"{part['mfu']:.0%}", ""),
-            (f"{name}: chips a second", f"{part['chips_a_second']:.0f}", ""),
+            (f"{name}: chips per second", f"{part['chips_a_second']:.0f}", ""),
             (f"{name}: dense / bare", f"{part['dense_s'] / part['bare_s']:.2f}", "<= 1.10"),
             (f"{name}: terratorch / dense", f"{figures['peer_s'] / part['dense_s']:.1f}", ">= 3"),
-            (f"{name}: memory of the GPU", f"{part['gpu_gib']:.1f} GiB", ""),
+            (f"{name}: GPU memory", f"{part['gpu_gib']:.1f} GiB", ""),
         ]
     share = figures["cutting_s"] / figures["eager"]["dense_s"]
-    return [*shown, ("all but the network / dense, eager", f"{share:.0%}", "")]
+    return [*shown, ("without the network / dense, eager", f"{share:.0%}", "")]

@@ -1,11 +1,11 @@
-"""The lake history at full size: a new season recorded, and what people ask, against what is obvious.
+"""The lake history at full size: times of recording a new season and of common queries.
 
     python -m benchmarks.history [--lakes 30000] [--seasons 10] [--json out.json]
 
-Generated lakes. The peer is what one would write first: `read_postgis`, `geopandas.overlay`, a merge for the
-change and `to_postgis`; it does less (no lineage, no error, no supersession). Both begin with the season's
-outlines in memory and end with rows in the same database. Walls are of one run on one machine: their ratio
-counts.
+The lakes are generated. Recording is compared with a simple script: `read_postgis`, `geopandas.overlay`, a
+merge for the change and `to_postgis`; it does less (no lineage, no errors, no supersession). Both start with
+the season's outlines in memory and end with rows in the same database. Times are from one run on one machine;
+only their ratio is meaningful.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -58,16 +58,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     smalls = [measure(options.lakes // 10, options.seasons, peer=False) for _ in range(3)]
-    small = sorted(smalls, key=lambda result: result["ours_s"])[1]
+    small = sorted(smalls, key=lambda result: result["monitor_s"])[1]
     large = measure(options.lakes, options.seasons, peer=True)
-    result = {"small": small, "large": large, "growth": large["ours_s"] / small["ours_s"]}
+    result = {"small": small, "large": large, "growth": large["monitor_s"] / small["monitor_s"]}
     show(result)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2))
 
 
 def measure(lakes: int, seasons: int, *, peer: bool) -> dict[str, Any]:
-    """Seconds for the last season, by us and by the peer, and milliseconds of the queries."""
+    """Seconds for the last season, by Lake Monitor and by the simple script, and milliseconds of queries."""
     country = Country(lakes, tuple(range(FIRST, FIRST + seasons)))
     last = country.seasons[-1]
     with tempfile.TemporaryDirectory(prefix="lakes-") as folder:
@@ -90,7 +90,7 @@ def measure(lakes: int, seasons: int, *, peer: bool) -> dict[str, Any]:
             with database.connect() as conn:
                 changes = conn.execute(text(YEARLY), {"region": REGION, "season": last}).one()
             result["record_s"], result["change_s"] = recorded - start, time.perf_counter() - recorded
-            result["ours_s"] = result["record_s"] + result["change_s"]
+            result["monitor_s"] = result["record_s"] + result["change_s"]
             result["changes"] = dict(changes._mapping)
             with database.begin() as conn:
                 conn.execute(text("ANALYZE"))
@@ -101,7 +101,7 @@ def measure(lakes: int, seasons: int, *, peer: bool) -> dict[str, Any]:
 
 
 def record_season(database: Database, country: Country, season: int, outlines: geopandas.GeoSeries) -> None:
-    """What an import does with a season, once its file is read."""
+    """Record a season as the import of an inventory does after reading its file."""
     box = shapely.box(*country.bounds)
     region = Region(REGION, RegionSettings(bounds=country.bounds), box, box)
     lakes = measured(geopandas.GeoDataFrame(geometry=outlines), 10.0, None)
@@ -121,19 +121,19 @@ YEARLY = """
 
 
 def _peers(database: Database, outlines: geopandas.GeoSeries, country: Country) -> dict[str, float]:
-    """The obvious way, against the last season alone and against all earlier ones."""
+    """Seconds of the simple script, with the last season alone and with all earlier seasons."""
     found = {}
     for name, seasons in (("last", country.seasons[-2:-1]), ("all", country.seasons[:-1])):
         start = time.perf_counter()
-        obvious(database, outlines, seasons, country.seasons[-1])
+        simple(database, outlines, seasons, country.seasons[-1])
         found[f"peer_{name}_s"] = time.perf_counter() - start
     return found
 
 
-def obvious(
+def simple(
     database: Database, outlines: geopandas.GeoSeries, seasons: tuple[int, ...], season: int
 ) -> pd.DataFrame:
-    """Overlay with the known outlines, the largest overlap says who is who, difference of areas, write."""
+    """Match with known outlines by the largest overlap, compute differences of areas, and write a table."""
     engine = create_engine(database.url)
     known = geopandas.read_postgis(
         text(
@@ -157,7 +157,7 @@ def obvious(
     now["season"], now["area_m2"] = season, [abs(GEOD.geometry_area_perimeter(g)[0]) for g in outlines]
     latest = known.sort_values("season").drop_duplicates("lake_id", keep="last").set_index("lake_id")
     now["change_m2"] = now.area_m2 - now.lake_id.map(latest.area_m2)
-    now.to_crs(4326).to_postgis(f"obvious_{uuid4().hex[:8]}", engine, index=False)
+    now.to_crs(4326).to_postgis(f"simple_{uuid4().hex[:8]}", engine, index=False)
     engine.dispose()
     return pd.DataFrame(now.drop(columns="geometry"))
 
@@ -208,14 +208,14 @@ def trend(conn: Connection, lake: Any) -> Any:
     return conn.execute(text("SELECT * FROM lake_trend WHERE lake_id = :lake"), {"lake": lake}).all()
 
 
-def p95(ask: Callable[[Any], Any], what: Any, percentile: float = 95) -> float:
-    """Milliseconds that `percentile` of the calls stay below, after one to warm up."""
-    asked = list(what)
-    ask(asked[0])
+def p95(query: Callable[[Any], Any], arguments: Iterable[Any], percentile: float = 95) -> float:
+    """Percentile of the duration of calls with each argument in milliseconds, after one call to warm up."""
+    values = list(arguments)
+    query(values[0])
     times = []
-    for one in asked:
+    for value in values:
         start = time.perf_counter()
-        ask(one)
+        query(value)
         times.append(time.perf_counter() - start)
     return float(np.percentile(times, percentile)) * 1000
 
@@ -226,26 +226,26 @@ def show(result: dict[str, Any]) -> None:
         title=f"{large['lakes']} lakes x {large['seasons']} seasons (generated), one new season of "
         f"{large['outlines']} outlines"
     )
-    for column in ("what", "figure", "bound"):
+    for column in ("step", "figure", "bound"):
         table.add_column(column)
     table.add_row("match, record", f"{large['record_s']:.1f} s", "")
     table.add_row("change, by the view", f"{large['change_s']:.1f} s", "")
-    table.add_row("load + match + change", f"{large['ours_s']:.1f} s", f"{NEW_SEASON_S} s")
-    for name, what in (("all", "all earlier seasons, as we do"), ("last", "the last season only")):
-        ratio = large[f"peer_{name}_s"] / large["ours_s"]
+    table.add_row("load + match + change", f"{large['monitor_s']:.1f} s", f"{NEW_SEASON_S} s")
+    for name, known in (("all", "all earlier seasons, as here"), ("last", "the last season only")):
+        ratio = large[f"peer_{name}_s"] / large["monitor_s"]
         table.add_row(
-            f"overlay + to_postgis against {what}",
+            f"overlay + to_postgis with {known}",
             f"{large[f'peer_{name}_s']:.1f} s = {ratio:.1f} x",
             f">= {FASTER:.0f} x" if name == "all" else "",
         )
-    for what, figure in large["queries_ms"].items():
-        bound = f"{BOUNDS_MS[what]} ms" if what in BOUNDS_MS else ""
+    for name, figure in large["queries_ms"].items():
+        bound = f"{BOUNDS_MS[name]} ms" if name in BOUNDS_MS else ""
         table.add_row(
-            what, f"{figure:.1f} ms ({small['lakes']} lakes: {small['queries_ms'][what]:.1f})", bound
+            name, f"{figure:.1f} ms ({small['lakes']} lakes: {small['queries_ms'][name]:.1f})", bound
         )
     table.add_row(
         f"one new season, {small['lakes']} (median of 3) to {large['lakes']} lakes",
-        f"{small['ours_s']:.2f} s to {large['ours_s']:.2f} s = {result['growth']:.1f} x",
+        f"{small['monitor_s']:.2f} s to {large['monitor_s']:.2f} s = {result['growth']:.1f} x",
         "10 x",
     )
     Console().print(table)

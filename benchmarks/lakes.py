@@ -1,4 +1,4 @@
-"""A made-up country of lakes, several seasons of it: they grow, part, join, hide, drain and appear."""
+"""Generated lakes in several seasons: lakes that grow, split, drain, appear or are not observed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-#: a cell for each lake, degrees; vertices of an outline, about what a mapped lake has
+#: spacing of lakes, degrees; vertices per outline, as in mapped lakes
 CELL, VERTICES = 0.02, 80
 WEST, SOUTH = 70.0, 28.0
-#: shares of lakes a season: hidden, parted into two from a season on, drained from one on, new in one
+#: shares of lakes per season: not observed, split from a season on, drained from a season on, new
 HIDDEN, PARTED, GONE, NEW = 0.05, 0.01, 0.01, 0.02
 
 
 @dataclass(frozen=True)
 class Country:
-    """What every season is drawn from; the same seed gives the same lakes."""
+    """Lakes of all seasons; the same seed gives the same lakes."""
 
     lakes: int
     seasons: tuple[int, ...]
@@ -30,7 +30,7 @@ class Country:
         return WEST, SOUTH, WEST + side * CELL, SOUTH + side * CELL
 
     def draw(self, season: int) -> geopandas.GeoSeries:
-        """Outlines of one season (EPSG:4326), in an order of their own."""
+        """Outlines of one season (EPSG:4326), in random order."""
         fate = np.random.default_rng(self.seed)
         count, last = self.lakes, len(self.seasons)
         radius = np.clip(np.exp(fate.normal(np.log(0.0012), 0.5, count)), 4e-4, 0.005)
@@ -65,7 +65,7 @@ class Country:
 def _rings(
     radius: NDArray[np.float64], rough: NDArray[np.float64], phase: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(N, VERTICES, 2) rings about the origin: circles with four waves of their own."""
+    """Rings (N, VERTICES, 2) about the origin: circles with four harmonics."""
     angle = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
     waves = np.arange(2, 6)
     bend = 1 + (rough[:, :, None] * np.cos(waves[None, :, None] * angle + phase[:, :, None])).sum(axis=1)

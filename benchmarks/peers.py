@@ -1,6 +1,7 @@
-"""Dense prediction and terratorch's `tiled_inference` on the same ground, windows, weights and network.
+"""Inputs and functions to compare dense prediction with terratorch's `tiled_inference`.
 
-Ground here is made-up fields and ponds: the arithmetic costs the same whatever it shows.
+Both use the same scenes, windows, weights and network. The scenes are generated; the cost does not depend on
+their content.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from segmenter.protocol import TileArrays
 from segmenter.windows import profile, starts
 
 Floats = NDArray[np.float32]
-#: the upper-left pixel of every scene, on the grid of windows
+#: upper-left pixel of every scene, on the grid of windows
 ROW, COL = 168 * 2000, 168 * 300
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """An array (bands, H, W) or (H, W) that is made where it is looked at, from a square that repeats."""
+    """An array (bands, H, W) or (H, W) that repeats a square and is computed when it is sliced."""
 
     square: Floats
     shape: tuple[int, ...]
@@ -49,7 +50,7 @@ class Ground:
 
 
 def ground(rows: int, cols: int, edge: int = 500, field: int = 25) -> tuple[Ground, Ground, Ground]:
-    """Reflectance, backscatter and elevation of (rows, cols) px: fields, some of them dark as water is."""
+    """Reflectance, backscatter and elevation of (rows, cols) px: square fields, some of them like water."""
     rng = np.random.default_rng(1)
     water = rng.random((edge // field, edge // field)).repeat(field, 0).repeat(field, 1) < 0.3
     optical = rng.normal(2200, 250, (12, edge, edge))
@@ -65,7 +66,7 @@ def ground(rows: int, cols: int, edge: int = 500, field: int = 25) -> tuple[Grou
 def scene(
     manifest: Manifest, rows: int, cols: int, wanted: NDArray[np.bool_] | None = None, *, lazy: bool = False
 ) -> TileArrays:
-    """A scene whose core is (rows, cols) px, in memory unless `lazy`."""
+    """A scene with a core of (rows, cols) px, in memory unless `lazy`."""
     margin = halo(manifest)
     parts = ground(rows + 2 * margin, cols + 2 * margin)
     everything = (..., slice(None), slice(None))
@@ -74,14 +75,14 @@ def scene(
 
 
 def windows_of(manifest: Manifest, rows: int, cols: int) -> int:
-    """How many windows answer a core of (rows, cols) px."""
+    """Number of windows over a core of (rows, cols) px."""
     both = (starts(first, n, manifest.chip, manifest.stride) for first, n in ((ROW, rows), (COL, cols)))
     down, across = (len(found) for found in both)
     return down * across
 
 
 def eager(folder: Path, manifest: Manifest) -> nn.Module:
-    """terratorch's own network with the model's weights, as a person would load it."""
+    """terratorch's network with the model's weights."""
     assert manifest.architecture is not None
     network = build_network(manifest.architecture, manifest.inputs.S1.kind)
     network.load_state_dict(_read_weights(folder / "model.safetensors"))
@@ -89,10 +90,10 @@ def eager(folder: Path, manifest: Manifest) -> nn.Module:
 
 
 def tiled(network: nn.Module, manifest: Manifest, scene: TileArrays, batch: int) -> Floats:
-    """Probability of a scene's core by `tiled_inference`, over the same windows with the same weights.
+    """Probability of a scene's core by `tiled_inference`, with the same windows and weights.
 
-    It is handed the square that the grid's windows over the core fill exactly, so that it computes the same
-    windows and no more; its blending weights are made the Gaussian's.
+    The input is the rectangle that the grid's windows over the core fill exactly, so that the same windows
+    are computed; the blending weights are replaced by the Gaussian's.
     """
     from terratorch.tasks import tiled_inference as peer
 
@@ -133,7 +134,7 @@ def tiled(network: nn.Module, manifest: Manifest, scene: TileArrays, batch: int)
 
 
 def bare(model: Model, count: int) -> float:
-    """Seconds of `count` forward passes over normalised chips, on as many threads as prediction takes."""
+    """Seconds of `count` forward passes of normalised chips, with the number of threads of a prediction."""
     chip = model.manifest.chip
     chips = [torch.randn(model.batch, bands, chip, chip, device=model.device) for bands in (12, 2, 1)]
     groups = -(-count // model.batch)
@@ -155,6 +156,7 @@ def bare(model: Model, count: int) -> float:
 
 
 def timed(run: Callable[[], Any]) -> float:
+    """Seconds of a call."""
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
@@ -162,7 +164,7 @@ def timed(run: Callable[[], Any]) -> float:
 
 @contextmanager
 def most_memory() -> Iterator[Callable[[], int]]:
-    """Bytes that the process's own memory grew by at most within; files mapped into it do not count."""
+    """Measure the greatest growth of the process's anonymous memory within the context, in bytes."""
     before, most, done = own_memory(), [0], threading.Event()
 
     def watch() -> None:

@@ -1,10 +1,10 @@
-"""Who finds water on the few real samples at hand: the bundled model, the index baseline, and simpler ways.
+"""Scores of the bundled model, the index baseline and simpler methods on public samples of real scenes.
 
     python -m benchmarks.real_samples [--samples ../shared/samples] [--json out.json]
 
-The labels are hand-made for Sen1Floods11's Spain_7370579, a flood; for the three TerraMesh tiles they are the
-water of a yearly land-cover map: weak, of another date, and none of them a mountain lake. Nothing was tuned
-to them, and every way but Otsu's has its threshold from elsewhere.
+The labels of Spain_7370579 (Sen1Floods11, a flood) are hand-made. Those of the three TerraMesh tiles are the
+water class of a yearly land-cover map, which is weak and of another date. None shows a mountain lake. No
+method was tuned to the samples; all thresholds except Otsu's are from other sources.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ SAMPLES = ROOT.parent / "shared" / "samples"
 MODEL, INDEX = (ROOT / "models" / name for name in ("terramind-tiny-simulated", "index-baseline"))
 SPAIN = "Spain_7370579"
 VH = RADAR_BANDS.index("VH")
-#: Sen1Floods11 has L1C's 13 bands; the cirrus band, which L2A lacks, is the eleventh
+#: Sen1Floods11 has the 13 bands of L1C; the cirrus band, which L2A lacks, is the eleventh
 CIRRUS = 10
-#: of ukis-csmask's five classes (shadow, water, snow, land, cloud; Wieland et al. 2019) before it joins them
+#: bands of ukis-csmask, and its water class before classes are merged: shadow, water, snow, land, cloud
+#: (Wieland et al. 2019)
 CSMASK_BANDS = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "swir16": "B11", "swir22": "B12"}
 CSMASK_WATER = 1
 CSMASK = "ukis-csmask[cpu]==0.2.1"
@@ -60,8 +61,8 @@ class Sample:
     #: None where the sample has no elevation
     dem: Floats | None
     water: Flags
-    #: pixels that are labelled and seen by every way
-    judged: Flags
+    #: pixels that are labelled and have all inputs
+    labelled: Flags
     row: int
     col: int
     l1c: bool = False
@@ -69,26 +70,26 @@ class Sample:
 
 @dataclass(frozen=True)
 class Counts:
-    """Judged pixels: water to both, to the way alone, to the label alone."""
+    """Numbers of labelled pixels: true positives, false positives, false negatives."""
 
-    both: int = 0
-    way: int = 0
-    label: int = 0
+    hit: int = 0
+    false: int = 0
+    missed: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.both + other.both, self.way + other.way, self.label + other.label)
+        return Counts(self.hit + other.hit, self.false + other.false, self.missed + other.missed)
 
     def scores(self) -> dict[str, float | None]:
-        """IoU, precision and recall; None where there is nothing to divide by."""
+        """IoU, precision and recall; None where the divisor is 0."""
         parts = {
-            "iou": self.both + self.way + self.label,
-            "precision": self.both + self.way,
-            "recall": self.both + self.label,
+            "iou": self.hit + self.false + self.missed,
+            "precision": self.hit + self.false,
+            "recall": self.hit + self.missed,
         }
-        return {name: round(self.both / whole, 4) if whole else None for name, whole in parts.items()}
+        return {name: round(self.hit / whole, 4) if whole else None for name, whole in parts.items()}
 
 
-Way = Callable[[Sample], Flags]
+Method = Callable[[Sample], Flags]
 
 
 def samples(folder: Path) -> Iterator[Sample]:
@@ -108,59 +109,59 @@ def _sample(
     name: str, optical: Floats, radar: Floats, dem: Floats | None, label: Floats, water: int, affine: Any
 ) -> Sample:
     known = (label >= 0) & valid(optical, radar, np.zeros_like(label) if dem is None else dem)
-    in_metres = affine.e == -PIXEL  # a sample in degrees has no place on the grid, and needs none
+    in_metres = affine.e == -PIXEL  # a sample in degrees has no position on the grid
     row, col = (round((NORTHING_ORIGIN - affine.f) / PIXEL), round(affine.c / PIXEL)) if in_metres else (0, 0)
     return Sample(name, optical, radar, dem, label == water, known, row, col, l1c=dem is None)
 
 
 def _read(path: Path) -> tuple[Floats, Any]:
     if not path.is_file():
-        raise SystemExit(f"{path} is missing: name the folder of the samples with --samples")
+        raise SystemExit(f"{path} is missing: give the folder of the samples with --samples")
     with rasterio.open(path) as file:
         return file.read().astype(np.float32), file.transform
 
 
-def of_folder(folder: Path) -> Way:
-    """A model, or the index. A scene without elevation gets level ground, at the mean of its training."""
+def of_folder(folder: Path) -> Method:
+    """A model or the index baseline. Missing elevations are replaced by the model's mean elevation."""
     segmenter = open_segmenter([folder], "cpu")
     level = segmenter.manifest.inputs.DEM.mean[0]
 
-    def way(sample: Sample) -> Flags:
+    def method(sample: Sample) -> Flags:
         dem = np.full(sample.water.shape, level, np.float32) if sample.dem is None else sample.dem
-        said = predict(segmenter, sample.optical, sample.radar, dem, row=sample.row, col=sample.col)
-        return np.nan_to_num(said.probability) >= segmenter.manifest.threshold
+        answer = predict(segmenter, sample.optical, sample.radar, dem, row=sample.row, col=sample.col)
+        return np.nan_to_num(answer.probability) >= segmenter.manifest.threshold
 
-    return way
+    return method
 
 
 def by_ndwi(sample: Sample) -> Flags:
-    """McFeeters (1996)."""
+    """NDWI above 0 (McFeeters 1996)."""
     return ndwi(sample.optical[GREEN], sample.optical[NEAR_INFRARED]) > 0
 
 
 def by_mndwi(sample: Sample) -> Flags:
-    """Xu (2006)."""
+    """MNDWI above 0 (Xu 2006)."""
     return mndwi(sample.optical[GREEN], sample.optical[SHORT_WAVE]) > 0
 
 
 def by_radar(sample: Sample) -> Flags:
-    """VH in dB, unfiltered, below the threshold of Otsu (1979) over the scene."""
-    darkness = sample.radar[VH]
-    dark: Flags = darkness < threshold_otsu(darkness[sample.judged])
+    """Unfiltered VH in dB below the threshold of Otsu (1979) for the scene."""
+    backscatter = sample.radar[VH]
+    dark: Flags = backscatter < threshold_otsu(backscatter[sample.labelled])
     return dark
 
 
-def by_csmask() -> Way | None:
-    """The water class inside ukis-csmask, at 10 m; None where the package is absent.
+def by_csmask() -> Method | None:
+    """Water class of ukis-csmask at 10 m; None where the package is not installed.
 
-    Its answer joins water with land, so the classes are taken where it joins them.
+    Its result merges water with land, so the classes are taken from the call that merges them.
     """
     try:
         from ukis_csmask import mask
     except ImportError:
         return None
 
-    def way(sample: Sample) -> Flags:
+    def method(sample: Sample) -> Flags:
         bands = [OPTICAL_BANDS.index(band) for band in CSMASK_BANDS.values()]
         image = np.ascontiguousarray(np.moveaxis(np.nan_to_num(sample.optical[bands]) / 10000, 0, -1))
         seen: list[Any] = []
@@ -175,11 +176,11 @@ def by_csmask() -> Way | None:
         water: Flags = seen[0] == CSMASK_WATER
         return water
 
-    return way
+    return method
 
 
-def ways() -> dict[str, Way | None]:
-    """Every row of the table; None for one that cannot be measured here."""
+def methods() -> dict[str, Method | None]:
+    """Methods by name; None for a method whose package is not installed."""
     names = [f"{m.name} {m.version}" for m in (read_manifests([MODEL]), read_manifests([INDEX]))]
     return {
         names[0]: of_folder(MODEL),
@@ -192,52 +193,53 @@ def ways() -> dict[str, Way | None]:
 
 
 def measure(folder: Path = SAMPLES) -> dict[str, Any]:
-    """Scores of every way on every sample, and on the three tiles together; None where not measured."""
+    """Scores of every method on every sample and on the three tiles together; None where not measured."""
     scenes = list(samples(folder))
     found: dict[str, dict[str, Any] | None] = {}
-    for name, way in ways().items():
-        if way is None:
+    for name, method in methods().items():
+        if method is None:
             found[name] = None
             continue
-        counts = {scene.name: _count(scene, way(scene)) for scene in scenes}
+        counts = {scene.name: _count(scene, method(scene)) for scene in scenes}
         counts[POOLED] = sum((counts[tile] for tile in TERRAMESH), Counts())
         found[name] = {scene: count.scores() for scene, count in counts.items()}
     return {
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {platform.system()}",
-        "water_share": {scene.name: round(float(scene.water[scene.judged].mean()), 4) for scene in scenes},
+        "water_share": {scene.name: round(float(scene.water[scene.labelled].mean()), 4) for scene in scenes},
         "scores": found,
     }
 
 
-def _count(sample: Sample, said: Flags) -> Counts:
-    said, water = said & sample.judged, sample.water & sample.judged
-    return Counts(int((said & water).sum()), int((said & ~water).sum()), int((water & ~said).sum()))
+def _count(sample: Sample, mapped: Flags) -> Counts:
+    mapped, water = mapped & sample.labelled, sample.water & sample.labelled
+    return Counts(int((mapped & water).sum()), int((mapped & ~water).sum()), int((water & ~mapped).sum()))
 
 
 def table(folder: Path = SAMPLES) -> Table:
-    """IoU with precision and recall of every way, as `rich` prints it."""
+    """Measure all methods and return the table for `rich`."""
     return drawn(measure(folder))
 
 
 def drawn(result: Mapping[str, Any]) -> Table:
-    """The table of what `measure` gave."""
+    """Table of the result of `measure`."""
     shares = result["water_share"]
     shown = Table(
         title="Water on real samples: IoU (precision / recall)",
-        caption="Spain: hand-made labels; L1C, ground range and no elevation, so the bundled model (*) is "
-        "outside of its manifest there. TerraMesh: weak labels of a yearly land-cover map; a tile without "
-        "water has no recall, and any water found in it gives 0.",
+        caption="Spain: hand-made labels; L1C, ground range and no elevation, which do not conform to the "
+        "manifest of the bundled model (*). TerraMesh: weak labels of a yearly land-cover map; a tile "
+        "without "
+        "water has no recall, and an IoU of 0 if any water is mapped.",
     )
-    shown.add_column("way")
+    shown.add_column("method")
     for name in (*shares, POOLED):
         shown.add_column(f"{name}\nwater {shares[name]:.1%}" if name in shares else name, justify="right")
-    for number, (way, scores) in enumerate(result["scores"].items()):
+    for number, (method, scores) in enumerate(result["scores"].items()):
         if scores is None:
-            shown.add_row(escape(f"{way}\nnot measured: pip install '{CSMASK}'"))
+            shown.add_row(escape(f"{method}\nnot measured: pip install '{CSMASK}'"))
             continue
         cells = [_cell(scores[name]) for name in (*shares, POOLED)]
-        shown.add_row(way, cells[0] + (" *" if number == 0 else ""), *cells[1:])
+        shown.add_row(method, cells[0] + (" *" if number == 0 else ""), *cells[1:])
     return shown
 
 

@@ -1,9 +1,9 @@
-"""A season over a slow network: reading hidden behind prediction, and memory against the region's size.
+"""A season over a slow network: overlap of reading and prediction, and memory for regions of several sizes.
 
     python -m benchmarks.seasons [--json out.json]
 
-The demo's archive behind a STAC API, its files behind signed addresses and a network with latency. Walls are
-of one run on one machine, so their ratio is what counts. Simulated scenes.
+The demo's archive is served by a STAC API, with files behind signed URLs and a network with latency. Times
+are from one run on one machine; only their ratio is meaningful. The scenes are simulated.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from segmenter.opening import open_segmenter
 from storage.embedded import EmbeddedPostgis
 from tests.support.servers.online import OnlineArchive, archive_online
 
-# as `monitor.compute.predictor` asks of OpenMP before it opens a model
+# settings of OpenMP as in `monitor.compute.predictor`, before a model is opened
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 SEASON = 2022
 TILE = 512
-#: a request's round trip and the line's width: an archive on another continent
+#: round trip of a request and bandwidth, as for an archive on another continent
 LATENCY_S, BYTES_PER_SECOND = 0.1, 20e6
 OVERLAP_BOUND, MEMORY_BOUND = 1.15, 1.1
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def overlap(archive: Path, threads: int = ClusterSettings().threads) -> dict[str, float]:
-    """Seconds of reading alone, of predicting alone and of both together, over a slow network."""
+    """Seconds of reading alone, of prediction alone and of both together, over a slow network."""
     with (
         _workspace(archive) as folder,
         _online(folder, archive) as online,
@@ -124,7 +124,7 @@ def _side_by_side(read: Callable[[TileTask], Any], tasks: Sequence[TileTask], th
 
 
 def memory(archive: Path) -> list[dict[str, float]]:
-    """Most memory of a process that runs a season of more and more tiles."""
+    """Peak memory of processes that run a season, for increasing numbers of tiles."""
     whole = Workspace.open(archive.parent).region(REGION).outline
     west, south, east, north = whole.bounds
     figures = []
@@ -141,7 +141,7 @@ def memory(archive: Path) -> list[dict[str, float]]:
     return figures
 
 
-# not getrusage: its figure outlives exec, so it would be this process's own
+# not getrusage: its value is kept across exec, so it would include this process
 _RUN = """
 from pathlib import Path
 from monitor.cli.main import app
@@ -176,7 +176,7 @@ def _workspace(archive: Path, region: dict[str, Any] | None = None) -> Iterator[
 
 @contextmanager
 def _online(folder: Path, archive: Path) -> Iterator[OnlineArchive]:
-    """The archive online, this process led to it, and the workspace's catalogue there."""
+    """Serve the archive, set this process's environment for it, and set it as the workspace's catalogue."""
     before = dict(os.environ)
     with (
         tempfile.TemporaryDirectory() as place,
@@ -199,15 +199,16 @@ def show(result: dict[str, Any]) -> None:
     one = result["overlap"]
     ratio = one["season_s"] / max(one["reading_s"], one["predicting_s"])
     table = Table(
-        title=f"Reading behind prediction, {one['tiles']:.0f} tiles of {TILE} px", title_justify="left"
+        title=f"Overlap of reading and prediction, {one['tiles']:.0f} tiles of {TILE} px",
+        title_justify="left",
     )
-    for column in ("reading alone", "predicting alone", "season", "season / larger", "bound"):
+    for column in ("reading alone", "prediction alone", "season", "season / larger", "bound"):
         table.add_column(column, justify="right")
     seconds = (f"{one[key]:.1f} s" for key in ("reading_s", "predicting_s", "season_s"))
     table.add_row(*seconds, f"{ratio:.2f}", f"{OVERLAP_BOUND}")
     console.print(table)
-    table = Table(title="Most memory of a run", title_justify="left")
-    for column in ("tiles", "MiB", "against the smallest", "bound"):
+    table = Table(title="Peak memory of a run", title_justify="left")
+    for column in ("tiles", "MiB", "relative to the smallest", "bound"):
         table.add_column(column, justify="right")
     least = result["memory"][0]["peak_mib"]
     for row in result["memory"]:
@@ -215,7 +216,8 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(f"{row['tiles']:.0f}", f"{row['peak_mib']:.0f}", f"{share:.2f}", f"{MEMORY_BOUND}")
     console.print(table)
     console.print(
-        f"Network: {LATENCY_S * 1000:.0f} ms a request, {BYTES_PER_SECOND / 1e6:.0f} MB/s. Simulated scenes."
+        f"Network: {LATENCY_S * 1000:.0f} ms per request, {BYTES_PER_SECOND / 1e6:.0f} MB/s. Simulated "
+        "scenes."
     )
 
 

@@ -1,10 +1,10 @@
-"""The segmenter against its limits and its peer: speed, memory, start, real samples, calibration.
+"""Speed, memory and accuracy of the segmenter, compared with bounds and with terratorch.
 
     python -m benchmarks.segmenter [--part NAME ...] [--json out.json]
 
-Parts: dense, region, memory, start, gpu, samples, calibration; all of them without --part. Each compares its
-sides in one run; times are of one machine and only their ratio counts. The ground is made up;
-"samples" are real, "calibration" is simulated.
+Parts: dense, region, memory, start, gpu, samples, calibration; all of them without --part. Both sides of a
+comparison are measured in one run on one machine; only the ratio of times is meaningful. The scenes are
+generated, except that those of "samples" are real and those of "calibration" are simulated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# as `monitor.compute.predictor` asks of OpenMP before it loads a model
+# settings of OpenMP as in `monitor.compute.predictor`, before a model is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
@@ -40,9 +40,9 @@ from segmenter.model import load
 from segmenter.protocol import TileArrays
 
 MODEL = Path(__file__).parents[1] / "models/terramind-tiny-simulated"
-#: edges whose windows fit the grid: 224 + 168 n
+#: edges of scenes that windows fill exactly: 224 + 168 n
 EDGE, LARGE = 2240, 8960
-#: rounds of each comparison, both sides in turn
+#: rounds of each comparison, with both sides in turn
 ROUNDS = 3
 Row = tuple[str, str, str]
 
@@ -53,7 +53,7 @@ def main() -> None:
     )
     parser.add_argument("--part", action="append", choices=sorted(PARTS), dest="parts")
     parser.add_argument("--model", type=Path, default=MODEL)
-    parser.add_argument("--edge", type=int, default=EDGE, help="of the scene in `dense`, px")
+    parser.add_argument("--edge", type=int, default=EDGE, help="edge of the scene of the part `dense`, px")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console, result = Console(), {}
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def dense_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
-    """Dense prediction, the bare forward passes within it, and terratorch, over the same windows."""
+    """Times of dense prediction, of its forward passes alone, and of terratorch, for the same windows."""
     with without_passes(options.model) as folder:
         manifest = read_manifest(folder)
         model, network = load(folder, "cpu"), peers.eager(folder, manifest)
@@ -81,22 +81,22 @@ def dense_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
     batches = {size: peers.timed(lambda size=size: peers.tiled(network, manifest, small, size))
                for size in (1, 4, 16)}  # fmt: skip
     batch = min(batches, key=lambda size: batches[size])
-    ours, theirs, bares, uncertain = [], [], [], []
+    dense_s, peer_s, bares, uncertain = [], [], [], []
     for _ in range(ROUNDS):
         started = time.perf_counter()
         answer = dense.predict([model], ground).probability
-        ours.append(time.perf_counter() - started)
+        dense_s.append(time.perf_counter() - started)
         bares.append(peers.bare(model, count))
         started = time.perf_counter()
         other = peers.tiled(network, manifest, ground, batch)
-        theirs.append(time.perf_counter() - started)
+        peer_s.append(time.perf_counter() - started)
         uncertain.append(peers.timed(lambda: dense.predict([full], ground)))
     difference = float(np.abs(answer - other).max())
     figures = {
         "windows": count,
-        "dense_s": ours,
+        "dense_s": dense_s,
         "bare_s": bares,
-        "peer_s": theirs,
+        "peer_s": peer_s,
         "peer_batch": batch,
         "passes_s": uncertain,
         "difference": difference,
@@ -104,16 +104,16 @@ def dense_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
     }
     return figures, [
         ("windows", str(count), ""),
-        ("dense / bare forward passes", ratio(ours, bares), "<= 1.10"),
-        (f"terratorch (batch {batch}, its best) / dense", ratio(theirs, ours), ">= 1.15"),
+        ("dense / bare forward passes", ratio(dense_s, bares), "<= 1.10"),
+        (f"terratorch (batch {batch}, its best) / dense", ratio(peer_s, dense_s), ">= 1.15"),
         ("largest difference of probability", f"{difference:.1e}", "<= 1e-3"),
         ("standard deviation of the probabilities compared", f"{answer.std():.2f}", ""),
-        (f"with {full.manifest.passes} dropout passes / without", ratio(uncertain, ours), ""),
+        (f"with {full.manifest.passes} dropout passes / without", ratio(uncertain, dense_s), ""),
     ]
 
 
 def region_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
-    """A region with its glacier zone and clouds: everything, or only the windows that can say something."""
+    """Times for a region with a glacier zone and clouds: of all windows, and of those with wanted pixels."""
     with without_passes(options.model) as folder:
         manifest = read_manifest(folder)
         model, network = load(folder, "cpu"), peers.eager(folder, manifest)
@@ -123,23 +123,23 @@ def region_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]
     ground = peers.scene(manifest, rows, cols)
     inner = (..., slice(ground.halo, -ground.halo), slice(ground.halo, -ground.halo))
     ground.optical[inner][:, cloud] = np.nan
-    asked = TileArrays(ground.optical, ground.radar, ground.dem, ground.row, ground.col, ground.halo, wanted)
-    ours, tiles, theirs = [], [], []
+    scene = TileArrays(ground.optical, ground.radar, ground.dem, ground.row, ground.col, ground.halo, wanted)
+    region_s, tiles_s, peer_s = [], [], []
     for _ in range(2):
-        ours.append(peers.timed(lambda: dense.predict([model], asked)))
-        tiles.append(peers.timed(lambda: [dense.predict([model], part) for part in cut(asked, 1024)]))
-        theirs.append(peers.timed(lambda: peers.tiled(network, manifest, ground, 4)))
+        region_s.append(peers.timed(lambda: dense.predict([model], scene)))
+        tiles_s.append(peers.timed(lambda: [dense.predict([model], part) for part in cut(scene, 1024)]))
+        peer_s.append(peers.timed(lambda: peers.tiled(network, manifest, ground, 4)))
     share = float((wanted & ~cloud).mean())
-    figures = {"answered_share": share, "region_s": ours, "tiles_s": tiles, "peer_s": theirs}
+    figures = {"answered_share": share, "region_s": region_s, "tiles_s": tiles_s, "peer_s": peer_s}
     return figures, [
-        ("share of the region that is in the zone and clear", f"{share:.0%}", ""),
-        ("terratorch over all of it / dense, in one sweep", ratio(theirs, ours), ">= 2"),
-        ("terratorch over all of it / dense, in tiles of 1024 px as a season does", ratio(theirs, tiles), ""),
+        ("clear share of the region within the zone", f"{share:.0%}", ""),
+        ("terratorch, whole region / dense, in one sweep", ratio(peer_s, region_s), ">= 2"),
+        ("terratorch, whole region / dense, in tiles of 1024 px as in a season", ratio(peer_s, tiles_s), ""),
     ]
 
 
 def glacier_zone(rows: int, cols: int) -> np.ndarray:
-    """A zone as of glaciers down a valley's two sides: within 5 km of made-up ice streams."""
+    """Mask (rows, cols) of a zone within 5 km of generated glaciers."""
     from scipy import ndimage
 
     rng = np.random.default_rng(8)
@@ -151,7 +151,7 @@ def glacier_zone(rows: int, cols: int) -> np.ndarray:
 
 
 def cut(whole: TileArrays, size: int) -> Iterator[TileArrays]:
-    """The tiles of a scene that anything is wanted of."""
+    """The tiles of a scene with wanted pixels."""
     assert whole.wanted is not None
     for top in range(0, whole.core[0], size):
         for left in range(0, whole.core[1], size):
@@ -165,15 +165,15 @@ def cut(whole: TileArrays, size: int) -> Iterator[TileArrays]:
 
 
 def memory_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
-    """Most memory above the loaded model and the scene, each side in a process of its own."""
+    """Peak memory in addition to the loaded model and the scene, each side in a separate process."""
     mib = {
         name: run(_MEMORY, str(options.model), name, str(edge)) / 2**20
-        for name, edge in (("peer", EDGE), ("ours", EDGE), ("lazy", EDGE), ("lazy-large", LARGE))
+        for name, edge in (("peer", EDGE), ("dense", EDGE), ("lazy", EDGE), ("lazy-large", LARGE))
     }
     rows = [
         (f"terratorch, {EDGE} px", f"{mib['peer']:.0f} MiB", ""),
-        (f"dense, {EDGE} px", f"{mib['ours']:.0f} MiB", ""),
-        ("dense / terratorch", f"{mib['ours'] / mib['peer']:.2f}", "<= 0.25"),
+        (f"dense, {EDGE} px", f"{mib['dense']:.0f} MiB", ""),
+        ("dense / terratorch", f"{mib['dense'] / mib['peer']:.2f}", "<= 0.25"),
         (f"scene not in memory: {LARGE} px / {EDGE} px", f"{mib['lazy-large'] / mib['lazy']:.2f}", "<= 1.1"),
     ]
     return mib, rows
@@ -203,15 +203,15 @@ print(most())
 
 
 def start_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
-    """Seconds from the start of a process until it could predict."""
+    """Seconds from the start of a process until it is ready to predict."""
     load(options.model, "cpu")
-    ours, theirs = [], []
+    ready_s, import_s = [], []
     for _ in range(ROUNDS):
-        ours.append(run(_START, str(options.model)))
-        theirs.append(run(_TERRATORCH))
-    return {"ready_s": ours, "terratorch_import_s": theirs}, [
-        ("ready to predict (median)", f"{statistics.median(ours):.1f} s", "<= 5 s"),
-        ("terratorch's import alone (median)", f"{statistics.median(theirs):.1f} s", ""),
+        ready_s.append(run(_START, str(options.model)))
+        import_s.append(run(_TERRATORCH))
+    return {"ready_s": ready_s, "terratorch_import_s": import_s}, [
+        ("ready to predict (median)", f"{statistics.median(ready_s):.1f} s", "<= 5 s"),
+        ("import of terratorch alone (median)", f"{statistics.median(import_s):.1f} s", ""),
     ]
 
 
@@ -230,7 +230,7 @@ _TERRATORCH = (
 
 
 def gpu_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
-    """TerraMind-L with flips on a GPU; without one, what it would have to do at least."""
+    """TerraMind-L with flips on a GPU; without a GPU, the number of operations and their least time."""
     figures = flops.figures()
     return figures, flops.rows(figures)
 
@@ -266,7 +266,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], tuple[dict[str, Any], list[Row]]
 
 @contextmanager
 def without_passes(model: Path) -> Iterator[Path]:
-    """The same model without dropout passes and flips, which the peer does not have."""
+    """A copy of the model without dropout passes and flips, which terratorch does not have."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(model, Path(name) / "model", ignore=shutil.ignore_patterns("*.pt2")))
         path = folder / MANIFEST_FILE
@@ -275,7 +275,7 @@ def without_passes(model: Path) -> Iterator[Path]:
 
 
 def run(code: str, *arguments: str) -> float:
-    """The number that a fresh process prints last."""
+    """Run code in a new process and return the last number of its output."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )
@@ -285,7 +285,7 @@ def run(code: str, *arguments: str) -> float:
 
 
 def ratio(one: list[float], other: list[float]) -> str:
-    """Median of the rounds' ratios, with the least and the greatest."""
+    """Median of the ratios of all rounds, with the least and the greatest."""
     ratios = sorted(a / b for a, b in zip(one, other, strict=True))
     return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 

@@ -1,10 +1,10 @@
-"""What drafting a season's survey reads of the cube, and how long it takes.
+"""Bytes that drafting the survey of a season reads from the cube, and its time.
 
     python -m benchmarks.surveys [--workspace workspace/demo] [--json out.json]
 
-Each season of the demo is drafted anew from its layers and from the surveys prior to it; nothing is recorded.
-Counted are the bytes of all arrays that are read, before compression, per pixel of the region's tiles: a cube
-holds 15 bytes a pixel and season.
+Each season of the demo is drafted again from its layers and its prior surveys, without recording the result.
+Counted are the uncompressed bytes of all arrays that are read, per pixel of the region's tiles. For
+comparison, the cube has 15 bytes per pixel and season.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from storage.cube import LAYERS
 from storage.history import current_survey, season_before, survey_keys
 from storage.prior import SurveyKey, prior_surveys
 
-#: bytes a pixel that a survey may read
+#: greatest number of bytes per pixel
 BOUND = 20.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one season's draft."""
+    """Cost of drafting one season."""
 
     season: int
     tiles: int
     lakes: int
     bytes_per_pixel: float
-    #: most readings of one layer of one tile
+    #: greatest number of reads of one part of a layer
     readings: int
     wall_s: float
 
@@ -59,10 +59,10 @@ def main() -> None:
     options = parser.parse_args()
     prepare(options.workspace)
     with open_system(Workspace.open(options.workspace)) as system:
-        measure(system)  # the first reading opens the cube and compiles
+        measure(system)  # warm-up: opens the cube and compiles
         costs = measure(system)
-    table = Table(title=f"drafting a season's survey, at most {BOUND:g} bytes a pixel")
-    for column in ("season", "tiles", "lakes", "bytes a pixel", "readings", "wall s"):
+    table = Table(title=f"Drafting the survey of a season, at most {BOUND:g} bytes per pixel")
+    for column in ("season", "tiles", "lakes", "bytes per pixel", "reads", "wall s"):
         table.add_column(column, justify="right")
     for cost in costs:
         table.add_row(
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def measure(system: System) -> list[Cost]:
-    """Cost of each season of the demo's region."""
+    """Cost of drafting each season of the demo's region."""
     kind = system.workspace.survey_kind
     with system.database.connect() as conn:
         keys = [key for key in survey_keys(conn) if (key.region, key.kind) == (REGION, kind)]
@@ -120,7 +120,7 @@ def _cost(system: System, key: SurveyKey) -> Cost:
 
 @contextmanager
 def counted() -> Iterator[list[tuple[tuple[str, str], int]]]:
-    """Every reading of a layer meanwhile: which layer and part, and its bytes."""
+    """Record all reads of layers within the context: layer and selection, and bytes."""
     read: list[tuple[tuple[str, str], int]] = []
     lock, get = threading.Lock(), zarr.Array.__getitem__
 

@@ -1,8 +1,8 @@
-"""Draws `docs/schema.svg` and fills the generated parts of `docs/schema.md`: `python -m docs.draw_schema`.
+"""Draw `docs/schema.svg` and fill the generated parts of `docs/schema.md`: `python -m docs.draw_schema`.
 
-Tables come from `storage.tables`, views and their comments from a migrated database that is made for it. The
-places of boxes and the ways of arrows are chosen by hand; a table or foreign key without one is an error, so
-that the picture cannot fall behind. `tests/storage/test_schema_page.py` holds that both files are up to date.
+Tables are read from `storage.tables`, views and their comments from a temporary database. The positions of
+boxes and the paths of arrows are set by hand; a table or foreign key without one is an error.
+`tests/storage/test_schema_page.py` verifies that both files are up to date.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).with_name("schema.md")
 PICTURE = Path(__file__).with_name("schema.svg")
 
-# the picture, in points, y downwards
+# measures of the picture in points, y downwards
 ROW, HEAD, WIDTH, GUTTER, LEFT, TOP = 13.0, 20.0, 196.0, 66.0, 24.0, 44.0
 SIZE = (1031.0, 778.0)
 #: left edges of the four columns
 A, B, C, D = (LEFT + n * (WIDTH + GUTTER) for n in range(4))
-GROUPS = {"work": ("#e8eef7", "#3d5a80"), "memory": ("#e9f3ec", "#2d6a4f"), "people": ("#f8eee6", "#9a5b2e")}
+#: fill colour and line colour of each group of tables
+GROUPS = {"work": ("#e8eef7", "#3d5a80"), "history": ("#e9f3ec", "#2d6a4f"), "review": ("#f8eee6", "#9a5b2e")}
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where a table stands: left edge, upper edge, group."""
+    """Position of a table: left edge, upper edge; and its group."""
 
     x: float
     y: float
@@ -50,15 +51,15 @@ BOXES = {
     "run": Box(C, TOP, "work"),
     "model": Box(C, TOP + 131, "work"),
     "region": Box(C, TOP + 249, "work"),
-    "review_verdict": Box(D, TOP, "people"),
-    "review_flag": Box(D, TOP + 131, "people"),
-    "inventory": Box(A, 440, "memory"),
-    "survey": Box(B, 440, "memory"),
-    "lake_observation": Box(C, 440, "memory"),
-    "lake": Box(D, 478, "memory"),
-    "lake_lineage": Box(D, 594, "memory"),
+    "review_verdict": Box(D, TOP, "review"),
+    "review_flag": Box(D, TOP + 131, "review"),
+    "inventory": Box(A, 440, "history"),
+    "survey": Box(B, 440, "history"),
+    "lake_observation": Box(C, 440, "history"),
+    "lake": Box(D, 478, "history"),
+    "lake_lineage": Box(D, 594, "history"),
 }
-#: colours of arrows, by the table they lead to
+#: colours of arrows by their target table
 COLOURS = {
     "tile": "#7b6d8d",
     "scene": "#6c757d",
@@ -71,8 +72,8 @@ COLOURS = {
     "lake": "#2e7d32",
     "review_flag": "#ad4e8f",
 }
-#: the way of each arrow: side it leaves, lanes (x, then y, then x ...), side it enters; see `_corners`
-WAYS: dict[str, tuple[str, tuple[float, ...], str]] = {
+#: path of each arrow: side of the start, lanes (x, then y, then x ...), side of the end; see `_corners`
+PATHS: dict[str, tuple[str, tuple[float, ...], str]] = {
     "task_scene.task_key": ("R", (A + WIDTH + 16,), "L"),
     "task_scene.scene_id": ("L", (A - 11,), "L"),
     "task.tile": ("L", (B - 28,), "R"),
@@ -107,7 +108,7 @@ TYPES = {
     "geometry(MULTIPOLYGON,4326)": "multipolygon",
     "geometry(POLYGON,4326)": "polygon",
 }
-#: units by the end of a column's name, and of single columns
+#: units by the suffix of a column's name, and units of individual columns
 UNITS = {
     "_m2": "m²",
     "_m": "m",
@@ -122,17 +123,17 @@ UNITS_OF = {"tile.size": "pixels of 10 m", "tile.row": "pixels of 10 m", "tile.c
 
 
 def tables() -> list[Table]:
-    """Every table, in the order of the picture's groups."""
+    """All tables, in the order of `BOXES`."""
     known = {table.name: table for table in Base.metadata.sorted_tables}
     if missing := sorted(set(known) ^ set(BOXES)):
         raise SystemExit(
-            f"docs/draw_schema.py: give these tables a place in BOXES, or take it away: {missing}"
+            f"docs/draw_schema.py: tables without an entry in BOXES, or entries without a table: {missing}"
         )
     return [known[name] for name in BOXES]
 
 
 def kind(column: Column[Any]) -> str:
-    """A column's type as people write it."""
+    """Short name of a column's type."""
     name = column.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
     return TYPES.get(name, name.lower())
 
@@ -144,20 +145,22 @@ def unit(column: Column[Any]) -> str:
 
 
 def arrows() -> dict[str, tuple[str, str, str, str]]:
-    """By the way's name: table and column it leaves, table and column it leads to."""
+    """Start (table, column) and end (table, column) of each arrow, by its name in `PATHS`."""
     found = {}
     for table in tables():
         for rule in table.foreign_key_constraints:
             key = rule.elements[0]
             name = f"{table.name}.{key.parent.name}"
             found[name] = (table.name, key.parent.name, key.column.table.name, key.column.name)
-    if wrong := sorted(set(found) ^ set(WAYS)):
-        raise SystemExit(f"docs/draw_schema.py: give these arrows a way in WAYS, or take it away: {wrong}")
+    if wrong := sorted(set(found) ^ set(PATHS)):
+        raise SystemExit(
+            f"docs/draw_schema.py: arrows without an entry in PATHS, or entries without an arrow: {wrong}"
+        )
     return found
 
 
 def draw(path: Path) -> None:
-    """Write the picture; text stays text."""
+    """Write the picture as SVG, with text as text."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -190,9 +193,9 @@ def _groups(axes: Axes) -> None:
 
     pad = 17.0
     names = {
-        "work": "work: what was read and done, tile by tile",
-        "memory": "memory: what every survey saw of every lake",
-        "people": "people: what they were asked and said",
+        "work": "work: runs, tasks and their inputs",
+        "history": "history: surveys, lakes and observations",
+        "review": "review: flags and verdicts",
     }
     for group, (fill, ink) in GROUPS.items():
         inside = [(BOXES[t.name], _height(t)) for t in tables() if BOXES[t.name].group == group]
@@ -223,16 +226,16 @@ def _box(axes: Axes, table: Table) -> None:
         weight = "bold" if column.primary_key else "normal"
         colour = "#1b1b1b"
         if column.foreign_keys:
-            colour = COLOURS[_plainest(column).column.table.name]
+            colour = COLOURS[_simplest_key(column).column.table.name]
         axes.text(box.x + 8, y, column.name, color=colour, fontweight=weight, va="center", zorder=4)
-        said = kind(column) + ("" if not column.nullable else " ?")
+        label = kind(column) + ("" if not column.nullable else " ?")
         axes.text(
-            box.x + WIDTH - 7, y, said, color="#6f6f6f", fontsize=7.8, va="center", ha="right", zorder=4
+            box.x + WIDTH - 7, y, label, color="#6f6f6f", fontsize=7.8, va="center", ha="right", zorder=4
         )
 
 
-def _plainest(column: Column[Any]) -> ForeignKey:
-    """Of a column's foreign keys that of the fewest columns."""
+def _simplest_key(column: Column[Any]) -> ForeignKey:
+    """The foreign key of a column with the fewest columns."""
     return min(
         column.foreign_keys,
         key=lambda one: (len(one.constraint.columns) if one.constraint else 0, one.target_fullname),
@@ -240,14 +243,14 @@ def _plainest(column: Column[Any]) -> ForeignKey:
 
 
 def _middle(table: str, column: str) -> float:
-    """Height of a column's row."""
+    """Vertical position of a column's row."""
     place = list(Base.metadata.tables[table].columns.keys()).index(column)
     return BOXES[table].y + HEAD + 2 + ROW * (place + 0.5)
 
 
 def _corners(name: str, table: str, column: str, to: str, to_column: str) -> list[tuple[float, float]]:
-    """Points of an arrow: out of a row, along its lanes, into a row."""
-    leaves, lanes, enters = WAYS[name]
+    """Points of an arrow: from a row, along its lanes, to a row."""
+    leaves, lanes, enters = PATHS[name]
     start = (BOXES[table].x + (WIDTH if leaves == "R" else 0), _middle(table, column))
     end = (BOXES[to].x + (WIDTH if enters == "R" else 0), _middle(to, to_column))
     points, x, y = [start], start[0], start[1]
@@ -281,16 +284,16 @@ def _arrow(axes: Axes, name: str, table: str, column: str, to: str, to_column: s
 
 
 def _key(axes: Axes) -> None:
-    said = (
+    legend = (
         "bold: primary key · coloured: foreign key, in the colour of its arrow · ?: may be null · "
         "polygons in degrees (EPSG:4326)"
     )
-    axes.text(A - 17, SIZE[1] - 16, said, color="#555555", fontsize=8.5, va="center")
+    axes.text(A - 17, SIZE[1] - 16, legend, color="#555555", fontsize=8.5, va="center")
 
 
 def columns_of(table: Table) -> str:
-    """A table's columns and rules in Markdown."""
-    lines = ["| column | type | null | unit | leads to |", "|---|---|---|---|---|"]
+    """Columns and constraints of a table in Markdown."""
+    lines = ["| column | type | null | unit | references |", "|---|---|---|---|---|"]
     for column in table.columns:
         keys = sorted(f"`{key.column.table.name}.{key.column.name}`" for key in column.foreign_keys)
         name = f"**`{column.name}`**" if column.primary_key else f"`{column.name}`"
@@ -313,7 +316,7 @@ def _sorted(table: Table, kind: type[Any]) -> list[Any]:
 
 
 def views_of(conn: Connection) -> str:
-    """Every view in Markdown: what its comment says, and its columns."""
+    """All views in Markdown: comments and columns."""
     query = text(
         """
         SELECT c.relname, obj_description(c.oid) AS comment,
@@ -324,14 +327,14 @@ def views_of(conn: Connection) -> str:
         GROUP BY c.oid ORDER BY c.relname
         """
     )
-    lines = ["| view | what it holds | columns |", "|---|---|---|"]
+    lines = ["| view | content | columns |", "|---|---|---|"]
     for name, comment, columns in conn.execute(query):
         lines.append(f"| `{name}` | {comment} | {', '.join(f'`{column}`' for column in columns)} |")
     return "\n".join(lines)
 
 
 def kept_by(conn: Connection) -> str:
-    """What the database's triggers refuse to change, in Markdown."""
+    """Changes that the triggers of the database refuse, in Markdown."""
     query = text(
         """
         SELECT r.relname, bool_or(t.tgtype & 16 > 0 AND t.tgattr = '') AS all_columns,
@@ -345,26 +348,26 @@ def kept_by(conn: Connection) -> str:
         """
     )
     kept = conn.execute(query).all()
-    lines = [f"- `{name}`: no row is ever changed or deleted" for name, whole, _, _ in kept if whole]
+    lines = [f"- `{name}`: rows are never changed or deleted" for name, whole, _, _ in kept if whole]
     for name, whole, deletes, columns in kept:
         free = [c.name for c in Base.metadata.tables[name].columns if c.name not in (columns or ())]
         if not whole and deletes:
             may = ", ".join(f"`{column}`" for column in free)
-            lines.append(f"- `{name}`: no row is ever deleted; only {may} may change")
+            lines.append(f"- `{name}`: rows are never deleted; only {may} may change")
     return "\n".join(lines)
 
 
 def parts(conn: Connection) -> dict[str, str]:
-    """The page's generated parts by name: each table's, `views` and `kept`."""
+    """Generated parts of the page by name: one per table, `views` and `kept`."""
     lists = {table.name: columns_of(table) for table in tables()}
     return {**lists, "views": views_of(conn), "kept": kept_by(conn)}
 
 
 def filled(page: str, generated: dict[str, str]) -> str:
-    """`page` with each generated part between its markers."""
+    """Return `page` with each generated part between its markers."""
     found = re.findall(r"<!-- generated: (\w+) -->", page)
     if wrong := sorted(set(found) ^ set(generated)):
-        raise SystemExit(f"docs/schema.md: these parts are missing or of nothing: {wrong}")
+        raise SystemExit(f"docs/schema.md: parts that are missing or unknown: {wrong}")
     for name, part in generated.items():
         pattern = rf"<!-- generated: {name} -->\n.*?<!-- end -->"
         before, after = re.split(pattern, page, maxsplit=1, flags=re.DOTALL)

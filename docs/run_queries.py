@@ -30,20 +30,20 @@ PAGE = Path(__file__).with_name("history.md")
 INVENTORY, GLACIERS = "hkh_lakes_2000_2010_2020.parquet", "rgi60_everest_glaciers.gpkg"
 SEASONS = (2000, 2010, 2020)
 BOUNDS = (67.0, 26.0, 104.0, 39.0)
-#: rows of an answer that the page shows
+#: number of rows of a result on the page
 SHOWN = 5
 QUERY = re.compile(r"```sql\n(.*?)```\n(?:\n```text\n.*?```\n)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Columns and rows of a query."""
+class Result:
+    """Columns and rows of a query's result."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 
     def __str__(self) -> str:
-        """As psql prints it, the first rows."""
+        """The first rows, formatted as by psql."""
         cells = [self.columns, *([_plain(value) for value in row] for row in self.rows[:SHOWN])]
         widths = [max(len(row[n]) for row in cells) for n in range(len(self.columns))]
         right = [
@@ -63,29 +63,29 @@ class Answer:
 
 
 def queries(page: str) -> list[str]:
-    """Every query of the page."""
+    """All queries of the page."""
     return [hit[1] for hit in QUERY.finditer(page)]
 
 
-def ask(conn: Connection, query: str) -> Answer:
-    """Run a query as psql would: as it stands, without parameters."""
+def execute(conn: Connection, query: str) -> Result:
+    """Run a query unchanged, without parameters."""
     driver: Any = conn.connection.driver_connection
     with driver.cursor() as cursor:
         cursor.execute(query)
-        return Answer(tuple(column.name for column in cursor.description), cursor.fetchall())
+        return Result(tuple(column.name for column in cursor.description), cursor.fetchall())
 
 
 def filled(conn: Connection, page: str) -> str:
-    """The page with the answer below each query."""
-    return QUERY.sub(lambda hit: f"```sql\n{hit[1]}```\n\n```text\n{ask(conn, hit[1])}\n```\n", page)
+    """Return the page with the result below each query."""
+    return QUERY.sub(lambda hit: f"```sql\n{hit[1]}```\n\n```text\n{execute(conn, hit[1])}\n```\n", page)
 
 
 def load(database: Database, samples: Path) -> None:
-    """Import the inventory's three seasons as region `hkh`, and the glaciers as the table `glacier`."""
+    """Import three seasons of the inventory as region `hkh`, and the glaciers as table `glacier`."""
     outline = shapely.box(*BOUNDS)
     region = Region("hkh", RegionSettings(bounds=BOUNDS), outline, outline)
     for season in SEASONS:
-        # the sample's last season ends at 88 E
+        # in the last season, the sample contains only lakes west of 88 E
         mapping = read_mapping("hkh-icimod", {"bounds": "67,26,88,39"} if season == 2020 else {})
         record_inventory(database, samples / INVENTORY, region=region, season=season, mapping=mapping)
     with database.begin() as conn:

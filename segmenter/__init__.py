@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: the TerraMind lake segmenter."""
+"""Segmenters: TerraMind networks and an index baseline, from arrays to arrays."""

@@ -1,25 +1,25 @@
-"""The index baseline: water by normalised differences of bands, where near infrared, slope and radar agree.
+"""Index baseline: water by normalised differences of bands, gated by near infrared, slope and radar.
 
-For comparison, for tests, and for machines without weights. No torch; thresholds stand in the manifest.
+For comparison, for tests, and for machines without weights. Needs no torch; the thresholds are in the
+manifest.
 
-A cue's margin is how far a pixel lies on water's side of its threshold, in widths of that cue:
+The margin of a cue is the distance of a pixel from its threshold on the side of water, in widths of that cue:
 
     bright  (MNDWI - at) / width                        (Xu 2006)
-    milky   the smaller of NDWI's margin                (McFeeters 1996)
-            and of MNDWI's above its lower threshold for turbid water
-    dark    (at - reflectance of the near infrared) / width: snow and ice are not
-    flat    (at - slope) / width: terrain shadow is not
-    calm    (at - VV in dB) / width: rough ground is not
+    milky   the smaller of the margin of NDWI           (McFeeters 1996)
+            and of the margin of MNDWI above its lower threshold for turbid water
+    dark    (at - reflectance of the near infrared) / width: excludes snow and ice
+    flat    (at - slope) / width: excludes terrain shadow
+    calm    (at - VV in dB) / width: excludes rough ground
 
-A pixel is as wet as the better of bright and milky, and no wetter than dark, flat and calm allow: their
-minimum, the "and" of fuzzy sets (Zadeh 1965). Its probability is the logistic of that margin over the
-manifest's temperature; 0.5 is where an index of hard thresholds has its shore.
+The margin of a pixel is max(bright, milky), limited by the smallest of dark, flat and calm: the minimum is
+the "and" of fuzzy sets (Zadeh 1965). The probability is the logistic function of that margin divided by the
+temperature of the manifest; at 0.5 lies the shore of an index with hard thresholds.
 
-The uncertainty is what the thresholds leave open. Nobody knows them exactly: they move with the light, the
-sediment, the wind and the kind of backscatter. Each is moved by its standard deviation to both sides, the
-others staying; half the differences of the probability are added in quadrature (law of propagation of
-uncertainty, JCGM 100:2008, 5.1, with differences for derivatives). It says nothing of what an index cannot
-see at all, such as ice on a lake.
+The uncertainty comes from the thresholds, which vary with light, sediment, wind and kind of backscatter. Each
+threshold is shifted by its standard deviation to both sides while the others are fixed; half the differences
+of the probability are added in quadrature (law of propagation of uncertainty, JCGM 100:2008, 5.1, with
+differences for derivatives). It does not include errors that no threshold can correct, such as ice on a lake.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ VV = RADAR_BANDS.index("VV")
 
 @dataclass(frozen=True)
 class IndexBaseline(Predicts):
-    """Implements `segmenter.protocol.Segmenter`; safe to share between threads.
+    """Index baseline as a `segmenter.protocol.Segmenter`; can be shared between threads.
 
     Raises `ManifestError` for the manifest of a network.
     """
@@ -56,7 +56,7 @@ class IndexBaseline(Predicts):
 
     @property
     def index(self) -> Index:
-        """Its thresholds."""
+        """Thresholds of the manifest."""
         assert self.manifest.index is not None
         return self.manifest.index
 
@@ -76,7 +76,7 @@ class IndexBaseline(Predicts):
             known &= scene.wanted
         probability, uncertainty = (np.full(known.shape, np.nan, np.float32) for _ in range(2))
         if known.any():
-            # only the pixels that are answered, one after the other
+            # flat arrays (n,) of the known pixels only
             green, near_infrared, short_wave = (
                 optical[band][core][known]
                 for band in (indices.GREEN, indices.NEAR_INFRARED, indices.SHORT_WAVE)
@@ -102,7 +102,7 @@ class IndexBaseline(Predicts):
 
 
 class _Margins:
-    """How far pixels (n,) lie on water's side of each threshold, in widths."""
+    """Margins of pixels (n,) from each threshold on the side of water, in widths."""
 
     def __init__(
         self,
@@ -125,11 +125,11 @@ class _Margins:
         ]
 
     def least(self) -> Pixels:
-        """The margin that decides."""
+        """The combined margin."""
         return _least(*self._all)
 
     def moved(self) -> Iterator[tuple[Pixels, Pixels]]:
-        """The same with one threshold moved by its standard deviation, to either side."""
+        """Combined margins with each threshold in turn shifted by its standard deviation, to both sides."""
         for place, shift in enumerate(self._shifts):
             yield self._with(place, np.float32(shift)), self._with(place, np.float32(-shift))
 
@@ -151,7 +151,7 @@ def _least(bright: Pixels, milky: Pixels, turbid: Pixels, dark: Pixels, flat: Pi
 
 
 def _slope_of_core(dem: Pixels, halo: int) -> Pixels:
-    """Degrees, (H - 2 halo, W - 2 halo), from no more of the halo than a slope depends on."""
+    """Slope in degrees (H - 2 halo, W - 2 halo), computed with a halo of `indices.REACH` pixels."""
     spare = halo - indices.REACH
     inner = np.s_[spare : dem.shape[0] - spare, spare : dem.shape[1] - spare]
     return indices.slope(dem[inner])[indices.REACH : -indices.REACH, indices.REACH : -indices.REACH]

@@ -1,4 +1,4 @@
-"""Checkpoints of other programs: read without running what they carry; the network's weights are kept."""
+"""Read the network's weights from checkpoints of other programs without running code that they contain."""
 
 import argparse
 import pathlib
@@ -22,48 +22,48 @@ from segmenter.errors import CheckpointError
 from segmenter.vision_ops import name_missing_vision_ops
 
 ROOTS = ("encoder", "neck", "decoder", "head")
-"""Parts of terratorch's network. What else a checkpoint holds does not enter an answer."""
+"""Parts of terratorch's network. Other parts of a checkpoint have no effect on a prediction."""
 UNUSED = "encoder.missing_mod_token"
-"""Stands for a modality that is not given; here all are. terratorch leaves it as memory happened to be."""
+"""Token of a missing modality; never used here, and left uninitialised by terratorch."""
 WRAPPERS = ("model", "module")
-"""What Lightning's tasks and torch's parallel wrappers put before a network's names."""
+"""Prefixes that Lightning's tasks and torch's parallel wrappers add to the names of weights."""
 COMPILED = "_orig_mod"
-"""What `torch.compile` puts into them, before any module it wrapped."""
+"""Part that `torch.compile` adds to the names of weights, before any compiled module."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Something of a checkpoint that is not imported."""
+    """A part of a checkpoint that is not imported."""
 
     what: str
     tensors: int
     size: int
-    """Bytes of its tensors."""
+    """Size of its tensors in bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What of a checkpoint matters."""
+    """Weights and metadata of a checkpoint."""
 
     weights: dict[str, Tensor]
-    """The network's, by terratorch's names, as stored."""
+    """Weights of the network by terratorch's names, as stored."""
     arguments: dict[str, Any] | None = None
     """`model_args` of terratorch's task, None where another program wrote the checkpoint."""
     class_names: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
-    """Plain facts about its making: epoch, global_step, version of Lightning."""
+    """Provenance: epoch, global_step, version of Lightning."""
     dropped: tuple[Dropped, ...] = ()
 
 
 def read_checkpoint(path: Path | str, *, unsafe: bool = False) -> Checkpoint:
-    """The checkpoint in a file of torch, of Lightning or a plain state dict.
+    """Read a checkpoint of torch or Lightning, or a plain state dict.
 
-    Tensors stay in the file until they are used, so optimiser states cost no memory. Plain values and a few
-    harmless classes are read; with `unsafe` whatever the pickle does is done, which can be anything.
+    Tensors are memory-mapped, so optimiser states use no memory. Plain values and a few harmless classes are
+    read; with `unsafe` the pickle is executed, which can run any code.
 
     Raises:
-        CheckpointError: no such file, not torch's format, an object that may not be read (all are named), no
-            weights of terratorch's network, or one that is not finite.
+        CheckpointError: no such file, another format, objects that must not be read (all are named), no
+            weights of terratorch's network, or weights that are not finite.
     """
     path = Path(path)
     content = _load(path, unsafe)
@@ -93,11 +93,12 @@ def _load(path: Path, unsafe: bool) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such file; give the checkpoint's path")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
-            f"{path}: is not a checkpoint that torch wrote (1.6 or later), or is cut short; fetch it again. "
-            "A clone of a hub's repository without Git LFS holds short text files in place of such files"
+            f"{path}: is not a checkpoint that torch wrote (1.6 or later), or is cut short; download it "
+            "again. A clone of a hub repository without Git LFS contains short text files in place of such "
+            "files"
         )
     if unsafe:
-        name_missing_vision_ops()  # whatever its classes import
+        name_missing_vision_ops()  # classes in the pickle may import torchvision
         how: dict[str, Any] = {"weights_only": False, "pickle_module": _TOLERANT}
     else:
         how = {"weights_only": True}
@@ -112,7 +113,7 @@ def _load(path: Path, unsafe: bool) -> dict[str, Any]:
     if foreign:
         raise CheckpointError(
             f"{path}: holds objects of {', '.join(foreign)}, and reading such objects can run any code. Ask "
-            "for a checkpoint of weights and plain values; or, if you trust whoever made this file, read it "
+            "for a checkpoint of weights and plain values; or, if you trust the author of this file, read it "
             "with --unsafe-pickle"
         )
     if not isinstance(content, dict):
@@ -123,7 +124,7 @@ def _load(path: Path, unsafe: bool) -> dict[str, Any]:
 
 
 def _state(content: dict[str, Any], path: Path) -> tuple[dict[str, Tensor], list[Dropped]]:
-    """The state dict of a checkpoint, and what lies beside it."""
+    """The state dict of a checkpoint, and the other parts that contain tensors."""
     if "state_dict" not in content:
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return content, []
@@ -137,7 +138,7 @@ def _state(content: dict[str, Any], path: Path) -> tuple[dict[str, Tensor], list
 
 
 def _network_weights(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[Dropped]]:
-    """The network's weights by their own names, and what else is in a state dict, by its first name."""
+    """The network's weights by terratorch's names, and the other parts of a state dict."""
     weights: dict[str, Tensor] = {}
     others: dict[str, list[Tensor]] = defaultdict(list)
     for key, value in state.items():
@@ -147,7 +148,7 @@ def _network_weights(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Te
             others[root].append(value)
         elif name in weights:
             raise CheckpointError(
-                f"{path}: has several weights for {name}, one of them as {key}; keep one network's"
+                f"{path}: has several weights for {name}, one of them as {key}; keep those of one network"
             )
         else:
             weights[name] = value
@@ -158,12 +159,12 @@ def _network_weights(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Te
         )
     for name, value in weights.items():
         if name != UNUSED and not value.isfinite().all():
-            raise CheckpointError(f"{path}: {name} is not finite everywhere: the training went astray")
+            raise CheckpointError(f"{path}: {name} is not finite everywhere: the training diverged")
     return weights, [_dropped(root, tensors) for root, tensors in sorted(others.items())]
 
 
 def own_name(key: str) -> str:
-    """A weight's name in terratorch's network, without what tasks, wrappers and compilers put before it."""
+    """Name of a weight in terratorch's network, without the parts that tasks, wrappers and compilers add."""
     parts = [part for part in key.split(".") if part != COMPILED]
     while len(parts) > 1 and parts[0] in WRAPPERS:
         parts.pop(0)
@@ -186,14 +187,14 @@ def _dropped(what: str, tensors: list[Tensor]) -> Dropped:
 
 
 def _value(value: Any = None, *_: Any) -> Any:
-    """Stands in for the classes of named constants: the constant's plain value."""
+    """Replacement for the classes of named constants: returns the plain value."""
     return value
 
 
 def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """What checkpoints of Lightning and terratorch carry beside tensors, and whose making can do no harm.
+    """Classes in checkpoints of Lightning and terratorch whose construction is harmless.
 
-    A name of another operating system's, or of another library's, is answered with something like it here.
+    Classes of another operating system or of terratorch are mapped to an equivalent one.
     """
     paths = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path", "PurePath")
     modules = ("pathlib", "pathlib._local")
@@ -212,7 +213,7 @@ def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
 
 
 class _Absent:
-    """Stands in for an object whose class is not installed here; takes whatever a pickle does with it."""
+    """Replacement for objects whose class is not installed; accepts all operations of a pickle."""
 
     def __new__(cls, *_: Any, **__: Any) -> "_Absent":
         return super().__new__(cls)
@@ -233,4 +234,4 @@ class _TolerantUnpickler(pickle.Unpickler):
 
 
 _TOLERANT = SimpleNamespace(Unpickler=_TolerantUnpickler, __name__=__name__)
-"""pickle for `torch.load`, for checkpoints whose optimisers or callbacks are not installed here as well."""
+"""Pickle module for `torch.load` that tolerates classes that are not installed."""

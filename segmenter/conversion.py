@@ -1,4 +1,4 @@
-"""A checkpoint's weights as this program's networks have them: float32, all bands, one logit a pixel."""
+"""Convert a checkpoint's weights to a network with float32 weights, all bands and one logit per pixel."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,38 +26,39 @@ HEAD = "head.head.2"
 Chips = dict[ModalityName, Tensor]
 
 
-def water_class(found: Found, names: Sequence[str], asked: str | int | None) -> int:
-    """Number of the class that is water, of one class or of two.
+def water_class(found: Found, names: Sequence[str], choice: str | int | None) -> int:
+    """Number of the water class, of one or two classes.
 
-    One of two may be asked for by number or by name; else it is the one whose name says so.
+    Args:
+        choice: number or name of the class; None: the class whose name contains "water" or "lake".
 
     Raises:
-        CheckpointError: more classes than two, or it is not clear which of them is water.
+        CheckpointError: there are more than two classes, or the water class is not clear.
     """
     if found.classes == 1:
         return 0
     listed = f"{found.classes} classes" + (f" ({', '.join(names)})" if names else "")
     if found.classes > 2:
         raise CheckpointError(
-            f"num_classes: the checkpoint has {listed}; two become one logit without loss, more do not. "
+            f"num_classes: the checkpoint has {listed}; only two can be converted to one logit without loss. "
             "Train it with water against everything else"
         )
     named = [str(name).lower() for name in names]
-    if asked is None:
-        speaking = [n for n, name in enumerate(named) if "water" in name or "lake" in name]
-        if len(speaking) == 1:
-            return speaking[0]
+    if choice is None:
+        of_water = [n for n, name in enumerate(named) if "water" in name or "lake" in name]
+        if len(of_water) == 1:
+            return of_water[0]
         raise CheckpointError(
-            f"water_class: the checkpoint has {listed}; say by name or number which is water"
+            f"water_class: the checkpoint has {listed}; give the name or number of the water class"
         )
-    number = named.index(str(asked).lower()) if str(asked).lower() in named else asked
+    number = named.index(str(choice).lower()) if str(choice).lower() in named else choice
     if str(number) not in ("0", "1"):
-        raise CheckpointError(f"water_class: there is no {asked!r} among the checkpoint's {listed}")
+        raise CheckpointError(f"water_class: there is no {choice!r} among the checkpoint's {listed}")
     return int(number)
 
 
 def build_imported(checkpoint: Checkpoint, found: Found, manifest: Manifest, water: int) -> nn.Module:
-    """The network that `manifest` describes with the checkpoint's weights, ready for `segmenter.model.save`.
+    """Build the network of `manifest` with the checkpoint's weights, for `segmenter.model.save`.
 
     Raises:
         CheckpointError: the weights do not fit the architecture.
@@ -80,7 +81,7 @@ def build_imported(checkpoint: Checkpoint, found: Found, manifest: Manifest, wat
 
 
 def spread_bands(projection: Tensor, bands: Sequence[str], wanted: Sequence[str]) -> Tensor:
-    """Patches' projection (width, px x bands) for the bands wanted: those it does not know weigh nothing."""
+    """Extend a patch projection (width, px x bands) to the wanted bands; added bands have zero weights."""
     if tuple(bands) == tuple(wanted):
         return projection
     width = len(projection)
@@ -92,7 +93,7 @@ def spread_bands(projection: Tensor, bands: Sequence[str], wanted: Sequence[str]
 def checkpoint_logits(
     checkpoint: Checkpoint, found: Found, manifest: Manifest, water: int, chips: Chips
 ) -> Tensor:
-    """(B, H, W) logits of water by the checkpoint's own network, as its task would build and fill it.
+    """Logits of water (B, H, W) by the checkpoint's network, built as its own task would build it.
 
     Args:
         chips: normalised, (B, 12 | 2 | 1, H, W).
@@ -106,24 +107,24 @@ def checkpoint_logits(
         head = cast(nn.Sequential, cast(Any, network).head.head)
         head[-1] = nn.Conv2d(last_convolution(network).in_channels, found.classes, 1)
     else:
-        asked = flat(checkpoint.arguments)
+        arguments = flat(checkpoint.arguments)
         for name in ("backbone_pretrained", "backbone_ckpt_path", "aux_decoders"):
-            asked.pop(name, None)
-        network = build_terratorch(**asked)
+            arguments.pop(name, None)
+        network = build_terratorch(**arguments)
     _fill(network.eval(), _floats(checkpoint.weights), architecture)
     with torch.inference_mode():
         if checkpoint.arguments is None:
-            said = logits(network, kind, chips["S2L2A"], chips["S1"], chips["DEM"])
+            output = logits(network, kind, chips["S2L2A"], chips["S1"], chips["DEM"])
         else:
-            said = network(_as_asked(network, found, chips)).output
-    return said if found.classes == 1 else said[:, water] - said[:, 1 - water]
+            output = network(_named_chips(network, found, chips)).output
+    return output if found.classes == 1 else output[:, water] - output[:, 1 - water]
 
 
 def imported_logits(folder: Path, chips: Chips) -> Tensor:
-    """The same by the model in `folder`, from its own files.
+    """Logits of water (B, H, W) by the imported model, read from `folder`.
 
     Raises:
-        ManifestError: the folder is no model.
+        ManifestError: the folder is not a model.
     """
     manifest = read_manifest(folder)
     architecture, kind = _shape(manifest)
@@ -134,14 +135,14 @@ def imported_logits(folder: Path, chips: Chips) -> Tensor:
 
 
 def random_chips(manifest: Manifest) -> Chips:
-    """One normalised chip of noise, the same every time, (1, 12 | 2 | 1, chip, chip)."""
+    """One normalised chip of noise with a fixed seed, (1, 12 | 2 | 1, chip, chip)."""
     noise = torch.Generator().manual_seed(0)
     size = manifest.chip
     return {name: torch.randn(1, len(bands), size, size, generator=noise) for name, bands in BANDS.items()}
 
 
-def _as_asked(network: nn.Module, found: Found, chips: Chips) -> dict[str, Tensor]:
-    """Chips by the names and with the bands that the network of a task takes."""
+def _named_chips(network: nn.Module, found: Found, chips: Chips) -> dict[str, Tensor]:
+    """Chips with the modality names and bands of a task's network."""
     named = {}
     for name in cast(Any, network).encoder.modalities:
         modality = cast(ModalityName, modality_of(name))
@@ -156,7 +157,7 @@ def _floats(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _shape(manifest: Manifest) -> tuple[Architecture, S1Kind]:
     if manifest.architecture is None:
-        raise CheckpointError("architecture: an index has no weights to import")
+        raise CheckpointError("architecture: is missing; an index has no weights to import")
     return manifest.architecture, manifest.inputs.S1.kind
 
 
@@ -164,7 +165,7 @@ def _fill(network: nn.Module, weights: dict[str, Tensor], architecture: Architec
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}
     problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
-    problems += [f"{name} has no place" for name in given.keys() - wanted.keys()]
+    problems += [f"{name} is not part of the network" for name in given.keys() - wanted.keys()]
     problems += [f"{name} is {given[name]}, must be {wanted[name]}"
                  for name in wanted.keys() & given.keys() if given[name] != wanted[name]]  # fmt: skip
     if problems:

@@ -1,4 +1,4 @@
-"""Drafts of manifests: what a checkpoint cannot say of itself, written by a person, and the two made one."""
+"""Drafts of manifests: fields written by a person, completed with the fields found in a checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from segmenter.recognise import BANDS, Found
 
 
 def read_draft(path: Path | str) -> dict[str, Any]:
-    """The fields in a YAML file; `ManifestError` naming the file where it holds none."""
+    """Read the fields of a draft from a YAML file. Raises `ManifestError` naming the file."""
     try:
         fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -27,22 +27,22 @@ def read_draft(path: Path | str) -> dict[str, Any]:
 def complete(
     draft: dict[str, Any], name: str, found: Found, checkpoint: dict[str, Any], where: str
 ) -> Manifest:
-    """The manifest of the model `name` that a checkpoint becomes; its digest is still `NO_WEIGHTS`.
+    """Combine a draft and a checkpoint to the manifest of the model `name`, with the digest `NO_WEIGHTS`.
 
     Args:
-        draft: fields by a person; they may repeat what was found, but not contradict it.
-        found: what the checkpoint says of itself.
-        checkpoint: where it comes from; becomes `training.checkpoint`.
-        where: the draft's name, for errors.
+        draft: fields written by a person; they may repeat those of the checkpoint, but not contradict them.
+        found: fields found in the checkpoint.
+        checkpoint: origin of the checkpoint; becomes `training.checkpoint`.
+        where: name of the draft, for errors.
 
     Raises:
         ManifestError: fields are missing, wrong or contradict the checkpoint; names `where` and the field.
     """
-    asked = draft.get("architecture") or {}
-    for field in asked.keys() & found.architecture.keys():
-        if _listed(asked[field]) != _listed(found.architecture[field]):
+    given = draft.get("architecture") or {}
+    for field in given.keys() & found.architecture.keys():
+        if _listed(given[field]) != _listed(found.architecture[field]):
             raise ManifestError(
-                f"{where}: architecture.{field}: is {asked[field]}, but the checkpoint has "
+                f"{where}: architecture.{field}: is {given[field]}, but the checkpoint has "
                 f"{found.architecture[field]}"
             )
     if draft.get("name", name) != name:
@@ -50,7 +50,7 @@ def complete(
     fields = draft | {
         "name": name,
         "digest": NO_WEIGHTS,
-        "architecture": found.architecture | asked,
+        "architecture": found.architecture | given,
         "inputs": _inputs(draft.get("inputs") or {}, found, where),
         "training": (draft.get("training") or {}) | {"checkpoint": checkpoint},
     }
@@ -61,7 +61,7 @@ def complete(
 
 
 def _inputs(inputs: dict[str, Any], found: Found, where: str) -> dict[str, Any]:
-    """The inputs of a draft with what the checkpoint says: bands, kind of backscatter, what it never sees."""
+    """Inputs of a draft, completed with the checkpoint's bands and kind of backscatter, and unused inputs."""
     filled: dict[str, Any] = dict(inputs)
     for name, bands in BANDS.items():
         part = dict(inputs.get(name) or {})
@@ -76,7 +76,7 @@ def _inputs(inputs: dict[str, Any], found: Found, where: str) -> dict[str, Any]:
             )
         if name in found.bands:
             filled[name] = _all_bands(part, name, found.bands[name], where)
-        else:  # the network is not shown it, so its numbers mean nothing
+        else:  # the network does not take this modality, so its statistics have no effect
             unused = {"bands": bands, "mean": (0.0,) * len(bands), "std": (1.0,) * len(bands)}
             filled[name] = unused | {key: part[key] for key in ("kind",) if key in part}
     return filled
@@ -85,7 +85,7 @@ def _inputs(inputs: dict[str, Any], found: Found, where: str) -> dict[str, Any]:
 def _all_bands(
     part: dict[str, Any], name: ModalityName, taken: tuple[str, ...], where: str
 ) -> dict[str, Any]:
-    """A modality with a statistic for every band; bands the network does not know get those of the others."""
+    """A modality with statistics for every band; unused bands have those of the first."""
     given = tuple(part.get("bands") or taken)
     if given not in (taken, BANDS[name]):
         raise ManifestError(
@@ -101,7 +101,7 @@ def _all_bands(
 
 
 def _listed(value: Any) -> Any:
-    """A value whose sequences compare whether they are lists or tuples."""
+    """The value with tuples converted to lists, for comparison."""
     if isinstance(value, list | tuple):
         return [_listed(part) for part in value]
     return value

@@ -1,43 +1,43 @@
-"""What a user of the segmenter can get wrong, under one base."""
+"""Errors of the package `segmenter`, with a common base class."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a command that only catches these need not wait for pydantic
+if TYPE_CHECKING:  # importing this module must not import pydantic
     from pydantic import ValidationError
 
 
 class SegmenterError(Exception):
-    """The segmenter refuses: the message says what is wrong, where, and what to do."""
+    """Base class; the message names the cause, the place and a remedy."""
 
 
 class ManifestError(SegmenterError):
-    """A model's manifest is absent, malformed, or does not belong to the weights beside it."""
+    """A manifest is missing or malformed, or does not belong to the weights beside it."""
 
 
 class WeightsError(SegmenterError):
-    """A model's weights cannot be read, or do not fit the architecture its manifest names."""
+    """Weights cannot be read, or do not fit the architecture of the manifest."""
 
 
 class InputError(SegmenterError):
-    """Arrays handed to the segmenter have the wrong shape, or lack the halo it needs."""
+    """Input arrays have a wrong shape or too small a halo."""
 
 
 class CheckpointError(SegmenterError):
-    """A checkpoint cannot be read, carries what must not be read, or cannot become a model."""
+    """A checkpoint cannot be read, contains objects that must not be read, or cannot be imported."""
 
 
 class HubError(SegmenterError):
-    """A file of a model hub cannot be had, or is not the one that was asked for."""
+    """A file of a model hub cannot be downloaded, or has another digest than expected."""
 
 
 class RegistryError(SegmenterError):
-    """A model is not named in the registry, or is named there but not on this disk."""
+    """A model is not in the registry, or its folder does not exist."""
 
 
 def fields_at_fault(error: ValidationError) -> str:
-    """One line for all that is wrong in a file: dotted field, then why."""
+    """All problems of a file in one line, each as "field.path: reason"."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors(include_url=False)

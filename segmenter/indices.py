@@ -1,7 +1,7 @@
-"""Formulas of the classical way to find water: normalised differences of bands, and the slope of the ground.
+"""Formulas of water indices: normalised differences of bands, and the slope of the terrain.
 
-Pure numbers, no torch. Each pixel is worked out by itself or from a fixed reach around it, in one order of
-operations, so that it has the same value whichever tile asks.
+Pure numpy, no torch. Each pixel is computed from itself or from a fixed neighbourhood in a fixed order of
+operations, so that its value does not depend on the tile.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ from segmenter.manifest import OPTICAL_BANDS
 Floats = NDArray[np.float32]
 
 GREEN, NEAR_INFRARED, SHORT_WAVE = (OPTICAL_BANDS.index(band) for band in ("B03", "B08", "B11"))
-"""Where these bands stand in a stack's optical planes."""
+"""Indices of these bands in the optical planes of a stack."""
 REACH = 4
-"""Pixels around one that its slope depends on: 2 for the smoothing and the gradient, and 2 more where the
-elevations it needs are void and are taken from their nearest neighbours."""
+"""Radius in pixels of the neighbourhood of a slope: 2 for smoothing and gradient, and 2 more where void
+elevations are replaced by those of their nearest neighbours."""
 
 
 def normalised_difference(one: Floats, other: Floats) -> Floats:
@@ -28,21 +28,23 @@ def normalised_difference(one: Floats, other: Floats) -> Floats:
 
 
 def ndwi(green: Floats, near_infrared: Floats) -> Floats:
-    """NDWI (McFeeters 1996) of reflectance x 10000, any shape; without unit, above 0 where there is water."""
+    """NDWI (McFeeters 1996) of reflectance x 10000, any shape; dimensionless, > 0 over water."""
     return normalised_difference(green, near_infrared)
 
 
 def mndwi(green: Floats, short_wave: Floats) -> Floats:
-    """MNDWI (Xu 2006) of reflectance x 10000 at 0.56 and 1.6 um, any shape; without unit, above 0 where there
-    is water. Algebraically it is NDSI, so snow and ice are above 0 too."""
+    """MNDWI (Xu 2006) of reflectance x 10000 at 0.56 and 1.6 um, any shape; dimensionless, > 0 over water.
+
+    The formula is that of NDSI, so snow and ice are above 0 too.
+    """
     return normalised_difference(green, short_wave)
 
 
 def slope(dem: Floats, pixel: float = 10.0) -> Floats:
     """Slope in degrees (H, W) of elevations in metres (H, W), smoothed over three pixels of `pixel` metres.
 
-    30 m, the DEM's native resolution, when pixels are 10 m. Level ground goes on into a void, or its edge
-    would be a cliff; NaN only where no elevation is known at all.
+    With pixels of 10 m that is 30 m, the native resolution of the DEM. Voids are filled with the nearest
+    elevation, since otherwise their edges would be cliffs; all NaN when no elevation is known.
     """
     void = ~np.isfinite(dem)
     if void.any() and not void.all():
@@ -56,7 +58,7 @@ def slope(dem: Floats, pixel: float = 10.0) -> Floats:
 
 
 def _sum_of_nine(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum over the 3 x 3 window around each pixel, zeros beyond the edge; each window added up by itself."""
+    """Sum over the 3 x 3 window around each pixel, zeros beyond the edge, without running sums."""
     rows = ndimage.correlate1d(values, np.ones(3), axis=0, mode="constant")
     total: NDArray[np.float64] = ndimage.correlate1d(rows, np.ones(3), axis=1, mode="constant")
     return total

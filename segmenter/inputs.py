@@ -1,4 +1,4 @@
-"""What a segmenter is given: which arrays fit one another, and which of their pixels are known. No torch."""
+"""Input arrays of a segmenter: checks of their shapes, and the mask of valid pixels. No torch."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ from segmenter.protocol import Pixels
 def check(
     optical: Pixels, radar: Pixels, dem: Pixels, halo: int, needed: int, wanted: NDArray[np.bool_] | None
 ) -> None:
-    """Refuse arguments of `segmenter.protocol.Predicts.predict` that do not fit one another.
+    """Check that the arguments of `segmenter.protocol.Predicts.predict` fit one another.
 
-    `needed` is the halo that the model cannot do without. Raises `InputError` naming the argument.
+    `needed` is the halo that the model needs, in px. Raises `InputError` naming the argument.
     """
     shape = dem.shape
     if len(shape) != 2:
@@ -34,8 +34,8 @@ def check(
 
 
 def valid(optical: Pixels, radar: Pixels, dem: Pixels) -> NDArray[np.bool_]:
-    """(H, W): where (12, H, W) reflectance, (2, H, W) backscatter and (H, W) elevation are all finite."""
+    """Mask (H, W) of finite reflectance (12, H, W), backscatter (2, H, W) and elevation (H, W)."""
     known = np.isfinite(dem)
-    for band in (*optical, *radar):  # band by band, so that no plane is held for each of them
+    for band in (*optical, *radar):  # band by band, to avoid a mask (12, H, W) in memory
         known &= np.isfinite(band)
     return known

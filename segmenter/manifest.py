@@ -1,8 +1,8 @@
-"""A model's manifest: everything that must be the same in training and in prediction, in one file.
+"""Manifest of a model: everything that must be the same in training and prediction, in one file.
 
-A model is a folder with ``model.safetensors`` (the weights) and ``manifest.json`` (this).
-An index of bands has no weights, only thresholds in its manifest. Nothing here imports torch, so planning a
-run can ask a model's fingerprint cheaply.
+A model is a folder with ``model.safetensors`` (the weights) and ``manifest.json`` (the manifest). A water
+index has no weights, only thresholds in its manifest. This module does not import torch, so that planning a
+run can read a model's fingerprint quickly.
 """
 
 import hashlib
@@ -28,16 +28,17 @@ from segmenter.errors import ManifestError, fields_at_fault
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "model.safetensors"
 NO_WEIGHTS = f"sha256:{0:064}"
-"""Digest of a manifest whose weights are still to be written."""
+"""Digest of a manifest without weights: of an index, or before the weights are written."""
 PATCH = 16
-"""Edge of the encoder's patches, px: a chip is a whole number of them."""
+"""Edge of the encoder's patches, px; a chip is a multiple of it."""
 
 OPTICAL_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 RADAR_BANDS = ("VV", "VH")
 DEM_BANDS = ("DEM",)
 
 S1Kind = Literal["rtc", "grd", "any"]
-"""Kind of backscatter: terrain-corrected gamma nought, sigma nought of ground range, or either of them."""
+"""Kind of backscatter: ``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought of ground range;
+``any``: either, for an index only."""
 ModalityName = Literal["S2L2A", "S1", "DEM"]
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -47,29 +48,29 @@ class _Frozen(BaseModel):
 
 
 class Architecture(_Frozen):
-    """The network's shape; ``segmenter.network.build_network`` turns it into a module."""
+    """Architecture of a network; ``segmenter.network.build_network`` builds it."""
 
     backbone: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"]
     modalities: Annotated[tuple[ModalityName, ...], Field(min_length=1)] = ("S2L2A", "S1", "DEM")
-    """Inputs the network takes, in its order; it is shown no other."""
+    """Inputs of the network, in its order."""
     merge: Literal["mean", "max", "concat"] = "mean"
-    """How the tokens of a place become one over the modalities."""
+    """Method by which the tokens of the modalities at one position are merged."""
     image_size: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 224
     """Edge of the chips that the position embeddings were made for, px."""
     indices: tuple[int, int, int, int] | None = None
-    """Encoder blocks whose tokens the decoder sees, shallow to deep, through terratorch's learned pyramid."""
+    """Encoder blocks whose tokens the decoder takes, shallow to deep, with terratorch's learned pyramid."""
     necks: tuple[dict[str, JsonValue], ...] | None = None
-    """terratorch's necks by name with their options, where it is no such pyramid: in place of `indices`."""
+    """Other necks of terratorch by name with their options, in place of `indices`."""
     decoder: Annotated[str, Field(pattern=r"^\w+$")] = "UperNetDecoder"
-    """One of terratorch's decoders that leave the head to terratorch."""
+    """One of terratorch's decoders without a head of its own."""
     decoder_channels: PositiveInt | tuple[PositiveInt, ...] | None = 256
-    """One number, one for each level, or null for a decoder that knows none."""
+    """One number, or one per level, or null for a decoder without this argument."""
     decoder_scale_modules: bool = False
-    """The decoder has rescaling layers of its own on top of the neck's pyramid (the published model does)."""
+    """Whether the decoder has rescaling layers on top of the neck's pyramid, as the published model."""
     decoder_options: dict[str, JsonValue] = {}
-    """More of the decoder's arguments, by terratorch's names."""
+    """Other arguments of the decoder, by terratorch's names."""
     head_channels: tuple[PositiveInt, ...] = ()
-    """Channels of the head's convolutions before its last."""
+    """Channels of the head's convolutions before the last one."""
 
     @field_validator("indices")
     @classmethod
@@ -97,16 +98,16 @@ class Architecture(_Frozen):
     @model_validator(mode="after")
     def _one_way_to_the_decoder(self) -> Self:
         if (self.indices is None) == (self.necks is None):
-            raise ValueError("indices: name the encoder blocks the decoder sees, or else `necks`")
+            raise ValueError("indices: give either the encoder blocks that the decoder takes, or `necks`")
         return self
 
 
 class Modality(_Frozen):
-    """Bands of one input, in the network's order, with how they are clipped and standardised."""
+    """Bands of one input in the network's order, with their clipping and standardisation."""
 
     bands: tuple[str, ...]
     clip: tuple[float, float] | None = None
-    """Lowest and highest value let through, in the input's unit; null lets everything through."""
+    """Lowest and highest value, in the input's unit; null: no clipping."""
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
 
@@ -128,10 +129,9 @@ class Modality(_Frozen):
 
 
 class Radar(Modality):
-    """Backscatter in dB. Its kind decides which encoder embedding is used, so it is no detail."""
+    """Backscatter in dB. Its kind selects the encoder's embedding."""
 
     kind: S1Kind
-    """``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought; ``any``: either, for an index only."""
 
 
 class Inputs(_Frozen):
@@ -152,71 +152,71 @@ class Inputs(_Frozen):
 
 
 class Cue(_Frozen):
-    """A threshold of an index, in the unit of what it divides."""
+    """A threshold of an index, in the unit of the thresholded quantity."""
 
     at: float
-    """Where it lies."""
+    """Value of the threshold."""
     width: PositiveFloat
-    """How far beyond it the odds of water are e times as high."""
+    """Distance over which the odds of water change by a factor e (at a temperature of 1)."""
     sigma: Annotated[float, Field(ge=0)]
-    """Standard deviation of where it may lie just as well."""
+    """Standard deviation of the threshold."""
 
 
 class Index(_Frozen):
-    """Thresholds of the index baseline; `segmenter.baseline` says what becomes of them."""
+    """Thresholds of the index baseline (`segmenter.baseline`)."""
 
     mndwi: Cue
-    """Water lies above it (Xu 2006 puts it at 0)."""
+    """Lower limit of MNDWI over clear water (0 in Xu 2006)."""
     ndwi: Cue
-    """Turbid water, whose MNDWI is low, lies above it (McFeeters 1996 puts it at 0)."""
+    """Lower limit of NDWI over turbid water, whose MNDWI is low (0 in McFeeters 1996)."""
     turbid: Cue
-    """MNDWI that turbid water exceeds too."""
+    """Lower limit of MNDWI over turbid water."""
     near_infrared: Cue
-    """Reflectance x 10000 of band 8 that water stays below; snow and ice do not."""
+    """Upper limit of the reflectance x 10000 in band 8; snow and ice exceed it."""
     slope: Cue
-    """Degrees that water stays below; shaded ground does not."""
+    """Upper limit of the slope in degrees; terrain in shadow exceeds it."""
     radar: Cue
-    """dB of VV that water stays below, of either kind of backscatter."""
+    """Upper limit of VV in dB, for either kind of backscatter."""
 
 
 class Manifest(_Frozen):
-    """All that a caller must know about a model to feed it and to read its answer."""
+    """Inputs, windows, calibration and provenance of a model."""
 
     name: Annotated[str, Field(min_length=1)]
     version: Annotated[str, Field(min_length=1)]
     license: Annotated[str, Field(min_length=1)]
     architecture: Architecture | None = None
-    """Of a network; an index has none."""
+    """Null for an index."""
     index: Index | None = None
-    """Of an index; a network has none."""
+    """Null for a network."""
     inputs: Inputs
     chip: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 224
-    """Edge of the windows the network sees, px of 10 m."""
+    """Edge of the network's windows, px of 10 m."""
     stride: PositiveInt
     """Distance between windows on the global grid, px; at most ``chip``."""
     sigma: PositiveFloat
     """Standard deviation of a window's Gaussian weight, px."""
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Probability from which a pixel is water."""
+    """Least probability of a water pixel."""
     temperature: PositiveFloat = 1.0
     """Logits are divided by it before the sigmoid (Guo et al. 2017, temperature scaling)."""
     flips: bool = False
     """Average the logits of a window's four flips (none, vertical, horizontal, both)."""
     passes: Annotated[int, Field(ge=0, le=64)] = 8
-    """Passes of the head with dropout whose spread enters the uncertainty (Gal and Ghahramani 2016)."""
+    """Passes of the head with dropout, whose spread is part of the uncertainty (Gal and Ghahramani 2016)."""
     dropout: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the head's channels that each of these passes leaves out."""
+    """Share of the head's channels that each of these passes drops."""
     area_factor: PositiveFloat = 1.0
-    """Standard deviations of lakes' areas are multiplied by it: fitted on validation seasons, so that 95 %
-    intervals hold the truth in 95 % of lakes."""
+    """Factor of the standard deviations of lake areas, fitted on validation seasons so that 95 % intervals
+    contain the true area of 95 % of lakes."""
     digest: Digest
-    """SHA-256 of the weights' file; `NO_WEIGHTS` for an index."""
+    """SHA-256 of the file of weights; `NO_WEIGHTS` for an index."""
     smallest_lake_m2: Annotated[float, Field(ge=0)]
-    """Lakes below this area are beyond what the model was shown to find, m2."""
+    """Least area of lakes for which the model was evaluated, m2."""
     training: dict[str, Any] = {}
-    """Where the weights come from: data, seed, steps."""
+    """Provenance of the weights: data, seed, steps."""
     scores: dict[str, Any] = {}
-    """Measured scores, with what they were measured on."""
+    """Measured scores, with the data that they were measured on."""
 
     @model_validator(mode="after")
     def _network_or_index(self) -> Self:
@@ -231,27 +231,30 @@ class Manifest(_Frozen):
     @model_validator(mode="after")
     def _windows_fit(self) -> Self:
         if self.stride > self.chip:
-            raise ValueError(f"stride: {self.stride} exceeds chip {self.chip}, pixels would go unseen")
+            raise ValueError(f"stride: {self.stride} exceeds chip {self.chip}; windows would leave gaps")
         if self.sigma < self.chip / 16:
-            raise ValueError(f"sigma: {self.sigma} is below chip / 16, weights would vanish in corners")
+            raise ValueError(f"sigma: {self.sigma} is below chip / 16; weights would vanish in corners")
         return self
 
     @property
     def method(self) -> Literal["network", "index"]:
-        """How pixels are judged: by a network with weights, or by an index of bands."""
+        """Method of classification: a network with weights, or a water index."""
         return "network" if self.index is None else "index"
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that can change a result: the weights' digest, and also statistics,
-        stride, threshold... Provenance and scores do not count. Use it to tell models apart."""
+        """SHA-256 of everything that can change a result: digest of the weights, statistics, stride,
+        threshold.
+
+        Licence, provenance and scores are not included. It identifies a model.
+        """
         decisive = self.model_dump(mode="json", exclude={"license", "training", "scores"})
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def read_manifest(folder: Path | str) -> Manifest:
-    """The manifest of the model in `folder`, checked against itself and against the weights if it has any.
+    """Read the manifest of the model in `folder` and check it, and the digest of its weights if it has any.
 
     Raises `ManifestError` naming the file and the field.
     """
@@ -277,12 +280,12 @@ def read_manifest(folder: Path | str) -> Manifest:
     if found != manifest.digest:
         raise ManifestError(
             f"{path}: digest: is {manifest.digest}, but {weights.name} beside it has {found}; "
-            "fetch both files of the model again"
+            "download both files of the model again"
         )
     return manifest
 
 
 def digest_of(weights: Path) -> str:
-    """SHA-256 of a file, written as manifests write it."""
+    """SHA-256 of a file in the form used in manifests, "sha256:…"."""
     with weights.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

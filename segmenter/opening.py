@@ -1,4 +1,4 @@
-"""From folders to a segmenter: one model, an ensemble of several, or the index baseline."""
+"""Open a segmenter from model folders: one model, an ensemble of several, or the index baseline."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from segmenter.errors import ManifestError
 from segmenter.manifest import Manifest, read_manifest
 from segmenter.protocol import Answer, Predicts, Segmenter, TileArrays
 
-if TYPE_CHECKING:  # planning a run, or the index alone, need not wait for torch
+if TYPE_CHECKING:  # planning a run and the index baseline must not import torch
     from segmenter.model import Model
 
 
 def open_segmenter(
     folders: Sequence[Path | str], device: str = "auto", *, bf16: bool | None = None
 ) -> Segmenter:
-    """The segmenter of one model folder or more; see `segmenter.model.load` for the other arguments.
+    """Open the segmenter of one or more model folders; for the other arguments see `segmenter.model.load`.
 
-    Raises `ManifestError` or `WeightsError` for a folder that is no model, or models that do not go together.
+    Raises `ManifestError` or `WeightsError` for a folder that is not a model, or for incompatible models.
     """
     manifest = read_manifests(folders)
     if manifest.method == "index":
@@ -37,10 +37,10 @@ def open_segmenter(
 
 
 def read_manifests(folders: Sequence[Path | str]) -> Manifest:
-    """The manifest a plan goes by: the model's, or one for the whole ensemble.
+    """Return the manifest of a model, or the combined manifest of an ensemble.
 
-    An ensemble has its members' inputs and windows, the mean of their thresholds, and a digest of all that
-    decides any of them. Raises `ManifestError` naming the folder and the field that does not fit the first.
+    An ensemble has the inputs and windows of its members, the mean of their thresholds, and a digest of their
+    fingerprints. Raises `ManifestError` naming the folder and the field that differs from the first model's.
     """
     manifests = [read_manifest(folder) for folder in folders]
     if not manifests:
@@ -50,7 +50,7 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
         return first
     for folder, other in zip(folders, manifests, strict=True):
         if other.method == "index":
-            raise ManifestError(f"{folder}: index: an ensemble is of networks, this is an index")
+            raise ManifestError(f"{folder}: index: an ensemble consists of networks, this is an index")
         for name in ("chip", "stride", "sigma", "flips"):
             if getattr(other, name) != getattr(first, name):
                 raise ManifestError(
@@ -64,7 +64,7 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
             )
     prints = sorted(manifest.fingerprint for manifest in manifests)
     if len(set(prints)) < len(prints):
-        raise ManifestError("model: names one model twice; an ensemble is of different ones")
+        raise ManifestError("model: names one model twice; an ensemble consists of different models")
     return first.model_copy(
         update={
             "name": " + ".join(manifest.name for manifest in manifests),
@@ -82,13 +82,13 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble(Predicts):
-    """Several models as one. Implements `segmenter.protocol.Segmenter`."""
+    """Several models combined, as a `segmenter.protocol.Segmenter`."""
 
     manifest: Manifest
     models: tuple[Model, ...]
 
     def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
-        """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
+        """Predict several tiles; see `segmenter.protocol.Predicts.predict_all`."""
         from segmenter.dense import predict_all
 
         return predict_all(self.models, scenes)

@@ -1,4 +1,4 @@
-"""The two seams of the segmenter: what the path calls, and what dense prediction calls."""
+"""Protocols of the segmenter: of whole tiles (`Segmenter`) and of batches of chips (`ChipNetwork`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segmenter.manifest import Manifest
 
-if TYPE_CHECKING:  # a caller that only names the seam need not wait for torch
+if TYPE_CHECKING:  # importing this module must not import torch
     from torch import Tensor, device
 
 Pixels = NDArray[np.float32]
@@ -19,7 +19,7 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class TileArrays:
-    """A tile's arrays and where they lie. Anything that is sliced like an array will do for them."""
+    """Arrays of a tile and their position. Any objects that are sliced like arrays are accepted."""
 
     optical: Pixels
     """(12, H, W) reflectance x 10000, NaN where there is no clear view."""
@@ -31,32 +31,32 @@ class TileArrays:
     """Global pixel of the upper-left corner, the halo included."""
     col: int
     halo: int
-    """Pixels on every side that are read but not answered; at least `segmenter.windows.halo(manifest)`."""
+    """Pixels on every side that are read but not predicted; at least `segmenter.windows.halo(manifest)`."""
     wanted: NDArray[np.bool_] | None = None
-    """(H - 2 halo, W - 2 halo) pixels to answer, all without it; the others cost nothing."""
+    """(H - 2 halo, W - 2 halo) mask of the pixels to predict; None: all."""
 
     @property
     def core(self) -> tuple[int, int]:
-        """Rows and columns that are answered."""
+        """Number of predicted rows and columns."""
         rows, cols = self.dem.shape
         return rows - 2 * self.halo, cols - 2 * self.halo
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a segmenter says of the core of a tile, (H - 2 halo, W - 2 halo) each."""
+    """Prediction for the core of a tile, arrays (H - 2 halo, W - 2 halo)."""
 
     probability: Pixels
-    """Of water, 0 to 1; NaN where the input is not valid, or where nobody asked."""
+    """Probability of water, 0 to 1; NaN where the input is not valid and where `wanted` is False."""
     uncertainty: Pixels
-    """Standard deviation of that probability; NaN where the probability is."""
+    """Standard deviation of the probability; NaN where the probability is NaN."""
 
 
 class Predicts(Protocol):
-    """What answers scenes. A class that derives from it brings `predict_all` and has `predict`."""
+    """Base of segmenters. A derived class implements `predict_all` and inherits `predict`."""
 
     def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
-        """The answer of every scene, in their order; on a GPU batches go on from one to the next."""
+        """Predict scenes, in their order. On a GPU, batches extend across scenes."""
         ...
 
     def predict(
@@ -70,19 +70,19 @@ class Predicts(Protocol):
         halo: int,
         wanted: NDArray[np.bool_] | None = None,
     ) -> Answer:
-        """The answer for the core of one scene; the arguments are the fields of `TileArrays`."""
+        """Predict the core of one scene; the arguments are the fields of `TileArrays`."""
         return next(self.predict_all([TileArrays(optical, radar, dem, row, col, halo, wanted)]))
 
 
 class Segmenter(Predicts, Protocol):
-    """Says for every pixel of a tile how likely it is water. All the path knows about a model."""
+    """Predicts the probability of water for every pixel of a tile. The survey uses models only through it."""
 
     @property
     def manifest(self) -> Manifest: ...
 
 
 class ChipNetwork(Protocol):
-    """Gives logits for a batch of chips. All that dense prediction knows about a network."""
+    """Computes logits of a batch of chips. Dense prediction uses networks only through it."""
 
     @property
     def manifest(self) -> Manifest: ...
@@ -92,12 +92,12 @@ class ChipNetwork(Protocol):
 
     @property
     def batch(self) -> int:
-        """Chips of a forward pass."""
+        """Number of chips per forward pass."""
         ...
 
     def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        """(B, 1 + passes, H, W) float32 logits of normalised chips (B, 12 | 2 | 1, H, W) on `device`.
+        """Logits (B, 1 + passes, H, W), float32, of normalised chips (B, 12 | 2 | 1, H, W) on `device`.
 
-        The first plane is the network's; the others are those of its passes with dropout.
+        The first plane is without dropout; the others are those of the passes with dropout.
         """
         ...

@@ -1,7 +1,8 @@
-"""Which architecture a checkpoint holds: from the shapes of its weights, and from its task's arguments.
+"""Recognise the architecture of a checkpoint from the shapes of its weights and the arguments of its task.
 
-Shapes say nearly everything; the arguments, where terratorch wrote them, say the rest: which blocks the
-decoder sees, how modalities are merged, a decoder's options. Nothing here imports torch.
+The shapes determine most of it. The arguments, where terratorch wrote them, determine the encoder blocks that
+the decoder takes, the merging of modalities, and the options of the decoder. This module does not import
+torch.
 """
 
 import math
@@ -22,7 +23,7 @@ EMBEDDINGS: dict[str, tuple[ModalityName, S1Kind | None]] = {
     "untok_sen1rtc@224": ("S1", "rtc"),
     "untok_dem@224": ("DEM", None),
 }
-"""TerraMind's names of the inputs' embeddings: the modality, and its kind of backscatter."""
+"""TerraMind's names of the embeddings, with their modality and kind of backscatter."""
 _SIZES = {(192, 12): "tiny", (384, 12): "small", (768, 12): "base", (1024, 24): "large"}
 _OPTICAL_NAMES = dict(
     zip(
@@ -30,56 +31,59 @@ _OPTICAL_NAMES = dict(
          "NIR_NARROW", "WATER_VAPOR", "SWIR_1", "SWIR_2"), OPTICAL_BANDS, strict=True,
     )
 )  # fmt: skip
-"""terratorch's names of Sentinel-2's bands."""
+"""Names of the Sentinel-2 bands in terratorch."""
 _KNOWN_FROM_SHAPES = {
     "backbone", "backbone_modalities", "backbone_bands", "backbone_img_size", "num_classes",
     "head_channel_list",
-    # and those that leave no trace in an answer
+    # and those without effect on a prediction
     "backbone_pretrained", "backbone_ckpt_path", "backbone_drop_path_rate", "backbone_drop_rate",
     "backbone_attn_drop_rate", "backbone_modality_drop_rate", "head_dropout", "aux_decoders",
 }  # fmt: skip
 _WITHOUT_EFFECT = {"rescale": True, "image_size_out": None, "peft_config": None, "backbone_patch_size": PATCH,
                    "backbone_padding": "reflect", "num_outputs": None}  # fmt: skip
-"""Arguments that are as terratorch has them anyway, or as a chip of whole patches needs them."""
+"""Values without effect: terratorch's defaults, or irrelevant for chips of whole patches."""
 _PYRAMID = [
     {"name": "ReshapeTokensToImage", "remove_cls_token": False},
     {"name": "LearnedInterpolateToPyramidal"},
 ]
-"""What follows the selection of blocks in TerraMind's usual necks."""
+"""Necks that follow the selection of blocks in TerraMind's usual configuration."""
 _EMBEDDING = re.compile(r"encoder\.encoder_embeddings\.(?P<name>[^.]+)\.")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a checkpoint says of itself."""
+    """Properties of a network found in a checkpoint."""
 
     architecture: dict[str, Any]
     """Fields of `segmenter.manifest.Architecture`, as far as they are known."""
     classes: int
     s1_kind: S1Kind | None = None
-    """None where it takes no backscatter."""
+    """None where the network takes no backscatter."""
     bands: dict[ModalityName, tuple[str, ...]] = field(default_factory=dict)
-    """Bands of each modality it takes, in its order."""
+    """Bands of each modality that the network takes, in its order."""
 
 
 def recognise(shapes: Shapes, arguments: Mapping[str, Any] | None = None) -> Found:
-    """What the weights' shapes and the arguments of terratorch's task (None: unknown) say.
+    """Recognise a network from the shapes of its weights and the arguments of terratorch's task.
+
+    Args:
+        arguments: None where they are unknown.
 
     Raises:
-        CheckpointError: it is no TerraMind, or is of a shape that is not supported; says which.
+        CheckpointError: the network is not TerraMind, or has a part that is not supported, which is named.
     """
     embeddings, kind = _embeddings(shapes)
-    asked = flat(arguments) if arguments is not None else None
-    modalities = _ordered(list(embeddings), asked)
-    bands = {name: _bands(name, shapes[f"{key}proj.weight"], asked) for name, key in embeddings.items()}
+    given = flat(arguments) if arguments is not None else None
+    modalities = _ordered(list(embeddings), given)
+    bands = {name: _bands(name, shapes[f"{key}proj.weight"], given) for name, key in embeddings.items()}
     architecture: dict[str, Any] = {
-        "backbone": _backbone(shapes, asked),
+        "backbone": _backbone(shapes, given),
         "modalities": modalities,
         "image_size": PATCH * math.isqrt(shapes[f"{next(iter(embeddings.values()))}pos_emb"][1]),
     }
     head, classes = _head(shapes)
     architecture["head_channels"] = head
-    architecture |= ({} if asked is None else _asked(asked)) | _decoder(shapes)
+    architecture |= ({} if given is None else _from_arguments(given)) | _decoder(shapes)
     return Found(architecture, classes, kind, {name: bands[name] for name in modalities})
 
 
@@ -92,7 +96,7 @@ def _embeddings(shapes: Shapes) -> tuple[dict[ModalityName, str], S1Kind | None]
     if unknown:
         raise CheckpointError(
             f"backbone_modalities: {', '.join(unknown)} is not supported; a model takes S2L2A, S1GRD or "
-            "S1RTC, and DEM, or some of them"
+            "S1RTC, and DEM, or a subset of them"
         )
     kinds = [kind for name in names if (kind := EMBEDDINGS[name][1])]
     if len(kinds) > 1:
@@ -101,13 +105,13 @@ def _embeddings(shapes: Shapes) -> tuple[dict[ModalityName, str], S1Kind | None]
     return {name: found[name] for name in BANDS if name in found}, kinds[0] if kinds else None
 
 
-def _backbone(shapes: Shapes, asked: Mapping[str, Any] | None) -> str:
-    if asked is not None:
-        name = str(asked["backbone"])
+def _backbone(shapes: Shapes, given: Mapping[str, Any] | None) -> str:
+    if given is not None:
+        name = str(given["backbone"])
         if not re.fullmatch(r"(terratorch_)?terramind_v(1|01)_(tiny|small|base|large)", name):
             raise CheckpointError(
-                f"backbone: {name} is not supported, only TerraMind's plain encoders are (tiny, small, base, "
-                "large); thinking in modalities and generation are not"
+                f"backbone: {name} is not supported; supported are TerraMind's plain encoders (tiny, small, "
+                "base, large), without thinking in modalities and generation"
             )
     width = next(shape[-1] for key, shape in shapes.items() if _EMBEDDING.match(key))
     depth = 1 + max(
@@ -120,22 +124,22 @@ def _backbone(shapes: Shapes, asked: Mapping[str, Any] | None) -> str:
 
 
 def modality_of(name: str) -> ModalityName | None:
-    """The modality that terratorch means by a name such as S2L2A, sen1grd or untok_dem@224."""
+    """The modality of a name in terratorch, such as S2L2A, sen1grd or untok_dem@224."""
     plain = name.lower().replace("_", "").replace("sen", "s")
     return next((modality for modality in BANDS if modality.lower() in plain), None)
 
 
-def _ordered(found: list[ModalityName], asked: Mapping[str, Any] | None) -> tuple[ModalityName, ...]:
-    """The modalities in the order of the arguments, which counts where their tokens are concatenated."""
-    named = (asked or {}).get("backbone_modalities") or ()
+def _ordered(found: list[ModalityName], given: Mapping[str, Any] | None) -> tuple[ModalityName, ...]:
+    """The modalities in the order of the arguments, which matters where their tokens are concatenated."""
+    named = (given or {}).get("backbone_modalities") or ()
     order = [modality_of(name) for name in named if isinstance(name, str)]
     return tuple(cast(list[ModalityName], order)) if set(order) == set(found) else tuple(found)
 
 
-def _bands(name: ModalityName, weight: tuple[int, ...], asked: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Bands of a modality whose patches' projection has the shape (width, px of a patch x bands)."""
+def _bands(name: ModalityName, weight: tuple[int, ...], given: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Bands of a modality whose patch projection has the shape (width, px of a patch x bands)."""
     count = weight[1] // PATCH**2
-    named: dict[str, Any] = (asked or {}).get("backbone_bands") or {}
+    named: dict[str, Any] = (given or {}).get("backbone_bands") or {}
     listed = next((bands for key, bands in named.items() if modality_of(key) == name), None)
     if listed is None and count == len(BANDS[name]):
         return BANDS[name]
@@ -154,7 +158,7 @@ def _head(shapes: Shapes) -> tuple[tuple[int, ...], int]:
     last = shapes.get("head.head.2.weight")
     if last is None or last[2:] != (1, 1):
         raise CheckpointError(
-            "decoder: brings a head of its own, which is not supported; a network with terratorch's "
+            "decoder: has a head of its own, which is not supported; a network with terratorch's "
             "segmentation head, whose last convolution is 1x1, is needed"
         )
     before = [(int(match[1]), shape[0]) for key, shape in shapes.items()
@@ -163,7 +167,7 @@ def _head(shapes: Shapes) -> tuple[tuple[int, ...], int]:
 
 
 def _decoder(shapes: Shapes) -> dict[str, Any]:
-    """Fields of an UperNet decoder; none for another, which only its arguments could describe."""
+    """Fields of an UperNet decoder; none for other decoders, which only the arguments describe."""
     bottleneck = shapes.get("decoder.fpn_bottleneck.conv.weight")
     if bottleneck is None or "decoder.psp_modules.3.1.conv.weight" not in shapes:
         return {}
@@ -175,7 +179,7 @@ def _decoder(shapes: Shapes) -> dict[str, Any]:
 
 
 def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """terratorch's arguments with those it lets be grouped (`decoder_kwargs: ...`) under their own names."""
+    """terratorch's arguments with grouped ones (`decoder_kwargs: ...`) under their individual names."""
     flat = dict(arguments)
     for part in ("backbone", "decoder", "head"):
         grouped = flat.pop(f"{part}_kwargs", None) or {}
@@ -183,9 +187,9 @@ def flat(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _asked(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields that only the arguments can tell. An argument whose effect is not known here is refused."""
-    left = {name: value for name, value in asked.items() if name not in _KNOWN_FROM_SHAPES}
+def _from_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields known only from the arguments. Raises CheckpointError for arguments of unknown effect."""
+    left = {name: value for name, value in given.items() if name not in _KNOWN_FROM_SHAPES}
     fields: dict[str, Any] = {
         "decoder": left.pop("decoder", None),
         "decoder_channels": _plain(left.pop("decoder_channels", None)),
@@ -210,7 +214,7 @@ def _necks(necks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     plain: list[dict[str, Any]] = [_plain(neck) for neck in necks]
     for neck in plain:
         if neck.get("name") == "ReshapeTokensToImage":
-            neck["remove_cls_token"] = False  # TerraMind has none, which terratorch finds out by itself
+            neck["remove_cls_token"] = False  # TerraMind has no class token, as terratorch detects
     if plain[1:] == _PYRAMID and plain[0].get("name") == "SelectIndices":
         indices = plain[0].get("indices", [])
         if len(indices) == 4 and indices[0] >= 0 and indices == sorted(set(indices)):
@@ -219,7 +223,7 @@ def _necks(necks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it."""
+    """The value converted to types of JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

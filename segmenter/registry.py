@@ -1,4 +1,4 @@
-"""Models by name: which folder holds each, and where the published ones come from."""
+"""Registry of models by name: their folders, and the sources of published weights."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,25 +20,25 @@ class HubFile(_Frozen):
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     file: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)] | None = None
-    """Branch, tag or commit; the repository's main branch without it."""
+    """Branch, tag or commit; None: the main branch."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Digest the file must have; without it the first import says and records the one it found."""
+    """Digest that the file must have; None: the first import prints and records the digest."""
 
 
 class NamedModel(_Frozen):
-    """One model of the registry."""
+    """A model of the registry."""
 
     use: Literal["trying", "production", "comparison"]
     """``trying``: trained on simulated scenes, for demos and tests; ``production``: for real seasons;
-    ``comparison``: an index of bands, no model."""
+    ``comparison``: a water index, no model."""
     s1_kind: S1Kind
-    """Kind of backscatter it takes; a catalogue that serves the other can be refused before any download."""
+    """Kind of backscatter; a catalogue that serves another kind can be refused before any download."""
     folder: Path
-    """Where its manifest and weights lie, relative to the root the caller gives."""
+    """Folder of its manifest and weights, relative to the root given by the caller."""
     hub: HubFile | None = None
-    """Where its weights are published, for one that is not delivered with the software."""
+    """Source of its weights, for a model that is not part of the software."""
     draft: Path | None = None
-    """What its checkpoint does not say of itself, as the fields of a manifest; relative to the same root."""
+    """Draft of its manifest with the fields that its checkpoint lacks; relative to the same root."""
 
 
 class Registry(_Frozen):
@@ -47,15 +47,15 @@ class Registry(_Frozen):
     models: Annotated[dict[str, NamedModel], Field(min_length=1)]
 
     def find(self, name: str) -> NamedModel:
-        """The entry of that name; `RegistryError` listing the names there are."""
+        """The entry of a name. Raises `RegistryError` listing all names."""
         if name not in self.models:
             raise RegistryError(
-                f"model {name!r} is not in the registry; it knows {', '.join(sorted(self.models))}"
+                f"model {name!r} is not in the registry; it has {', '.join(sorted(self.models))}"
             )
         return self.models[name]
 
     def folder(self, name: str, root: Path | str) -> Path:
-        """The folder to `segmenter.model.load`, below `root`; `RegistryError` when it is not on this disk."""
+        """The folder of a model below `root`. Raises `RegistryError` when it does not exist."""
         entry = self.find(name)
         folder = Path(root) / entry.folder
         if (folder / MANIFEST_FILE).is_file():
@@ -64,13 +64,13 @@ class Registry(_Frozen):
             raise RegistryError(f"model {name!r}: no {MANIFEST_FILE} in {folder}; restore the folder")
         raise RegistryError(
             f"model {name!r}: not on this disk, expected in {folder}. Its weights are published as "
-            f"{entry.hub.repository}, file {entry.hub.file}, and must be imported first, which turns them "
-            f"into safetensors and a manifest: `monitor model import {name}`"
+            f"{entry.hub.repository}, file {entry.hub.file}, and must be imported first, which converts them "
+            f"to safetensors and a manifest: `monitor model import {name}`"
         )
 
 
 def read_registry(path: Path | str) -> Registry:
-    """The registry in a YAML file; `RegistryError` naming the file and the field."""
+    """Read the registry from a YAML file. Raises `RegistryError` naming the file and the field."""
     try:
         return Registry.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Let torchvision be imported beside a torch its compiled operators cannot be loaded with.
+"""Make torchvision importable where its compiled operators do not fit the installed torch.
 
-terratorch imports torchvision, which registers the shapes of two box operators as soon as it is imported and
-stops there when they do not exist, as with a CPU build of torch beside torchvision's usual build.
-TerraMind calls neither, so naming them is enough.
+terratorch imports torchvision, which registers shapes for two box operators on import and fails when these do
+not exist, for example with a CPU build of torch and the default build of torchvision. TerraMind calls neither
+operator, so declaring them is enough.
 """
 
 import importlib.machinery
@@ -11,11 +11,11 @@ from contextlib import suppress
 
 import torch
 
-_kept: list[torch.library.Library] = []  # a library's operators live as long as its handle
+_kept: list[torch.library.Library] = []  # operators are removed when the handle of their library is deleted
 
 
 def name_missing_vision_ops() -> None:
-    """Declare ``nms`` and ``qnms`` unless torchvision's own load. Call before importing terratorch."""
+    """Declare ``nms`` and ``qnms`` unless those of torchvision load. Call it before importing terratorch."""
     if _kept or _real_ops_load():
         return
     library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
@@ -26,7 +26,7 @@ def name_missing_vision_ops() -> None:
 
 
 def _real_ops_load() -> bool:
-    """Whether torchvision's compiled operators are, or can be, loaded; found the way torchvision does."""
+    """Whether torchvision's compiled operators are loaded or can be; searched as torchvision does."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
         return False

@@ -20,34 +20,36 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m simulator",
-        description="Write a small simulated mountain range with known lakes: STAC, COGs, truth.",
+        description="Simulate a small mountain range with known lakes: STAC catalogue, COGs and truth.",
     )
-    parser.add_argument("out", type=Path, help="folder to write into")
-    parser.add_argument("--seed", type=int, default=7, help="another seed, another range (default 7)")
+    parser.add_argument("out", type=Path, help="output folder")
+    parser.add_argument("--seed", type=int, default=7, help="seed of all random numbers (default 7)")
     parser.add_argument("--size", type=int, default=2048, help="edge in 10 m pixels (default 2048)")
-    parser.add_argument("--seasons", default="2021-2023", help="years, e.g. 2021-2023 or 2022")
+    parser.add_argument("--seasons", default="2021-2023", help="years, such as 2021-2023 or 2022")
     parser.add_argument("--epsg", type=int, default=None, help=f"UTM zone (default {DEFAULT_EPSG})")
     parser.add_argument(
-        "--origin", default=None, metavar="E,N", help="upper-left corner, metres, multiples of 10"
+        "--origin", default=None, metavar="E,N", help="upper-left corner in metres, multiples of 10"
     )
     parser.add_argument(
-        "--dem", type=Path, default=None, help="raster of real heights in place of the invented relief"
+        "--dem", type=Path, default=None, help="raster of real elevations, in place of simulated relief"
     )
     parser.add_argument(
-        "--grd", action="store_true", help="add every radar pass in ground range, as it comes from the radar"
+        "--grd", action="store_true", help="add a ground range (GRD) product of every radar pass"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     return parser.parse_args(arguments)
 
 
 def settings_of(given: argparse.Namespace) -> Settings:
-    """Settings from the command line; SimulatorError names the argument that cannot be used."""
+    """Settings from the command line. Raises SimulatorError naming an invalid argument."""
     try:
         years = [int(year) for year in given.seasons.split("-")]
     except ValueError:
         years = []
     if len(years) not in (1, 2) or years[-1] < years[0]:
-        raise SimulatorError(f"--seasons {given.seasons}: give a year or a rising range such as 2021-2023")
+        raise SimulatorError(
+            f"--seasons {given.seasons}: give a year or an ascending range such as 2021-2023"
+        )
     seasons = tuple(range(years[0], years[-1] + 1))
     origin = None
     if given.origin is not None:
@@ -64,7 +66,7 @@ def settings_of(given: argparse.Namespace) -> Settings:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the simulator; 0 done, 2 refused."""
+    """Run the simulator; return 0, or 2 for invalid arguments."""
     given = parse(arguments)
     err = Console(stderr=True)
     try:

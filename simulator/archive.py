@@ -1,4 +1,4 @@
-"""The archive on disk: collections, items and assets under the names and habits of Planetary Computer."""
+"""The archive on disk: collections, items and assets with the conventions of Planetary Computer."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from shapely.geometry import Polygon, mapping
 from simulator.calendar import OpticalPass, RadarPass, optical_passes, radar_passes
 from simulator.clouds import Sky, season_skies
 from simulator.optical import render
-from simulator.radar import NODATA, render_radar
+from simulator.radar import LOOKS, NODATA, render_radar
 from simulator.rasters import COG_TYPE, write_cog
+from simulator.scene_classes import CIRRUS, CLOUD, CLOUD_MAYBE, SNOW, WATER
 from simulator.settings import PAD, PIXEL, Settings, mgrs_tile
 from simulator.spectra import BANDS, RESOLUTION
 from simulator.world import World, smooth_surface
@@ -40,28 +41,28 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """All passes of an archive and the skies above them."""
+    """All passes of an archive, and the clouds of the optical ones."""
 
     optical: list[OpticalPass]
     radar: list[RadarPass]
     skies: list[Sky]
-    """One for each optical pass."""
+    """One per optical pass."""
 
     def clear(self, season: int) -> NDArray[np.bool_]:
-        """(H, W) ground with a cloud-free view in at least one date of the season."""
+        """Mask (H, W) of pixels without cloud on at least one date of the season."""
         views = [s.clear for p, s in zip(self.optical, self.skies, strict=True) if p.season == season]
         return np.asarray(np.logical_or.reduce(views))
 
 
 def plan_passes(world: World) -> Plan:
-    """Dates of both satellites and the clouds of every season."""
+    """Plan the passes of both satellites and the clouds of every season."""
     passes = optical_passes(world.settings)
     skies = [sky for season in world.settings.seasons for sky in season_skies(world, passes, season)]
     return Plan(passes, radar_passes(world.settings, passes), skies)
 
 
 def write_archive(world: World, plan: Plan, out: Path, done: Callable[[str], None], workers: int = 2) -> None:
-    """Render and write every scene, `workers` at a time, then the catalogue; `done` hears of each item."""
+    """Render and write every scene with `workers` threads, then the catalogue; `done` gets each item's id."""
     jobs: list[Callable[[], pystac.Item]] = [
         partial(write_optical, world, p, sky, out) for p, sky in zip(plan.optical, plan.skies, strict=True)
     ]
@@ -79,7 +80,7 @@ def write_archive(world: World, plan: Plan, out: Path, done: Callable[[str], Non
 
 
 def write_optical(world: World, date: OpticalPass, sky: Sky, out: Path) -> pystac.Item:
-    """One Sentinel-2 item with its 13 assets."""
+    """Write a Sentinel-2 item with its 13 assets."""
     settings, tile = world.settings, mgrs_tile(world.settings)
     stamp = f"{date.time:%Y%m%dT%H%M%S}"
     name = f"S2{date.platform[-1]}_MSIL2A_{stamp}_R{date.orbit:03d}_T{tile}_{date.time:%Y%m%d}T120000"
@@ -88,12 +89,12 @@ def write_optical(world: World, date: OpticalPass, sky: Sky, out: Path) -> pysta
     azimuth, elevation = date.sun
     item = _item(S2, name, date.time, (settings, settings.square), {
         "platform": date.platform, "constellation": "Sentinel 2", "instruments": ["msi"],
-        "eo:cloud_cover": round(float(np.isin(classes, (8, 9, 10)).mean() * 100), 6),
+        "eo:cloud_cover": round(float(np.isin(classes, (CLOUD_MAYBE, CLOUD, CIRRUS)).mean() * 100), 6),
         "s2:processing_baseline": date.baseline, "s2:mgrs_tile": tile, "s2:product_type": "S2MSI2A",
         "s2:mean_solar_zenith": round(90 - elevation, 6), "s2:mean_solar_azimuth": round(azimuth, 6),
         "view:sun_azimuth": round(azimuth, 6), "view:sun_elevation": round(elevation, 6),
-        "s2:snow_ice_percentage": round(float((classes == 11).mean() * 100), 6),
-        "s2:water_percentage": round(float((classes == 6).mean() * 100), 6),
+        "s2:snow_ice_percentage": round(float((classes == SNOW).mean() * 100), 6),
+        "s2:water_percentage": round(float((classes == WATER).mean() * 100), 6),
         "s2:nodata_pixel_percentage": 0.0, "sat:orbit_state": "descending", "sat:relative_orbit": date.orbit,
     }, "eo", "sat", "view")  # fmt: skip
     for band in (*BANDS, "SCL"):
@@ -109,23 +110,23 @@ def write_optical(world: World, date: OpticalPass, sky: Sky, out: Path) -> pysta
 
 
 def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
-    """One Sentinel-1 RTC item with vv and vh."""
+    """Write a Sentinel-1 RTC item with vv and vh."""
     settings = world.settings
     east, north = settings.origin[0] + sight.shift[0], settings.origin[1] + sight.shift[1]
     grid = Affine(PIXEL, 0, east, 0, -PIXEL, north)
     stop = sight.time.replace(microsecond=0)
-    number = (sight.time - datetime(2014, 4, 3, tzinfo=UTC)).days * 15
+    orbit = absolute_orbit(sight)
     name = (
-        f"S1{sight.platform[-1]}_IW_GRDH_1SDV_{stop:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M}59_{number:06d}_"
-        f"{number * 7 % 0xFFFFFF:06X}_rtc"
+        f"S1{sight.platform[-1]}_IW_GRDH_1SDV_{stop:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M}59_"
+        f"{orbit_label(orbit)}_rtc"
     )
     power = render_radar(world, sight)
     item = _item(S1, name, sight.time, (settings, settings.square), {
         "platform": sight.platform, "constellation": "Sentinel-1", "sar:instrument_mode": "IW",
         "sar:frequency_band": "C", "sar:center_frequency": 5.405, "sar:product_type": "GRD",
-        "sar:polarizations": ["VV", "VH"], "sar:looks_equivalent_number": 4.4,
+        "sar:polarizations": ["VV", "VH"], "sar:looks_equivalent_number": LOOKS,
         "sar:observation_direction": "right", "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
-        "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": number,
+        "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": orbit,
         **view_angles(settings, sight),
     }, "sar", "sat", "raster", "view")  # fmt: skip
     for k, polarisation in enumerate(("vv", "vh")):
@@ -135,17 +136,29 @@ def write_radar(world: World, sight: RadarPass, out: Path) -> pystac.Item:
             box, shape = fields["proj:bbox"], fields["proj:shape"]
             item.properties |= {"proj:bbox": box, "proj:shape": shape}
             item.properties["proj:transform"] = [*fields["proj:transform"], 0.0, 0.0, 1.0]
-        fact = {"raster:bands": [{"nodata": -32768, "data_type": "float32", "spatial_resolution": 10.0}]}
+        fact = {
+            "raster:bands": [{"nodata": int(NODATA), "data_type": "float32", "spatial_resolution": PIXEL}]
+        }
         title = f"{polarisation.upper()}: gamma naught, terrain corrected"
         item.add_asset(polarisation, pystac.Asset(f"./{path.name}", title, None, COG_TYPE, ["data"], fact))
     return item
 
 
+def absolute_orbit(sight: RadarPass) -> int:
+    """Absolute orbit number: 15 per day since the launch of Sentinel-1A."""
+    return (sight.time - datetime(2014, 4, 3, tzinfo=UTC)).days * 15
+
+
+def orbit_label(orbit: int) -> str:
+    """Absolute orbit and data take as in the names of products."""
+    return f"{orbit:06d}_{orbit * 7 % 0xFFFFFF:06X}"
+
+
 def view_angles(settings: Settings, sight: RadarPass) -> dict[str, float]:
-    """The STAC view extension's angles: the square is no whole swath, whose edges would tell them.
+    """Angles of the STAC view extension, which cannot be derived from the square as from a whole swath.
 
     `view:azimuth` is measured at the point below the satellite towards the scene, clockwise from true north;
-    `sight.look` at the scene, from grid north.
+    `sight.look` is measured at the scene, from grid north.
     """
     lon, lat = settings.centre
     grid_north = Proj(f"EPSG:{settings.epsg}").get_factors(lon, lat).meridian_convergence
@@ -156,7 +169,7 @@ def view_angles(settings: Settings, sight: RadarPass) -> dict[str, float]:
 
 
 def write_dem(world: World, out: Path) -> pystac.Item:
-    """The DEM at one arc second, a little wider than the square."""
+    """Write the DEM at one arc second, a little wider than the square."""
     settings = world.settings
     surface = smooth_surface(world)
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
@@ -199,7 +212,7 @@ def _item(
     properties: dict[str, Any],
     *extensions: str,
 ) -> pystac.Item:
-    """An item with what all three collections share; `ground` is in the settings' UTM zone."""
+    """An item with the properties common to all three collections; `ground` is in the settings' UTM zone."""
     settings, outline_utm = ground
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
     outline = shapely.transform(outline_utm.segmentize(2000), to_degrees.transform, interleaved=False)
@@ -210,7 +223,7 @@ def _item(
 
 
 def write_catalogue(items: list[pystac.Item], settings: Settings, out: Path) -> None:
-    """catalog.json, a collection for each sensor and the items, all with relative links."""
+    """Write catalog.json, a collection per sensor and the items, all with relative links."""
     catalogue = pystac.Catalog(
         "simulated-range", f"Simulated mountain range, seed {settings.seed}: no real data"
     )
@@ -227,5 +240,5 @@ def write_catalogue(items: list[pystac.Item], settings: Settings, out: Path) -> 
         )
         catalogue.add_child(collection)
         collection.add_items(own)
-    # the slash keeps a folder such as `archive.part` from being taken for a file; a relative path loses it
+    # without the slash pystac takes a folder such as `archive.part` for a file; relative paths lose the slash
     catalogue.normalize_and_save(f"{out.resolve()}/", pystac.CatalogType.SELF_CONTAINED)

@@ -1,4 +1,4 @@
-"""When the satellites pass: dates, sun, processing baselines and radar passes of every season."""
+"""Passes of the satellites: dates, sun, processing baselines and radar geometry of every season."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class OpticalPass:
     platform: str
     orbit: int
     baseline: str
-    """Processing baseline; from 04.00 on the digital numbers carry +1000."""
+    """Processing baseline; from 04.00 on, digital numbers have an offset of 1000."""
     sun: tuple[float, float]
     """Azimuth and elevation, degrees."""
     cloud: float
-    """Share of the sky that is cloudy."""
+    """Cloudy share of the sky."""
     snow_line: float
-    """Quantile of the heights above which seasonal snow lies."""
+    """Quantile of the elevations above which there is seasonal snow."""
     haze: float
-    """Residual path reflectance left by the atmospheric correction."""
+    """Residual path reflectance after atmospheric correction."""
 
     @property
     def offset(self) -> int:
-        """What is added to reflectance x 10000 in the digital numbers."""
+        """Offset of the digital numbers from reflectance x 10000."""
         return 1000 if float(self.baseline) >= 4 else 0
 
 
@@ -50,17 +50,17 @@ class RadarPass:
     """ascending or descending."""
     orbit: int
     look: float
-    """Azimuth towards which the beam looks, degrees."""
+    """Azimuth of the look direction, degrees."""
     incidence: float
-    """Angle from the vertical in mid-scene, degrees."""
+    """Incidence angle at the scene's centre, degrees."""
     wind: float
-    """Share of lakes that the wind roughens."""
+    """Share of lakes roughened by wind."""
     shift: tuple[float, float]
-    """Metres by which its pixel grid lies east and north of the optical one."""
+    """Offset of its pixel grid from the optical one towards east and north, metres."""
 
 
 def optical_passes(settings: Settings) -> list[OpticalPass]:
-    """Two or three dates a season, July to October; the very first is of an old baseline."""
+    """Two or three dates per season, July to October; the first of all has an old baseline."""
     lon, lat = settings.centre
     passes = []
     for season in settings.seasons:
@@ -93,7 +93,7 @@ def optical_passes(settings: Settings) -> list[OpticalPass]:
 
 
 def radar_passes(settings: Settings, optical: list[OpticalPass]) -> list[RadarPass]:
-    """An ascending and a descending pass a season, each within a week of one of its optical dates."""
+    """An ascending and a descending pass per season, within a week of one of its optical dates."""
     passes = []
     for season in settings.seasons:
         rng = settings.stream("radar passes", season)

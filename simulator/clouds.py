@@ -1,4 +1,4 @@
-"""Clouds and their shadows for all dates of a season, so that nearly all ground is seen at least once."""
+"""Clouds and their shadows on all dates of a season; nearly every pixel is clear at least once."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _SHADOW_SEEN, _CLOUD_SEEN = 0.25, 0.12
 
 @dataclass(frozen=True)
 class Sky:
-    """Cloud over the square on one date, (H, W)."""
+    """Clouds over the square on one date, arrays (H, W)."""
 
     opacity: Field
     """0 clear to 1 opaque."""
     shadow: Field
-    """Share of direct sunlight taken by cloud shadow."""
+    """Share of direct sunlight lost to cloud shadow."""
     thin: NDArray[np.bool_]
-    """Where the cloud is cirrus."""
+    """Mask of cirrus."""
 
     @property
     def clear(self) -> NDArray[np.bool_]:
-        """Pixels neither under cloud nor in its shadow."""
+        """Mask of pixels neither under cloud nor in cloud shadow."""
         return (self.opacity < _CLOUD_SEEN) & (self.shadow < _SHADOW_SEEN)
 
 
 def season_skies(world: World, passes: list[OpticalPass], season: int) -> list[Sky]:
-    """Skies of all dates of a season, in their order.
+    """Clouds on all dates of a season, in order.
 
-    Drifting cumulus fields with shadows displaced along the sun. Ground hidden in every date is freed in the
-    clearest one, except round lakes that are planned to stay hidden.
+    Cumulus fields with shadows displaced away from the sun. Pixels that would be hidden on every date are
+    cleared on the clearest one, except around lakes that are planned to be hidden.
     """
     settings = world.settings
     dates = [p for p in passes if p.season == season]
@@ -77,7 +77,7 @@ def _coarse(settings: Settings) -> int:
 
 
 def _field(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> tuple[Field, float]:
-    """Cumulus opacity on the 40 m grid, and the clouds' height above ground in metres."""
+    """Opacity of cumulus on the 40 m grid, and its height above ground in metres."""
     n = _coarse(settings)
     shape = fractal(rng, n, rng.uniform(30, 70), 6, 0.62) + 0.8 * smooth_noise(rng, n, max(n / 2.5, 60))
     edge = np.quantile(shape, 1 - min(date.cloud, 0.6))
@@ -85,14 +85,14 @@ def _field(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> t
 
 
 def _cirrus(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> Field:
-    """Thin high cloud on some dates, opacity up to 0.3."""
+    """Opacity of cirrus on the 40 m grid, up to 0.3; 0 on half of the dates."""
     n = _coarse(settings)
     veil = fractal(rng, n, 120, 4, 0.6)
     return smoothstep(veil, 1.4, 2.6) * np.float32(0.3 if rng.random() < 0.5 else 0.0)
 
 
 def _cast(opacity: Field, date: OpticalPass, height: float) -> Field:
-    """Cloud moved to where its shadow falls from `height` metres; a negative height moves shadow to cloud."""
+    """Displace clouds at `height` metres to their shadow; a negative height displaces shadows to clouds."""
     azimuth, elevation = np.radians(date.sun)
     away = height / np.tan(elevation) / (PIXEL * _COARSE)
     down, right = round(float(np.cos(azimuth) * away)), round(float(-np.sin(azimuth) * away))
@@ -105,7 +105,7 @@ def _cast(opacity: Field, date: OpticalPass, height: float) -> Field:
 
 
 def _planned(world: World, date: OpticalPass, season: int) -> Field:
-    """Low cloud that hides the lakes planned for it on every date of the season."""
+    """Opacity of low clouds over lakes that are planned to be hidden on every date of the season."""
     settings = world.settings
     n = _coarse(settings)
     out = np.zeros((n, n), np.float32)

@@ -1,4 +1,4 @@
-"""Outlines to pixels: the share of each 10 m pixel that an outline covers, areas true to a few per mille."""
+"""Rasterise outlines: the covered share of each 10 m pixel, with areas accurate to a few per mille."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FINE = 5
 
 @dataclass(frozen=True)
 class Patch:
-    """Coverage of one outline inside its own window."""
+    """Coverage of one outline within its window."""
 
     rows: slice
     cols: slice
@@ -27,7 +27,7 @@ class Patch:
 
 
 def cover(outline: Polygon | MultiPolygon, settings: Settings, margin: int = 0) -> Patch | None:
-    """Coverage of an outline on the square's 10 m grid (5 x 5 samples a pixel); None when it lies outside."""
+    """Coverage of an outline on the 10 m grid (5 x 5 samples per pixel); None when it lies outside."""
     west, south, east, north = outline.bounds
     left, top = settings.origin
     col0, col1 = int((west - left) // PIXEL) - margin, int((east - left) // PIXEL) + 1 + margin

@@ -1,5 +1,5 @@
-"""What can go wrong for the caller of the simulator."""
+"""Errors of the package `simulator`."""
 
 
 class SimulatorError(Exception):
-    """A request the simulator cannot fulfil: the message says what, where and what to do instead."""
+    """Invalid arguments or input; the message names the cause, the place and a remedy."""

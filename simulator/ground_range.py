@@ -1,8 +1,8 @@
-"""A ground range radar image of the simulated relief: what the antenna gets before anything is corrected.
+"""Ground range radar images of the simulated relief, before terrain correction.
 
-Every piece of ground is put where the radar sees it, by the moment it lies abeam of the orbit and its
-distance then; slopes that face the sensor pile up, hidden ones stay dark. The orbit is a circle, so places
-come from a closed form and owe nothing to the iterations by which a reader finds them again.
+Every piece of ground is placed in the image by its zero-Doppler time and slant range, so that slopes facing
+the sensor are compressed and hidden ones are dark. The orbit is a circle. Positions therefore have a closed
+form and are independent of the iterative solution in the code under test.
 """
 
 from __future__ import annotations
@@ -26,42 +26,43 @@ from simulator.world import World
 
 Vector = NDArray[np.float64]
 _BESIDE = Path(__file__).parents[1]
-#: in a checkout, and in an installation
+#: EGM96, in a checkout or in an installation
 GEOID = next(
     path
     for folder in ("config", "monitor/_data/config")
     if (path := _BESIDE / folder / "geoid" / "egm96_15.tif").is_file()
 )
-RADIUS = 7_064_000.0  # of the orbit, metres
-TURN = 7_400.0 / RADIUS  # radians a second: Sentinel-1's speed over the turning Earth
-SPACING = 10.0
-DEGREES = 9  # coefficients of a range polynomial, as in real products
+RADIUS = 7_064_000.0  # radius of the orbit, metres
+TURN = 7_400.0 / RADIUS  # angular speed of Sentinel-1 relative to the rotating Earth, radians per second
+SPACING = 10.0  # pixel spacing, metres
+DEGREES = 9  # number of coefficients of a range polynomial, as in real products
+LIGHT_SPEED = 299_792_458.0  # metres per second
 _FINE = 3  # pieces of ground along a 10 m pixel
 _MARGIN = 12  # empty lines and pixels around the image
-_CROSS_SECTION = 3000.0  # of a corner reflector, m2: a trihedral of about 1.2 m edge in C band
+_CROSS_SECTION = 3000.0  # radar cross section of a trihedral reflector of about 1.2 m edge in C band, m2
 
 
 @dataclass(frozen=True)
 class Track:
-    """A circle around the Earth's centre in Earth-fixed metres; second 0 is abeam of the scene's centre."""
+    """Circular orbit in Earth-fixed metres; second 0 is the zero-Doppler time of the scene's centre."""
 
     up: Vector
     ahead: Vector
 
     def position(self, seconds: Vector) -> Vector:
-        """(3, …) metres."""
+        """Positions (3, …), metres."""
         angle = np.asarray(seconds) * TURN
         return np.asarray(RADIUS * (_times(self.up, np.cos(angle)) + _times(self.ahead, np.sin(angle))))
 
     def velocity(self, seconds: Vector) -> Vector:
-        """(3, …) metres a second."""
+        """Velocities (3, …), metres per second."""
         angle = np.asarray(seconds) * TURN
         return np.asarray(
             RADIUS * TURN * (_times(self.ahead, np.cos(angle)) - _times(self.up, np.sin(angle)))
         )
 
-    def sees(self, places: Vector) -> tuple[Vector, Vector]:
-        """Seconds and slant range (metres) at which places (3, …) lie abeam."""
+    def zero_doppler(self, places: Vector) -> tuple[Vector, Vector]:
+        """Zero-Doppler time (seconds) and slant range (metres) of places (3, …)."""
         seconds = np.arctan2(np.tensordot(self.ahead, places, 1), np.tensordot(self.up, places, 1)) / TURN
         return seconds, np.sqrt(((places - self.position(seconds)) ** 2).sum(axis=0))
 
@@ -72,7 +73,7 @@ def _times(axis: Vector, factor: Vector) -> Vector:
 
 @dataclass(frozen=True)
 class Swath:
-    """The image's grid: lines in time, pixels in ground range."""
+    """Grid of the image: lines in time, pixels in ground range."""
 
     shape: tuple[int, int]
     first_second: float
@@ -80,14 +81,14 @@ class Swath:
     near: float
     """Slant range of the first pixel, metres."""
     records: Vector
-    """Seconds at which each pair of polynomials holds; between two, their results are mixed linearly."""
+    """Time of each pair of polynomials, seconds; their results are interpolated linearly."""
     to_ground: Vector
-    """(records, DEGREES) ground range from slant range - near, rising powers."""
+    """Polynomials (records, DEGREES) of ground range in (slant range - near), ascending powers."""
     to_slant: Vector
-    """(records, DEGREES) slant range from ground range, rising powers."""
+    """Polynomials (records, DEGREES) of slant range in ground range, ascending powers."""
 
     def locate(self, seconds: Vector, slant: Vector) -> tuple[Vector, Vector]:
-        """Line and pixel, counted from the centre of the first."""
+        """Line and pixel of zero-Doppler times and slant ranges, from the centre of the first pixel."""
         powers = np.polynomial.polynomial.polyval(slant - self.near, self.to_ground.T)
         place = np.interp(seconds, self.records, np.arange(len(self.records)))
         ground = sum(
@@ -105,7 +106,7 @@ class GroundRange:
     track: Track
     swath: Swath
     numbers: NDArray[np.uint16]
-    """Digital numbers of VV and VH (2, lines, pixels); 0 where nothing was seen."""
+    """Digital numbers of VV and VH (2, lines, pixels); 0 without data."""
     tie_points: Vector
     """(N, 5): line, pixel, longitude, latitude, metres above the ellipsoid."""
     reflectors: list[tuple[float, float]]
@@ -113,45 +114,47 @@ class GroundRange:
 
 
 def amplitude_of_one(pixels: NDArray[np.generic]) -> Vector:
-    """Calibration A of sigma nought at pixels: falls with range, as in real products."""
+    """Calibration factor of sigma nought at pixels; it decreases with range, as in real products."""
     return np.asarray(632.8 - 0.055 * pixels.astype(np.float64))
 
 
 def range_noise(pixels: NDArray[np.generic], band: int) -> Vector:
-    """Noise in squared digital numbers at pixels of VV (0) or VH (1): about -27 dB, bowed over the swath."""
+    """Noise at pixels of VV (0) or VH (1), squared digital numbers: about -27 dB, varying over the swath."""
     return np.asarray((620.0, 560.0)[band] * (1 + 0.5 * np.cos(pixels.astype(np.float64) / 260)))
 
 
 def azimuth_noise(lines: NDArray[np.generic]) -> Vector:
-    """Factor on the noise along the lines: the scalloping that remains."""
+    """Factor of the noise along the lines: residual scalloping."""
     return np.asarray(1.06 + 0.05 * np.sin(lines.astype(np.float64) / 170))
 
 
 def observe(world: World, sight: RadarPass, reflectors: int = 8) -> GroundRange:
-    """The image of one pass with corner reflectors standing on gentle, open, dry ground."""
+    """Image of one pass, with corner reflectors on gentle, open, dry ground."""
     settings = world.settings
     rng = settings.stream("ground range", sight.season, sight.direction)
     geoid = undulation(*settings.centre)
     ground = world.height[PAD:-PAD, PAD:-PAD].astype(np.float64) + geoid
     track = pass_over(settings, sight, float(ground.mean()))
-    # pieces of ground, a third of a pixel wide
+    # pieces of ground with an edge of a third of a pixel
     step = (np.arange(settings.size * _FINE) + 0.5) / _FINE - 0.5
     rows, cols = np.meshgrid(step, step, indexing="ij")
     heights = map_coordinates(ground, [rows, cols], order=1, mode="nearest")
-    seconds, slant = track.sees(_space(settings, rows, cols, heights))
+    seconds, slant = track.zero_doppler(_space(settings, rows, cols, heights))
     swath = _swath(seconds, slant, float(np.linalg.norm(_centre(settings, float(ground.mean())))))
     line, pixel = swath.locate(seconds, slant)
     swath = replace(swath, shape=(int(line.max()) + _MARGIN, int(pixel.max()) + _MARGIN))
     pieces = _Pieces.at(line, pixel, swath.shape)
     seen = binary_closing(pieces.sum(np.ones(line.shape, np.float32)) > 0, iterations=2)
-    # backscatter of a piece is its gamma nought times its area across the beam (Small 2011)
+    # backscatter of a piece: its gamma nought times its area perpendicular to the beam (Small 2011)
     _, hidden, facing = slopes(world, sight)
     tilt = np.radians(sight.incidence)
     across = np.clip(np.cos(tilt) + facing * np.sin(tilt), 0, None) * (1 - hidden) / _FINE**2
     power = mean_power(world, sight, rng) * across
     stand = _reflectors(world, hidden, reflectors, rng)
     at_row, at_col = stand.T
-    spots = track.sees(_space(settings, at_row.astype(float), at_col.astype(float), ground[at_row, at_col]))
+    spots = track.zero_doppler(
+        _space(settings, at_row.astype(float), at_col.astype(float), ground[at_row, at_col])
+    )
     points = _Pieces.at(*swath.locate(*spots), swath.shape)
     bright = gaussian_filter(points.sum(np.full(len(stand), _CROSS_SECTION / SPACING**2, np.float32)), 0.6)
     numbers = np.zeros((2, *swath.shape), np.uint16)
@@ -167,7 +170,7 @@ def observe(world: World, sight: RadarPass, reflectors: int = 8) -> GroundRange:
 
 
 def _numbers(sigma: Field, bright: Field, band: int, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Digital numbers of both: speckled sigma nought and noise, and steady bright points; at least 1."""
+    """Digital numbers, at least 1, of sigma nought and noise with speckle, and of reflectors without."""
     lines, pixels = np.arange(sigma.shape[0]), np.arange(sigma.shape[1])
     scale = amplitude_of_one(pixels)[None, :] ** 2
     noise = azimuth_noise(lines)[:, None] * range_noise(pixels, band)[None, :]
@@ -178,7 +181,7 @@ def _numbers(sigma: Field, bright: Field, band: int, rng: np.random.Generator) -
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Where pieces of ground fall in the image, each spread over the four nearest pixels."""
+    """Positions of pieces of ground in the image, each distributed over the four nearest pixels."""
 
     shape: tuple[int, int]
     corners: list[tuple[NDArray[np.int64], Field]]
@@ -194,7 +197,7 @@ class _Pieces:
         return cls(shape, corners)
 
     def sum(self, amount: Field) -> Field:
-        """What the pieces add up to in each pixel of the image."""
+        """Sum of the pieces in each pixel of the image."""
         total = np.zeros(self.shape[0] * self.shape[1])
         for index, weight in self.corners:
             total += np.bincount(index, weight * amount.ravel(), total.size)
@@ -202,7 +205,7 @@ class _Pieces:
 
 
 def pass_over(settings: Settings, sight: RadarPass, height: float) -> Track:
-    """The track that sees the scene's centre, to its right, under the pass's look and incidence."""
+    """Track with the scene's centre to its right, at the look azimuth and incidence of the pass."""
     target = _centre(settings, height)
     distance = float(np.linalg.norm(target))
     incidence = np.radians(sight.incidence)
@@ -210,7 +213,7 @@ def pass_over(settings: Settings, sight: RadarPass, height: float) -> Track:
     lon, lat = np.radians(settings.centre)
     east = np.array([-np.sin(lon), np.cos(lon), 0.0])
     north = np.array([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)])
-    # `look` counts from grid north
+    # `look` is measured from grid north
     turned = Proj(f"EPSG:{settings.epsg}").get_factors(*settings.centre).meridian_convergence
     back = np.radians(sight.look + turned + 180)
     up = target / distance * np.cos(angle) + (np.sin(back) * east + np.cos(back) * north) * np.sin(angle)
@@ -221,7 +224,7 @@ def pass_over(settings: Settings, sight: RadarPass, height: float) -> Track:
 
 
 def _swath(seconds: Vector, slant: Vector, distance: float) -> Swath:
-    """A grid of 10 m around what is seen; `distance` is that of the ground from the Earth's centre."""
+    """Grid of 10 m around the ground; `distance` is that of the ground from the Earth's centre."""
     line_seconds = SPACING / (TURN * distance)
     near = float(slant.min()) - _MARGIN * SPACING / 2
     far = float(slant.max()) + _MARGIN * SPACING
@@ -229,7 +232,7 @@ def _swath(seconds: Vector, slant: Vector, distance: float) -> Swath:
     reach = np.linspace(near, far, 200)
     to_ground, to_slant = np.zeros((2, len(records), DEGREES))
     for number in range(len(records)):
-        # processors flatten the ground at a height that changes along the track
+        # processors compute ground range at a height that changes along the track
         level = distance + (-1) ** number * 150.0
         angle = np.arccos((RADIUS**2 + level**2 - reach**2) / (2 * RADIUS * level))
         metres = level * (angle - angle[0])
@@ -241,17 +244,17 @@ def _swath(seconds: Vector, slant: Vector, distance: float) -> Swath:
 
 
 def _tie_points(settings: Settings, track: Track, swath: Swath, height: float) -> Vector:
-    """A grid of 6 x 7 places at one height: what a file says of where it lies, relief forgotten."""
+    """Tie points of the product, a grid of 6 x 7 places at a constant height."""
     lines, pixels = (np.linspace(0, size - 1, n) for size, n in zip(swath.shape, (6, 7), strict=True))
     want = np.stack([side.ravel() for side in np.meshgrid(lines, pixels, indexing="ij")])
     place = np.full(want.shape, settings.size / 2)
 
     def found(at: Vector) -> Vector:
         return np.stack(
-            swath.locate(*track.sees(_space(settings, at[0], at[1], np.full(at.shape[1], height))))
+            swath.locate(*track.zero_doppler(_space(settings, at[0], at[1], np.full(at.shape[1], height))))
         )
 
-    for _ in range(6):  # Newton, the derivative by a pixel's step
+    for _ in range(6):  # Newton's method, with differences over one pixel
         here = found(place)
         by_row, by_col = (found(place + np.array(step)[:, None]) - here for step in ([1, 0], [0, 1]))
         slope = np.stack([by_row, by_col], axis=1).transpose(2, 0, 1)
@@ -279,7 +282,7 @@ def _reflectors(world: World, hidden: Field, count: int, rng: np.random.Generato
 
 
 def _degrees(settings: Settings, rows: Vector, cols: Vector) -> tuple[Vector, Vector]:
-    """Longitude and latitude of places in pixels of the ground, counted from the centre of the first."""
+    """Longitude and latitude of places in pixels of the ground, from the centre of the first pixel."""
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
     east, north = settings.origin
     lon, lat = to_degrees.transform(east + (cols + 0.5) * PIXEL, north - (rows + 0.5) * PIXEL)
@@ -287,7 +290,7 @@ def _degrees(settings: Settings, rows: Vector, cols: Vector) -> tuple[Vector, Ve
 
 
 def _space(settings: Settings, rows: Vector, cols: Vector, heights: Vector) -> Vector:
-    """(3, …) Earth-fixed metres; heights above the ellipsoid."""
+    """Earth-fixed coordinates (3, …) in metres of pixels with heights above the ellipsoid."""
     to_space = Transformer.from_crs(4979, 4978, always_xy=True)
     return np.stack(to_space.transform(*_degrees(settings, rows, cols), heights))
 
@@ -298,7 +301,7 @@ def _centre(settings: Settings, height: float) -> Vector:
 
 
 def undulation(longitude: float, latitude: float) -> float:
-    """Metres of the geoid above the ellipsoid, bilinear in EGM96."""
+    """Height of the geoid above the ellipsoid in metres, interpolated bilinearly in EGM96."""
     with rasterio.open(GEOID) as table:
         col, row = ~table.transform @ (longitude, latitude)
         col, row = col - 0.5, row - 0.5

@@ -1,4 +1,4 @@
-"""Lakes as outlines: smooth irregular polygons of exact area, and what each does over the seasons."""
+"""Lakes: smooth irregular outlines of exact area in every season, and events between seasons."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _POINTS = 160
 
 @dataclass(frozen=True)
 class Shape:
-    """Outline of a lake in its own frame, before size: radius over direction."""
+    """Shape of a lake without its size: radius as a function of direction."""
 
     centre: tuple[float, float]
     """Easting, northing in metres."""
     axis: float
     """Direction of the long axis, radians from east."""
     stretch: float
-    """Long over short axis."""
+    """Ratio of the long to the short axis."""
     amplitude: NDArray[np.float64]
-    """Harmonics 2.. of the radius, relative."""
+    """Relative amplitude of the harmonics of the radius, from 2 on."""
     phase: NDArray[np.float64]
     """Phase of each harmonic, radians."""
     grows_to: float
     """Direction in which the lake grows, radians from east."""
 
     def outline(self, area: float, reference: float) -> Polygon:
-        """Outline of exactly `area` m2; away from `reference` m2 it grows or retreats at one end first."""
+        """Outline of exactly `area` m2; the change from `reference` m2 is largest towards `grows_to`."""
         angle = np.linspace(0, 2 * np.pi, _POINTS, endpoint=False)
         order = np.arange(2, 2 + len(self.amplitude))
         radius = 1 + (self.amplitude * np.cos(order * angle[:, None] + self.phase)).sum(axis=1)
@@ -56,7 +56,7 @@ class Shape:
 
 
 def random_shape(rng: np.random.Generator, centre: tuple[float, float], axis: float, stretch: float) -> Shape:
-    """A shape with the irregularity of real tarns: harmonics 2 to 8, falling with order."""
+    """Random shape with the irregularity of real lakes: harmonics 2 to 8, decreasing with order."""
     order = np.arange(2, 9)
     amplitude = rng.normal(0, 0.30, order.size) / order**0.9
     return Shape(
@@ -71,21 +71,21 @@ def random_shape(rng: np.random.Generator, centre: tuple[float, float], axis: fl
 
 @dataclass(frozen=True)
 class Lake:
-    """One lake over all seasons."""
+    """A lake in all seasons."""
 
     name: str
     kind: str
     """lake, river or reservoir."""
     cases: tuple[str, ...]
-    """What makes it worth having: growing, turbid, frozen, border …"""
+    """Test cases that it represents: growing, turbid, frozen, border …"""
     outlines: tuple[Polygon | MultiPolygon | None, ...]
     """Water (or ice) surface per season, None where there is none."""
     states: tuple[str, ...]
     """water, frozen, drained or absent, per season."""
     clouded: tuple[bool, ...] = ()
-    """Per season: planned to lie under cloud in all dates."""
+    """Per season: whether it is planned to be under cloud on all dates."""
     colour: dict[str, float] = field(default_factory=dict)
-    """Share of each kind of water, see `spectra`."""
+    """Share of each kind of water (`simulator.spectra.WATER_KINDS`)."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Event:
 
 
 def split_in_two(outline: Polygon, gap: float, angle: float, bends: float) -> tuple[Polygon, Polygon] | None:
-    """Two smooth lakes left when a winding strip of dry ground `gap` metres wide crosses the outline.
+    """Divide an outline by a winding strip of dry ground of `gap` metres into two smooth lakes.
 
-    None if one of them would be tiny or the strip leaves more than two.
+    None if one of them would be tiny or there would be more than two.
     """
     middle, reach = outline.centroid, outline.length
     along = np.linspace(-reach, reach, 200)

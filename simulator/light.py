@@ -1,4 +1,4 @@
-"""Sun and shade: where the sun stands, which slopes it lights, what ridges hide."""
+"""Illumination: position of the sun, illumination of slopes, and shadows of ridges."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from simulator.settings import PIXEL
 
 @dataclass(frozen=True)
 class Light:
-    """Relative light on every pixel of a (H, W) ground; 1 is a flat open field."""
+    """Illumination of every pixel (H, W) relative to flat open ground."""
 
     direct: Field
-    """Sunlight after the partial terrain correction of the product, 0 in shadow."""
+    """Direct light after the partial terrain correction of the product, 0 in shadow."""
     sky: Field
-    """Diffuse light, share of the sky that is seen."""
+    """Diffuse light, in proportion to the visible share of the sky."""
     lit: Field
-    """1 in the sun, 0 in cast or own shadow, between at the penumbra."""
+    """1 in the sun, 0 in cast shadow or self-shadow, values between in the penumbra."""
 
 
 def sun_position(lat: float, day_of_year: int, local_hour: float) -> tuple[float, float]:
-    """Azimuth (degrees from north, clockwise) and elevation of the sun (Cooper 1969 declination)."""
+    """Azimuth (from north, clockwise) and elevation of the sun, degrees; declination after Cooper (1969)."""
     declination = np.radians(23.45 * np.sin(2 * np.pi * (284 + day_of_year) / 365))
     hour, phi = np.radians(15.0 * (local_hour - 12.0)), np.radians(lat)
     up = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour)
@@ -35,21 +35,23 @@ def sun_position(lat: float, day_of_year: int, local_hour: float) -> tuple[float
 
 
 def gradient(height: NDArray[np.floating]) -> tuple[Field, Field]:
-    """Rise per metre towards east and towards north."""
+    """Gradient towards east and towards north, metres per metre."""
     down, east = np.gradient(height, np.float32(PIXEL))
     return np.asarray(east, np.float32), np.asarray(-down, np.float32)
 
 
 def slope_degrees(height: NDArray[np.floating]) -> Field:
-    """Steepness of the ground in degrees."""
+    """Slope of the ground in degrees."""
     east, north = gradient(height)
     return np.asarray(np.degrees(np.arctan(np.hypot(east, north))), np.float32)
 
 
 def horizon_excess(height: Field, azimuth: float, elevation: float, reach: int = 256) -> Field:
-    """Metres by which ground towards `azimuth` rises above the ray of that elevation; positive means hidden.
+    """Height in metres of the ground towards `azimuth` above the ray of that elevation; positive means
+    hidden.
 
-    The running maximum along the ray doubles its length each step, so `reach` pixels cost log2(reach) passes.
+    The length of the running maximum along the ray doubles in each step, so `reach` pixels need log2(reach)
+    passes.
     """
     towards = np.array([-np.cos(np.radians(azimuth)), np.sin(np.radians(azimuth))])  # rows, columns
     drop = np.tan(np.radians(elevation)) * PIXEL
@@ -62,7 +64,7 @@ def horizon_excess(height: Field, azimuth: float, elevation: float, reach: int =
 
 
 def _shifted(field: Field, by: np.ndarray) -> Field:
-    """Value found `by` (rows, columns) away from each pixel; very low outside."""
+    """Value at an offset `by` (rows, columns) from each pixel; very low outside."""
     n, m = field.shape
     down, right = (round(float(v)) for v in by)
     out = np.full_like(field, -1e6)
@@ -73,10 +75,10 @@ def _shifted(field: Field, by: np.ndarray) -> Field:
 
 
 def light(height: Field, azimuth: float, elevation: float) -> Light:
-    """Light on the ground for one sun position.
+    """Illumination of the ground for one position of the sun.
 
-    Sen2Cor corrects for slope only in part, so the cosine law is softened (Minnaert-like exponent 0.75,
-    Minnaert 1941; Richter and Schlaepfer 2002 for the diffuse part).
+    Sen2Cor corrects for slope only in part. The cosine law therefore has an exponent of 0.75 (similar to
+    Minnaert 1941); the diffuse part follows Richter and Schlaepfer (2002).
     """
     east, north = gradient(height)
     az, el = np.radians(azimuth), np.radians(elevation)

@@ -1,4 +1,4 @@
-"""Smooth random fields: cubic B-splines on random knots, from which relief, texture and clouds are made."""
+"""Smooth random fields for relief, texture and clouds: cubic B-splines with random knots."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 Field = NDArray[np.float32]
-_SPREAD = 0.4794  # standard deviation left of unit knots after a 2-D cubic B-spline
+_SPREAD = 0.4794  # standard deviation of a 2-D cubic B-spline with unit-variance knots
 
 
 def _weights(n: int, cell: float, shift: float, knots: int = 0) -> sparse.csr_matrix:
@@ -27,7 +27,7 @@ def _weights(n: int, cell: float, shift: float, knots: int = 0) -> sparse.csr_ma
 
 
 def smooth_noise(rng: np.random.Generator, n: int, cell: float) -> Field:
-    """Standard-normal-like field (n, n) whose features are about `cell` pixels wide."""
+    """Random field (n, n) of about unit variance, with features of about `cell` pixels."""
     if cell <= 1.5:
         return rng.standard_normal((n, n), dtype=np.float32)
     across, down = _weights(n, cell, rng.random()), _weights(n, cell, rng.random())
@@ -37,7 +37,7 @@ def smooth_noise(rng: np.random.Generator, n: int, cell: float) -> Field:
 
 
 def fractal(rng: np.random.Generator, n: int, cell: float, octaves: int, gain: float = 0.5) -> Field:
-    """Sum of smooth fields, each half as wide and `gain` as strong; unit variance (Mandelbrot 1982)."""
+    """Fractal noise of unit variance (Mandelbrot 1982): `gain` is the ratio of amplitudes of octaves."""
     total = np.zeros((n, n), np.float32)
     power = 0.0
     for octave in range(octaves):
@@ -48,7 +48,7 @@ def fractal(rng: np.random.Generator, n: int, cell: float, octaves: int, gain: f
 
 
 def enlarge(field: Field, factor: int) -> Field:
-    """Cubic spline smoothing enlargement of a square field by a whole factor."""
+    """Enlarge a square field by an integer factor with cubic B-splines."""
     n = field.shape[0]
     padded = np.pad(field, 3, mode="edge")
     weights = _weights(n * factor, factor, 1.5 + 0.5 / factor, n + 6)
@@ -69,7 +69,7 @@ def shrink(field: NDArray[np.generic], factor: int) -> Field:
 
 
 def smoothstep(x: NDArray[np.floating], low: float, high: float) -> Field:
-    """0 below low, 1 above high, smooth between."""
+    """0 below `low`, 1 above `high`, and a smooth cubic between."""
     t = np.asarray(x, np.float32) - np.float32(low)
     t *= np.float32(1 / (high - low))
     np.clip(t, 0, 1, out=t)

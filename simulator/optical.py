@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A as the processor hands it over: 12 bands at native resolution and the scene classes."""
+"""Sentinel-2 L2A scenes: 12 bands at native resolution and the scene classification."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from simulator.light import Light, light
 from simulator.noise import Field, shrink, smooth_noise, smoothstep
 from simulator.scene_classes import classify
 from simulator.settings import PAD
-from simulator.spectra import BANDS, RESOLUTION, SKYLIGHT
+from simulator.spectra import BANDS, RESOLUTION, SKYLIGHT, WATER_KINDS, WAVELENGTHS
 from simulator.world import World
-
-_WATER_KINDS = ("water_clear", "water_dark", "water_flour", "water_silt")
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,13 @@ class OpticalScene:
     """One acquisition."""
 
     bands: dict[str, NDArray[np.uint16]]
-    """Band -> digital numbers at its native resolution, 0 = none."""
+    """Digital numbers of each band at its native resolution, 0 = no data."""
     classes: NDArray[np.uint8]
     """Scene classification at 20 m."""
 
 
 def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
-    """Light, water, snow, haze, clouds, blur and noise for one date."""
+    """Render the scene of one date, with light, water, snow, haze, clouds, blur and noise."""
     settings = world.settings
     n, index = settings.size, settings.seasons.index(date.season)
     rng = settings.stream("optical", date.season, date.number)
@@ -40,7 +38,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
     shine = Light(
         shine.direct[inner, inner] * (1 - sky.shadow), shine.sky[inner, inner], shine.lit[inner, inner]
     )
-    sunny = shine.direct + np.float32(0.05) * (1 - shine.lit)  # light thrown back by sunlit slopes
+    sunny = shine.direct + np.float32(0.05) * (1 - shine.lit)  # light reflected from sunlit slopes
     snow, snow_pixels = _snow(world, date, rng)
     water = world.water[date.season]
     lakes = _lake_colours(world, date, index)
@@ -58,14 +56,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
         flat[water.pixels] += water.share * (lakes[:, k] - flat[water.pixels])
         seen = ground * (SKYLIGHT[k] * shine.sky + (1 - SKYLIGHT[k]) * sunny)
         del ground, flat
-        haze = (
-            date.haze
-            * (
-                0.55
-                / np.array([0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.61, 2.19])[k]
-            )
-            ** 1.5
-        )
+        haze = date.haze * (0.55 / WAVELENGTHS[k]) ** 1.5
         white = cloud * np.float32(0.62 if k >= 10 else 1.0)
         seen += np.float32(haze) + sky.opacity * (white - seen)
         bands[band] = _sense(seen, RESOLUTION.get(band, 20), rng, date.offset)
@@ -78,7 +69,7 @@ def _uneven(rng: np.random.Generator, count: int, spread: float) -> Field:
 
 
 def _snow(world: World, date: OpticalPass, rng: np.random.Generator) -> tuple[Field, NDArray[np.int64]]:
-    """Share of seasonal snow where there is any, and those pixels (lakes excepted: they are open)."""
+    """Share of seasonal snow, and the flat indices of the pixels with snow."""
     inner = slice(PAD, PAD + world.settings.size)
     z = world.height[inner, inner]
     line = np.quantile(z[::8, ::8], date.snow_line)
@@ -88,16 +79,16 @@ def _snow(world: World, date: OpticalPass, rng: np.random.Generator) -> tuple[Fi
 
 
 def _lake_colours(world: World, date: OpticalPass, index: int) -> Field:
-    """(pixels, 12) reflectance of the water or ice in every pixel of the season's lakes."""
+    """Reflectance (pixels, 12) of the water or ice in every pixel of the season's lakes."""
     water, colours = world.water[date.season], world.colours.optical
     rng = world.settings.stream("lake colours", date.season, date.number)
     table = np.zeros((len(world.lakes), 12), np.float32)
     frozen = np.zeros(len(world.lakes), bool)
     for number, lake in enumerate(world.lakes):
         own = world.settings.stream("lake colour", lake.name, date.season)
-        shares = np.array([lake.colour[name] for name in _WATER_KINDS]) * own.lognormal(0, 0.35, 4) + 1e-3
+        shares = np.array([lake.colour[name] for name in WATER_KINDS]) * own.lognormal(0, 0.35, 4) + 1e-3
         shares /= shares.sum()
-        table[number] = sum(s * colours[name] for s, name in zip(shares, _WATER_KINDS, strict=True))
+        table[number] = sum(s * colours[name] for s, name in zip(shares, WATER_KINDS, strict=True))
         table[number] *= own.lognormal(0, 0.12)
         frozen[number] = lake.states[index] == "frozen"
     n = world.settings.size
@@ -119,7 +110,7 @@ def _lake_colours(world: World, date: OpticalPass, index: int) -> Field:
 
 
 def _sense(seen: Field, metres: int, rng: np.random.Generator, offset: int) -> NDArray[np.uint16]:
-    """Blur by neighbouring ground and optics, average to the native pixel, add noise, count."""
+    """Digital numbers at native resolution, with blur by optics and adjacency, noise and offset."""
     factor = metres // 10
     n = seen.shape[0]
     short = -n % factor

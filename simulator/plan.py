@@ -1,4 +1,4 @@
-"""Which lakes there are, where they sit and what each does: the cast of one archive."""
+"""Plan the lakes of an archive: their number, sites, outlines and events."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from shapely.ops import unary_union
 from simulator.lakes import Event, Lake, random_shape, split_in_two
 from simulator.light import horizon_excess, slope_degrees, sun_position
 from simulator.settings import PAD, PIXEL, Settings
+from simulator.spectra import WATER_KINDS
 from simulator.terrain import Terrain
 
 ZONE = 3000.0
-"""Metres from a glacier within which a lake counts as glacial."""
+"""Greatest distance of a glacial lake from a glacier, metres."""
+BORDER_GRID = 512 * PIXEL
+"""Spacing of the grid lines that lakes of the case "border" cross, metres."""
 _STEP = 4
 _EVENTS = ("split", "merged", "drained", "new")
 _CORE = (
@@ -30,7 +33,7 @@ _CORE = (
 
 @dataclass(frozen=True)
 class Role:
-    """What one lake is cast for."""
+    """Cases and size of a planned lake."""
 
     cases: tuple[str, ...]
     area: float
@@ -38,12 +41,12 @@ class Role:
 
 
 def lake_count(settings: Settings) -> int:
-    """Lakes cast for a ground of this size: 76 at 2048 px, never fewer than 6."""
+    """Number of planned lakes for a ground of this size: 76 at 2048 px, at least 6."""
     return max(6 if settings.size < 512 else 10, round(76 * (settings.size / 2048) ** 2))
 
 
 def cast_roles(settings: Settings) -> list[Role]:
-    """Roles in order of need: a small ground gets the first ones."""
+    """Roles of all planned lakes; a small ground has only the first roles."""
     rng = settings.stream("roles")
     count = lake_count(settings)
     roles: list[tuple[str, ...]] = list(_CORE[:count])
@@ -70,7 +73,7 @@ def cast_roles(settings: Settings) -> list[Role]:
             top = max(low * 1.1, min(high, cap * 0.7))
             areas[i] = np.exp(rng.uniform(np.log(low), np.log(top)))
         elif role[0] == "shrinking":
-            areas[i] = max(areas[i], 9e3)  # stays above 0.3 ha after two seasons of 36 %
+            areas[i] = max(areas[i], 9e3)  # more than 0.3 ha after two seasons of -36 %
         elif "clouded" in role or "frozen" in role:
             areas[i] = np.clip(areas[i], 1.3e4, 6e4)
         elif role[0] == "growing":
@@ -79,7 +82,7 @@ def cast_roles(settings: Settings) -> list[Role]:
 
 
 def plan_lakes(settings: Settings, terrain: Terrain) -> tuple[list[Lake], list[Event]]:
-    """All lakes of the mountains with their outlines in every season, and the events among them."""
+    """All lakes of the mountains with their outlines in every season, and the events between seasons."""
     roles = cast_roles(settings)
     order = sorted(
         range(len(roles)),
@@ -103,7 +106,7 @@ def plan_lakes(settings: Settings, terrain: Terrain) -> tuple[list[Lake], list[E
 
 
 class _Sites:
-    """Free places for lakes, kept as distances on a 40 m grid."""
+    """Search for free sites, with distances on a 40 m grid."""
 
     def __init__(self, settings: Settings, terrain: Terrain) -> None:
         self.settings = settings
@@ -128,11 +131,11 @@ class _Sites:
         inset = np.minimum(cells, settings.size * PIXEL - cells)
         self.edge = np.minimum(inset[:, None], inset[None, :])
         self.clear = np.full(self.ice.shape, 1e6)
-        line = 512 * PIXEL
+        line = BORDER_GRID
         self.line = np.minimum(*(np.abs((v + line / 2) % line - line / 2) for v in (self.east, self.north)))
 
     def find(self, role: Role, rng: np.random.Generator) -> tuple[float, float] | None:
-        """Centre for a lake of this role, now taken; None where nothing is free."""
+        """Centre of a free site for a lake of this role, which is then occupied; None if there is none."""
         radius = 1.35 * np.sqrt(role.area * 1.5 / np.pi)
         sigma = 4 if radius < 120 else 10 if radius < 300 else 22
         score = self.slopes[sigma] + 0.05 * np.clip(self.hollow, -80, 80) + rng.normal(0, 2.0, self.ice.shape)
@@ -159,7 +162,7 @@ class _Sites:
 def _act(
     settings: Settings, name: str, role: Role, centre: tuple[float, float], terrain: Terrain
 ) -> tuple[list[Lake], list[Event]]:
-    """Outlines, states and events of one role played at one place."""
+    """Outlines, states and events of a role at a site."""
     rng = settings.stream("act", name)
     count = len(settings.seasons)
     part = role.cases[0]
@@ -194,7 +197,7 @@ def _act(
 def _parted(
     base: Lake, whole: Polygon, turn: int, years: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[list[Lake], list[Event]]:
-    """A lake that falls into two, or two that become one, between seasons turn - 1 and turn."""
+    """A lake that splits, or two lakes that merge, between seasons turn - 1 and turn."""
     part = base.cases[0]
     angle = np.arctan2(*_long_axis(whole)[::-1]) + np.pi / 2
     halves = None
@@ -229,7 +232,7 @@ def _long_axis(outline: Polygon) -> NDArray[np.float64]:
 
 
 def _factors(part: str, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Area of each season relative to the first: at least 3 % a season where the lake changes, often 30 %."""
+    """Relative area in each season: changes of at least 3 % per season where the lake changes, often 30 %."""
     pace = rng.choice([rng.uniform(0.035, 0.09), rng.uniform(0.1, 0.2), rng.uniform(0.28, 0.36)])
     steps = pace * rng.uniform(1.0, 1.15, count)
     steps[0] = 0
@@ -241,15 +244,14 @@ def _factors(part: str, count: int, rng: np.random.Generator) -> NDArray[np.floa
 
 
 def _colour(rng: np.random.Generator, turbid: bool) -> dict[str, float]:
-    """Mix of clear, dark, flour-rich and silty water."""
+    """Shares of the kinds of water."""
     centre = [0.3, 0.0, 1.6, 1.4] if turbid else [1.8, 0.7, 0.9, 0.12]
     shares = rng.dirichlet(np.maximum(np.array(centre), 0.02) * 1.3)
-    names = ("water_clear", "water_dark", "water_flour", "water_silt")
-    return dict(zip(names, map(float, shares), strict=True))
+    return dict(zip(WATER_KINDS, map(float, shares), strict=True))
 
 
 def _contour_direction(settings: Settings, terrain: Terrain, centre: tuple[float, float]) -> float:
-    """Direction along the hillside at a place, radians from east."""
+    """Direction of the contour line at a place, radians from east."""
     row = int((settings.origin[1] - centre[1]) / PIXEL) + PAD
     col = int((centre[0] - settings.origin[0]) / PIXEL) + PAD
     window = terrain.height[row - 20 : row + 21, col - 20 : col + 21]
@@ -258,5 +260,5 @@ def _contour_direction(settings: Settings, terrain: Terrain, centre: tuple[float
 
 
 def footprint(lake: Lake) -> Polygon:
-    """All ground a lake covers in any season."""
+    """Union of a lake's outlines in all seasons."""
     return unary_union([outline for outline in lake.outlines if outline is not None])

@@ -1,4 +1,4 @@
-"""Sentinel-1 gamma0 in linear power as terrain-corrected products show it: speckle, layover, own grid."""
+"""Terrain-corrected Sentinel-1 scenes: gamma0 in linear power with speckle and layover, on a shifted grid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.stats import gamma
 from simulator.calendar import RadarPass
 from simulator.light import gradient, horizon_excess
 from simulator.noise import Field, smooth_noise
-from simulator.settings import PAD
+from simulator.settings import PAD, PIXEL
 from simulator.world import World
 
 LOOKS = 4.4
@@ -20,11 +20,11 @@ _FLOOR = (10 ** (-24.5 / 10), 10 ** (-28.5 / 10))  # noise-equivalent gamma0 of 
 
 
 def render_radar(world: World, sight: RadarPass) -> Field:
-    """VV and VH (2, H, W) in linear gamma0 on the pass's own shifted 10 m grid, nodata -32768.
+    """VV and VH (2, H, W) in linear gamma0 on the shifted 10 m grid of the pass; `NODATA` without data.
 
-    Flattened backscatter (Small 2011) of each surface's mean, gamma-distributed speckle of 4.4 looks
-    (Ulaby and Dobson 1989) correlated over the 20 m resolution, residual terrain effect where the slope
-    faces the beam, layover where it is steeper than the beam, noise where it is hidden.
+    Mean terrain-flattened backscatter of each surface (Small 2011), gamma-distributed speckle of 4.4 looks
+    (Ulaby and Dobson 1989) correlated over the resolution of 20 m, residual terrain effects on slopes facing
+    the sensor, layover on slopes steeper than the beam, and noise in radar shadow.
     """
     settings = world.settings
     n = settings.size
@@ -44,7 +44,7 @@ def render_radar(world: World, sight: RadarPass) -> Field:
 
 
 def mean_power(world: World, sight: RadarPass, rng: np.random.Generator) -> Field:
-    """Speckle-free gamma0 (2, H, W): ground, old snow above the line, lake beds, lakes calm or roughened."""
+    """Speckle-free gamma0 (2, H, W) of ground, old snow above the snow line, lake beds and lakes."""
     settings, colours = world.settings, world.colours.radar
     water = world.water[sight.season]
     index = settings.seasons.index(sight.season)
@@ -71,12 +71,14 @@ def mean_power(world: World, sight: RadarPass, rng: np.random.Generator) -> Fiel
 
 
 def slopes(world: World, sight: RadarPass) -> tuple[Field, Field, Field]:
-    """Layover and shadow (0..1) and the tangent of the slope towards the sensor, each (H, W)."""
+    """Layover (0..1), radar shadow (0..1) and tangent of the slope towards the sensor, each (H, W)."""
     inner = slice(PAD, PAD + world.settings.size)
     smooth = gaussian_filter(world.height, 1.0)
     east, north = gradient(smooth)
     look = np.radians(sight.look)
-    facing = np.sin(look) * east + np.cos(look) * north  # ground rising away from the sensor faces it
+    facing = (
+        np.sin(look) * east + np.cos(look) * north
+    )  # positive where the ground rises away from the sensor
     steep = np.tan(np.radians(sight.incidence))
     layover = gaussian_filter(np.clip((facing / steep - 0.92) / 0.15, 0, 1), 1.2)
     excess = horizon_excess(smooth, (sight.look + 180) % 360, 90 - sight.incidence)
@@ -85,8 +87,8 @@ def slopes(world: World, sight: RadarPass) -> tuple[Field, Field, Field]:
 
 
 def _shift(field: Field, metres: tuple[float, float]) -> Field:
-    """Bilinear read of a field on a grid that lies `metres` (east, north; each below one pixel) off."""
-    right, up = metres[0] / 10, metres[1] / 10
+    """Bilinear interpolation on a grid shifted by `metres` (east, north; less than one pixel each)."""
+    right, up = metres[0] / PIXEL, metres[1] / PIXEL
     east = np.concatenate([field[:, 1:], field[:, -1:]], axis=1)
     across = field * np.float32(1 - right) + east * np.float32(right)
     north = np.concatenate([across[:1], across[:-1]], axis=0)
@@ -98,7 +100,7 @@ _SPECKLE = gamma.ppf(ndtr(_QUANTILES), LOOKS, scale=1 / LOOKS).astype(np.float32
 
 
 def speckle(rng: np.random.Generator, n: int) -> Field:
-    """Unit-mean gamma speckle (n, n) of LOOKS looks; neighbours correlate (20 m resolution on 10 m)."""
+    """Gamma-distributed speckle (n, n) of unit mean and LOOKS looks, correlated over neighbouring pixels."""
     normal = gaussian_filter(rng.standard_normal((n, n), dtype=np.float32), 0.55)
     normal /= normal[::4, ::4].std()
     at = np.clip((normal + 4.5) * 80, 0, 719.99)

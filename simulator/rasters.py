@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs, and the projection properties that a catalogue gives beside them."""
+"""Cloud-optimised GeoTIFFs and their projection properties for the catalogue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_cog(
     *,
     classes: bool = False,
 ) -> dict[str, Any]:
-    """Write one band (H, W) as a COG and return its proj: fields for the asset."""
+    """Write one band (H, W) as a COG; return the proj: fields of the asset."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path, "w", driver="COG", height=data.shape[0], width=data.shape[1], count=1, dtype=data.dtype,

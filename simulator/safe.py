@@ -1,14 +1,14 @@
-"""Ground range acquisitions on disk: measurement, annotations and item, as Planetary Computer lists them.
+"""Ground range products on disk: measurement, annotations and item, as in Planetary Computer.
 
-Its habits are kept, the misleading ones too: the item carries a transform in degrees that is invented and a
-shape that is swapped, and what is listed as the product annotation is a report on radio interference.
+Its misleading conventions are reproduced: the item has a meaningless transform in degrees and a swapped
+shape, and the asset of the product annotation is a report on radio interference.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -20,19 +20,27 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 from shapely.geometry import MultiPoint, mapping
 
-from simulator.archive import Plan, view_angles
+from simulator.archive import Plan, absolute_orbit, orbit_label, view_angles
 from simulator.calendar import RadarPass
-from simulator.ground_range import GroundRange, amplitude_of_one, azimuth_noise, observe, range_noise
+from simulator.ground_range import (
+    LIGHT_SPEED,
+    GroundRange,
+    amplitude_of_one,
+    azimuth_noise,
+    observe,
+    range_noise,
+)
+from simulator.radar import LOOKS
 from simulator.rasters import COG_TYPE
 from simulator.world import World
 
 GRD = "sentinel-1-grd"
 BANDS = ("vv", "vh")
-_STEP = 40  # pixels or lines between the values of a radiometric table
+_STEP = 40  # pixels or lines between the values of a calibration or noise table
 
 
 def add_ground_range(world: World, plan: Plan, out: Path) -> list[str]:
-    """Add a ground range scene for every radar pass to an archive; the ids of the items."""
+    """Add a ground range product of every radar pass to an archive; return the ids of the items."""
     items = [
         write_ground_range(observe(world, sight), view_angles(world.settings, sight), out)
         for sight in plan.radar
@@ -54,14 +62,13 @@ def add_ground_range(world: World, plan: Plan, out: Path) -> list[str]:
 
 
 def write_ground_range(seen: GroundRange, view: dict[str, float], out: Path) -> pystac.Item:
-    """The files of one acquisition and its item, with the angles of its `view`; reflectors go to `truth/`."""
+    """Write the files and the item of one acquisition, with the angles `view`; reflectors go to `truth/`."""
     sight, swath = seen.sight, seen.swath
     start = _utc(sight, swath.first_second)
     stop = _utc(sight, swath.first_second + (swath.shape[0] - 1) * swath.line_seconds)
-    orbit = (sight.time - datetime(2014, 4, 3, tzinfo=UTC)).days * 15
+    orbit = absolute_orbit(sight)
     name = (
-        f"S1{sight.platform[-1]}_IW_GRDH_1SDV_{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}_{orbit:06d}_"
-        f"{orbit * 7 % 0xFFFFFF:06X}"
+        f"S1{sight.platform[-1]}_IW_GRDH_1SDV_{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}_{orbit_label(orbit)}"
     )
     outline = MultiPoint(seen.tie_points[:, 2:4]).convex_hull
     west, south, east, north = outline.bounds
@@ -70,7 +77,7 @@ def write_ground_range(seen: GroundRange, view: dict[str, float], out: Path) -> 
         "platform": sight.platform, "constellation": "Sentinel-1", "sar:instrument_mode": "IW",
         "sar:frequency_band": "C", "sar:center_frequency": 5.405, "sar:product_type": "GRD",
         "sar:polarizations": ["VV", "VH"], "sar:looks_range": 5, "sar:looks_azimuth": 1,
-        "sar:looks_equivalent_number": 4.4, "sar:observation_direction": "right",
+        "sar:looks_equivalent_number": LOOKS, "sar:observation_direction": "right",
         "sar:pixel_spacing_range": 10, "sar:pixel_spacing_azimuth": 10,
         "sat:orbit_state": sight.direction, "sat:relative_orbit": sight.orbit, "sat:absolute_orbit": orbit,
         "s1:shape": [pixels, lines], "proj:epsg": 4326, "proj:shape": [pixels, lines],
@@ -102,7 +109,7 @@ def write_ground_range(seen: GroundRange, view: dict[str, float], out: Path) -> 
 
 
 def _write_measurement(path: Path, seen: GroundRange, band: int) -> None:
-    """Digital numbers with tie points and neither coordinate system nor transform."""
+    """Write digital numbers with tie points, without coordinate system and transform."""
     path.parent.mkdir(parents=True, exist_ok=True)
     points = [
         GroundControlPoint(row=line, col=pixel, x=lon, y=lat, z=height)
@@ -133,7 +140,7 @@ def _write_annotations(folder: Path, seen: GroundRange, band: int) -> None:
 
 
 def _product(seen: GroundRange, band: int) -> Element:
-    """What a reader needs of the product annotation: orbit, image, looks, range conversion, tie points."""
+    """Product annotation with orbit, image, looks, range conversion and tie points."""
     swath, track = seen.swath, seen.track
     moments = np.arange(-80.0, 81.0, 10.0)
     orbit = [
@@ -150,7 +157,7 @@ def _product(seen: GroundRange, band: int) -> Element:
     conversions = [
         {
             "azimuthTime": _stamp(seen, second),
-            "slantRangeTime": _exact(swath.near / 299_792_458 * 2),
+            "slantRangeTime": _exact(swath.near / LIGHT_SPEED * 2),
             "sr0": _exact(swath.near),
             "srgrCoefficients": _values(to_ground),
             "gr0": 0,
@@ -210,7 +217,7 @@ def _calibration(seen: GroundRange, band: int) -> Element:
 
 
 def _noise(seen: GroundRange, band: int) -> Element:
-    """The layout since IPF 2.90: vectors along the range, and one block of factors along the track."""
+    """Noise in the layout since IPF 2.90: range vectors, and one block of azimuth factors."""
     lines, pixels = _steps(seen.swath.shape[0]), _steps(seen.swath.shape[1])
     along = [
         {"line": int(line), "pixel": _values(pixels), "noiseRangeLut": _values(range_noise(pixels, band))}
@@ -236,12 +243,12 @@ def _header(seen: GroundRange, band: int) -> dict[str, Any]:
 
 
 def _steps(size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Positions of a table's values: every 40th and the last."""
+    """Positions of a table's values: every `_STEP`-th and the last."""
     return np.append(np.arange(0, size - 1, _STEP), size - 1)
 
 
 def _tree(tag: str, content: dict[str, Any]) -> Element:
-    """XML of nested dicts; a list repeats its tag and its parent counts them, a vector counts its numbers."""
+    """XML of nested dicts. A list repeats its tag; `count` is set on its parent, and on vectors."""
     element = Element(tag)
     _grow(element, content)
     return element
@@ -266,7 +273,7 @@ def _exact(value: float) -> str:
 
 
 class _Vector(str):
-    """Numbers of one element, side by side."""
+    """Numbers of one element, separated by spaces."""
 
 
 def _values(numbers: np.ndarray[Any, np.dtype[Any]]) -> _Vector:

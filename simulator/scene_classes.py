@@ -1,4 +1,4 @@
-"""Scene classes as Sen2Cor would set them, mistakes included: lakes are 6, but also 2, 3 and 11."""
+"""Scene classification like that of Sen2Cor, with its errors: lakes are class 6, but also 2, 3 and 11."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DARK, SHADOW, PLANTS, BARE, WATER, UNSURE, CLOUD_MAYBE, CLOUD, CIRRUS, SNOW = 2,
 def classify(
     world: World, date: OpticalPass, sky: Sky, bands: dict[str, NDArray[np.uint16]], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Classes (H / 2, W / 2) by thresholds like Sen2Cor's (Main-Knorn et al. 2017), true cloud."""
+    """Classes (H / 2, W / 2): true clouds, else thresholds like Sen2Cor's (Main-Knorn et al. 2017)."""
     blue, green, red, near, swir = (
         (shrink(bands[b], 2) if b in ("B02", "B03", "B04") else bands[b].astype(np.float32)) - date.offset
         for b in ("B02", "B03", "B04", "B8A", "B11")
@@ -46,7 +46,7 @@ def classify(
 def _lake_mistakes(
     world: World, date: OpticalPass, classes: NDArray[np.uint8], rng: np.random.Generator
 ) -> None:
-    """Some lakes are called dark ground, cloud shadow or snow as a whole or in part."""
+    """Classify some lakes, whole or in part, as dark ground, cloud shadow or snow."""
     water = world.water[date.season]
     called = rng.choice([0, DARK, SHADOW, SNOW], size=len(world.lakes), p=[0.70, 0.14, 0.10, 0.06])
     part = rng.uniform(0.3, 1.0, len(world.lakes))

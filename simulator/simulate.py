@@ -1,4 +1,4 @@
-"""One archive from settings to disk, step by step."""
+"""Simulate an archive from its settings."""
 
 from __future__ import annotations
 
@@ -23,34 +23,38 @@ def simulate(
     *,
     ground_range: bool = False,
 ) -> dict[str, Any]:
-    """Write a whole archive with its truth into a folder; returns a summary.
+    """Write an archive with its truth into a folder; return a summary.
 
-    With `ground_range`, every radar pass is there as a GRD product in the radar's geometry too.
-    `report(step, done, total)` hears of the progress. SimulatorError when the folder holds something else.
+    Args:
+        report: called with (step, done, total) during the simulation.
+        ground_range: also write a GRD product, in radar geometry, of every radar pass.
+
+    Raises:
+        SimulatorError: the folder contains something other than a simulated archive.
     """
     if out.exists() and any(out.iterdir()) and not (out / "truth" / "README.md").exists():
-        raise SimulatorError(f"{out} is not empty and holds no simulated archive: name another folder")
-    tell = report or (lambda step, done, total: None)
+        raise SimulatorError(f"{out} is not empty and is not a simulated archive: choose another folder")
+    progress = report or (lambda step, done, total: None)
     began = time.perf_counter()
-    tell("relief, lakes and ground", 0, 1)
+    progress("relief, lakes and ground", 0, 1)
     world = build_world(settings)
-    tell("relief, lakes and ground", 1, 1)
+    progress("relief, lakes and ground", 1, 1)
     plan = plan_passes(world)
-    tell("clouds", 1, 1)
+    progress("clouds", 1, 1)
     total = len(plan.optical) + len(plan.radar) + 1
     finished: list[str] = []
 
     def done(name: str) -> None:
         finished.append(name)
-        tell("scenes", len(finished), total)
+        progress("scenes", len(finished), total)
 
     _clear(out)
     write_archive(world, plan, out, done)
     counts = write_truth(world, plan, out)
-    tell("truth", 1, 1)
+    progress("truth", 1, 1)
     if ground_range:
         finished += add_ground_range(world, plan, out)
-        tell("ground range", 1, 1)
+        progress("ground range", 1, 1)
     return {
         "folder": str(out), "catalog": str(out / "catalog.json"),
         "seed": settings.seed, "size": settings.size,
@@ -60,7 +64,7 @@ def simulate(
 
 
 def _clear(out: Path) -> None:
-    """Make the folder, without what an earlier archive left there."""
+    """Create the folder, and remove the scenes and truth of an earlier archive in it."""
     out.mkdir(parents=True, exist_ok=True)
     for name in (S2, S1, GRD, DEM, "truth"):
         shutil.rmtree(out / name, ignore_errors=True)

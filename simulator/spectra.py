@@ -1,8 +1,8 @@
-"""Colours and radar brightness of every surface after published spectra, and one archive's variant of them.
+"""Reflectance and backscatter of surfaces after published spectra, and their variation between archives.
 
 Reflectances are bottom-of-atmosphere values of the 12 Sentinel-2 L2A bands, backscatter is mean gamma0 in dB
-of VV and VH. They are typical values, rounded, chosen to agree with the publications below; none is a copy
-of one measurement. Surface by surface:
+of VV and VH. They are rounded typical values that agree with the publications below; none is a copy of one
+measurement. Sources by surface:
 
 - clear, flour-rich and silty glacial lakes: Giardino et al. 2010 and Matta et al. 2017 (Himalayan lakes),
   Wessels et al. 2002 (ASTER, supraglacial lakes), Dekker et al. 2002 (inland water);
@@ -27,10 +27,14 @@ from simulator.settings import Settings
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 RESOLUTION = dict.fromkeys(("B02", "B03", "B04", "B08"), 10) | {"B01": 60, "B09": 60}
-"""Native metres of a band, 20 where not named."""
+"""Native resolution of bands in metres; 20 for the others."""
+WAVELENGTHS = np.array([0.443, 0.49, 0.56, 0.665, 0.705, 0.74, 0.783, 0.842, 0.865, 0.945, 1.61, 2.19])
+"""Central wavelengths of `BANDS`, micrometres."""
+WATER_KINDS = ("water_clear", "water_dark", "water_flour", "water_silt")
+"""Surfaces of `REFLECTANCE` of which the colour of a lake is mixed."""
 
 SKYLIGHT = np.array([0.22, 0.18, 0.13, 0.095, 0.08, 0.07, 0.06, 0.052, 0.05, 0.045, 0.014, 0.009], np.float32)
-"""Share of the light that is diffuse on a clear mountain day (after Bird and Riordan 1986)."""
+"""Diffuse share of the light on a clear day in mountains (after Bird and Riordan 1986)."""
 
 REFLECTANCE: dict[str, tuple[float, ...]] = {
     "water_clear": (0.042, 0.044, 0.046, 0.028, 0.021, 0.014, 0.013, 0.012, 0.011, 0.010, 0.006, 0.004),
@@ -54,7 +58,7 @@ REFLECTANCE: dict[str, tuple[float, ...]] = {
     "grass_dry": (0.050, 0.065, 0.095, 0.120, 0.150, 0.190, 0.210, 0.230, 0.245, 0.262, 0.285, 0.195),
     "forest": (0.020, 0.022, 0.036, 0.026, 0.052, 0.130, 0.160, 0.175, 0.185, 0.190, 0.092, 0.045),
 }
-"""Surface -> reflectance in the order of BANDS."""
+"""Reflectance of each surface in the order of `BANDS`."""
 
 BACKSCATTER: dict[str, tuple[float, float]] = {
     "water": (-19.5, -26.5),
@@ -76,21 +80,25 @@ BACKSCATTER: dict[str, tuple[float, float]] = {
     "grass_dry": (-11.8, -18.8),
     "forest": (-8.4, -13.6),
 }
-"""Surface -> mean gamma0 of VV and VH in dB."""
+"""Mean gamma0 of VV and VH of each surface, dB."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """The surfaces as one archive shows them: published means, moved a little by region and rock."""
+    """Surfaces of one archive: published means with random variations."""
 
     optical: dict[str, NDArray[np.float32]]
-    """Surface -> reflectance (12,)."""
+    """Reflectance (12,) of each surface."""
     radar: dict[str, NDArray[np.float32]]
-    """Surface -> linear gamma0 (2,)."""
+    """Linear gamma0 (2,) of each surface."""
 
 
 def palette(settings: Settings) -> Palette:
-    """One region's variant: brightness +-12 %, a tilt from blue to infrared, 3 % a band; radar +-0.8 dB."""
+    """Random variant of the surfaces.
+
+    Standard deviations: brightness 12 %, spectral tilt 5 %, 3 % per band; radar 0.8 dB, and 0.3 dB per
+    polarisation.
+    """
     rng = settings.stream("palette")
     lean = np.linspace(-1, 1, len(BANDS))
     optical = {}

@@ -1,4 +1,4 @@
-"""What covers the ground between the lakes: rock, debris, ice, meadow and wood, as variable as in nature."""
+"""Ground cover between the lakes: rock, debris, ice, meadow and forest, with natural variability."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from simulator.terrain import Terrain
 
 @dataclass(frozen=True)
 class Ground:
-    """The square without lakes and seasonal snow, at 10 m."""
+    """Ground cover of the square without lakes and seasonal snow, at 10 m."""
 
     optical: Field
-    """(12, H, W) reflectance."""
+    """Reflectance (12, H, W)."""
     radar: Field
-    """(2, H, W) linear gamma0."""
+    """Linear gamma0 (2, H, W)."""
     snowiness: Field
-    """(H, W) metres: how much higher than its height a place is for the snow line (shade, hollows, noise)."""
+    """Amount (H, W) in metres that is added to the elevation when it is compared with the snow line (shade,
+    steepness, noise)."""
 
 
 def build_ground(
     settings: Settings, terrain: Terrain, height: Field, lakes: list[Lake], colours: Palette
 ) -> Ground:
-    """Mix surface endmembers by height, slope, aspect and distance from ice; colours vary at all scales."""
+    """Mix surfaces by elevation, slope, aspect and distance from ice, with random variation at all scales."""
     shares, snowiness = _shares(settings, terrain, height, lakes)
     names = list(shares)
     rng = settings.stream("texture")
@@ -55,7 +56,7 @@ def build_ground(
 def _shares(
     settings: Settings, terrain: Terrain, height: Field, lakes: list[Lake]
 ) -> tuple[dict[str, Field], Field]:
-    """Relative weight of every surface (H, W) and the snow line's shift."""
+    """Relative weight (H, W) of every surface, and the snowiness of `Ground`."""
     rng = settings.stream("surfaces")
     n = settings.size
     inner = slice(PAD, PAD + n)
@@ -111,7 +112,7 @@ def _shares(
 
 
 def _wet(settings: Settings, lakes: list[Lake], fine: Field, debris: Field, steep: Field) -> Field:
-    """Share of ground that is soaked: seeps in the debris, thin meltwater runs, and rims of some lakes."""
+    """Share of wet ground: seeps in debris, thin meltwater streams, and shores of some lakes."""
     n, rng = settings.size, settings.stream("wet")
     wet = smoothstep(smooth_noise(rng, n, 18) + 0.6 * fine, 1.2, 2.0) * smoothstep(30 - steep, 0, 10)
     runs = np.exp(-(((smooth_noise(rng, n, 40) + 0.12 * smooth_noise(rng, n, 8)) / 0.035) ** 2))

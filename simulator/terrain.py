@@ -1,4 +1,4 @@
-"""Relief: an invented mountain range with cirques, basins and one big valley, or a real DEM resampled."""
+"""Relief: a simulated mountain range with cirques, basins and one large valley, or a resampled real DEM."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from simulator.light import slope_degrees
 from simulator.noise import Field, enlarge, fractal, smooth_noise, smoothstep
 from simulator.settings import PAD, PIXEL, Settings
 
-_MACRO = 8  # relief is drawn at 80 m and enlarged; finer detail is added after
+_MACRO = 8  # relief is generated at 80 m and enlarged; finer detail is added afterwards
+_WIDE_SIZE = 1536  # size in pixels from which the valley is wider
 
 
 @dataclass(frozen=True)
 class Terrain:
-    """Ground before lakes, on the padded grid (size + 2 PAD squared)."""
+    """Ground without lakes, on the padded grid (size + 2 PAD, size + 2 PAD)."""
 
     height: Field
     """Metres above the geoid."""
     glacier: NDArray[np.bool_]
-    """Glacier, debris-covered tongue included."""
+    """Mask of glaciers, with debris-covered tongues."""
     glacier_distance: Field
-    """Metres to the nearest glacier (1e6 where there is none)."""
+    """Distance to the nearest glacier in metres (1e6 without glaciers)."""
     valley: Field
-    """1 on the floor of the big valley, 0 in the mountains; all 0 where the ground is too small for one."""
+    """1 on the floor of the large valley, 0 in the mountains; all 0 where the ground is too small for one."""
     uphill: int
-    """Side the mountains lie on, in quarter turns; the big valley lies opposite."""
+    """Side of the mountains, in quarter turns; the large valley is on the opposite side."""
 
 
 def build_terrain(settings: Settings) -> Terrain:
-    """Relief, big valley and glaciers of the settings' ground."""
+    """Generate relief, large valley and glaciers."""
     n = settings.size + 2 * PAD
     uphill = int(settings.stream("side").integers(4))
     along = _along(settings, n, uphill)
@@ -60,14 +61,19 @@ def has_valley(settings: Settings) -> bool:
 
 
 def _along(settings: Settings, n: int, uphill: int) -> Field:
-    """Metres from the valley's side of the square towards the mountains."""
+    """Distance from the valley's side of the square towards the mountains, metres."""
     ramp = (np.arange(n, dtype=np.float32) - PAD) * np.float32(PIXEL)
     bend = smooth_noise(settings.stream("bend"), n, 500) * (90.0 if has_valley(settings) else 400.0)
     return np.asarray(np.rot90(np.broadcast_to(ramp[:, None], (n, n)) + bend, uphill), np.float32)
 
 
+def _foot(settings: Settings) -> float:
+    """Width of the valley floor, metres."""
+    return 1300.0 if settings.size >= _WIDE_SIZE else 1000.0
+
+
 def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Field, Field]:
-    """Ridged multifractal mountains (Musgrave et al. 1989) on a rising base, a flat valley at their foot."""
+    """Ridged multifractal mountains (Musgrave et al. 1989) on a rising base, and a flat valley."""
     rng = settings.stream("relief")
     m = -(-n // _MACRO) + 2
     macro = enlarge(gaussian_filter(_ridges(rng, m), 0.35), _MACRO)[:n, :n]
@@ -76,7 +82,7 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
     valley = np.zeros((n, n), np.float32)
     mountains = np.ones((n, n), np.float32)
     if has_valley(settings):
-        foot = 1300.0 if settings.size >= 1536 else 1000.0
+        foot = _foot(settings)
         valley = 1 - smoothstep(along, foot, foot + 500)
         mountains = smoothstep(along, foot, foot + 3600)
         base = np.float32(rng.uniform(2050, 2350)) + (base - np.float32(2200)) * mountains
@@ -91,9 +97,9 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
 
 
 def _ridges(rng: np.random.Generator, m: int) -> Field:
-    """Sharp crests over broad troughs, about -1..3, on the 80 m grid: warped ridged noise, glacial troughs.
+    """Warped ridged noise on the 80 m grid, about -1..3, with sharp crests and broad glacial troughs.
 
-    Ground below its surroundings is pressed towards a floor, as ice and its debris leave a U-shaped valley.
+    Ground below its surroundings is flattened, which gives U-shaped valleys.
     """
     bend = [4.0 * smooth_noise(rng, m, 16) + 1.6 * smooth_noise(rng, m, 6) for _ in range(2)]
     rows, cols = np.mgrid[:m, :m].astype(np.float32)
@@ -112,7 +118,7 @@ def _ridges(rng: np.random.Generator, m: int) -> Field:
 
 
 def read_dem(settings: Settings) -> Field:
-    """Real heights of the padded ground, cubic resampling; holes beyond the square take the edge's height."""
+    """Real elevations of the padded ground, resampled by cubic splines; voids have the nearest one."""
     n = settings.size + 2 * PAD
     out = np.full((n, n), np.nan, np.float32)
     target = settings.transform @ Affine.translation(-PAD, -PAD)
@@ -120,7 +126,7 @@ def read_dem(settings: Settings) -> Field:
         with rasterio.open(settings.dem) as source:
             if source.crs is None:
                 raise SimulatorError(
-                    f"{settings.dem} has no coordinate system: give the DEM one (gdal_edit -a_srs)"
+                    f"{settings.dem} has no coordinate system: assign one (gdal_edit -a_srs)"
                 )
             band = source.read(1, masked=True).astype(np.float32).filled(np.nan)
             reproject(
@@ -129,12 +135,12 @@ def read_dem(settings: Settings) -> Field:
                 resampling=Resampling.cubic_spline,
             )  # fmt: skip
     except rasterio.errors.RasterioIOError as error:
-        raise SimulatorError(f"{settings.dem} cannot be read as a raster of heights: {error}") from error
+        raise SimulatorError(f"{settings.dem} cannot be read as a raster of elevations: {error}") from error
     inside = np.isfinite(out[PAD:-PAD, PAD:-PAD])
     if inside.mean() < 0.98:
         raise SimulatorError(
             f"{settings.dem} covers {inside.mean():.0%} of the square at {settings.origin} in "
-            f"EPSG:{settings.epsg}: choose --origin and --size inside it"
+            f"EPSG:{settings.epsg}: choose --origin and --size within the raster"
         )
     nearest = distance_transform_edt(~np.isfinite(out), return_distances=False, return_indices=True)
     rough = fractal(settings.stream("rough"), n, 10, 3)
@@ -143,20 +149,20 @@ def read_dem(settings: Settings) -> Field:
 
 
 def _glaciers(settings: Settings, height: Field, along: Field | None) -> NDArray[np.bool_]:
-    """Ice where broad high ground is not too steep and collects snow; tongues reach down the hollows."""
+    """Mask of glaciers: broad high ground that is not too steep, with tongues in hollows."""
     rng = settings.stream("glaciers")
     coarse = height[::4, ::4]
     wide = gaussian_filter(coarse, 9.0)
     hollow = np.clip(wide - coarse, -160, 160)
     score = gaussian_filter(wide + 1.1 * hollow + 30 * smooth_noise(rng, coarse.shape[0], 25), 1.5)
-    allowed = slope_degrees(gaussian_filter(coarse, 2.0) / 4) < 44  # a 40 m grid
+    allowed = slope_degrees(gaussian_filter(coarse, 2.0) / 4) < 44  # divided by 4 for the 40 m grid
     if along is not None and has_valley(settings):
-        limit = (1300 if settings.size >= 1536 else 1000) + 4200
+        limit = _foot(settings) + 4200
         score -= 900 * (1 - smoothstep(along[::4, ::4], limit, limit + 1800))
         allowed &= along[::4, ::4] > limit
     if allowed.mean() < 0.02:
         raise SimulatorError(
-            "the ground has no place for a glacier: give another --origin or a larger --size"
+            "the ground is not suitable for a glacier: choose another --origin or a larger --size"
         )
     line = np.quantile(score[allowed], 1 - rng.uniform(0.15, 0.21))
     ice = allowed & (score > line)
@@ -169,17 +175,17 @@ def _glaciers(settings: Settings, height: Field, along: Field | None) -> NDArray
 
 
 def settings_for_dem(path: Path, size: int, epsg: int | None) -> tuple[int, tuple[float, float]]:
-    """UTM zone and upper-left corner that put a square of `size` pixels in the middle of a DEM.
+    """UTM zone and upper-left corner of a square of `size` pixels at the centre of a DEM.
 
-    The corner is snapped to 160 m so that small squares still fit into small rasters.
+    The corner is rounded to 160 m.
     """
     try:
         with rasterio.open(path) as source:
             if source.crs is None:
-                raise SimulatorError(f"{path} has no coordinate system: give the DEM one (gdal_edit -a_srs)")
+                raise SimulatorError(f"{path} has no coordinate system: assign one (gdal_edit -a_srs)")
             west, south, east, north = transform_bounds(source.crs, 4326, *source.bounds)
     except rasterio.errors.RasterioIOError as error:
-        raise SimulatorError(f"{path} cannot be read as a raster of heights: {error}") from error
+        raise SimulatorError(f"{path} cannot be read as a raster of elevations: {error}") from error
     lon, lat = (west + east) / 2, (south + north) / 2
     zone = epsg or (32600 if lat >= 0 else 32700) + int((lon + 180) // 6) + 1
     x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(lon, lat)

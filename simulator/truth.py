@@ -1,4 +1,4 @@
-"""The answers: lakes of every season, events between them, glaciers and the region."""
+"""Truth of an archive: lakes of every season, events between seasons, glaciers and the region."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from simulator.archive import Plan
 from simulator.coverage import cover
 from simulator.lakes import Lake
 from simulator.light import horizon_excess
-from simulator.plan import ZONE
-from simulator.settings import PAD, Settings
+from simulator.plan import BORDER_GRID, ZONE
+from simulator.settings import NORTH_M, PAD, Settings
 from simulator.world import World
 
 
 def write_truth(world: World, plan: Plan, out: Path) -> dict[str, int]:
-    """Write truth/, glaciers.parquet and region.geojson; returns how many rows of each kind there are."""
+    """Write truth/, glaciers.parquet and region.geojson; return the number of rows of each kind."""
     folder = out / "truth"
     folder.mkdir(parents=True, exist_ok=True)
     glaciers = glacier_outlines(world)
@@ -50,7 +50,7 @@ def write_truth(world: World, plan: Plan, out: Path) -> dict[str, int]:
 
 
 def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """A row for each lake and season in the UTM zone of the ground."""
+    """One row per lake and season, in the UTM zone of the ground."""
     ice = glaciers.union_all()
     shaded = _shaded(world, plan)
     zones = {lake.name: _zone(lake, ice) for lake in world.lakes}
@@ -70,7 +70,7 @@ def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoD
 
 
 def _zone(lake: Lake, ice: object) -> str:
-    """glacier when all of the lake lies within 3 km of a glacier in every season, valley otherwise."""
+    """Zone of a lake: "glacier" if it is within `ZONE` of a glacier in every season, else "valley"."""
     there = [o for o in lake.outlines if o is not None]
     return "glacier" if max(o.distance(ice) for o in there) <= ZONE else "valley"
 
@@ -83,14 +83,15 @@ def _share(outline: object, mask: NDArray[np.bool_], settings: Settings) -> floa
 
 
 def _cases(world: World, shaded: NDArray[np.bool_], lake: Lake) -> list[str]:
-    """What the lake is cast for, and what its place turned out to be: border and shadow are measured."""
+    """Cases of the lake: the planned ones, except that border and shadow are measured."""
     cases = [c for c in lake.cases if c not in ("border", "shadow")]
-    edge = 512 * 10.0
     for outline in lake.outlines:
         if outline is None:
             continue
         west, south, east, north = outline.bounds
-        if west // edge != east // edge or (1e7 - south) // edge != (1e7 - north) // edge:
+        columns = west // BORDER_GRID, east // BORDER_GRID
+        rows = (NORTH_M - south) // BORDER_GRID, (NORTH_M - north) // BORDER_GRID
+        if columns[0] != columns[1] or rows[0] != rows[1]:
             cases.append("border")
             break
     whole = next(o for o in lake.outlines if o is not None)
@@ -100,14 +101,14 @@ def _cases(world: World, shaded: NDArray[np.bool_], lake: Lake) -> list[str]:
 
 
 def _shaded(world: World, plan: Plan) -> NDArray[np.bool_]:
-    """Ground in terrain shadow on the date with the lowest sun."""
+    """Mask of terrain shadow on the date with the lowest sun."""
     azimuth, elevation = min((p.sun for p in plan.optical), key=lambda sun: sun[1])
     inner = slice(PAD, PAD + world.settings.size)
     return (horizon_excess(world.height, azimuth, elevation) > 0)[inner, inner]
 
 
 def glacier_outlines(world: World) -> gpd.GeoDataFrame:
-    """Glaciers as smooth polygons with the columns of the Randolph Glacier Inventory that matter here."""
+    """Glaciers as smooth polygons, with some columns of the Randolph Glacier Inventory."""
     settings = world.settings
     mask = world.terrain.glacier.astype(np.uint8)
     move = settings.transform @ settings.transform.translation(-PAD, -PAD)
@@ -125,7 +126,7 @@ def glacier_outlines(world: World) -> gpd.GeoDataFrame:
 
 
 def _write_region(settings: Settings, path: Path) -> None:
-    """The square, 30 m smaller on each side so that its tiles are exactly those of the ground."""
+    """Write the square, 30 m smaller on each side, so that its tiles are exactly those of the ground."""
     inside = settings.square.buffer(-30, join_style="mitre").segmentize(500)
     to_degrees = Transformer.from_crs(settings.epsg, 4326, always_xy=True)
     feature = {
@@ -140,25 +141,26 @@ def _readme(world: World, lakes: gpd.GeoDataFrame, events: pd.DataFrame) -> str:
     s = world.settings
     kinds = ", ".join(f"{k} {n}" for k, n in sorted(events["kind"].value_counts().items())) or "none"
     cases = sorted({c for row in lakes["cases"] for c in row.split(",")})
-    relief = f"from {s.dem.name}" if s.dem else "invented"
+    relief = f"from {s.dem.name}" if s.dem else "simulated"
     return f"""# Truth of a simulated mountain range
 
-Nothing here is measured: relief, lakes, images and clouds come from a random generator.
+No data here are measured: relief, lakes, images and clouds are generated from random numbers.
 
 seed {s.seed}, {s.size} x {s.size} px of 10 m, seasons {s.seasons[0]}-{s.seasons[-1]}, EPSG:{s.epsg},
 upper-left corner {s.origin[0]:.0f} E {s.origin[1]:.0f} N, relief {relief}.
 
-- `lakes.parquet`: a row for each lake and season. `state` water, frozen (ice in all dates), drained (gone,
-  dry bed in view) or absent (not yet there, or gone into another lake). `seen_share`: share of its area with
-  a cloud-free view in at least one date; 0 when frozen. `zone` glacier: all of it within 3 km of a glacier.
+- `lakes.parquet`: one row per lake and season. `state`: water, frozen (ice on all dates), drained (dry bed)
+or
+  absent (before the lake forms, or while it is part of another lake). `seen_share`: share of its area that is
+  free of cloud on at least one date; 0 when frozen. `zone`: glacier (within 3 km of a glacier) or valley.
   Outlines are finer than pixels.
 - `events.parquet`: drained, new, split and merged, with the lakes before (parents) and after (children).
-  A lake that splits, or is made by a merger, and its parts have names of their own (L012, L012a, L012b).
+  A lake that splits or results from a merger and its parts have different names (L012, L012a, L012b).
 
 {lakes["lake"].nunique()} lakes; events: {kinds}; cases: {", ".join(cases)}.
 
-Invented relief of 512 px or more over two seasons or more holds at least one lake that drains, one new, one
-that splits, one merger, and one under cloud in all dates of a season; growing, shrinking, frozen and turbid
-ones too. From 1024 px on there are a river and a reservoir, more than 3 km from any glacier. Below 512 px,
-and on real relief: whatever finds room.
+Simulated relief of at least 512 px with at least two seasons has at least one lake that drains, one new lake,
+one split, one merger, and one lake under cloud on all dates of a season; also growing, shrinking, frozen and
+turbid lakes. From 1024 px on there are a river and a reservoir, more than 3 km from any glacier. Smaller
+ground and real relief have as many of these lakes as there are sites.
 """

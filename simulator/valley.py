@@ -1,4 +1,4 @@
-"""Water of the big valley, which is not glacial: a river and a reservoir on it."""
+"""Non-glacial water of the large valley: a river and a reservoir."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simulator.terrain import Terrain, has_valley
 
 
 def valley_water(settings: Settings, terrain: Terrain) -> list[Lake]:
-    """River, reservoir and an oxbow pond on the valley floor; empty where there is no big valley."""
+    """River and reservoir on the valley floor; empty where there is no large valley."""
     if not has_valley(settings):
         return []
     rng = settings.stream("valley")
@@ -48,7 +48,7 @@ def valley_water(settings: Settings, terrain: Terrain) -> list[Lake]:
 
 
 def _place(settings: Settings, terrain: Terrain, from_edge: float, across: float) -> tuple[float, float]:
-    """Map coordinates of a point given in pixels from the valley's edge and along it."""
+    """Map coordinates of a point, in pixels from the valley's side of the square and along it."""
     row, col = from_edge, across
     for _ in range(terrain.uphill):
         row, col = settings.size - col, row
@@ -56,6 +56,6 @@ def _place(settings: Settings, terrain: Terrain, from_edge: float, across: float
 
 
 def _largest(shape: Polygon) -> Polygon:
-    """The river keeps all reaches longer than a few pixels."""
+    """The parts of a river that are larger than a few pixels."""
     parts = [part for part in getattr(shape, "geoms", [shape]) if part.area > 2000]
     return shape if len(parts) <= 1 else type(shape)(parts)

@@ -1,4 +1,4 @@
-"""The simulated world of one archive: relief with its lakes set in, ground cover, lakes as pixels."""
+"""The simulated ground of an archive: relief with lakes, ground cover, and the pixels of the lakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from simulator.valley import valley_water
 
 @dataclass(frozen=True)
 class Water:
-    """Where the lakes of one season are: lists over the pixels they touch, so that no other is visited."""
+    """Lakes of one season, as lists over the pixels that they touch."""
 
     pixels: NDArray[np.int64]
     """Flat index into the square."""
@@ -34,29 +34,29 @@ class Water:
     depth: Field
     """0 at the shore to 1 in open water."""
     bed_pixels: NDArray[np.int64]
-    """Flat index of ground that an earlier season's water has left."""
+    """Flat index of ground that was water in an earlier season."""
     bed_share: Field
-    """Share of such a pixel that is old lake bed."""
+    """Share of such a pixel that is former lake bed."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Everything that does not change between the scenes of an archive."""
+    """Ground and lakes of an archive, common to all its scenes."""
 
     settings: Settings
     terrain: Terrain
     height: Field
-    """Padded heights with lake surfaces flat, metres."""
+    """Elevations with flat lakes on the padded grid, metres."""
     lakes: list[Lake]
     events: list[Event]
     ground: Ground
     colours: Palette
     water: dict[int, Water]
-    """Season -> where its lakes are."""
+    """Pixels of the lakes in each season."""
 
 
 def build_world(settings: Settings) -> World:
-    """Relief, lakes, ground and coverage; deterministic in the settings."""
+    """Generate relief, lakes, ground cover and coverage, as a pure function of the settings."""
     terrain = build_terrain(settings)
     lakes, events = plan_lakes(settings, terrain)
     lakes += valley_water(settings, terrain)
@@ -68,7 +68,7 @@ def build_world(settings: Settings) -> World:
 
 
 def set_lakes(settings: Settings, height: Field, lakes: list[Lake]) -> Field:
-    """Heights with a level surface under every lake (all ground it ever covers) and banks that lead to it."""
+    """Elevations with a level surface below the footprint of every lake, and banks that lead to it."""
     out = height.copy()
     flats = []
     reach = 22
@@ -94,7 +94,7 @@ def set_lakes(settings: Settings, height: Field, lakes: list[Lake]) -> Field:
 
 
 def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
-    """Coverage lists of one season."""
+    """Pixels of the lakes of one season."""
     n = settings.size
     pixels, shares, owners, depths, bed_pixels, bed_shares = [], [], [], [], [], []
     for number, lake in enumerate(lakes):
@@ -123,7 +123,7 @@ def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
 
 
 def _left_dry(lakes: list[Lake], lake: Lake, season: int) -> Polygon | MultiPolygon | None:
-    """Ground this lake covered in an earlier season and no longer does; None where there is none."""
+    """Ground that this lake covered in an earlier season and no longer covers; None where there is none."""
     before = [outline for outline in lake.outlines[:season] if outline is not None]
     if not before or lake.kind == "river":
         return None
@@ -137,7 +137,7 @@ def _left_dry(lakes: list[Lake], lake: Lake, season: int) -> Polygon | MultiPoly
 
 
 def smooth_surface(world: World) -> Field:
-    """Heights as a 30 m surface model sees them: smoothed, then noisy by half a metre (padded grid)."""
+    """Elevations of a 30 m surface model, smoothed and with noise of half a metre (padded grid)."""
     rng = world.settings.stream("dem noise")
     seen = gaussian_filter(world.height, 1.3)
     return seen + 0.35 * gaussian_filter(rng.standard_normal(seen.shape, dtype=np.float32), 2) * 5

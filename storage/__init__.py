@@ -1,1 +1,1 @@
-"""Everything that persists: lake history in PostGIS, masks in a Zarr cube."""
+"""Persistent storage: the lake history in PostGIS and the masks in a Zarr cube."""

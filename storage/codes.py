@@ -1,4 +1,4 @@
-"""Codes of the stores: reasons of pixels, states of tasks, outcomes of observations."""
+"""Codes that the database and the cube store: states of pixels, tasks, observations, models and reviews."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_ELEVATION = -32768
 
 
 class Reason(IntEnum):
-    """Why a pixel holds what it holds (uint8 in the cube). Only WATER and DRY are answers."""
+    """Class of a pixel (uint8 in the cube): WATER, DRY, or the reason why it has neither."""
 
     NODATA = 0
     WATER = 1
@@ -52,18 +52,18 @@ class Index(IntEnum):
 
 
 class TaskState(StrEnum):
-    """State of a tile task: planned, committed to the cube, recorded in the lake history; or why not."""
+    """State of a tile task."""
 
     PLANNED = "planned"
-    WRITTEN = "written"
-    DONE = "done"
-    EMPTY = "empty"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
+    WRITTEN = "written"  # committed to the cube
+    DONE = "done"  # recorded in the lake history
+    EMPTY = "empty"  # nothing to map, with a reason
+    FAILED = "failed"  # with a reason and, where known, the file
+    SUPERSEDED = "superseded"  # replaced by another task of the tile
 
 
 class Outcome(StrEnum):
-    """Outcome of a lake in a survey. "Not observed" is neither dry nor area zero."""
+    """Outcome of a lake in a survey. "Not observed" means neither "dry" nor an area of zero."""
 
     WATER = "water"
     DRY = "dry"
@@ -71,29 +71,29 @@ class Outcome(StrEnum):
 
 
 class SurveyKind(StrEnum):
-    """Origin of a survey: this system's model or its index of bands, or a published inventory."""
+    """Origin of a survey: a model of this system, its water index, or a published inventory."""
 
     MODEL = "model"
     INVENTORY = "inventory"
-    INDEX = "index"  # never compared with a model's, and preferred last
+    INDEX = "index"  # compared only with surveys of its kind; preferred last
 
 
 TRUSTED = (SurveyKind.MODEL, SurveyKind.INVENTORY)
-"""Kinds whose surveys are compared with one another; those of an index are kept apart."""
+"""Kinds whose surveys are compared with one another; surveys of an index are compared only with theirs."""
 
 
 class LineageKind(StrEnum):
-    """What happened to a lake's identity in a season."""
+    """Event of a lake's identity in a season."""
 
     NEW = "new"
     SPLIT = "split"  # lake = child, other = parent
-    MERGED = "merged"  # lake = the one that ends, other = the one that goes on
+    MERGED = "merged"  # lake = the lake that ends, other = the lake that continues
     DRAINED = "drained"
     REAPPEARED = "reappeared"
 
 
 class RunOutcome(StrEnum):
-    """How a command ended; a run that was killed stays "running" without a finish time."""
+    """Outcome of a command. A run that was killed stays "running" and has no finish time."""
 
     RUNNING = "running"
     DONE = "done"
@@ -101,7 +101,7 @@ class RunOutcome(StrEnum):
 
 
 class ModelState(StrEnum):
-    """State of a registered model; at most one model of a name is active."""
+    """State of a registered model; at most one model per name is active."""
 
     CANDIDATE = "candidate"
     ACTIVE = "active"

@@ -1,4 +1,4 @@
-"""Frames into tables by binary COPY, and rows back into frames: the two fast roads of this room."""
+"""Copy data frames into tables (binary COPY) and read query results as data frames."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sqlalchemy.types import TypeEngine
 
 from storage.errors import StorageError
 
-# PostgreSQL's type numbers.
+# Type OIDs of PostgreSQL (pg_type.oid).
 _BOOL_OIDS, _INTEGER_OIDS, _FLOAT_OIDS, _TIME_OIDS = {16}, {20, 21, 23}, {700, 701, 1700}, {1184}
 
 PIECE = 1000
-"""Rows made ready at a time."""
+"""Rows converted at a time."""
 
 __all__ = ["copy_frame", "multi", "read_frame", "read_geoframe", "records"]
 
-# The order matters: BigInteger is an Integer to SQLAlchemy.
+# The order matters: in SQLAlchemy, BigInteger is a subclass of Integer.
 _WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
     (Uuid, "uuid"),
     (Text, "text"),
@@ -39,16 +39,16 @@ _WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
     (Boolean, "bool"),
     (Date, "date"),
     (JSONB, "jsonb"),
-    (Geometry, "bytea"),  # COPY does not look at the type's name: PostGIS reads the EWKB it is given
+    (Geometry, "bytea"),  # COPY ignores the name of the type; PostGIS parses the bytes as EWKB
 )
 
 
 def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_known: bool = False) -> None:
-    """Insert the rows of `frame`; its columns are columns of `table`, a geometry column holds shapely
-    objects.
+    """Insert the rows of `frame` into `table`; the columns of a geometry type hold shapely objects.
 
-    `skip_known`: rows whose primary key stands already are left alone. Missing values (None, NaN, NaT) are
-    NULL. Raises StorageError when a rule of the table refuses a row, or the disk is full.
+    Missing values (None, NaN, NaT) become NULL. With `skip_known`, rows whose primary key exists are skipped.
+    Raises StorageError for an unknown column, for a row that violates a constraint, and when the disk is
+    full.
     """
     if frame.empty:
         return
@@ -61,7 +61,7 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_know
     names = list(frame.columns)
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     target, stage = sql.Identifier(table.name), sql.Identifier(f"stage_{table.name}")
-    with _driver_cursor(conn) as cursor, _refusals_are_clear(table.name):
+    with _driver_cursor(conn) as cursor, _storage_error_on_violation(table.name):
         if skip_known:
             cursor.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(stage))
             cursor.execute(
@@ -72,7 +72,7 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_know
         into = stage if skip_known else target
         with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(into, columns)) as copy:
             copy.set_types([_wire_type(table.columns[name].type) for name in names])
-            # piece by piece: the server checks one while the next is made ready
+            # in pieces, so that the server processes one while the next is converted
             for start in range(0, len(frame), PIECE):
                 piece = frame.iloc[start : start + PIECE]
                 columns_of = (_values(piece[name], table.columns[name].type) for name in names)
@@ -84,9 +84,9 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, *, skip_know
 
 
 def read_frame(conn: Connection, query: TextClause, **parameters: object) -> pd.DataFrame:
-    """Rows of `query` as a DataFrame whose types follow the columns', not the values that happen to be there.
+    """Return the rows of `query` as a DataFrame, with dtypes from the types of the columns.
 
-    NULL is NaN in a column of numbers, NaT in one of times, None in any other; UUIDs stay `uuid.UUID`.
+    NULL becomes NaN in columns of numbers, NaT in columns of times and None in others. UUIDs are `uuid.UUID`.
     """
     result = conn.execute(query, parameters)
     names, types = list(result.keys()), [cast(int, column[1]) for column in result.cursor.description]
@@ -108,7 +108,7 @@ def _typed(values: pd.Series[Any], kind: int) -> pd.Series[Any]:
 
 
 def read_geoframe(conn: Connection, query: TextClause, **parameters: object) -> gpd.GeoDataFrame:
-    """Rows of `query`, whose column `geometry` is ST_AsBinary(…), as a GeoDataFrame in EPSG:4326."""
+    """Return the rows of `query` as a GeoDataFrame in EPSG:4326; its column `geometry` is ST_AsBinary(…)."""
     frame = read_frame(conn, query, **parameters)
     blobs = [None if blob is None else bytes(blob) for blob in frame["geometry"]]
     geometry = shapely.from_wkb(np.array(blobs, dtype=object))
@@ -116,7 +116,7 @@ def read_geoframe(conn: Connection, query: TextClause, **parameters: object) -> 
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of a frame as plain values: None in place of NaN and NaT."""
+    """Rows of a frame as dicts, with None in place of NaN and NaT."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
 
@@ -126,7 +126,7 @@ def _wire_type(column: TypeEngine[Any]) -> str:
 
 
 def _values(series: pd.Series[Any], column: TypeEngine[Any]) -> list[Any]:
-    """One column as Python values that psycopg can write in the wire type."""
+    """Values of a column as Python objects that psycopg can write in the wire type."""
     if isinstance(column, Geometry):
         shapes = shapely.force_2d(np.asarray(series, dtype=object))
         if column.geometry_type == "MULTIPOLYGON":
@@ -143,7 +143,7 @@ def _values(series: pd.Series[Any], column: TypeEngine[Any]) -> list[Any]:
 
 
 def multi(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Polygons as MultiPolygons of one, other shapes as they are."""
+    """Convert each Polygon to a MultiPolygon with one part; leave other shapes unchanged."""
     single = shapely.get_type_id(shapes) == shapely.GeometryType.POLYGON
     several = shapes.copy()
     several[single] = shapely.multipolygons(shapes[single], indices=np.arange(single.sum()))
@@ -152,7 +152,7 @@ def multi(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
 
 @contextmanager
 def _driver_cursor(conn: Connection) -> Iterator[psycopg.Cursor[Any]]:
-    """psycopg's own cursor in the transaction of `conn`: SQLAlchemy has no COPY."""
+    """Cursor of psycopg in the transaction of `conn`, for COPY, which SQLAlchemy does not offer."""
     driver = conn.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
         raise StorageError(
@@ -163,14 +163,13 @@ def _driver_cursor(conn: Connection) -> Iterator[psycopg.Cursor[Any]]:
 
 
 @contextmanager
-def _refusals_are_clear(table: str) -> Iterator[None]:
+def _storage_error_on_violation(table: str) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.DiskFull as error:
         raise StorageError(
-            f"The database's disk is full while writing {table}. The transaction is undone and "
-            "earlier results are "
-            "untouched; free some space and run the same command again."
+            f"The database's disk is full while writing {table}. The transaction was rolled back and earlier "
+            "results are unchanged; free some space and run the same command again."
         ) from error
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         rule = error.diag.constraint_name or "its column types"
@@ -178,5 +177,5 @@ def _refusals_are_clear(table: str) -> Iterator[None]:
         raise StorageError(
             f"{table} refused a row by {rule}: {error.diag.message_primary or error}. "
             f"{detail[0] if detail else ''} "
-            "Nothing of this transaction was kept; correct the value and write again."
+            "The transaction was rolled back; correct the value and write again."
         ) from error

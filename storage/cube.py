@@ -1,9 +1,9 @@
-"""The Zarr cube: every pixel of every season, transactional and versioned by Icechunk.
+"""Zarr cube of all pixels and seasons, in an Icechunk repository (transactional and versioned).
 
-A group for each UTM zone (`storage.cube_layout`) with arrays (season, y, x) over the whole zone on the global
-10 m grid. Only written chunks take room. A chunk is one tile in one season, written whole by one worker
-through a `CubeSlot`; the coordinator commits. Before that nothing of it is visible: a crash leaves the last
-commit. `CubeView.dataset` opens a zone with xarray; any tool that reads Zarr through Icechunk can do so too.
+Each UTM zone has a group (`storage.cube_layout`) with arrays (season, y, x) over the whole zone on the global
+10 m grid. Only written chunks take space. A chunk is one tile in one season; one worker writes it whole
+through a `CubeSlot`, and the coordinator commits. Uncommitted chunks are not visible, so a crash leaves the
+last commit. `CubeView.dataset` opens a zone with xarray, as can any tool that reads Zarr through Icechunk.
 """
 
 from __future__ import annotations
@@ -26,39 +26,43 @@ from numpy.typing import NDArray
 from storage import cube_layout as layout
 from storage.cube_layout import LAYERS
 from storage.cube_place import BRANCH, committing, open_repository
-from storage.errors import StorageError, full_disk_is_clear
+from storage.errors import StorageError, storage_error_on_full_disk
 
 __all__ = ["LAYERS", "Cube", "CubeSlot", "CubeView"]
 
-_TRIES = 5  # commits of other processes on an object store that one commit outlasts
+_TRIES = 5  # attempts at a commit while other processes commit to the same object store
 TilePlace = tuple[int, int, int, int]
 """epsg, season, tile row, tile column."""
 
 
 @dataclass
 class CubeSlot:
-    """The right to write tiles; goes to a worker and back by pickle. Invisible until `Cube.commit`."""
+    """Session of one worker for writing tiles, sent to the worker and back by pickle.
+
+    Its tiles become visible with `Cube.commit`.
+    """
 
     fork: icechunk.session.ForkSession
     place: str
     tile_size: int
     found: dict[TilePlace, UUID | None] = field(default_factory=dict)
-    """For each tile written: the task that had written it before, as this slot saw it."""
+    """For each tile written: the task that had written it before, None if none had."""
 
     def write(
         self, epsg: int, season: int, row: int, col: int, layers: Mapping[str, NDArray[Any]], task_key: UUID
     ) -> CubeSlot:
-        """Write the whole tile whose upper-left global pixel is (row, col); returns the slot, to send back.
+        """Write the whole tile whose upper-left global pixel is (row, col); return this slot, to send back.
 
         layers: all of `LAYERS`, each (tile_size, tile_size). Raises StorageError for an unprepared season, a
-        place off the grid, a wrong layer, or a full disk.
+        position that is not a tile's corner or lies outside the zone, a wrong layer, or a full disk.
         """
         whole = layout.whole(layers, self.tile_size)
         if row % self.tile_size or col % self.tile_size:
             raise StorageError(
-                f"({row}, {col}) is no corner of a {self.tile_size} px tile; tiles start at multiples."
+                f"({row}, {col}) is not the upper-left corner of a tile; rows and columns of corners are "
+                f"multiples of {self.tile_size}."
             )
-        with full_disk_is_clear(f"the cube at {self.place}"):
+        with storage_error_on_full_disk(f"the cube at {self.place}"):
             group = layout.zone(zarr.open_group(self.fork.store, mode="r+"), epsg)
             index = layout.season_index(group, season)
             tile_row, tile_col = row // self.tile_size, col // self.tile_size
@@ -83,7 +87,7 @@ class CubeSlot:
 
 @dataclass(frozen=True)
 class CubeView:
-    """The cube as it stood at one commit, whatever is committed while it is read."""
+    """The cube at one commit, unchanged by later commits."""
 
     session: icechunk.Session
 
@@ -93,7 +97,7 @@ class CubeView:
         return str(self.session.snapshot_id)
 
     def seasons(self, epsg: int) -> list[int]:
-        """Seasons of a zone in the order in which they came; empty when there are none."""
+        """Seasons of a zone in the order in which they were added; empty when there are none."""
         return layout.seasons(layout.zone(self._root, epsg)) if str(epsg) in self._root else []
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
@@ -114,13 +118,13 @@ class CubeView:
         return sorted(int(name) for name, _ in self._root.groups())
 
     def dataset(self, epsg: int, factor: int = 1) -> xr.Dataset:
-        """A zone's layers (season, y, x) over its whole area, read when they are used.
+        """Layers (season, y, x) of a whole zone, read lazily.
 
         Args:
-            factor: of `storage.cube_layout.FACTORS`; beyond 1 the mask alone, sampled.
+            factor: one of `storage.cube_layout.FACTORS`; above 1, only the mask, sampled.
 
         Raises:
-            StorageError: no such zone, or no overview of that factor.
+            StorageError: the zone or the overview does not exist.
         """
         if (epsg, factor) not in self._opened:
             level = layout.level_name(factor)
@@ -133,17 +137,16 @@ class CubeView:
                 chunks=None,
                 decode_coords="all",
                 mask_and_scale=False,
-                # a million coordinates of a zone are not needed to find a pixel by its number
+                # indexes would load the million coordinates of a zone; pixels are selected by number
                 create_default_indexes=False,
             )
         return self._opened[epsg, factor]
 
     def window(self, epsg: int, season: int, rows: slice, cols: slice) -> xr.Dataset:
-        """The layers (y, x) of a window, in global pixels, read when they are used; fill values where nothing
-        was written.
+        """Layers (y, x) of a window in global pixels, read lazily; fill values where nothing was written.
 
         Raises:
-            StorageError: a zone, season or window that is not there.
+            StorageError: the zone or season does not exist, or the window exceeds the zone.
         """
         index = layout.season_index(layout.zone(self._root, epsg), season)
         dataset = self.dataset(epsg)
@@ -156,7 +159,7 @@ class CubeView:
         return dataset.isel(season=index, y=rows, x=cols)
 
     def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
-        """One layer of `window`, as an array. Raises StorageError for a layer that is not there."""
+        """One layer of `window` as an array (y, x). Raises StorageError for an unknown layer."""
         if layer not in LAYERS:
             raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
         return np.asarray(self.window(epsg, season, rows, cols)[layer].to_numpy())
@@ -170,13 +173,13 @@ class CubeView:
         return {}
 
     def __reduce__(self) -> tuple[type[CubeView], tuple[icechunk.Session]]:
-        return CubeView, (self.session,)  # another process opens its own
+        return CubeView, (self.session,)  # without the opened datasets: another process opens its own
 
 
 class Cube:
-    """A cube in a folder (or at an s3:// or gs:// URL), made when it is not there.
+    """A cube in a folder or at an s3:// or gs:// URL; created when it does not exist.
 
-    Raises StorageError when it was made with another tile size.
+    Raises StorageError when the cube exists with another tile size.
     """
 
     def __init__(self, place: Path | str, tile_size: int) -> None:
@@ -187,16 +190,15 @@ class Cube:
         if made_with != tile_size:
             raise StorageError(
                 f"The cube at {self.place} was made with tiles of {made_with} px, not {tile_size}. "
-                "Set the tile size "
-                f"back to {made_with}, or use another workspace."
+                f"Set the tile size back to {made_with}, or use another workspace."
             )
 
     def prepare(self, epsg: int, season: int) -> None:
-        """Make room for a season of a zone, before slots are handed out; does nothing when it is there."""
+        """Add a season to a zone, before slots are created; do nothing when the season exists."""
         if season in self.seasons(epsg):
             return
         for attempt in range(_TRIES):
-            with committing(self.place), full_disk_is_clear(f"the cube at {self.place}"):
+            with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
                 session = self._repository.writable_session(BRANCH)
                 root = zarr.open_group(session.store, mode="r+")
                 group = (
@@ -215,20 +217,19 @@ class Cube:
                         raise
 
     def slot(self) -> CubeSlot:
-        """A slot for one tile task, based on the last commit."""
+        """Return a slot for one tile task, based on the last commit."""
         return CubeSlot(self._repository.writable_session(BRANCH).fork(), self.place, self.tile_size)
 
     def commit(self, slot: CubeSlot, message: str, metadata: Mapping[str, Any] | None = None) -> str:
-        """Make a slot's tiles part of the head, all or none; the id of the new snapshot.
+        """Commit all tiles of a slot to the head; return the id of the new snapshot.
 
-        Raises StorageError when another task wrote one of its tiles since the slot was handed out (one chunk,
-        one
-        writer: its data would be lost in silence), or the disk is full.
+        Raises StorageError when another task has committed one of these tiles since the slot was created
+        (this commit would overwrite it), or when the disk is full.
         """
         if not slot.found:
             return self.head()
         for attempt in range(_TRIES):
-            with committing(self.place), full_disk_is_clear(f"the cube at {self.place}"):
+            with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
                 session = self._repository.writable_session(BRANCH)
                 self._refuse_second_writer(session, slot)
                 session.merge(slot.fork)
@@ -240,7 +241,7 @@ class Cube:
         raise AssertionError("unreachable")
 
     def seasons(self, epsg: int) -> list[int]:
-        """Seasons of a zone in the order in which they came; empty when there are none."""
+        """Seasons of a zone in the order in which they were added; empty when there are none."""
         return self.view().seasons(epsg)
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
@@ -250,7 +251,7 @@ class Cube:
     def read(
         self, epsg: int, season: int, rows: slice, cols: slice, layer: str, *, tag: str | None = None
     ) -> NDArray[Any]:
-        """A window of one layer, in global pixels, of the head or a tag; fill values where nothing was
+        """One layer of a window in global pixels, at the head or a tag; fill values where nothing was
         written."""
         return self.view(tag).read(epsg, season, rows, cols, layer)
 
@@ -259,21 +260,24 @@ class Cube:
         return self._repository.lookup_branch(BRANCH)
 
     def tag(self, name: str) -> None:
-        """Give the head a name for ever. Again with the same head: nothing. With another: StorageError."""
-        with committing(self.place), full_disk_is_clear(f"the cube at {self.place}"):
+        """Tag the head, unless it has the tag already.
+
+        Raises StorageError when the tag names another snapshot.
+        """
+        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             if name not in self._repository.list_tags():
                 self._repository.create_tag(name, self.head())
             elif self._repository.lookup_tag(name) != self.head():
                 raise StorageError(
-                    f"Tag {name} of the cube at {self.place} stands already; choose another name."
+                    f"Tag {name} of the cube at {self.place} exists already; choose another name."
                 )
 
     def tags(self) -> list[str]:
-        """Names that can be read back."""
+        """Names of all tags, sorted."""
         return sorted(self._repository.list_tags())
 
     def view(self, tag: str | None = None) -> CubeView:
-        """The cube as it stands now, or as a tag names it, for many reads of one state."""
+        """The cube at the head or at a tag. Raises StorageError for an unknown tag."""
         if tag is None:
             return CubeView(self._repository.readonly_session(BRANCH))
         if tag not in self._repository.list_tags():
@@ -283,7 +287,7 @@ class Cube:
         return CubeView(self._repository.readonly_session(tag=tag))
 
     def store(self, tag: str | None = None) -> icechunk.IcechunkStore:
-        """A read-only Zarr store of the head, or of a tag, for xarray and other tools."""
+        """Read-only Zarr store of the head or of a tag, for xarray and other tools."""
         return self.view(tag).session.store
 
     def _root(self) -> zarr.Group:
@@ -297,7 +301,7 @@ class Cube:
         return True
 
     def _make(self) -> int:
-        with committing(self.place), full_disk_is_clear(f"the cube at {self.place}"):
+        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             if not self._has_root():
                 session = self._repository.writable_session(BRANCH)
                 zarr.create_group(
@@ -315,10 +319,9 @@ class Cube:
             )
             if now != found:
                 raise StorageError(
-                    f"Tile ({tile_row}, {tile_col}) of EPSG:{epsg}, season {season} was written by "
-                    f"task {now} while "
-                    "this task worked on it; nothing of this one was kept. Run it again when the "
-                    "other has ended."
+                    f"Tile ({tile_row}, {tile_col}) of EPSG:{epsg}, season {season} was written by task "
+                    f"{now} while this task worked on it; the results of this task were not kept. Run it "
+                    "again when the other run has ended."
                 )
 
 
@@ -328,7 +331,7 @@ def _task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) ->
 
 
 def _chunks(session: icechunk.Session, path: str) -> list[tuple[int, ...]]:
-    """Coordinates of the chunks an array has. In a thread of its own: the caller may run an event loop."""
+    """Coordinates of an array's written chunks, read in a thread because the caller may run an event loop."""
 
     async def gather() -> list[tuple[int, ...]]:
         return [coordinates async for coordinates in session.chunk_coordinates(path)]

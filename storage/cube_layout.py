@@ -1,8 +1,8 @@
-"""The arrays of the cube: its layers, the groups of a UTM zone, and how their season axis grows.
+"""Layout of the cube: layers, groups of a UTM zone, and the season axis.
 
-A zone's group, such as "32643", holds `task` (season, tile_row, tile_col, 16 bytes: the task that wrote a
-tile) and a group for each resolution: "r10m" with all layers, and "r20m" to "r640m" with the mask, sampled.
-Attributes follow CF and the GeoZarr conventions `proj:`, `spatial:` and `multiscales`.
+The group of a zone, such as "32643", holds the array `task` (season, tile_row, tile_col, 16 bytes: the UUID
+of the task that wrote the tile) and a group per resolution: "r10m" with all layers, "r20m" to "r640m" with
+the sampled mask. Attributes follow CF and the GeoZarr conventions `proj:`, `spatial:` and `multiscales`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PIXEL_M = 10
 ZONE_ROWS, ZONE_COLS = 1_000_000, 100_000
 NORTH_M = 10_000_000  # northing of the grid's upper edge, in both hemispheres
 FACTORS = (1, 2, 4, 8, 16, 32, 64)
-"""Pixels of the grid along an edge of an overview's pixel."""
+"""Grid pixels along the edge of an overview pixel."""
 OVERVIEW = "mask"
 """The layer that has overviews."""
 
@@ -74,7 +74,7 @@ LAYERS: Mapping[str, Layer] = {
         {"long_name": "water", "flag_values": [0, 1, NO_ANSWER], "flag_meanings": "dry water no_answer"},
     ),
     "reason": Layer(
-        "uint8", Reason.NODATA, {"long_name": "why the pixel has this answer or none", **_flags(Reason)}
+        "uint8", Reason.NODATA, {"long_name": "class of the pixel, or why it has none", **_flags(Reason)}
     ),
     "day_of_year": Layer("int16", 0, {"long_name": "day of year of the optical view (0 = none)"}),
     "index": Layer(
@@ -92,22 +92,22 @@ LAYERS: Mapping[str, Layer] = {
     ),
 }
 BYTES_PER_PIXEL = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
-"""Of all layers, before compression."""
+"""Bytes of all layers of one pixel, before compression."""
 _PACKED = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
 def level_name(factor: int) -> str:
-    """Group of the layers at a factor of `FACTORS`."""
+    """Name of the group of a factor of `FACTORS`."""
     return f"r{PIXEL_M * factor}m"
 
 
 def factors_of(tile_size: int) -> tuple[int, ...]:
-    """Those of `FACTORS` at which a tile is a whole number of pixels."""
+    """The factors of `FACTORS` that divide the tile size."""
     return tuple(factor for factor in FACTORS if tile_size % factor == 0)
 
 
 def overviews(mask: NDArray[Any]) -> dict[int, NDArray[Any]]:
-    """A tile's mask at every factor beyond 1: the pixel in the middle of each block, as classes are not
+    """The mask of a tile at every factor above 1: the middle pixel of each block, since classes cannot be
     averaged."""
     return {
         factor: mask[factor // 2 :: factor, factor // 2 :: factor]
@@ -117,7 +117,7 @@ def overviews(mask: NDArray[Any]) -> dict[int, NDArray[Any]]:
 
 
 def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
-    """Lay out the group of a UTM zone with an empty season axis; the area is padded to whole tiles."""
+    """Create the group of a UTM zone with an empty season axis; its area is padded to whole tiles."""
     if not (32601 <= epsg <= 32660 or 32701 <= epsg <= 32760):
         raise StorageError(f"EPSG:{epsg} is no UTM zone; the cube holds EPSG:32601-32660 and 32701-32760.")
     tile_rows, tile_cols = -(-ZONE_ROWS // tile_size), -(-ZONE_COLS // tile_size)
@@ -175,7 +175,7 @@ def _season_axis(group: zarr.Group) -> None:
 
 
 def _axes(level: zarr.Group, epsg: int, factor: int, rows: int, cols: int) -> None:
-    """Coordinates of the pixels' centres, and the CRS as CF has it."""
+    """Create the coordinates of the pixels' centres and the CRS variable of CF."""
     pixel = PIXEL_M * factor
     y = NORTH_M - pixel * (np.arange(rows) + 0.5)
     x = pixel * (np.arange(cols) + 0.5)
@@ -191,7 +191,8 @@ def _axes(level: zarr.Group, epsg: int, factor: int, rows: int, cols: int) -> No
         )
         axis[:] = values
     wkt = CRS.from_epsg(epsg).to_wkt()
-    # no GeoTransform: it would stay that of the zone when a part is selected, and rioxarray would believe it
+    # No GeoTransform attribute: after a selection it would still be that of the whole zone, and rioxarray
+    # would use it.
     reference: dict[str, Any] = {"crs_wkt": wkt, "spatial_ref": wkt}
     level.create_array("spatial_ref", shape=(), dtype="int64", attributes=reference)
 
@@ -211,7 +212,7 @@ def _lay_out(level: zarr.Group, name: str, shape: tuple[int, ...], chunk: int) -
 
 
 def zone(root: zarr.Group, epsg: int) -> zarr.Group:
-    """The group of a zone that was prepared. Raises StorageError when it was not."""
+    """The group of a prepared zone. Raises StorageError when the zone is not prepared."""
     group = root.get(str(epsg))
     if not isinstance(group, zarr.Group):
         raise StorageError(f"The cube holds nothing in EPSG:{epsg} yet; prepare its season first.")
@@ -219,7 +220,7 @@ def zone(root: zarr.Group, epsg: int) -> zarr.Group:
 
 
 def array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a zone by its path, typed."""
+    """An array by its path in a group. Raises StorageError when it is missing."""
     found = group.get(name)
     if not isinstance(found, zarr.Array):
         raise StorageError(f"The cube's {group.path}/{name} is not an array; the cube is damaged.")
@@ -232,7 +233,7 @@ def seasons(group: zarr.Group) -> list[int]:
 
 
 def season_index(group: zarr.Group, season: int) -> int:
-    """Position of a season on the axis. Raises StorageError when it is not there."""
+    """Position of a season on the axis. Raises StorageError when the season is missing."""
     known = seasons(group)
     if season not in known:
         raise StorageError(
@@ -259,11 +260,14 @@ def _append(group: zarr.Group, names: tuple[str, ...], count: int, season: int) 
 
 
 def whole(layers: Mapping[str, NDArray[Any]], tile_size: int) -> dict[str, NDArray[Any]]:
-    """All layers of one tile, each of the right shape and type; else StorageError naming the layer."""
+    """Check the layers of a tile and convert them to the types of the cube.
+
+    Raises StorageError, naming the layer, when one is missing, unknown, or of another shape or type.
+    """
     if set(layers) != set(LAYERS):
         wrong = sorted(set(layers) ^ set(LAYERS))
         raise StorageError(
-            f"A tile needs exactly the layers {', '.join(LAYERS)}; {', '.join(wrong)} is not so."
+            f"A tile needs exactly the layers {', '.join(LAYERS)}; missing or unknown: {', '.join(wrong)}."
         )
     for name, values in layers.items():
         if values.shape != (tile_size, tile_size):

@@ -1,4 +1,4 @@
-"""Where the cube lies, and who may change its head: one process at a time on a local disk."""
+"""Repository of the cube: opened in a folder or an object store, and locked for commits in a folder."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from urllib.parse import urlsplit
 
 import icechunk
 
-from storage.errors import StorageError, full_disk_is_clear
+from storage.errors import StorageError, storage_error_on_full_disk
 
 __all__ = ["BRANCH", "committing", "open_repository"]
 
 BRANCH = "main"
 
-# Icechunk warns on every commit that local folders do not protect against concurrent ones; `committing` does.
+# Icechunk warns at every commit that a local folder does not protect against concurrent commits; `committing`
+# does.
 if "ICECHUNK_LOG" not in os.environ:
     icechunk.set_logs_filter("error")
 
 
 def open_repository(place: str) -> icechunk.Repository:
-    """The Icechunk repository in a folder, or at an s3:// or gs:// URL; made when it is not there.
+    """Open the Icechunk repository in a folder or at an s3:// or gs:// URL; create it when it does not exist.
 
     Raises StorageError for another kind of URL or a place that cannot be used.
     """
-    # A commit rewrites the chunk lists it touches: cut them by season and band of tiles, or every commit of a
-    # mountain range would rewrite one list of all its tiles.
+    # A commit rewrites the manifests that it changes. Manifests are split by season and by bands of tiles;
+    # otherwise each commit would rewrite one manifest of all tiles.
     axis = icechunk.ManifestSplitDimCondition
     cut: dict[Any, int] = {
         axis.DimensionName("season"): 1,
@@ -38,7 +39,7 @@ def open_repository(place: str) -> icechunk.Repository:
     }
     splitting = icechunk.ManifestSplittingConfig.from_dict({icechunk.ManifestSplitCondition.AnyArray(): cut})
     config = icechunk.RepositoryConfig(manifest=icechunk.ManifestConfig(splitting=splitting))
-    with committing(place), full_disk_is_clear(f"the cube at {place}"):
+    with committing(place), storage_error_on_full_disk(f"the cube at {place}"):
         try:
             return icechunk.Repository.open_or_create(_storage(place), config=config)
         except icechunk.IcechunkError as error:
@@ -50,7 +51,7 @@ def open_repository(place: str) -> icechunk.Repository:
 
 @contextmanager
 def committing(place: str) -> Iterator[None]:
-    """Hold the right to move the head. Icechunk's commits are atomic on object stores but not in a folder."""
+    """Hold the lock for commits. Commits of Icechunk are atomic on object stores, but not in a folder."""
     if "://" in place:
         yield
         return
@@ -76,4 +77,4 @@ def _storage(place: str) -> icechunk.Storage:
         return icechunk.s3_storage(bucket=url.netloc, prefix=prefix, from_env=True)
     if url.scheme in ("gs", "gcs"):
         return icechunk.gcs_storage(bucket=url.netloc, prefix=prefix, from_env=True)
-    raise StorageError(f"The cube at {place}: {url.scheme}:// is not known. Give a folder, s3://… or gs://….")
+    raise StorageError(f"The cube at {place}: {url.scheme}:// is not known. Use a folder, s3://… or gs://….")

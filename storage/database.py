@@ -1,4 +1,4 @@
-"""The connection to the lake history, and its schema's version."""
+"""Connection to the database of the lake history, and the version of its schema."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Database", "migrations"]
 
 
 def migrations() -> Path:
-    """Folder of the migrations: inside an installed package, beside it in a checkout."""
+    """Folder of the migrations: inside the package when it is installed, beside it in a checkout."""
     package = Path(str(files("storage")))
     installed = package / "_data" / "alembic"
     return installed if installed.is_dir() else package.parent / "alembic"
 
 
 class Database:
-    """A PostGIS database by its URL (`postgresql+psycopg://…`); connects when first used.
+    """A PostGIS database by its URL (`postgresql+psycopg://…`); connects on first use.
 
     Raises StorageError for a URL of another kind.
     """
@@ -50,33 +50,34 @@ class Database:
             pool_size=3,
             max_overflow=5,
             pool_pre_ping=True,
-            # Compiling queries costs more than it saves in a spatial join (measured: 9 s with, 6 s without).
-            # Ranking 300,000 observations fits into 64 MB and spills to disk from the default of 4.
+            # JIT compilation costs more than it saves in a spatial join (measured: 9 s with, 6 s without).
+            # Ranking 300,000 observations fits into 64 MB of work_mem; with the default of 4 MB it uses the
+            # disk.
             connect_args={"options": "-c jit=off -c work_mem=64MB -c timezone=UTC"},
         )
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction: committed at the end, undone by any exception.
+        """One transaction: committed at the end, rolled back by any exception.
 
         Raises StorageError when the server cannot be reached or its disk is full.
         """
-        with self._clear_errors(), self.engine.begin() as conn:
+        with self._storage_errors(), self.engine.begin() as conn:
             yield conn
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """A connection for reading; the server refuses writes through it."""
-        with self._clear_errors(), self.engine.connect() as conn:
+        with self._storage_errors(), self.engine.connect() as conn:
             yield conn.execution_options(postgresql_readonly=True)
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the schema up to date; does nothing when it is. Two processes at once: one waits."""
+        """Upgrade the schema; do nothing when it is up to date. Concurrent calls wait for one another."""
         with self.begin() as conn:
             command.upgrade(self._alembic(conn), revision)
 
     def check_current(self) -> None:
-        """Raise StorageError, saying what to do, when the schema is not the one this code was written for."""
+        """Raise StorageError when the schema is not the version that this code needs."""
         wanted = ScriptDirectory.from_config(self._alembic()).get_current_head()
         with self.connect() as conn:
             found = MigrationContext.configure(conn).get_current_revision()
@@ -106,28 +107,27 @@ class Database:
         return config
 
     @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
+    def _storage_errors(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
             if isinstance(error.orig, psycopg.errors.DiskFull):
                 raise StorageError(
-                    f"The disk of the database {self.shown_url} is full. The transaction is undone "
-                    "and earlier "
-                    "results are untouched; free some space and run the same command again."
+                    f"The disk of the database {self.shown_url} is full. The transaction was rolled back and "
+                    "earlier results are unchanged; free some space and run the same command again."
                 ) from error
             if isinstance(error, OperationalError) and error.connection_invalidated:
                 raise StorageError(
-                    f"The connection to the database {self.shown_url} was lost: {_said(error)}. "
-                    "The transaction is undone; run the same command again."
+                    f"The connection to the database {self.shown_url} was lost: {_message(error)}. "
+                    "The transaction was rolled back; run the same command again."
                 ) from error
             if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None:
                 raise StorageError(
-                    f"The database {self.shown_url} cannot be reached: {_said(error)}. "
-                    "Check database.url, and that the server runs."
+                    f"The database {self.shown_url} cannot be reached: {_message(error)}. "
+                    "Check database.url and that the server is running."
                 ) from error
             raise
 
 
-def _said(error: DBAPIError) -> str:
+def _message(error: DBAPIError) -> str:
     return " ".join(str(error.orig).split())

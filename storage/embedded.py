@@ -1,15 +1,17 @@
-"""A private PostGIS inside a folder: made on first use, started on entry, gone with the last one who uses it.
+"""A private PostGIS server in a folder: created on first use, started on entry, stopped by the last user.
 
     with EmbeddedPostgis(workspace / "postgis") as url:
         ...
 
-It listens on a unix socket only, in a folder only its owner can enter. Who uses it and when it stops is ruled
-by one lock file, so that several processes can share it and any of them may be killed:
+The server listens only on a unix socket, in a folder that only its owner can enter. A lock file controls when
+it stops, so that several processes can share the server and any of them may be killed:
 
-- everyone who uses the server holds a shared lock on `users.lock`; the kernel lets it go however they end;
-- the first to come starts a keeper (`embedded_keeper.py`), which runs the server as its child and waits for
-  the exclusive lock, that is, for the last user to leave; then it stops the server; - if the keeper itself is
-  killed, the kernel interrupts the server (PR_SET_PDEATHSIG), and the next user starts anew.
+- each process that uses the server holds a shared lock on `users.lock`; the kernel releases the lock when the
+  process ends, for whatever reason;
+- the first process starts a keeper (`embedded_keeper.py`), which runs the server as its child and waits for
+  the exclusive lock, that is, until the last user has left; then it stops the server;
+- if the keeper is killed, the kernel interrupts the server (PR_SET_PDEATHSIG), and the next user starts both
+  again.
 """
 
 from __future__ import annotations
@@ -34,28 +36,28 @@ from storage.embedded_system import (
     Installation,
     environment,
     installed,
-    last_words,
-    outlast_orphan,
+    log_tail,
     refuse_foreign,
     server_account,
+    wait_for_orphan,
     within_reach,
 )
-from storage.errors import StorageError, full_disk_is_clear
+from storage.errors import StorageError, storage_error_on_full_disk
 
 __all__ = ["EmbeddedPostgis"]
 
 USER = DATABASE = "lake"
 LONGEST_SOCKET = 107  # bytes in sockaddr_un
 START_SECONDS = 60
-_KEEPERS: list[subprocess.Popen[bytes]] = []  # kept, since they may outlive whoever started them
+# referenced here, because a Popen that is collected before its process ends gives a ResourceWarning
+_KEEPERS: list[subprocess.Popen[bytes]] = []
 
 
 class EmbeddedPostgis:
-    """The server of one folder; a context manager that gives its SQLAlchemy URL.
+    """The server of one folder, as a context manager that returns its SQLAlchemy URL.
 
-    durable: False switches fsync off, for tests on a RAM disk. Raises StorageError when no PostGIS is
-    installed, when the folder cannot be used (as root: not reachable by the account that runs the server), or
-    the disk is full.
+    durable: False disables fsync, for tests on a RAM disk. Raises StorageError when no PostGIS is installed,
+    when the folder cannot be used (as root: the server's account has no access), or when the disk is full.
     """
 
     def __init__(self, folder: Path | str, *, durable: bool = True) -> None:
@@ -67,7 +69,7 @@ class EmbeddedPostgis:
 
     @property
     def socket_folder(self) -> Path:
-        """In the cluster's folder; where that path is too long for a socket, under the system's temp."""
+        """Folder of the socket: in the cluster's folder, or in a temporary one if that path is too long."""
         inside = self.folder / "socket"
         if len(os.fsencode(inside / SOCKET_NAME)) <= LONGEST_SOCKET:
             return inside
@@ -76,16 +78,16 @@ class EmbeddedPostgis:
 
     @property
     def url(self) -> str:
-        """SQLAlchemy URL of the lake database (valid while the server is in use)."""
+        """SQLAlchemy URL of the lake database, valid while the server is in use."""
         return f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(self.socket_folder))}&port={PORT}"
 
     def __enter__(self) -> str:
-        with full_disk_is_clear(f"the database in {self.folder}"):
+        with storage_error_on_full_disk(f"the database in {self.folder}"):
             installation = installed(self.data)
             self._make_folders()
             users = (self.folder / "users.lock").open("a")
             try:
-                fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper stops the server
+                fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
                 with (self.folder / "start.lock").open("a") as starting:
                     fcntl.flock(starting, fcntl.LOCK_EX)
                     if not self._answers(installation):
@@ -105,7 +107,7 @@ class EmbeddedPostgis:
             self._users = None
 
     def wait_stopped(self) -> None:
-        """Wait until everyone has left and the server is down, so that the folder can be moved or removed."""
+        """Wait until the server has stopped, so that the folder can be moved or removed."""
         with (self.folder / "users.lock").open("a") as users:
             while True:
                 fcntl.flock(users, fcntl.LOCK_EX)
@@ -115,7 +117,7 @@ class EmbeddedPostgis:
                 time.sleep(0.05)
 
     def _make_folders(self) -> None:
-        """Folders that the server's account owns and nobody else can enter."""
+        """Create folders that the server's account owns and only it can enter."""
         for folder in (self.folder, self.socket_folder):
             try:
                 folder.mkdir(mode=0o700, parents=folder == self.folder, exist_ok=True)
@@ -126,16 +128,15 @@ class EmbeddedPostgis:
                 folder.chmod(0o700)
             except OSError as error:
                 raise StorageError(
-                    f"The database's folder {folder} cannot be used: {error}. Check its rights, or "
-                    "choose another "
-                    "workspace."
+                    f"The database's folder {folder} cannot be used: {error}. Check its permissions, or "
+                    "choose another workspace."
                 ) from error
 
     def _start(self, installation: Installation) -> None:
-        """Make the cluster if there is none, start the keeper and wait until the server answers."""
+        """Create the cluster if there is none, start the keeper and wait until the server answers."""
         if not self.data.exists():
             self._make_cluster(installation)
-        outlast_orphan(self.data, START_SECONDS)
+        wait_for_orphan(self.data, START_SECONDS)
         inside_temp = self.socket_folder.parent != self.folder
         with self.log.open("a") as log, within_reach(self.folder) as (folder, handed_on):
             sockets = self.socket_folder if inside_temp else folder / self.socket_folder.name
@@ -153,7 +154,7 @@ class EmbeddedPostgis:
                 stderr=log,
                 cwd="/",
                 pass_fds=handed_on,
-                start_new_session=True,  # Ctrl-C is for the command, which then leaves in good order
+                start_new_session=True,  # so that Ctrl-C does not reach the server
             )
         _KEEPERS.append(keeper)
         deadline = time.monotonic() + START_SECONDS
@@ -161,21 +162,21 @@ class EmbeddedPostgis:
             if keeper.poll() is not None or time.monotonic() > deadline:
                 keeper.terminate()
                 raise StorageError(
-                    f"The database in {self.folder} did not start: {last_words(self.log)} The whole log is "
+                    f"The database in {self.folder} did not start: {log_tail(self.log)} The whole log is "
                     f"{self.log}."
                 )
             time.sleep(0.02)
 
     def _settings(self) -> list[str]:
         settings = ["listen_addresses=", "max_connections=60", "jit=off", "timezone=UTC"]
-        # Containers give /dev/shm 64 MB, which one parallel query outgrows.
+        # Containers limit /dev/shm to 64 MB, which a single parallel query can exceed.
         settings += ["shared_buffers=256MB", "max_wal_size=2GB", "dynamic_shared_memory_type=sysv"]
         if not self.durable:
             settings += ["fsync=off", "full_page_writes=off", "synchronous_commit=off"]
         return settings
 
     def _make_cluster(self, installation: Installation) -> None:
-        """initdb beside the final place, then rename: if killed, nothing looks like a cluster."""
+        """Run initdb in a temporary folder and rename it, so that an interrupted initdb leaves no `data`."""
         partial = self.folder / "data.partial"
         if partial.exists():
             shutil.rmtree(partial)
@@ -199,7 +200,7 @@ class EmbeddedPostgis:
             )
         if made.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
-            raise StorageError(f"No database could be made in {self.folder}: {made.stderr.strip()}")
+            raise StorageError(f"No database could be created in {self.folder}: {made.stderr.strip()}")
         partial.rename(self.data)
 
     def _make_database(self, installation: Installation) -> None:
@@ -215,7 +216,7 @@ class EmbeddedPostgis:
         options = ("-X", "-q", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement)
         done = self._client(installation, "psql", *options)
         if done.returncode != 0:
-            raise StorageError(f"The database in {self.folder} refused to be set up: {done.stderr.strip()}")
+            raise StorageError(f"The database in {self.folder} could not be set up: {done.stderr.strip()}")
         return done.stdout
 
     def _client(

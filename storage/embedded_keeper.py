@@ -1,7 +1,7 @@
-"""Runs the embedded server as its child for as long as anyone uses it. Started by `embedded.py`, by its path.
+"""Run the embedded server as a child process while other processes use it. Started by `embedded.py`.
 
-Arguments: the users' lock file, the account the server runs as ("" = this one), the server's command line.
-Only the standard library: it starts in a bare interpreter.
+Arguments: the users' lock file, the account that the server runs as ("" = the current one), the server's
+command line. Imports only the standard library, because it runs in an isolated interpreter.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 STOP_SECONDS = 60
 
 
 def main(lock: str, account: str, *command: str) -> int:
-    """Start the server and stop it when the last shared lock is gone; the server's exit status."""
+    """Start the server, stop it when the last shared lock is released, and return its exit status."""
     with open(lock, "a") as users:  # noqa: PTH123 - pathlib would double the time this takes to start
         server = _start(account, command)
         while server.poll() is None:
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
             else:
-                # Holding the exclusive lock keeps newcomers waiting until the server has really gone.
+                # The exclusive lock makes new users wait until the server has stopped.
                 _stop(server)
         return server.returncode
 
@@ -54,13 +54,13 @@ def _start(account: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
         group=entry.pw_gid,
         extra_groups=[],
         cwd="/",
-        close_fds=False,  # the server reaches its folder through the descriptor handed on to it
+        close_fds=False,  # the server reaches its folder through an inherited descriptor
         preexec_fn=die_with_keeper,  # noqa: PLW1509 - one thread here; runs after the change of user, which resets it
     )
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown, which ends open sessions; without checkpoint if that takes too long."""
+    """Stop the server by a fast shutdown, which ends open sessions, or else by an immediate one."""
     server.send_signal(signal.SIGINT)
     try:
         server.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""What the embedded database needs of the machine: binaries, an account, folders it may use."""
+"""System requirements of the embedded database: binaries, a user account and accessible folders."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = [
     "client_program",
     "environment",
     "installed",
-    "last_words",
-    "outlast_orphan",
+    "log_tail",
     "refuse_foreign",
     "server_account",
+    "wait_for_orphan",
     "within_reach",
 ]
 
-SERVER_ACCOUNT = "postgres"  # the server refuses to run as root; the packages make this account
-PORT = 5432  # only names the socket
+SERVER_ACCOUNT = "postgres"  # for root, as which the server does not run; created by the packages
+PORT = 5432  # only part of the socket's name
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 INSTALLED = (
     "/usr/lib/postgresql/*/bin",
@@ -43,37 +43,38 @@ INSTALLED = (
 
 @dataclass(frozen=True)
 class Installation:
-    """One installed PostgreSQL that has PostGIS."""
+    """An installed PostgreSQL with PostGIS."""
 
     bin: Path
     major: str
 
 
 def installed(data: Path) -> Installation:
-    """The installed PostgreSQL with PostGIS that fits the cluster in `data`, else the newest."""
+    """The PostgreSQL with PostGIS that made the cluster in `data`; the newest when there is no cluster.
+
+    Raises StorageError when none is installed.
+    """
     found = {}
     for folder in (path for pattern in INSTALLED for path in sorted(Path("/").glob(pattern.lstrip("/")))):
         if (folder / "initdb").exists() and (folder / "pg_config").exists():
-            answers = [_pg_config(folder, question) for question in ("--version", "--sharedir")]
-            major = answers[0].split()[1].split(".")[0]
-            if (Path(answers[1]) / "extension" / "postgis.control").exists():
+            outputs = [_pg_config(folder, option) for option in ("--version", "--sharedir")]
+            major = outputs[0].split()[1].split(".")[0]
+            if (Path(outputs[1]) / "extension" / "postgis.control").exists():
                 found[major] = Installation(folder, major)
     if not found:
         raise StorageError(
-            f"No PostgreSQL with PostGIS was found (looked in {', '.join(INSTALLED)}). Install it, "
-            "on Debian or Ubuntu "
-            "by `apt-get install --no-install-recommends postgresql postgresql-postgis`, or set "
-            "database.url to a "
-            "PostGIS of your own."
+            f"No PostgreSQL with PostGIS was found in {', '.join(INSTALLED)}. Install it (on Debian or "
+            "Ubuntu: `apt-get install --no-install-recommends postgresql postgresql-postgis`), or set "
+            "database.url to an existing PostGIS database."
         )
     if not (data / "PG_VERSION").exists():
         return found[max(found, key=int)]
     made_by = (data / "PG_VERSION").read_text().strip()
     if made_by not in found:
         raise StorageError(
-            f"The database in {data} was made by PostgreSQL {made_by}, which is not installed with "
-            "PostGIS (found: "
-            f"{', '.join(sorted(found))}). Install postgresql-{made_by}-postgis-3, or use another workspace."
+            f"The database in {data} was made by PostgreSQL {made_by}, which is not installed with PostGIS "
+            f"(found: {', '.join(sorted(found))}). Install postgresql-{made_by}-postgis-3, or use another "
+            "workspace."
         )
     return found[made_by]
 
@@ -86,47 +87,48 @@ def client_program(name: str) -> Path | None:
     return max(places, default=None, key=lambda path: [int(part) for part in re.findall(r"\d+", str(path))])
 
 
-def _pg_config(folder: Path, question: str) -> str:
-    asked = subprocess.run([str(folder / "pg_config"), question], capture_output=True, text=True, check=True)
-    return asked.stdout.strip()
+def _pg_config(folder: Path, option: str) -> str:
+    result = subprocess.run([str(folder / "pg_config"), option], capture_output=True, text=True, check=True)
+    return result.stdout.strip()
 
 
 def server_account() -> pwd.struct_passwd:
+    """The account that runs the server for root. Raises StorageError when there is none."""
     try:
         return pwd.getpwnam(SERVER_ACCOUNT)
     except KeyError as error:
         raise StorageError(
-            f"The database server refuses to run as root, and there is no account {SERVER_ACCOUNT} "
-            "to run it. Run as "
-            "a plain user, or install the distribution's PostgreSQL package, which makes that account."
+            f"The database server cannot run as root, and the account {SERVER_ACCOUNT} to run it does not "
+            "exist. Run as another user, or install the PostgreSQL package of the distribution, which "
+            "creates that account."
         ) from error
 
 
 def environment() -> dict[str, str]:
-    """The caller's environment without PGPORT, PGHOST and the like, which would lead the tools elsewhere."""
+    """The caller's environment without PGPORT, PGHOST and other PG variables, which redirect the tools."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, "LC_ALL": "C.UTF-8", "PGOPTIONS": "-c client_min_messages=warning"}
 
 
 def refuse_foreign(folder: Path) -> None:
-    """The folder is about to be given to the server's account: never one that holds anything else."""
-    ours = {"data", "data.partial", "socket", "server.log", "users.lock", "start.lock"}
+    """Raise StorageError for a folder with other contents, whose ownership must not be changed."""
+    own = {"data", "data.partial", "socket", "server.log", "users.lock", "start.lock"}
     names = (entry.name for entry in folder.iterdir())
-    others = [name for name in names if name not in ours and not name.startswith(SOCKET_NAME)]
+    others = [name for name in names if name not in own and not name.startswith(SOCKET_NAME)]
     owners = {os.geteuid(), server_account().pw_uid if os.geteuid() == 0 else os.geteuid()}
     if others or folder.is_symlink() or folder.stat().st_uid not in owners:
         raise StorageError(
-            f"{folder} is not the embedded database's own folder (it is a link, somebody else's, or holds "
-            f"{', '.join(sorted(others)[:3]) or 'nothing'}). Choose another workspace."
+            f"{folder} is not the embedded database's own folder: it is a link, belongs to another user, or "
+            f"holds other files ({', '.join(sorted(others)[:3]) or 'none'}). Choose another workspace."
         )
 
 
 @contextmanager
 def within_reach(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
-    """The folder by a name the server's account can use, and the descriptors to hand on to it.
+    """Return a path of the folder that the server's account can open, and the descriptors to pass to it.
 
-    A server that root starts runs as another account, which cannot pass through root's home to a workspace.
-    It inherits the opened folder instead and reaches it without passing through those above.
+    A server that root starts runs as another account, which has no access to a workspace below root's home.
+    It inherits a descriptor of the folder instead and opens it without traversing the folders above.
     """
     if os.geteuid() != 0:
         yield folder, ()
@@ -138,8 +140,8 @@ def within_reach(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
         os.close(descriptor)
 
 
-def outlast_orphan(data: Path, seconds: float) -> None:
-    """Wait for a server whose keeper was killed: it is stopping, and a new one cannot start before it has."""
+def wait_for_orphan(data: Path, seconds: float) -> None:
+    """Wait until a server whose keeper was killed has stopped; only then can another start."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -152,6 +154,7 @@ def outlast_orphan(data: Path, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def last_words(log: Path) -> str:
+def log_tail(log: Path) -> str:
+    """The last three lines of a log, joined."""
     lines = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
-    return " / ".join(lines) or "it said nothing."
+    return " / ".join(lines) or "its log is empty."

@@ -1,25 +1,25 @@
-"""The one error base of this room: what went wrong, where, and what to do about it."""
+"""Base class of all errors of the package `storage`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["StorageError", "full_disk_is_clear"]
+__all__ = ["StorageError", "storage_error_on_full_disk"]
 
 _NO_SPACE = ("No space left on device", "os error 28", "ENOSPC", "disk full")
 
 
 class StorageError(Exception):
-    """Something that persists could not be read or written; the message says what, where and what to do."""
+    """Stored data could not be read or written. The message gives the cause, the place and a remedy."""
 
 
 @contextmanager
-def full_disk_is_clear(place: str) -> Iterator[None]:
-    """Turn the many faces of a full disk (OSError, psycopg, Icechunk) into one `StorageError` naming `place`.
+def storage_error_on_full_disk(place: str) -> Iterator[None]:
+    """Convert the errors of a full disk (OSError, psycopg, Icechunk) to a `StorageError` that names `place`.
 
-    Other exceptions pass unchanged. Every writer of this room commits in one step, so the message can promise
-    that nothing half-written is visible.
+    Other exceptions pass unchanged. Every writer of this package commits in one step, so nothing half-written
+    is visible.
     """
     try:
         yield
@@ -29,6 +29,6 @@ def full_disk_is_clear(place: str) -> Iterator[None]:
         if not any(sign in str(error) for sign in _NO_SPACE):
             raise
         raise StorageError(
-            f"The disk is full: {place} could not be written. Nothing of this step was kept and earlier "
-            "results are untouched; free some space and run the same command again."
+            f"The disk is full: {place} could not be written. The results of this step were not kept, "
+            "earlier results are unchanged; free some space and run the same command again."
         ) from error

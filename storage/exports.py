@@ -1,7 +1,7 @@
-"""The views of the lake history as streams of Arrow batches: a few thousand rows in memory at a time.
+"""Views of the lake history as streams of Arrow batches, with a few thousand rows in memory at a time.
 
-Geometries are WKB in EPSG:4326, areas square metres, identities text, days dates, JSON text. The columns are
-those that the views have, whatever they are; `geometry` stands in place of geom, at the end.
+Geometries are WKB in EPSG:4326, areas are in square metres, days are dates, identities and JSON are text. The
+columns are those of the view, with `geometry` as the last column in place of geom.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from storage.errors import StorageError
 __all__ = ["GEOMETRY", "Scope", "View", "schema", "snapshot", "source_items", "stream", "surveyed"]
 
 GEOMETRY = "geometry"
-#: rows a batch: with their outlines a few megabytes
+#: rows per batch: with their outlines a few megabytes
 BATCH = 5_000
 
 
 class View(StrEnum):
-    """What can be written to a file."""
+    """Views that can be exported to a file."""
 
     LATEST = "lake_latest"
     HISTORY = "lake_area_history"
@@ -38,7 +38,7 @@ class View(StrEnum):
 
 @dataclass(frozen=True)
 class Scope:
-    """Which rows: of all regions and seasons, or of one."""
+    """Rows to export: those of one region and season, or all where None."""
 
     region: str | None = None
     season: int | None = None
@@ -49,7 +49,7 @@ _ORDER = {
     View.HISTORY: "region, code, lake_id, season",
     View.CHANGES: "region, season, code, lake_id",
 }
-# PostgreSQL's types: what a column is in Arrow, and how it is asked for
+# for each type of PostgreSQL: the Arrow type and the cast in the query
 _TYPES: dict[str, tuple[pa.DataType, str]] = {
     "uuid": (pa.string(), "::text"),
     "text": (pa.string(), ""),
@@ -67,18 +67,19 @@ _SCOPED = "region = coalesce(CAST(:region AS text), region)"
 
 @contextmanager
 def snapshot(database: Database) -> Iterator[Connection]:
-    """A connection whose every query sees the history as it is now, whatever is recorded meanwhile."""
+    """Open a connection whose queries all read the same state of the history."""
     with database.connect() as conn:
         yield conn.execution_options(isolation_level="REPEATABLE READ")
 
 
 def schema(conn: Connection, view: View) -> pa.Schema:
-    """Columns of a view as `stream` gives them. Raises StorageError for a column of a type unknown here."""
+    """Columns of a view in the order of `stream`. Raises StorageError for a column of an unsupported type."""
     fields = []
     for name, kind in _columns(conn, view):
         if kind not in _TYPES:
             raise StorageError(
-                f"{view}.{name} is of type {kind}, which no export knows; add it to exports.py."
+                f"{view}.{name} is of type {kind}, which exports do not support; add it to "
+                "storage/exports.py."
             )
         fields.append(pa.field(name, _TYPES[kind][0]))
     return pa.schema([*fields, pa.field(GEOMETRY, pa.binary())])
@@ -86,41 +87,42 @@ def schema(conn: Connection, view: View) -> pa.Schema:
 
 @contextmanager
 def stream(conn: Connection, view: View, scope: Scope, batch: int = BATCH) -> Iterator[pa.RecordBatchReader]:
-    """Rows of a view, by region and code, read from the server while they are used.
+    """Rows of a view, ordered by region and code, read from the server while they are consumed.
 
-    `scope.season`: of `lake_area_history` that season, of `lake_change_yearly` the changes up to it from the
-    season before, of `lake_latest` what was last seen by then. A change has the lake's latest outline.
+    With `scope.season`: of `lake_area_history` the rows of that season, of `lake_change_yearly` the changes
+    from the season before to it, of `lake_latest` the last observation up to that season. The geometry of a
+    change is the lake's latest outline.
     """
     columns = schema(conn, view)
-    # without it the server plans for the first rows of a cursor, and all of them take many times longer
+    # by default the server plans for the first rows of a cursor; reading all rows is then many times slower
     conn.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
     query = text(_query(view, _columns(conn, view), scope))
     streaming = {"stream_results": True, "max_row_buffer": batch}
     parameters = {"region": scope.region, "season": scope.season}
-    # closed here and now: a cursor that is forgotten is closed whenever, in somebody else's transaction
+    # closed here: a cursor left to the garbage collector may be closed in a later transaction
     with conn.execute(query, parameters, execution_options=streaming) as result:
         yield pa.RecordBatchReader.from_batches(columns, _batches(result, batch, columns))
 
 
 def surveyed(conn: Connection, region: str | None = None) -> pd.DataFrame:
-    """Every survey that the views show: id, region, season, kind, source, digest, in order of season."""
+    """Surveys of the view `survey_shown`: id, region, season, kind, source, digest, ordered by season."""
     query = f"SELECT id, region, season, kind, source, digest FROM survey_shown WHERE {_SCOPED} "
     return read_frame(conn, text(query + "ORDER BY season, region, kind, source, id"), region=region)
 
 
 @dataclass(frozen=True)
 class SourceItem:
-    """A scene that a season was made of, and where its STAC item lies."""
+    """An input scene of a season, and the URL of its STAC item."""
 
     id: str
     collection: str
     taken_at: datetime | None
     href: str | None
-    """None where that is not known."""
+    """None where it is not known."""
 
 
 def source_items(conn: Connection, region: str | None, season: int, kind: str = "model") -> list[SourceItem]:
-    """The scenes that a season's tasks of this kind were made of, superseded tasks apart, by time."""
+    """Input scenes of a season's tasks of this kind without superseded tasks, ordered by time."""
     query = text(
         """
         SELECT DISTINCT c.item_id, c.collection, c.taken_at, c.href, c.item -> 'links' AS links
@@ -135,19 +137,19 @@ def source_items(conn: Connection, region: str | None, season: int, kind: str = 
 
 
 def _address(row: Row[Any]) -> str | None:
-    """Where a scene's item lies: as it says itself, else in the collection of an API that it names."""
+    """URL of a scene's item: its link "self", else derived from the collection of the API that it links."""
     links = {link.get("rel"): str(link.get("href")) for link in row.links or []}
     if "self" in links:
         return links["self"]
     collection = links.get("collection", "")
-    # STAC API - Features: /collections/{id}/items/{id}; a file of a static catalogue says no such thing
+    # STAC API - Features: /collections/{id}/items/{id}; links of a static catalogue have another form
     if collection.startswith("http") and collection.endswith(f"/collections/{row.collection}"):
         return f"{collection}/items/{row.item_id}"
     return None
 
 
 def _columns(conn: Connection, view: View) -> list[tuple[str, str]]:
-    """Name and type of a view's columns, without its outline."""
+    """Name and type of a view's columns, without the geometry."""
     query = text(
         "SELECT column_name, udt_name FROM information_schema.columns "
         "WHERE table_schema = current_schema() AND table_name = :view ORDER BY ordinal_position"
@@ -172,7 +174,7 @@ def _query(view: View, columns: list[tuple[str, str]], scope: Scope) -> str:
             SELECT DISTINCT ON (lake_id) lake_id, geom FROM {View.HISTORY} WHERE outcome = 'water'{by_then}
             ORDER BY lake_id, season DESC) AS o USING (lake_id)"""
     asked = ", ".join(f"{name}{_TYPES[kind][1]} AS {name}" for name, kind in columns)
-    # outlines, which lie out of line, are fetched after the sort, one by one
+    # outlines are stored out of line and fetched one by one after the sort
     return f"""SELECT {asked}, ST_AsBinary(geom) AS geometry
         FROM (SELECT * FROM ({source}) AS scoped ORDER BY {_ORDER[view]}) AS sorted"""
 

@@ -1,7 +1,7 @@
-"""The lake history: surveys, lakes, what each survey saw of them, and how identities go on.
+"""Queries of the lake history: surveys, lakes, observations and lineage.
 
-Frames are in EPSG:4326, areas in geodesic square metres. Nothing is rewritten: a later survey of the same
-region, season and kind supersedes the earlier one, whose rows stay and carry `current = False`.
+Frames are in EPSG:4326, areas in geodesic square metres. Rows are never rewritten: a later survey of the same
+region, season and kind supersedes the earlier one, whose rows stay.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = [
     "surveys",
 ]
 
-# an area and its error: the standard deviation, its two parts, and the 95 % interval, not below 0; :z95 of
-# `storage.policy`
+# columns of an area, its standard deviation with both parts, and its 95 % interval, not below 0; :z95 is Z95
+# of `storage.policy`
 AREA = """o.area_m2, o.sigma_m2, o.sigma_shore_m2, o.sigma_model_m2,
     CASE WHEN o.area_m2 < :z95 * o.sigma_m2 THEN 0 ELSE o.area_m2 - :z95 * o.sigma_m2 END AS area_low_m2,
     o.area_m2 + :z95 * o.sigma_m2 AS area_high_m2"""
@@ -45,27 +45,27 @@ AREA = """o.area_m2, o.sigma_m2, o.sigma_shore_m2, o.sigma_model_m2,
 
 @dataclass(frozen=True)
 class Survey:
-    """One map of a region's lakes in one season: this system's, or an imported inventory."""
+    """A map of a region's lakes in one season, made by this system or imported from an inventory."""
 
     id: UUID
-    """Made from what went into it and what came of it, so that the same survey made twice has the same id."""
+    """Derived from the inputs and the rows, so that repeating a survey gives the same id."""
     region: str
     season: int
     kind: SurveyKind
     source: str
     """Model name and version, or the inventory's name."""
     digest: str
-    """Of the model or the file."""
+    """Digest of the model or the inventory's file."""
     run_id: UUID | None = None
     drawn_from: Mapping[str, str | None] = field(default_factory=dict)
-    """Tile to the key of its task, None where it was not done; empty for an inventory."""
+    """Key of each tile's task, None where it was not done; empty for an inventory."""
     inventory_id: UUID | None = None
     content_digest: str = ""
-    """Of all its rows."""
+    """Digest of all its rows."""
     prior_digest: str = ""
-    """Of the surveys that it was matched with (`storage.prior.prior_digest`)."""
+    """Digest of the surveys that it was matched with (`storage.prior.prior_digest`)."""
     suspect: str | None = None
-    """Why its losses are doubted."""
+    """Why its losses are not trusted; None if they are."""
 
     @property
     def key(self) -> SurveyKey:
@@ -73,8 +73,10 @@ class Survey:
 
 
 def lock(conn: Connection) -> None:
-    """Keep other transactions from matching and recording until this one ends. Taken before
-    `storage.prior.prior_surveys`."""
+    """Exclude other transactions from matching and recording until this one ends.
+
+    Call it before `storage.prior.prior_surveys`.
+    """
     conn.execute(text("SELECT pg_advisory_xact_lock(hashtext('lake history'))"))
 
 
@@ -91,7 +93,7 @@ def survey_keys(conn: Connection) -> list[SurveyKey]:
 
 
 def current_survey(conn: Connection, key: SurveyKey) -> Survey | None:
-    """The current survey of a key."""
+    """The current survey of a key, None if there is none."""
     query = text(
         """
         SELECT id, region, season, kind, source, digest, run_id, drawn_from, inventory_id, content_digest,
@@ -106,7 +108,7 @@ def current_survey(conn: Connection, key: SurveyKey) -> Survey | None:
 
 
 def season_before(conn: Connection, key: SurveyKey) -> int | None:
-    """The latest season before that of `key` with a current survey of its region and kind."""
+    """The latest season before that of `key` with a current survey of its region and kind, or None."""
     query = text(
         "SELECT max(season) FROM survey WHERE superseded_by IS NULL AND region = :region AND kind = :kind "
         "AND season < :season"
@@ -116,7 +118,7 @@ def season_before(conn: Connection, key: SurveyKey) -> int | None:
 
 
 def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
-    """The outlines of a survey with all their columns, as `record_survey` takes them."""
+    """The outlines of a survey with all columns that `record_survey` takes."""
     query = text(
         """
         SELECT lake_id, outcome, reason, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share,
@@ -129,8 +131,10 @@ def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
 
 
 def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
-    """Every survey: id, region, season, kind, source, digest, run_id, superseded_by, created_at, suspect,
-    current."""
+    """All surveys, superseded ones included.
+
+    Columns: id, region, season, kind, source, digest, run_id, superseded_by, created_at, suspect, current.
+    """
     query = text(
         "SELECT id, region, season, kind, source, digest, run_id, superseded_by, created_at, suspect, "
         "superseded_by IS NULL AS current FROM survey "
@@ -143,9 +147,10 @@ def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
 def observations_of(
     conn: Connection, region: str, season: int, kind: SurveyKind | None = None
 ) -> gpd.GeoDataFrame:
-    """What is current for a region and season, one row a lake (this system's word before an inventory's).
+    """Current observations of a region and season, one row per lake; a model's before an inventory's.
 
-    An index's word counts only where the region and season have no other survey, or when `kind` asks for it.
+    Those of an index are included only where the region and season have no other survey, or with `kind`
+    INDEX.
     Columns: those of the view `lake_area_history`, with `geometry` in place of geom.
     """
     query = text(
@@ -167,7 +172,7 @@ def observations_of(
 def history(
     conn: Connection, lake_id: UUID, kinds: Collection[SurveyKind] = tuple(SurveyKind)
 ) -> pd.DataFrame:
-    """Every current observation of one lake by surveys of these kinds, by season; two rows where two saw it.
+    """All current observations of a lake by surveys of these kinds, ordered by season, one row per survey.
 
     Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, sigma_shore_m2, sigma_model_m2,
     area_low_m2, area_high_m2 (95 %), seen_share, first_day, last_day, probability, elevation_m, survey_id.
@@ -187,8 +192,8 @@ def history(
 def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:
     """Lakes with a current observation, largest first; `like` is the beginning of an id or of a code.
 
-    Columns: lake_id, code, region, first_season, last_season, seasons (with water), and of the latest water
-    area_m2, area_low_m2 and area_high_m2 (95 %) and kind of its survey.
+    Columns: lake_id, code, region, first_season, last_season, seasons (number with water), and of the latest
+    season with water area_m2, area_low_m2, area_high_m2 (95 %) and kind of the survey.
     """
     latest = ", ".join(
         f"(array_agg(c.{name} ORDER BY c.season DESC) FILTER (WHERE c.outcome = 'water'))[1] AS {name}"
@@ -209,8 +214,10 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
 
 
 def last_outlines(conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED) -> gpd.GeoDataFrame:
-    """The last outline of every lake that current surveys of these kinds drew in a region: lake_id, code,
-    season, geometry."""
+    """The last outline of each lake in current surveys of a region and these kinds.
+
+    Columns: lake_id, code, season, geometry.
+    """
     query = text(
         """
         SELECT DISTINCT ON (o.lake_id) o.lake_id, l.code, o.season, ST_AsBinary(o.geom) AS geometry
@@ -225,9 +232,9 @@ def last_outlines(conn: Connection, region: str, kinds: Collection[SurveyKind] =
 def lineage(
     conn: Connection, region: str, season: int | None = None, kinds: Collection[SurveyKind] = TRUSTED
 ) -> pd.DataFrame:
-    """Current lineage: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source.
+    """Lineage events of current surveys of these kinds.
 
-    `kinds` are those of the surveys that record it.
+    Columns: season, kind, lake_id, code, other_lake_id, survey_id, survey_kind, source.
     """
     query = text(
         """
@@ -243,7 +250,7 @@ def lineage(
 
 
 def lineage_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
-    """Lineage of current surveys in which this lake takes part, on either side."""
+    """Lineage events of current surveys with this lake as `lake_id` or `other_lake_id`."""
     query = text(
         """
         SELECT e.season, e.kind, e.lake_id, e.other_lake_id, e.survey_id, s.kind AS survey_kind, s.source

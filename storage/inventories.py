@@ -1,4 +1,4 @@
-"""Published maps of lakes as they were imported."""
+"""Imported inventories: published maps of lakes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["Inventory", "add", "complete_before", "get", "standing"]
 
 @dataclass(frozen=True)
 class Inventory:
-    """One season of a published inventory, and how its file was read."""
+    """One season of a published inventory, with the mapping of its columns."""
 
     id: UUID
-    """Made from season, source and content: the same import twice has the same."""
+    """Derived from season, source and content, so that repeating an import gives the same id."""
     source: str
     season: int
     file: str
     digest: str
     mapping: Mapping[str, Any]
     complete: bool
-    """It drew every lake of its region."""
+    """Whether it maps every lake of its region."""
     pixel_m: float
     polygons: int
-    """In the file, duplicates included."""
+    """Number of polygons in the file, duplicates included."""
     repaired: int
     duplicates: int
     citation: str | None = None
@@ -40,13 +40,13 @@ class Inventory:
 
 
 def add(conn: Connection, inventory: Inventory) -> None:
-    """Make an inventory known; a known one is left alone."""
+    """Insert an inventory; do nothing when its id exists."""
     row = {**asdict(inventory), "mapping": dict(inventory.mapping)}
     conn.execute(insert(tables.Inventory).values(row).on_conflict_do_nothing())
 
 
 def get(conn: Connection, inventory_id: UUID) -> Inventory:
-    """A known inventory."""
+    """The inventory of an id."""
     columns = [getattr(tables.Inventory, name) for name in Inventory.__dataclass_fields__]
     row = conn.execute(select(*columns).where(tables.Inventory.id == inventory_id)).one()
     return Inventory(*row)
@@ -55,8 +55,8 @@ def get(conn: Connection, inventory_id: UUID) -> Inventory:
 def standing(conn: Connection, region: str | None = None) -> pd.DataFrame:
     """Inventories whose surveys are current.
 
-    Columns: region, season, source, lakes (drawn), complete, pixel_m, repaired, duplicates, file, licence,
-    citation, suspect, imported_at.
+    Columns: region, season, source, lakes (number of distinct polygons), complete, pixel_m, repaired,
+    duplicates, file, licence, citation, suspect, imported_at.
     """
     query = text(
         "SELECT s.region, s.season, s.source, i.polygons - i.duplicates AS lakes, i.complete, i.pixel_m, "
@@ -69,7 +69,7 @@ def standing(conn: Connection, region: str | None = None) -> pd.DataFrame:
 
 
 def complete_before(conn: Connection, region: str, season: int) -> list[Mapping[str, Any]]:
-    """The mappings of complete inventories of the region that stand in earlier seasons."""
+    """Mappings of the complete inventories of the region with a current survey of an earlier season."""
     query = text(
         "SELECT i.mapping FROM survey s JOIN inventory i ON i.id = s.inventory_id "
         "WHERE s.region = :region AND s.season < :season AND s.superseded_by IS NULL AND i.complete "

@@ -1,4 +1,4 @@
-"""Runs and tasks: what was asked for, what was done, and why the rest was not."""
+"""Ledger of runs and tasks: their inputs, states, and the reasons of those that were not done."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = [
 
 
 Choices = Mapping[str, Mapping[str, Sequence[str]]]
-"""For each cell of the global grid the ids of the scenes it uses, best first, by kind (optical, radar)."""
+"""For each cell of the global grid and each kind (optical, radar): ids of the scenes used, best first."""
 
 
 @dataclass(frozen=True)
 class FrozenScene:
-    """A scene as a task froze it. The same item reprocessed with another baseline is another scene."""
+    """A scene in the frozen list of a task. An item reprocessed with another baseline is another scene."""
 
     collection: str
     item_id: str
@@ -50,12 +50,12 @@ class FrozenScene:
     orbit_state: str | None = None
     href: str | None = None
     item: Mapping[str, Any] = field(default_factory=dict)
-    """The STAC item, when the task must be repeatable without its catalogue."""
+    """The STAC item, so that the task can be repeated without its catalogue."""
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task before it is done."""
+    """A task to be added to the ledger."""
 
     key: UUID
     region: str
@@ -66,12 +66,12 @@ class PlannedTask:
     scenes: tuple[FrozenScene, ...] = ()
     choices: Choices = field(default_factory=dict)
     kind: SurveyKind = SurveyKind.MODEL
-    """Of the survey it is for; an index's tasks and a model's do not replace one another."""
+    """Kind of its survey. Tasks of an index and of a model do not supersede one another."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What of a task's input could not be used."""
+    """The input of a task that could not be used."""
 
     item: str | None = None
     asset: str | None = None
@@ -80,7 +80,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class TaskRow:
-    """A task as the ledger has it."""
+    """A task in the ledger."""
 
     key: UUID
     region: str
@@ -99,24 +99,23 @@ class TaskRow:
 
 
 def start_run(conn: Connection, command: str, settings: Mapping[str, Any]) -> UUID:
-    """Write down that a command starts. Commit this at once: a run that is killed then stays "running"."""
+    """Record the start of a command. Commit this at once, so that a run that is killed stays "running"."""
     run_id = uuid4()
     conn.execute(insert(Run).values(id=run_id, command=command, settings=dict(settings)))
     return run_id
 
 
 def finish_run(conn: Connection, run_id: UUID, outcome: RunOutcome, counts: Mapping[str, Any]) -> None:
-    """Write down how a run ended, with its counts."""
+    """Record the outcome of a run and its counts."""
     values = {"outcome": outcome.value, "counts": dict(counts), "finished_at": func.clock_timestamp()}
     conn.execute(update(Run).where(Run.id == run_id).values(values))
 
 
 def plan_tasks(conn: Connection, planned: Sequence[PlannedTask], run_id: UUID | None = None) -> int:
-    """Write down planned tasks with their scenes; how many of them are new or wanted again.
+    """Record planned tasks with their scenes; return the number of new and reopened ones.
 
-    A key that stands already keeps its state (the same key is never done twice), except a superseded one:
-    planning it says that it is wanted again, and since the cube holds its successor's tile, it has to be done
-    again.
+    A known task keeps its state (the same key is never done twice). A superseded one is set back to planned
+    and has to be done again, because the cube holds the tile of its successor.
     """
     if not planned:
         return 0
@@ -162,11 +161,10 @@ def set_state(
     fault: Fault | None = None,
     run_id: UUID | None = None,
 ) -> None:
-    """Move a task to written, empty (with a reason) or failed (with a reason and the fault).
+    """Set a task to written, empty (with a reason) or failed (with a reason and the fault).
 
-    A task becomes done only with its survey (`recording.record_survey`), by which the finished tasks that it
-    replaces become superseded; a task that is done stays done. Raises StorageError otherwise, or when the key
-    is unknown.
+    Tasks become done and superseded only with a survey (`recording.record_survey`), and a task that is done
+    stays done. Raises StorageError otherwise, and for an unknown key.
     """
     if state in (TaskState.DONE, TaskState.SUPERSEDED):
         raise StorageError(
@@ -192,7 +190,7 @@ def set_state(
 
 
 def reopen(conn: Connection, keys: Iterable[UUID]) -> None:
-    """Back to planned, whatever their state: for tiles whose cube was lost, or failures worth another try."""
+    """Set tasks of any state back to planned, to repeat failed ones or tiles that the cube lost."""
     statement = text(
         "UPDATE task SET state = 'planned', reason = NULL, failed_item = NULL, failed_asset = NULL, "
         "failed_href = NULL, survey_id = NULL, superseded_by = NULL, updated_at = now() WHERE key "
@@ -202,7 +200,7 @@ def reopen(conn: Connection, keys: Iterable[UUID]) -> None:
 
 
 def complete(conn: Connection, keys: Sequence[UUID], survey_id: UUID) -> None:
-    """Mark tasks done with the survey of their lakes; finished ones they replace are superseded."""
+    """Mark tasks as done with their survey; finished tasks that they replace become superseded."""
     replaced = text(
         "UPDATE task AS old SET state = 'superseded', superseded_by = new.key, updated_at = now() "
         "FROM task AS new "
@@ -232,7 +230,7 @@ def tasks(
     states: Iterable[TaskState] = (),
     kind: SurveyKind | None = None,
 ) -> list[TaskRow]:
-    """Tasks by region, season, states and kind (all when not given), in order of season and tile."""
+    """Tasks of a region, season, states and kind (all where not given), ordered by season and tile."""
     query = select(Task.__table__).order_by(Task.season, Task.tile, Task.created_at, Task.key)
     if region is not None:
         query = query.where(Task.region == region)
@@ -247,7 +245,7 @@ def tasks(
 
 
 def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
-    """The frozen scene list of a task, by time."""
+    """The frozen scene list of a task, ordered by time."""
     query = (
         select(*(getattr(Scene, column.name) for column in fields(FrozenScene)))
         .join(TaskScene, TaskScene.scene_id == Scene.id)
@@ -260,7 +258,7 @@ def scenes_of(conn: Connection, key: UUID) -> list[FrozenScene]:
 def frozen(
     conn: Connection, region: str, season: int, kind: SurveyKind = SurveyKind.MODEL
 ) -> tuple[list[FrozenScene], Choices]:
-    """Every scene that the current tasks of a region and season froze, and what each cell does with them."""
+    """All frozen scenes of the current tasks of a region and season, and the choices of each cell."""
     standing = (
         Task.region == region,
         Task.season == season,

@@ -1,8 +1,8 @@
-"""The one order of surveys, and what is prior to each of them.
+"""The order of surveys, and the surveys prior to each of them.
 
-Which lake is which is decided from prior surveys only: earlier seasons, and of the same season inventories
-before the system's own, then regions and sources by name. An index's surveys come last and are prior only to
-those of an index. The order does not depend on when a survey arrived, so neither do identities.
+Identities of lakes are decided from prior surveys only. Surveys are ordered by season; within a season
+inventories come before models, then by region and source. Surveys of an index come last and are prior only to
+those of an index. The order does not depend on the time of arrival, so identities do not depend on it either.
 """
 
 from __future__ import annotations
@@ -25,38 +25,39 @@ __all__ = ["PriorSurveys", "SurveyKey", "prior_digest", "prior_surveys"]
 
 @dataclass(frozen=True)
 class SurveyKey:
-    """What a survey is of; the history has one current survey for each key."""
+    """Key of a survey; the history has one current survey per key."""
 
     region: str
     season: int
     kind: SurveyKind
     source: str
-    """Of an inventory; a region and season have one model's and one index's survey, whatever the source."""
+    """Distinguishes inventories; a region and season have one survey of a model and one of an index."""
 
     @property
     def parameters(self) -> dict[str, object]:
-        """For queries."""
+        """The key as parameters of queries."""
         source = self.source if self.kind == SurveyKind.INVENTORY else ""
         return {"region": self.region, "season": self.season, "kind": self.kind.value, "source": source}
 
 
 @dataclass(frozen=True)
 class PriorSurveys:
-    """Surveys prior to one, as far as they concern its region. Outlines in EPSG:4326."""
+    """Surveys prior to a survey, limited to its region. Outlines are in EPSG:4326."""
 
     observations: gpd.GeoDataFrame
-    """What identities and changes are decided from: of each lake the latest outline, the latest outline of an
-    earlier season, the latest answer of an earlier season, and all of the season it is compared with.
+    """Observations from which identities and changes are decided: for each lake the latest outline, the
+    latest outline of an earlier season, the latest water or dry observation of an earlier season, and all
+    observations of the compared season.
     Columns: lake_id, survey_id, season, kind, outcome, seen_share, area_m2, sigma_m2, earlier (of an earlier
-    season, by a survey that decides what happened), reliable (seen whole, in a season that is not suspect),
+    season, by a survey that counts for events), reliable (seen whole, in a season that is not suspect),
     geometry (None unless water)."""
     lineage: pd.DataFrame
-    """season, kind, lake_id, other_lake_id."""
+    """Columns: season, kind, lake_id, other_lake_id."""
     superseded: gpd.GeoDataFrame
-    """lake_id, season, geometry: outlines of superseded surveys, of lakes that no prior survey has. They only
-    give identities: a lake that a late scene draws a little differently keeps its own."""
+    """Outlines of superseded surveys, of lakes without a prior observation: lake_id, season, geometry. Used
+    only for identities: a lake whose outline changes a little with a late scene keeps its identity."""
     older: Callable[[gpd.GeoSeries], gpd.GeoDataFrame]
-    """Every prior outline that may touch one of those given: lake_id, season, geometry. Read when called."""
+    """Query for all prior outlines that may touch the given ones. Columns: lake_id, season, geometry."""
 
 
 # `s` is prior to :region, :season, :kind, :source
@@ -87,9 +88,9 @@ _DIGEST = text(
     """
 )
 
-# An index takes identities from all prior surveys, but decides what happened to lakes from its own only. An
-# outline is reliable that was seen whole in a season that is not suspect; it says more of a lake than a later
-# fragment.
+# A survey of an index takes identities from all prior surveys, but events only from those of an index. An
+# outline is reliable if the lake was seen whole in a season that is not suspect; a reliable outline is
+# preferred to a later fragment.
 _OBSERVATIONS = text(
     f"""
     WITH {_PRIOR}, dated AS (
@@ -137,8 +138,8 @@ _LINEAGE = text(
     """
 )
 
-# Identities come from where a lake was first seen, and only from a survey that was superseded by one of other
-# inputs: one that was replayed after other surveys has nothing to add.
+# Identities come from the season in which a lake was first seen, and only from a survey that was superseded
+# by one with other inputs; a survey that was replayed from the same inputs adds nothing.
 _SUPERSEDED = text(
     f"""
     WITH {_PRIOR}
@@ -166,7 +167,7 @@ _OLDER = text(
     SELECT DISTINCT ON (o.season, o.lake_id, o.id) o.lake_id, o.season, ST_AsBinary(o.geom) AS geometry
     FROM box CROSS JOIN LATERAL (
         SELECT c.id, c.survey_id, c.lake_id, c.season, c.geom FROM lake_observation c WHERE c.geom && box.geom
-        OFFSET 0 -- a look into the index for each box, whatever the planner assumes of the table
+        OFFSET 0 -- forces an index scan per box, independent of the planner's statistics
     ) AS o
     WHERE o.survey_id IN (SELECT id FROM prior)
     ORDER BY o.season DESC, o.lake_id, o.id
@@ -175,9 +176,9 @@ _OLDER = text(
 
 
 def prior_digest(conn: Connection, key: SurveyKey) -> str:
-    """Digest of the contents of all surveys prior to `key`, in its region and those that touch it.
+    """Digest of the contents of all surveys prior to `key`, in its region and the regions that touch it.
 
-    A survey that was recorded with another digest is stale: it was matched with other surveys than these.
+    A survey that was recorded with another digest is stale, since its prior surveys have changed.
     """
     return str(conn.execute(_DIGEST, key.parameters).scalar_one())
 
@@ -185,14 +186,14 @@ def prior_digest(conn: Connection, key: SurveyKey) -> str:
 def prior_surveys(
     conn: Connection, key: SurveyKey, compared: int | None = None, replaced: UUID | None = None
 ) -> PriorSurveys:
-    """The surveys prior to `key`.
+    """Return the surveys prior to `key`.
 
     Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake
-    across the border stays one.
+    across the border has one identity.
 
     Args:
-        compared: a season all of whose observations are wanted.
-        replaced: the current survey of `key`, if the new one is drawn from other inputs.
+        compared: season whose observations are all included.
+        replaced: the current survey of `key`, if the new one has other inputs.
     """
     parameters = key.parameters
     observations = read_geoframe(

@@ -1,9 +1,9 @@
-"""Who may read what is served, and nothing else: a role, its connections, and what they find.
+"""Read access to the schema `served`: a role with minimal rights, its connections, and the views it can read.
 
-The role `lake_reader` cannot log in and may read the schema `served` alone. Connections take it as they
-begin, by a setting of the session, so that no RESET gives back the rights of the user who logged in; they are
-read-only, and a query that takes too long is ended. A role belongs to the whole server and not to one
-database: it is made where it is missing, and never dropped.
+The role `lake_reader` cannot log in and can read only the schema `served`. Connections take it at their
+start, by a setting of the session, so that RESET does not restore the rights of the user who logged in. They
+are read-only, and queries have a time limit. A role belongs to the whole server and not to one database: it
+is created where it is missing and never dropped.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = [
 
 ROLE = "lake_reader"
 SCHEMA = "served"
-#: who logs in to a workspace's own server to read, so that no superuser stands behind the role
+#: user that logs in to the server of a workspace to read, so that the session's user is no superuser
 LOGIN = "lake_web"
 TIMEOUT_S = 30
 CONNECTIONS = 8
-#: what a reader asked and the database cannot make sense of: a word for a number, an unknown column
+#: errors of an invalid query: text in place of a number, an unknown column
 BadQuestion = (asyncpg.DataError, asyncpg.SyntaxOrAccessError)
 TooLong = asyncpg.QueryCanceledError
 
-#: what libpq knows, and asyncpg would send to the server as a setting
+#: parameters of libpq that asyncpg would send to the server as settings
 _LIBPQ_ONLY = (
     "connect_timeout", "gssencmode", "channel_binding", "sslcompression", "tcp_user_timeout",
     "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
 )  # fmt: skip
-#: duplicate object, not unique, "tuple concurrently updated": another server prepares the same role
+#: duplicate object, unique violation, "tuple concurrently updated": another process prepares the same role
 _RACES = ("42710", "23505", "XX000")
 _FORBIDDEN = "42501"
 _ATTEMPTS = 5
@@ -48,7 +48,7 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class ServedColumn:
-    """A column with its SQL type; `geometry_type` (MultiPolygon, Polygon) in EPSG:4326 where it is one."""
+    """A column with its SQL type; `geometry_type` (such as MultiPolygon) if it is a geometry in EPSG:4326."""
 
     name: str
     type: str
@@ -57,7 +57,7 @@ class ServedColumn:
 
 @dataclass(frozen=True)
 class ServedView:
-    """A view of the schema, and where and when what it shows lies: None while there is nothing.
+    """A view of the schema with its extent in space and time, None while it has no rows.
 
     bounds: west, south, east, north in degrees. days: first and last, RFC 3339.
     """
@@ -70,13 +70,16 @@ class ServedView:
 
 
 def prepare_reader(database: Database, *, login: bool = False) -> str:
-    """Give the role what it lacks; the URL to read by. Several may do it at once, in any databases.
+    """Create the role and grant its rights where they are missing; return the URL for reading.
 
-    login: also make the user `lake_web`, who has this role alone and no password, and read as that user: for
-    a workspace's own server, whose socket only its owner reaches.
+    Several processes may call this at once, in any databases of a server.
+
+    Args:
+        login: also create the user `lake_web`, which has only this role and no password, and use it in the
+            URL. For the server of a workspace, whose socket is accessible only to its owner.
 
     Raises:
-        StorageError: the user of the URL may not do it; the message has the SQL for someone who may.
+        StorageError: the user of the URL lacks the rights; the message contains the SQL for an administrator.
     """
     for attempt in range(_ATTEMPTS):
         missing: list[str] = []
@@ -85,7 +88,7 @@ def prepare_reader(database: Database, *, login: bool = False) -> str:
                 missing = _missing(conn, login)
                 for statement in missing:
                     conn.execute(text(statement))
-                missing = _missing(conn, login)  # a GRANT that one may not give is only a warning
+                missing = _missing(conn, login)  # a GRANT without the right to grant gives only a warning
             break
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None)
@@ -95,8 +98,8 @@ def prepare_reader(database: Database, *, login: bool = False) -> str:
                 raise
     if missing:
         raise StorageError(
-            f"The user of {database.shown_url} may not prepare the role {ROLE}, who reads what is served. "
-            "Have a database administrator run this in that database, then start again: "
+            f"The user of {database.shown_url} may not create the role {ROLE}, which reads the schema "
+            f"{SCHEMA}. Have a database administrator run this in that database, then start again: "
             f"{'; '.join(missing)};"
         )
     url = database.engine.url.set(drivername="postgresql").difference_update_query(_LIBPQ_ONLY)
@@ -104,13 +107,13 @@ def prepare_reader(database: Database, *, login: bool = False) -> str:
 
 
 def _missing(conn: Connection, login: bool) -> list[str]:
-    """The statements that give the role what it still lacks, in order."""
+    """Statements that create the missing role and grant its missing rights, in order."""
 
     def holds(condition: str) -> bool:
         return bool(conn.execute(text(f"SELECT coalesce({condition}, false)")).scalar_one())
 
     def granted(privilege: str, has: str, kind: str, namespace: str) -> bool:
-        """Whether the role has a privilege on all that the schema has of a kind."""
+        """Whether the role has a privilege on all objects of a kind in the schema."""
         every = f"SELECT bool_and({has}('{ROLE}', oid, '{privilege}')) FROM {kind}"
         return holds(f"({every} WHERE {namespace} = '{SCHEMA}'::regnamespace)")
 
@@ -128,7 +131,7 @@ def _missing(conn: Connection, login: bool) -> list[str]:
         and granted("SELECT", "has_table_privilege", "pg_class", "relnamespace"),
         f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {ROLE}": known
         and granted("EXECUTE", "has_function_privilege", "pg_proc", "pronamespace"),
-        # so that a login with this role alone can serve
+        # so that a user with only this role can check the version of the schema
         f"GRANT SELECT ON alembic_version TO {ROLE}": known
         and holds(f"has_table_privilege('{ROLE}', 'alembic_version', 'SELECT')"),
     }
@@ -139,7 +142,7 @@ def _missing(conn: Connection, login: bool) -> list[str]:
 
 @asynccontextmanager
 async def reading(url: str) -> AsyncIterator[asyncpg.Pool]:
-    """Connections of the role, at most eight; JSON columns come as values.
+    """Open a pool of at most `CONNECTIONS` connections of the role; JSON columns are decoded.
 
     Raises:
         StorageError: the database cannot be reached by that URL, or refuses the role.
@@ -159,8 +162,8 @@ async def reading(url: str) -> AsyncIterator[asyncpg.Pool]:
         )
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StorageError(
-            f"Lakes cannot be read by database.url: {error}. The server must be PostgreSQL itself (a pool in "
-            f"between may not pass on settings), and its user a member of {ROLE}."
+            f"Lakes cannot be read by database.url: {error}. The URL must lead to PostgreSQL itself (a "
+            f"connection pooler may drop settings of the session), and its user must be a member of {ROLE}."
         ) from error
     try:
         yield pool
@@ -169,7 +172,7 @@ async def reading(url: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 async def served_views(pool: asyncpg.Pool) -> list[ServedView]:
-    """All that is served, by name."""
+    """All views of the schema `served`, ordered by name."""
     async with pool.acquire() as conn:
         views = await conn.fetch(_VIEWS, SCHEMA)
         extents = {row["of_queue"]: row for row in await conn.fetch(_EXTENTS)}
@@ -201,7 +204,7 @@ WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'v'
 GROUP BY c.oid, c.relname ORDER BY c.relname
 """
 
-# Where the lakes are, for all that is told of them, and where the queue's chips are.
+# Extent of the observations, used for all views of lakes, and extent of the review queue.
 _EXTENTS = """
 SELECT of_queue, ARRAY[ST_XMin(extent), ST_YMin(extent), ST_XMax(extent), ST_YMax(extent)] AS bounds,
     to_char(first, 'YYYY-MM-DD"T"HH24:MI:SSZ') AS first, to_char(last, 'YYYY-MM-DD"T"HH24:MI:SSZ') AS last

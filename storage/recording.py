@@ -1,4 +1,4 @@
-"""Writing a survey into the lake history: by COPY, in one transaction, superseding what stood there."""
+"""Record a survey in the lake history, by COPY in one transaction; the earlier survey becomes superseded."""
 
 from __future__ import annotations
 
@@ -43,18 +43,19 @@ def record_survey(
     flags: gpd.GeoDataFrame | None = None,
     done_tasks: Sequence[UUID] = (),
 ) -> bool:
-    """Write one survey and all that follows from it; the caller's transaction makes it all or nothing.
+    """Write a survey with its lakes, lineage, flags and tasks in the transaction of the caller.
 
     observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless
     water), and any of id, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share, first_day,
     last_day, probability, elevation_m, glacier_m, task_key, label, attributes (dict).
-    lakes: id, code of the newly minted ones. lineage: kind, lake_id, other_lake_id.
+    lakes: id, code of the new ones. lineage: kind, lake_id, other_lake_id.
     flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
-    done_tasks: keys that become done with this survey; finished tasks they replace are superseded.
+    done_tasks: keys that become done with this survey; finished tasks that they replace become superseded.
 
     The earlier current survey of this region, season and kind (for inventories: and source) is superseded.
-    Returns False, and changes nothing, when this survey is current already; a superseded one becomes current
-    again. Raises StorageError when the database refuses a row; nothing of the transaction then stands.
+    Returns False, and changes nothing but `prior_digest` and the tasks, when this survey is current already;
+    a superseded survey becomes current again. Raises StorageError when the database refuses a row; the
+    transaction is then rolled back.
     """
     lock(conn)
     known = conn.execute(
@@ -120,7 +121,7 @@ def _flag_rows(survey: Survey, flags: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def _with(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
-    """The frame with more columns: a list gives a value a row, anything else the same value to all."""
+    """The frame with added columns: a list has a value per row, any other value is the same in all rows."""
     added = {
         name: pd.Series(value if isinstance(value, list) else [value] * len(frame), frame.index, dtype=object)
         for name, value in columns.items()
@@ -129,10 +130,10 @@ def _with(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
 
 
 def _degrees(frame: gpd.GeoDataFrame, what: str) -> pd.DataFrame:
-    """The frame with its geometry as column `geom`, sure to be in EPSG:4326."""
+    """The frame with its geometry as column `geom`. Raises StorageError for a CRS other than EPSG:4326."""
     if len(frame) and (frame.crs is None or frame.crs.to_epsg() != 4326):
         raise StorageError(
-            f"The {what} are in {frame.crs or 'no CRS'}; give them in EPSG:4326 (to_crs(4326))."
+            f"The {what} are in {frame.crs or 'no CRS'}; convert them to EPSG:4326 (to_crs(4326))."
         )
     plain = pd.DataFrame(frame)
     return plain.rename(columns={frame.active_geometry_name or "geometry": "geom"})

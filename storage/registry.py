@@ -1,4 +1,4 @@
-"""Regions, tiles and models: the things a task refers to, known before it is planned."""
+"""Registry of regions, tiles and models, to which tasks refer."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class TileRow:
     name: str
     epsg: int
     size: int
-    """Pixels a side."""
+    """Pixels per side."""
     row: int
     col: int
-    """Global pixel of the upper-left corner."""
+    """`row` and `col`: global pixel of the upper-left corner."""
     footprint: Polygon
     """EPSG:4326."""
 
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A model as it stands in the registry."""
+    """A model in the registry."""
 
     digest: str
     name: str
@@ -58,7 +58,7 @@ def upsert_region(
     area: Polygon | MultiPolygon | None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make the region known, or bring its area (EPSG:4326) and settings up to date."""
+    """Insert a region, or update its area (EPSG:4326) and settings."""
     multi = MultiPolygon([area]) if isinstance(area, Polygon) else area
     row = {
         "geom": None if multi is None else from_shape(multi, srid=SRID),
@@ -69,13 +69,13 @@ def upsert_region(
 
 
 def region_outline(conn: Connection, name: str) -> MultiPolygon | None:
-    """A region's area (EPSG:4326), None where it is not known."""
+    """Area of a region (EPSG:4326), None where it is not known."""
     geom = conn.execute(select(Region.geom).where(Region.name == name)).scalar_one_or_none()
     return None if geom is None else to_shape(geom)
 
 
 def upsert_tiles(conn: Connection, tiles: Iterable[TileRow]) -> None:
-    """Make tiles known. A tile's place on the global grid never changes, so a known one is left alone."""
+    """Insert tiles. Known ones are skipped, since a tile's position on the global grid never changes."""
     rows = [
         {
             "name": tile.name,
@@ -94,9 +94,11 @@ def upsert_tiles(conn: Connection, tiles: Iterable[TileRow]) -> None:
 def register_model(
     conn: Connection, digest: str, name: str, version: str, manifest: Mapping[str, Any], *, state: ModelState
 ) -> None:
-    """Register a model, or change its state; a new active one retires the active one of its name."""
+    """Register a model, or change its state; a new active model retires the active one of the same name."""
     if state is ModelState.ACTIVE:
-        earlier = update(Model).where(Model.name == name, Model.state == "active", Model.digest != digest)
+        earlier = update(Model).where(
+            Model.name == name, Model.state == ModelState.ACTIVE.value, Model.digest != digest
+        )
         conn.execute(earlier.values(state=ModelState.RETIRED.value))
     statement = insert(Model).values(
         digest=digest, name=name, version=version, manifest=dict(manifest), state=state.value
@@ -105,7 +107,7 @@ def register_model(
 
 
 def model(conn: Connection, digest: str) -> RegisteredModel | None:
-    """The registered model of this digest, or None."""
+    """The registered model of this digest, None if there is none."""
     row = conn.execute(
         select(Model.digest, Model.name, Model.version, Model.manifest, Model.state).where(
             Model.digest == digest

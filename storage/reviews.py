@@ -1,4 +1,4 @@
-"""What people should look at, and what they answered. Verdicts are only ever added."""
+"""Review queue: flags to be inspected by people, and their verdicts. Verdicts are append-only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["add_verdict", "queue", "verdicts"]
 def queue(
     conn: Connection, region: str | None = None, season: int | None = None, *, open_only: bool = True
 ) -> gpd.GeoDataFrame:
-    """Flags of current surveys: unexplained ones first, then by score; `open_only` leaves out the answered.
+    """Flags of current surveys, unexplained ones first, then by score; with `open_only` those without
+    verdict.
 
     Columns: flag_id, survey_id, region, season, survey_kind, tile, lake_id, lake_code, kind, explained,
     score, detail, created_at, verdict, by, note, at (None while open), geometry (chip footprint, EPSG:4326).
@@ -37,9 +38,12 @@ def queue(
 
 
 def add_verdict(conn: Connection, flag_id: UUID, verdict: VerdictKind, *, by: str, note: str = "") -> None:
-    """Add a person's answer; the latest one counts. Raises StorageError for an unknown flag."""
+    """Add a person's verdict; the latest one counts.
+
+    Raises StorageError for an unknown flag or an empty `by`.
+    """
     if not by:
-        raise StorageError(f"The verdict on flag {flag_id} has no name; say who judges.")
+        raise StorageError(f"The verdict on flag {flag_id} has no author; name the person who judges.")
     added = conn.execute(
         text(
             "INSERT INTO review_verdict (flag_id, verdict, by, note) "
@@ -52,6 +56,6 @@ def add_verdict(conn: Connection, flag_id: UUID, verdict: VerdictKind, *, by: st
 
 
 def verdicts(conn: Connection, flag_id: UUID) -> pd.DataFrame:
-    """All answers to one flag, in order: verdict, by, note, at."""
+    """All verdicts on a flag, in order: verdict, by, note, at."""
     query = text('SELECT verdict, "by", note, at FROM review_verdict WHERE flag_id = :flag ORDER BY id')
     return read_frame(conn, query, flag=flag_id)

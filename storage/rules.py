@@ -1,7 +1,8 @@
-"""What every table shares: names of constraints, types, and the rules of a number, a share and a geometry."""
+"""Declarative base of all tables: names of constraints, column types and common check constraints."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from sqlalchemy import CheckConstraint, MetaData, Text, Uuid
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
 
-__all__ = ["MULTIPOLYGON", "POLYGON", "SRID", "Base", "number", "one_of", "share", "sound"]
+__all__ = ["MULTIPOLYGON", "POLYGON", "SRID", "Base", "number", "one_of", "season_check", "share", "sound"]
 
 SRID = 4326
 MULTIPOLYGON = Geometry("MULTIPOLYGON", srid=SRID, spatial_index=False)
@@ -19,7 +20,7 @@ POLYGON = Geometry("POLYGON", srid=SRID, spatial_index=False)
 
 
 class Base(DeclarativeBase):
-    """Shared naming of constraints, so that a migration can name them and an error can be understood."""
+    """Base of all tables, with a naming convention for constraints."""
 
     metadata = MetaData(
         naming_convention={
@@ -39,21 +40,28 @@ class Base(DeclarativeBase):
     }
 
 
-def one_of(column: str, *words: str) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in words)})", name=column)
+def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
+    """Constraint: one of the given words, such as those of a `StrEnum`."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(str(word)) for word in words)})", name=column)
+
+
+def season_check(column: str = "season") -> CheckConstraint:
+    """Constraint: a plausible year."""
+    return CheckConstraint(f"{column} BETWEEN 1900 AND 2200", name=column)
 
 
 def number(column: str) -> CheckConstraint:
-    """Not negative, and neither NaN nor infinite (PostgreSQL sorts NaN above infinity)."""
+    """Constraint: not negative and finite (PostgreSQL sorts NaN above infinity)."""
     return CheckConstraint(f"{column} >= 0 AND {column} < 'infinity'::float8", name=column)
 
 
 def share(column: str) -> CheckConstraint:
+    """Constraint: between 0 and 1."""
     return CheckConstraint(f"{column} >= 0 AND {column} <= 1", name=column)
 
 
 def sound(column: str) -> CheckConstraint:
-    """Valid, not empty, and really in degrees: metres stored as degrees would still be a valid polygon."""
+    """Constraint: a valid, non-empty geometry within the bounds of degrees, which metres would exceed."""
     return CheckConstraint(
         f"ST_IsValid({column}) AND NOT ST_IsEmpty({column}) AND ST_XMin({column}) >= -180 AND "
         f"ST_XMax({column}) <= 180 AND ST_YMin({column}) >= -90 AND ST_YMax({column}) <= 90",

@@ -1,4 +1,4 @@
-"""Where everything stands: one row a region and season (and one for an index's), for `monitor status`."""
+"""Status of all seasons for `monitor status`: one row per region, season and kind (index or other)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ReasonCount", "SeasonStatus", "status"]
 
 @dataclass(frozen=True)
 class ReasonCount:
-    """How many tasks ended in this state for this reason."""
+    """Number of tasks that ended in a state for a reason."""
 
     state: str
     reason: str
@@ -25,37 +25,37 @@ class ReasonCount:
 
 @dataclass(frozen=True)
 class SeasonStatus:
-    """One season of one region: its tasks, and its current survey if there is one.
+    """A season of a region: its tasks, and its current survey if there is one.
 
-    What an index made of the season stands in a row of its own.
+    Tasks and survey of an index have a row of their own.
     """
 
     region: str
     season: int
     kind: SurveyKind
-    """Of the survey; of the tasks where there is no survey yet."""
+    """Kind of the survey, or of the tasks where there is no survey yet."""
     tasks: Mapping[str, int]
     """Number of tasks by state."""
     reasons: tuple[ReasonCount, ...]
-    """Why tasks are empty or failed, most frequent first."""
+    """Reasons of empty and failed tasks, most frequent first."""
     survey_id: UUID | None
-    """The model's current survey, else an inventory's; the index's in its row."""
+    """Current survey of the model, else of an inventory; in the row of an index that of the index."""
     source: str | None
     surveyed_at: datetime | None
     lakes: int
-    """Lakes with water in that survey."""
+    """Number of lakes with water in that survey."""
     not_observed: int
-    """Known lakes that it could not see."""
+    """Number of known lakes that it did not observe."""
     last_seen: date | None
-    """Last day on which any of its lakes was seen."""
+    """Last day on which any of its lakes was observed."""
     suspect: str | None
-    """Why the season's losses are not believed."""
+    """Why the losses of the season are not trusted; None if they are."""
     open_flags: int
-    """Unexplained disagreements and losses that nobody has judged yet."""
+    """Number of unexplained flags without a verdict."""
 
 
 def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
-    """All seasons of all regions (or of one) that have tasks or a survey, in order."""
+    """All seasons of all regions, or of one, that have tasks or a survey, ordered by region and season."""
     tasks: dict[tuple[str, int, bool], dict[str, int]] = {}
     reasons: dict[tuple[str, int, bool], list[ReasonCount]] = {}
     for row in conn.execute(_TASKS, {"region": region}):

@@ -1,9 +1,9 @@
-"""The lake history's schema: what the columns mean and every rule the database itself can hold.
+"""Tables of the lake history with their constraints.
 
-Nothing is ever deleted or rewritten: a better survey supersedes an earlier one and both stay. The triggers
-that hold this, and the views people query, stand in the migrations (`alembic/versions`), which are what
-really builds a database; `alembic check` and a test keep the two the same. Geometries are in degrees
-(EPSG:4326). The tables of the work that leads here stand in `storage/work_tables.py`.
+Rows are never deleted or rewritten: a better survey supersedes an earlier one and both stay. Triggers that
+enforce this, and the views for queries, are in the migrations (`alembic`), which build the database;
+`alembic check` and a test verify that these models agree with them. Geometries are in degrees (EPSG:4326).
+The tables of runs and tasks are in `storage/work_tables.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.rules import MULTIPOLYGON, POLYGON, Base, number, one_of, share, sound
+from storage.codes import LineageKind, Outcome, SurveyKind, VerdictKind
+from storage.rules import MULTIPOLYGON, POLYGON, Base, number, one_of, season_check, share, sound
 from storage.work_tables import Model, Region, Run, Scene, Task, TaskScene, Tile
 
 __all__ = [
@@ -49,9 +50,9 @@ __all__ = [
 
 
 class Inventory(Base):
-    """A published map of lakes as it was imported: which file, how its columns were read, what it claims.
+    """An imported inventory, that is a published map of lakes: its file and the mapping of its columns.
 
-    `complete`: it drew every lake of the region, so that a known lake it leaves out was not there.
+    `complete`: it maps every lake of the region, so that a known lake that is missing in it was dry.
     """
 
     __tablename__ = "inventory"
@@ -71,7 +72,7 @@ class Inventory(Base):
     imported_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
         CheckConstraint("source <> '' AND file <> '' AND digest <> ''", name="source"),
-        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        season_check(),
         CheckConstraint("pixel_m > 0 AND pixel_m < 'infinity'::float8", name="pixel_m"),
         CheckConstraint(
             "polygons > 0 AND repaired BETWEEN 0 AND polygons AND duplicates BETWEEN 0 AND polygons - 1",
@@ -81,10 +82,10 @@ class Inventory(Base):
 
 
 class Survey(Base):
-    """One map of a region's lakes in one season. `superseded_by` null = current.
+    """A map of a region's lakes in one season. `superseded_by` null = current.
 
     `drawn_from` names the task of each tile, `content_digest` is the digest of its rows, `prior_digest` that
-    of the surveys prior to it, from which identities were decided; `suspect` is why its losses are doubted.
+    of the prior surveys, from which identities were decided; `suspect` is why its losses are not trusted.
     """
 
     __tablename__ = "survey"
@@ -104,8 +105,8 @@ class Survey(Base):
     superseded_by: Mapped[UUID | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
-        one_of("kind", "model", "inventory", "index"),
-        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        one_of("kind", SurveyKind),
+        season_check(),
         CheckConstraint("source <> '' AND digest <> ''", name="source"),
         CheckConstraint("superseded_by <> id", name="superseded_by"),
         CheckConstraint("suspect <> ''", name="suspect"),
@@ -113,8 +114,8 @@ class Survey(Base):
         CheckConstraint("model_digest IS NULL OR kind <> 'inventory'", name="model"),
         UniqueConstraint("id", "season"),
         UniqueConstraint("id", "region", "season", "kind"),
-        # Only a survey of the same region, season and kind can take another's place. Deferred, because
-        # the old one steps aside before the new one is inserted.
+        # Only a survey of the same region, season and kind can supersede another. Deferred, because the old
+        # row is updated before the new one is inserted.
         ForeignKeyConstraint(
             ["superseded_by", "region", "season", "kind"],
             ["survey.id", "survey.region", "survey.season", "survey.kind"],
@@ -148,7 +149,7 @@ class Survey(Base):
 
 
 class Lake(Base):
-    """A lake's identity, minted once, kept for ever. `code` (GLxxxxxxExxxxxN) is a label, not unique."""
+    """Identity of a lake, assigned once for ever. `code` (GLxxxxxxExxxxxN) is a label and not unique."""
 
     __tablename__ = "lake"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -159,12 +160,12 @@ class Lake(Base):
 
 
 class LakeObservation(Base):
-    """What one survey says of one lake. Areas are geodesic square metres; only water has a geometry.
+    """Observation of one lake by one survey. Areas are geodesic square metres; only water has a geometry.
 
-    `sigma_m2` is the standard deviation of the area; `sigma_shore_m2` and `sigma_model_m2` are what shoreline
-    and model contribute, null where that was not told apart or there was no model. `glacier_m` is the
-    distance to the nearest glacier outline, 0 where they touch; `task_key` the task of the tile that holds
-    the lake's middle; `label` an inventory's own id and `attributes` the rest of what it says.
+    `sigma_m2` is the standard deviation of the area; `sigma_shore_m2` and `sigma_model_m2` are its parts from
+    the shoreline and the model, null where they are unknown. `glacier_m` is the distance to the nearest
+    glacier outline, 0 where they touch; `task_key` is the task of the tile with the lake's representative
+    point; `label` is the id in an inventory and `attributes` are its other columns.
     """
 
     __tablename__ = "lake_observation"
@@ -192,7 +193,7 @@ class LakeObservation(Base):
     __table_args__ = (
         UniqueConstraint("lake_id", "survey_id"),
         ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"]),
-        one_of("outcome", "water", "dry", "not observed"),
+        one_of("outcome", Outcome),
         CheckConstraint("outcome = 'water' OR coalesce(reason, '') <> ''", name="reason"),
         CheckConstraint("(outcome = 'water') = (geom IS NOT NULL)", name="geom"),
         CheckConstraint("first_day <= last_day", name="days"),
@@ -213,7 +214,7 @@ class LakeObservation(Base):
 
 
 class LakeLineage(Base):
-    """What a survey says of identities. split: lake = child, other = parent; merged: lake ends in other."""
+    """Event of a lake's identity. split: lake = child, other = parent; merged: lake ends in other."""
 
     __tablename__ = "lake_lineage"
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -224,7 +225,7 @@ class LakeLineage(Base):
     other_lake_id: Mapped[UUID | None] = mapped_column(ForeignKey("lake.id"))
     __table_args__ = (
         ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"]),
-        one_of("kind", "new", "split", "merged", "drained", "reappeared"),
+        one_of("kind", LineageKind),
         CheckConstraint("(kind IN ('split', 'merged')) = (other_lake_id IS NOT NULL)", name="other"),
         CheckConstraint("other_lake_id <> lake_id", name="itself"),
         UniqueConstraint("survey_id", "kind", "lake_id", "other_lake_id"),
@@ -242,7 +243,7 @@ class LakeLineage(Base):
 
 
 class ReviewFlag(Base):
-    """A place a person should look at, and why. `geom` is the footprint of the chip that shows it."""
+    """A place to be inspected by a person, and why. `geom` is the footprint of the chip that shows it."""
 
     __tablename__ = "review_flag"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -265,7 +266,7 @@ class ReviewFlag(Base):
 
 
 class ReviewVerdict(Base):
-    """A person's answer to a flag. Append-only: a change of mind is another verdict; the latest counts."""
+    """A person's verdict on a flag. Append-only: a correction is another row; the latest counts."""
 
     __tablename__ = "review_verdict"
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -275,7 +276,7 @@ class ReviewVerdict(Base):
     note: Mapped[str] = mapped_column(server_default="")
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
-        one_of("verdict", "agree", "disagree", "unsure"),
+        one_of("verdict", VerdictKind),
         CheckConstraint("by <> ''", name="by"),
         Index(None, "flag_id"),
     )

@@ -1,4 +1,4 @@
-"""What the drawing of one lake needs: its points, its robust trend, its events, and what it is called now."""
+"""Queries for the area curve of one lake: observations, robust trend, events and present identity."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ __all__ = ["Renamed", "Trend", "events_of", "points_of", "renamed", "trend_of"]
 
 @dataclass(frozen=True)
 class Trend:
-    """The view `lake_trend` of one lake, and the point its line goes through. Areas in square metres."""
+    """Row of the view `lake_trend` for one lake, and a point on its line. Areas in square metres."""
 
     seasons: int
     first_season: int
     last_season: int
     slope_m2_per_year: float
     slope_low_m2_per_year: float | None
-    """Lower end of the 95 % interval; none before the fourth season."""
+    """Lower end of the 95 % interval; None with fewer than four seasons."""
     slope_high_m2_per_year: float | None
     middle_season: float
-    """Median of the seasons that count."""
+    """Median of the seasons used."""
     middle_area_m2: float
-    """Median of their areas; the line goes through both medians, as that of scipy.stats.theilslopes does."""
+    """Median of their areas; the line passes through both medians, as in scipy.stats.theilslopes."""
 
     @property
     def span(self) -> range:
-        """Seasons after the first that counts, up to the last."""
+        """Seasons after the first one used, up to the last."""
         return range(self.first_season + 1, self.last_season + 1)
 
     def area_m2(self, season: float, slope_m2_per_year: float | None = None) -> float:
-        """The line's area at a season, with another slope through the same middle if one is given."""
+        """Area of the line at a season; `slope_m2_per_year` replaces the slope, about the same point."""
         slope = self.slope_m2_per_year if slope_m2_per_year is None else slope_m2_per_year
         return self.middle_area_m2 + slope * (season - self.middle_season)
 
 
 @dataclass(frozen=True)
 class Renamed:
-    """An identity that no current survey bears, and the lake that is on its place now, if there is one."""
+    """An identity without current observations, and the lake that is now at its place, if there is one."""
 
     lake_id: UUID
     code: str
@@ -53,7 +53,7 @@ class Renamed:
 
 
 def trend_of(conn: Connection, lake_id: UUID) -> Trend | None:
-    """Theil-Sen slope of the lake's area; None with fewer than three seasons that count."""
+    """Theil-Sen trend of the lake's area; None with fewer than three seasons seen whole."""
     query = text(
         """
         SELECT t.seasons, t.first_season, t.last_season, t.slope_m2_per_year, t.slope_low_m2_per_year,
@@ -75,11 +75,10 @@ def trend_of(conn: Connection, lake_id: UUID) -> Trend | None:
 
 
 def points_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
-    """Every current observation of one lake, by season, also where several surveys speak of one season.
+    """All current observations of one lake by season, several where surveys of a season observed it.
 
     Columns: season, kind, source, outcome, reason, area_m2, area_low_m2, area_high_m2 (95 %), seen_share,
-    suspect (why the survey's losses are not believed), shown (it is the season's word in
-    `lake_area_history`).
+    suspect (why the survey's losses are not trusted), shown (whether it is the row of `lake_area_history`).
     """
     query = text(
         f"""
@@ -97,8 +96,10 @@ def points_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
 
 
 def events_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
-    """What current surveys say happened to the lake: season, event, mine (it is the lake the event is told
-    of, not the other one), other_code (of the lake on the other side, if any).
+    """Lineage events of the lake in current surveys.
+
+    Columns: season, event, mine (whether the lake is the event's `lake_id`, not its `other_lake_id`),
+    other_code (code of the other lake, if any).
     """
     query = text(
         """
@@ -113,7 +114,7 @@ def events_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
 
 
 def renamed(conn: Connection, like: str) -> list[Renamed]:
-    """Identities whose id or code begins with `like` and that no current survey bears any more."""
+    """Identities without current observations whose id or code begins with `like`."""
     query = text(
         """
         SELECT old.id AS lake_id, old.code, r.now_lake_id, now.code AS now_code

@@ -1,7 +1,7 @@
-"""SQL files of a migration: views, functions and triggers, with the policies of `storage.policy` put in.
+"""Read the SQL files of a migration (views, functions, triggers) and substitute `storage.policy` in them.
 
-In a file `:z95`, `:seen_whole` and the like stand where a value of a policy belongs. A view cannot take
-parameters, so the value is written into its text when the view is created.
+The files contain placeholders such as `:z95` and `:seen_whole`. A view cannot take parameters, so the values
+are written into its text when it is created.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ POLICIES: Mapping[str, str] = {
     "preference": PREFERENCE,
 }
 
-# a name after one colon; two colons are a cast
+# a name after a single colon; a double colon is a cast
 _NAME = re.compile(r"(?<!:):([a-z]\w*)")
 
 
 def read_sql(file: Path, **names: str) -> str:
-    """Text of a file with policies, and other `names`, in place of `:name`.
+    """Text of a file with the values of policies and `names` in place of `:name`.
 
-    Raises KeyError for a name that is neither.
+    Raises KeyError for an unknown name.
     """
     known = {**POLICIES, **names}
     return _NAME.sub(lambda found: known[found[1]], file.read_text(encoding="utf-8"))

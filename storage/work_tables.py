@@ -1,6 +1,6 @@
-"""The tables of the work: what was asked for, where, with what, and how it ended.
+"""Tables of the work: runs, regions, tiles, models, scenes and tasks.
 
-The rest of the schema, what came of it, stands in `storage/tables.py`.
+The tables of the results are in `storage/tables.py`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.rules import MULTIPOLYGON, POLYGON, Base, one_of, sound
+from storage.codes import ModelState, RunOutcome, SurveyKind, TaskState
+from storage.rules import MULTIPOLYGON, POLYGON, Base, one_of, season_check, sound
 
 __all__ = ["Model", "Region", "Run", "Scene", "Task", "TaskScene", "Tile"]
 
 
 class Run(Base):
-    """One command somebody or something started."""
+    """A command that was started by a person or the scheduler, with its settings and outcome."""
 
     __tablename__ = "run"
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -39,7 +40,7 @@ class Run(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
     __table_args__ = (
-        one_of("outcome", "running", "done", "failed"),
+        one_of("outcome", RunOutcome),
         CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished"),
     )
 
@@ -56,7 +57,7 @@ class Region(Base):
 
 
 class Tile(Base):
-    """A square of the global 10 m grid of a UTM zone; `row` and `col` are global pixels of its upper left."""
+    """A square of the global 10 m grid of a UTM zone; `row`, `col`: global pixel of its upper-left corner."""
 
     __tablename__ = "tile"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -78,7 +79,7 @@ class Tile(Base):
 
 
 class Model(Base):
-    """A registered model, known by the digest of its weights and manifest; one active per name."""
+    """A registered model, identified by the digest of its weights and manifest; one per name is active."""
 
     __tablename__ = "model"
     digest: Mapped[str] = mapped_column(primary_key=True)
@@ -88,13 +89,13 @@ class Model(Base):
     state: Mapped[str]
     registered_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
-        one_of("state", "candidate", "active", "retired"),
+        one_of("state", ModelState),
         Index("uq_model_active", "name", unique=True, postgresql_where=text("state = 'active'")),
     )
 
 
 class Scene(Base):
-    """A satellite scene (STAC item) as it was frozen into a task; a reprocessed baseline is another scene."""
+    """A satellite scene (STAC item) as frozen in a task. Each processing baseline is another scene."""
 
     __tablename__ = "scene"
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -113,8 +114,8 @@ class Scene(Base):
 class Task(Base):
     """A tile in a season with its frozen scene list, model and configuration; `key` is the uuid5 of these.
 
-    `kind` is that of the survey it is for: a model's tile and an index's do not replace one another.
-    `choices` holds, for each cell of the global grid, the item ids of the scenes it uses, best first.
+    `kind` is that of its survey: tasks of a model and of an index do not supersede one another. `choices`
+    holds, for each cell of the global grid, the item ids of the scenes used, best first.
     """
 
     __tablename__ = "task"
@@ -137,9 +138,9 @@ class Task(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
-        one_of("kind", "model", "index"),
-        one_of("state", "planned", "written", "done", "empty", "failed", "superseded"),
-        CheckConstraint("season BETWEEN 1900 AND 2200", name="season"),
+        one_of("kind", (SurveyKind.MODEL, SurveyKind.INDEX)),
+        one_of("state", TaskState),
+        season_check(),
         CheckConstraint("state NOT IN ('empty', 'failed') OR coalesce(reason, '') <> ''", name="reason"),
         CheckConstraint(
             "state IN ('failed', 'superseded') OR coalesce(failed_item, failed_asset, failed_href) IS NULL",

@@ -1,1 +1,1 @@
-"""The model rebuilt from labels and scenes."""
+"""Training of the small model from simulated scenes and their labels."""

@@ -1,4 +1,4 @@
-"""Simulated archives, one a seed, each written by the simulator in a process of its own."""
+"""Simulated archives, one per seed, each written by the simulator in a separate process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from training.errors import TrainingError
 
 
 def archive_of(folder: Path, seed: int) -> Path:
-    """Where the archive of `seed` lies below `folder`."""
+    """Folder of the archive of `seed` below `folder`."""
     return folder / f"seed-{seed}"
 
 
 def make_archives(
     folder: Path, seeds: Sequence[int], *, size: int, seasons: str, processes: int
 ) -> list[Path]:
-    """The archives of `seeds` below `folder`; those that are there are kept.
+    """Make the archives of `seeds` below `folder`; existing ones are kept.
 
     Args:
         size: edge of an archive's square, px of 10 m.
-        seasons: years, as the simulator takes them: "2021-2023".
-        processes: how many simulators run beside one another.
+        seasons: years in the simulator's notation, such as "2021-2023".
+        processes: number of simulators that run in parallel.
 
     Raises:
-        TrainingError: the simulator refused or broke; its own last words are in the message.
+        TrainingError: the simulator failed; the end of its error output is in the message.
     """
     with ThreadPoolExecutor(processes) as pool:
         futures = [pool.submit(_make, archive_of(folder, seed), seed, size, seasons) for seed in seeds]
@@ -48,7 +48,7 @@ def _make(target: Path, seed: int, size: int, seasons: str) -> Path:
     command += ["--seed", str(seed), "--size", str(size), "--seasons", seasons]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
-        words = ran.stderr.strip()[-800:]
-        raise TrainingError(f"the simulator failed for seed {seed} ({' '.join(command)}): {words}")
+        output = ran.stderr.strip()[-800:]
+        raise TrainingError(f"the simulator failed for seed {seed} ({' '.join(command)}): {output}")
     unfinished.rename(target)
     return target

@@ -1,4 +1,4 @@
-"""Lakes drawn from predicted maps as the product draws them, beside the lakes that were simulated."""
+"""Areas of lakes mapped from predictions by the product's code, compared with the simulated lakes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ from training.labels import IGNORED, coverage, outlines, read_lakes
 from training.scenes import LabelledStack
 from training.scores import HALF
 
-#: least true area of a lake that is compared, m2
+#: least true area of compared lakes, m2
 SMALLEST_M2 = CLASSES_M2[0]
-#: share of a lake's water that must be judged: a lake cut by a cloud has no area to compare
+#: least labelled share of a compared lake; a lake cut by a cloud has no area to compare
 WHOLLY = 0.99
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What became of the lakes of one scene."""
+    """True and mapped areas of the lakes of one scene; they add up over scenes."""
 
-    #: each true lake with the mapped lake that holds most of it: two that were mapped as one are both wrong
+    #: each true lake with the mapped lake that covers most of it; two lakes mapped as one are both wrong
     alone: Areas
-    #: each mapped lake with all the true water it holds
+    #: each mapped lake with all the true water in it
     areas: Areas
-    #: true lakes wholly seen, those of which at least half was mapped, and those mapped as one with another
+    #: numbers of true lakes that were seen whole, of those mapped by at least half, and of those mapped as
+    #: one
+    #: with another lake
     lakes: int = 0
     found: int = 0
     joined: int = 0
@@ -48,11 +50,11 @@ class Drawn:
 
 
 def draw(answer: Answer, scene: LabelledStack, threshold: float, smallest_m2: float) -> Drawn:
-    """Map the lakes of `scene` with the product's own drawing and errors, and match them with the truth.
+    """Map the lakes of `scene` with the product's outlines and errors, and match them with the truth.
 
-    Every simulated water of which at least half is mapped goes with the mapped lake that holds most of it.
-    Compared are mapped lakes that hold a hectare or more, of lakes wholly seen and of nothing else: once with
-    each of these, and once with all of them together.
+    Each simulated water body of which at least half is mapped is matched with the mapped lake that covers
+    most of it. Compared are mapped lakes with at least a hectare of water, all of it of lakes that were seen
+    whole: once with each of these lakes, and once with all of them together.
     """
     layers = _layers(answer, scene, threshold)
     found = vectorise([layers], scene.tile.footprint(margin=1), smallest_m2)
@@ -81,7 +83,7 @@ def draw(answer: Answer, scene: LabelledStack, threshold: float, smallest_m2: fl
 
 
 def _layers(answer: Answer, scene: LabelledStack, threshold: float) -> TileLayers:
-    """The answer as a cube holds it; dates, reasons and index are not used for areas."""
+    """The prediction as layers of the cube; dates, reasons and index are not used for areas."""
     seen = np.isfinite(answer.probability)
     water = seen & (np.nan_to_num(answer.probability) >= threshold)
     return TileLayers.of(
@@ -97,19 +99,19 @@ def _layers(answer: Answer, scene: LabelledStack, threshold: float) -> TileLayer
 
 
 def _waters(scene: LabelledStack) -> geopandas.GeoDataFrame:
-    """All water of the season (UTM): area_m2 (geodesic), and whole: a lake inside the scene, all judged."""
+    """Water bodies of the season (UTM) with area_m2 (geodesic) and whole (a lake that was seen whole)."""
     drawn = outlines(read_lakes(scene.archive), scene.season, "water")
     inside = drawn.geometry.within(shapely.box(*scene.geobox.extent.boundingbox).buffer(-2 * PIXEL))
-    judged = scene.labels != IGNORED
+    labelled = scene.labels != IGNORED
     seen = [
-        lake and here and _share(shape, scene, judged) >= WHOLLY
+        lake and here and _share(shape, scene, labelled) >= WHOLLY
         for lake, here, shape in zip(drawn["kind"] == "lake", inside, drawn.geometry, strict=True)
     ]
     return drawn.assign(area_m2=_geodesic(drawn.geometry), whole=np.array(seen, bool))
 
 
 def _share(shape: shapely.Geometry, scene: LabelledStack, mask: NDArray[np.bool_]) -> float:
-    """Share of the ground of `shape` (UTM) where `mask` (H, W) holds."""
+    """Share of the area of `shape` (UTM) where `mask` (H, W) is True."""
     affine = ~scene.geobox.affine
     left, bottom, right, top = shape.bounds
     (col0, row0), (col1, row1) = affine @ (left, top), affine @ (right, bottom)
@@ -119,5 +121,5 @@ def _share(shape: shapely.Geometry, scene: LabelledStack, mask: NDArray[np.bool_
 
 
 def _geodesic(shapes: geopandas.GeoSeries) -> NDArray[np.float64]:
-    """Areas on the ellipsoid, m2, as mapped lakes have them."""
+    """Areas on the ellipsoid, m2, as those of mapped lakes."""
     return np.array([abs(GEOD.geometry_area_perimeter(s)[0]) for s in shapes.to_crs(WGS84)], float)

@@ -1,4 +1,4 @@
-"""Whether stated doubt is right: probabilities against water, areas' intervals against the truth. Pure."""
+"""Calibration of probabilities, uncertainties and intervals of areas, measured against labels. Pure."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from training.labels import FULL, IGNORED
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
-#: of equal width, from 0 to 1
+#: number of bins of probability, of equal width, from 0 to 1
 BINS = 10
-#: share of lakes whose interval is to hold the truth
+#: intended coverage of the intervals of areas
 LEVEL = 0.95
-#: least area of a size class, m2; the last has no greatest
+#: least area of each size class, m2; the last class is open
 CLASSES_M2 = (10_000.0, 20_000.0, 50_000.0, 100_000.0)
-#: fewer lakes leave the 95th of a hundred to chance
+#: least number of lakes or pixels from which a quantile or correlation is computed
 FEWEST = 20
-#: probabilities between these are no clear answer
+#: range of the probabilities of unsure pixels
 UNSURE = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Sums over pixels in each of `BINS` bins of probability; they add up over scenes."""
+    """Sums over the pixels of each of `BINS` bins of probability; they add up over scenes."""
 
     pixels: NDArray[np.int64]
-    #: sums of probabilities and of observed shares of water
-    said: NDArray[np.float64]
+    #: sums of probabilities and of true shares of water
+    predicted: NDArray[np.float64]
     water: NDArray[np.float64]
 
     @classmethod
@@ -43,31 +43,33 @@ class Reliability:
         return cls(np.zeros(BINS, np.int64), np.zeros(BINS), np.zeros(BINS))
 
     def __add__(self, other: Reliability) -> Reliability:
-        return Reliability(self.pixels + other.pixels, self.said + other.said, self.water + other.water)
+        names = self.__dataclass_fields__
+        return Reliability(*(getattr(self, name) + getattr(other, name) for name in names))
 
     @property
     def error(self) -> float:
-        """Expected calibration error over all pixels (Guo et al. 2017), NaN without any."""
+        """Expected calibration error over all pixels (Guo et al. 2017); NaN without pixels."""
         return self._error(slice(None))
 
     @property
     def error_between(self) -> float:
-        """The same without the first and the last bin, which hold nearly all pixels of any scene."""
+        """Expected calibration error without the first and last bin, which contain nearly all pixels."""
         return self._error(slice(1, -1))
 
     def _error(self, bins: slice) -> float:
         pixels = int(self.pixels[bins].sum())
-        return float(np.abs(self.said - self.water)[bins].sum() / pixels) if pixels else float("nan")
+        return float(np.abs(self.predicted - self.water)[bins].sum() / pixels) if pixels else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        """Table of the bins, and the error over all of them."""
+        """Table of the bins, and both calibration errors."""
         rows = []
-        for number, (pixels, said, water) in enumerate(zip(self.pixels, self.said, self.water, strict=True)):
+        sums = zip(self.pixels, self.predicted, self.water, strict=True)
+        for number, (pixels, predicted, water) in enumerate(sums):
             rows.append(
                 {
                     "from": round(number / BINS, 2),
                     "to": round((number + 1) / BINS, 2),
-                    "mean_probability": round(float(said / pixels), 4) if pixels else None,
+                    "mean_probability": round(float(predicted / pixels), 4) if pixels else None,
                     "share_of_water": round(float(water / pixels), 4) if pixels else None,
                     "pixels": int(pixels),
                 }
@@ -77,18 +79,18 @@ class Reliability:
 
 
 def reliability(probability: Floats, labels: Labels) -> Reliability:
-    """Bins of one map (H, W) with its labels (`training.labels`); what is not known is left out."""
+    """Bins of a map (H, W) with its labels (`training.labels`), without unlabelled and unpredicted pixels."""
     known = (labels != IGNORED) & np.isfinite(probability)
-    said = probability[known].astype(np.float64)
+    predicted = probability[known].astype(np.float64)
     water = labels[known].astype(np.float64) / FULL
-    at = np.minimum((said * BINS).astype(int), BINS - 1)
-    sums = [np.bincount(at, values, BINS).astype(np.float64) for values in (said, water)]
+    at = np.minimum((predicted * BINS).astype(int), BINS - 1)
+    sums = [np.bincount(at, values, BINS).astype(np.float64) for values in (predicted, water)]
     return Reliability(np.bincount(at, minlength=BINS).astype(np.int64), *sums)
 
 
 @dataclass(frozen=True, eq=False)
 class Areas:
-    """Lakes with their true and their mapped area and the two terms of its error, m2, (N,) each."""
+    """True and mapped areas of lakes, and the two parts of the standard deviation, m2, (N,) each."""
 
     true_m2: NDArray[np.float64]
     mapped_m2: NDArray[np.float64]
@@ -107,7 +109,7 @@ class Areas:
         return Areas(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
 
     def shoreline_alone(self) -> Areas:
-        """The same without the model's term."""
+        """The same lakes without the model's part."""
         return replace(self, model_m2=np.zeros(len(self)))
 
     def deviations(self) -> NDArray[np.float64]:
@@ -116,10 +118,10 @@ class Areas:
 
 
 def fit_area_factor(areas: Areas) -> float | None:
-    """What sigmas must be multiplied by so that the 95 % interval of a new lake holds its true area.
+    """Factor of the standard deviations with which the 95 % interval of a new lake contains its true area.
 
-    The ceil(0.95 (n + 1))-th of the n absolute deviations over 1.96, as split conformal prediction takes it
-    (Vovk et al. 2005). None from fewer than `FEWEST` lakes.
+    The ceil(0.95 (n + 1))-th smallest of the n absolute deviations, divided by 1.96, as in split conformal
+    prediction (Vovk et al. 2005). None for fewer than `FEWEST` lakes.
     """
     if len(areas) < FEWEST:
         return None
@@ -128,10 +130,10 @@ def fit_area_factor(areas: Areas) -> float | None:
 
 
 def coverage(areas: Areas, factor: float) -> list[dict[str, Any]]:
-    """How many lakes' 95 % intervals hold the truth: a row a class of true size, then one for all.
+    """Coverage of the 95 % intervals: one row per class of true area, then one for all lakes.
 
-    The standard error is that of a binomial share; `half_width` is the median of 1.96 sigma over the mapped
-    area.
+    The standard error is that of a binomial proportion; `half_width` is the median of 1.96 sigma divided by
+    the mapped area.
     """
     bounds = [*CLASSES_M2, np.inf]
     rows = []
@@ -160,8 +162,8 @@ def _covered(areas: Areas, factor: float) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Doubt:
-    """Pixels drawn from maps: what was said, how unsure it was, and what was true, (N,) each."""
+class UncertaintySample:
+    """Pixels sampled from maps: probability, its uncertainty, and true share of water, (N,) each."""
 
     probability: Floats
     uncertainty: Floats
@@ -169,32 +171,37 @@ class Doubt:
     water: Floats
 
     @classmethod
-    def nothing(cls) -> Doubt:
+    def nothing(cls) -> UncertaintySample:
         return cls(*(np.zeros(0, np.float32) for _ in range(3)))
 
-    def __add__(self, other: Doubt) -> Doubt:
+    def __add__(self, other: UncertaintySample) -> UncertaintySample:
         names = self.__dataclass_fields__
-        return Doubt(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+        return UncertaintySample(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
+        )
 
     def as_dict(self, threshold: float) -> dict[str, Any]:
-        """Whether the uncertainty tells where the map is wrong, over all pixels and over the unsure ones.
+        """Agreement of the uncertainty with the errors of the map, for all pixels and for the unsure ones.
 
         Rank correlations (Spearman) with |probability - share of water|: of the uncertainty, and of
         p (1 - p), which needs no passes. A pixel is wrong when it lies on the wrong side of the threshold.
         """
         unsure = (self.probability > UNSURE[0]) & (self.probability < UNSURE[1])
-        return {"all": self._told(np.ones_like(unsure), threshold), "unsure": self._told(unsure, threshold)}
+        return {
+            "all": self._figures(np.ones_like(unsure), threshold),
+            "unsure": self._figures(unsure, threshold),
+        }
 
-    def _told(self, here: NDArray[np.bool_], threshold: float) -> dict[str, Any]:
-        p, doubt, water = (part[here].astype(np.float64) for part in vars(self).values())
+    def _figures(self, here: NDArray[np.bool_], threshold: float) -> dict[str, Any]:
+        p, spread, water = (part[here].astype(np.float64) for part in vars(self).values())
         wrong = (p >= threshold) != (water >= 0.5)
         if len(p) < FEWEST or not wrong.any():
             return {"pixels": len(p)}
         error = np.abs(p - water)
-        most = np.argsort(doubt, kind="stable")[-(len(p) // 10) :]
+        most = np.argsort(spread, kind="stable")[-(len(p) // 10) :]
         top = np.isin(np.arange(len(p)), most)
         figures = {
-            "rank_correlation": _ranks(doubt, error),
+            "rank_correlation": _ranks(spread, error),
             "rank_correlation_of_p": _ranks(p * (1 - p), error),
             "wrong_in_most_doubtful_tenth": float(wrong[top].mean()),
             "wrong_in_the_rest": float(wrong[~top].mean()),
@@ -202,16 +209,18 @@ class Doubt:
         return {"pixels": len(p), **{name: _rounded(value, 5) for name, value in figures.items()}}
 
 
-def doubt(probability: Floats, uncertainty: Floats, labels: Labels, step: int = 3) -> Doubt:
-    """Every `step`-th pixel of each axis of one map (H, W) that is known."""
+def sample_uncertainty(
+    probability: Floats, uncertainty: Floats, labels: Labels, step: int = 3
+) -> UncertaintySample:
+    """Sample every `step`-th pixel along each axis of a map (H, W), where it is labelled and predicted."""
     thin = labels[::step, ::step]
-    said, spread = probability[::step, ::step], uncertainty[::step, ::step]
-    known = (thin != IGNORED) & np.isfinite(said) & np.isfinite(spread)
-    return Doubt(said[known], spread[known], thin[known].astype(np.float32) / FULL)
+    predicted, spread = probability[::step, ::step], uncertainty[::step, ::step]
+    known = (thin != IGNORED) & np.isfinite(predicted) & np.isfinite(spread)
+    return UncertaintySample(predicted[known], spread[known], thin[known].astype(np.float32) / FULL)
 
 
 def _ranks(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Spearman's rank correlation, NaN where either does not vary."""
+    """Spearman's rank correlation, NaN where one of the arrays is constant."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(spearmanr(one, other).statistic)

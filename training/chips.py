@@ -1,4 +1,4 @@
-"""Chips drawn from whole scenes, a pure function of seed and step: a resumed run sees the same ones."""
+"""Chips drawn from whole scenes, as a pure function of seed and step, so that runs can be resumed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from training.scenes import LabelledStack
 
 Floats = NDArray[np.float32]
 OPTICAL = len(OPTICAL_BANDS)
-#: reflectance x 10000 and metres beyond which nothing is told apart (CryoSentinel v1.0)
+#: limits to which reflectance x 10000 and metres are clipped (CryoSentinel v1.0)
 OPTICAL_CLIP, DEM_CLIP = (0.0, 16000.0), (-500.0, 9000.0)
-#: haze of each optical band relative to blue: Rayleigh's fourth power of wavelength, softened by aerosol
+#: path radiance of each optical band relative to blue: less steep than Rayleigh's law because of aerosol
 HAZE = np.array([1.0, 0.85, 0.55, 0.32, 0.25, 0.2, 0.17, 0.13, 0.12, 0.1, 0.01, 0.0], np.float32)
-#: a chip with less of it known is drawn again
+#: least labelled share of a chip; others are drawn again
 KNOWN_SHARE = 0.3
 _TRIES = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Chips as the stack has them, before normalisation; NaN where there is none."""
+    """Chips in the units of the stack, before normalisation; NaN where there are no data."""
 
     #: (B, 12, H, W)
     optical: Floats
@@ -38,12 +38,12 @@ class Batch:
     dem: Floats
     #: (B, H, W) share of water 0..1
     water: Floats
-    #: (B, H, W) 1 where the label counts
+    #: (B, H, W) 1 where the pixel is labelled
     known: Floats
 
 
 class ChipSource:
-    """Draws chips from `scenes`: three around a lake for one drawn anywhere, every lake as likely."""
+    """Draws chips from `scenes`, around lakes (all equally likely) and anywhere, in the recipe's ratio."""
 
     def __init__(self, scenes: Sequence[LabelledStack], recipe: Recipe) -> None:
         self._scenes, self._recipe = scenes, recipe
@@ -57,10 +57,10 @@ class ChipSource:
             for row, col in _lakes_of(scene.labels)
         ]
         if not self._lakes:
-            raise TrainingError("scenes: none of them holds water; add seeds")
+            raise TrainingError("scenes: none of them contains water; add seeds")
 
     def batch(self, step: int) -> Batch:
-        """The chips of `step`, always the same ones."""
+        """The chips of `step`; the same for every call."""
         rng = np.random.default_rng([self._recipe.seed, step])
         drawn = [self._chip(rng) for _ in range(self._recipe.batch)]
         bands, dem, labels = (np.stack(part) for part in zip(*drawn, strict=True))
@@ -97,7 +97,7 @@ class ChipSource:
 
 
 def _lakes_of(labels: NDArray[np.uint8]) -> list[tuple[float, float]]:
-    """Centre (row, col) of every connected water of a scene."""
+    """Centre (row, col) of every connected water body of a scene."""
     numbered, count = ndimage.label((labels > 0) & (labels != IGNORED))
     if not count:
         return []
@@ -106,7 +106,7 @@ def _lakes_of(labels: NDArray[np.uint8]) -> list[tuple[float, float]]:
 
 
 def augment(bands: Floats, dem: Floats, how: Augmentation, rng: np.random.Generator) -> None:
-    """Change light, haze, backscatter and height of one chip in place; NaN stays NaN."""
+    """Change brightness, haze, backscatter and elevation of one chip in place; NaN stays NaN."""
     if rng.random() >= how.spectral:
         return
     optical, radar = bands[:OPTICAL], bands[OPTICAL:]
@@ -119,7 +119,7 @@ def augment(bands: Floats, dem: Floats, how: Augmentation, rng: np.random.Genera
 
 
 def statistics(scenes: Sequence[LabelledStack], s1_kind: str = "rtc", step: int = 7) -> Inputs:
-    """Mean and standard deviation of every input over `scenes`, each `step`-th pixel of each axis."""
+    """Mean and standard deviation of every input over every `step`-th pixel along each axis of `scenes`."""
     thin = [scene.bands[:, ::step, ::step].astype(np.float64) for scene in scenes]
     bands = np.concatenate([part.reshape(len(part), -1) for part in thin], 1)
     dem = np.concatenate([scene.dem[::step, ::step].astype(np.float64).ravel() for scene in scenes])

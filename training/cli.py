@@ -1,4 +1,4 @@
-"""`training`: rebuild the small model from simulated scenes, or score one that is there."""
+"""`training`: rebuild the small model from simulated scenes, or score an existing model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _out = Console()
 
 @app.callback()
 def _group() -> None:
-    """Rebuild the small model from simulated scenes, or score one that is there."""
+    """Rebuild the small model from simulated scenes, or score an existing model."""
 
 
 @app.command()
@@ -24,22 +24,22 @@ def rebuild(
     *,
     out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/terramind-tiny-simulated"),
     seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-110",
-    validation: Annotated[str, typer.Option(help="Seeds that choose what is calibrated.")] = "201-224",
-    test: Annotated[str, typer.Option(help="Seeds that are only scored.")] = "301-312",
+    validation: Annotated[str, typer.Option(help="Seeds to calibrate on.")] = "201-224",
+    test: Annotated[str, typer.Option(help="Seeds to score on.")] = "301-312",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
     steps: Annotated[int, typer.Option(help="Training steps.")] = 1000,
-    batch: Annotated[int, typer.Option(help="Chips a step.")] = 8,
-    work: Annotated[Path, typer.Option(help="Archives, stacks, checkpoint: where a stopped run goes on.")]
+    batch: Annotated[int, typer.Option(help="Chips per step.")] = 8,
+    work: Annotated[Path, typer.Option(help="Folder of archives, stacks and checkpoint, used to resume.")]
     = Path("workspace/training"),
-    archives: Annotated[Path | None, typer.Option(help="Existing archives, seed-N each.")] = None,
+    archives: Annotated[Path | None, typer.Option(help="Folder of existing archives, named seed-N.")] = None,
     samples: Annotated[Path | None, typer.Option(help="Folder of real tiles to score on.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    bf16: Annotated[bool, typer.Option(help="Multiply in bfloat16 (hardware that has it).")] = False,
+    bf16: Annotated[bool, typer.Option(help="Use bfloat16 (on hardware that supports it).")] = False,
     compiled: Annotated[bool, typer.Option(help="Compile the network (needs a C++ compiler).")] = False,
-    processes: Annotated[int, typer.Option(help="Simulators beside one another.")] = 2,
+    processes: Annotated[int, typer.Option(help="Number of parallel simulators.")] = 2,
 ) -> None:  # fmt: skip
-    """Simulate, read, train, calibrate, score and package. Run again, it goes on where it stopped."""
+    """Simulate, read, train, calibrate, score and package. A stopped run resumes when started again."""
     from training import rebuild as steps_of
     from training.fit import Machine
     from training.recipe import Recipe, parse_seeds
@@ -62,11 +62,11 @@ def evaluate(
     seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-312",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
     seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
-    work: Annotated[Path, typer.Option(help="Where archives and stacks are.")] = Path("workspace/training"),
+    work: Annotated[Path, typer.Option(help="Folder of archives and stacks.")] = Path("workspace/training"),
     samples: Annotated[Path | None, typer.Option(help="Folder of real tiles to score on.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Score a model on simulated seasons, and on real tiles where they are named. Prints JSON."""
+    """Score a model on simulated seasons and, with --samples, on real tiles. Prints JSON."""
     from segmenter.opening import open_segmenter
     from training import evaluate as scoring
     from training.archives import make_archives
@@ -84,7 +84,7 @@ def evaluate(
 
 
 def main() -> None:
-    """Entry point: an error a person can mend is one message and exit code 1."""
+    """Entry point: errors of the user are printed as one message, with exit code 1."""
     from monitor.errors import MonitorError
     from segmenter.errors import SegmenterError
     from training.errors import TrainingError

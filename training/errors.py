@@ -1,5 +1,5 @@
-"""What can go wrong for someone who trains a model."""
+"""Errors of the package `training`."""
 
 
 class TrainingError(Exception):
-    """A rebuild that cannot go on: the message says what, where, and what to do about it."""
+    """Training or scoring cannot continue; the message names the cause, the place and a remedy."""

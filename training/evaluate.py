@@ -1,4 +1,4 @@
-"""How good a model is: on simulated seasons it never saw, and on the few real tiles at hand."""
+"""Calibrate a model on simulated seasons, and score it on other simulated seasons and on real tiles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from segmenter.manifest import Manifest
 from segmenter.protocol import Answer, Segmenter
 from segmenter.windows import halo as halo_of
 from training.areas import Drawn, draw
-from training.calibration import Doubt, Reliability, coverage, doubt, fit_area_factor, reliability
+from training.calibration import (
+    Reliability,
+    UncertaintySample,
+    coverage,
+    fit_area_factor,
+    reliability,
+    sample_uncertainty,
+)
 from training.chips import OPTICAL
 from training.errors import TrainingError
 from training.labels import FULL, outlines, read_lakes
@@ -26,41 +33,41 @@ from training.scenes import LabelledStack
 from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, rescale_spread, score
 
 Floats = NDArray[np.float32]
-#: real tile -> what its digital numbers need to become reflectance x 10000
+#: offset of each real tile, from digital numbers to reflectance x 10000
 TERRAMESH = {"282D_485L_3_3": 0.0, "433D_629L_3_1": -1000.0, "637U_59R_1_3": 0.0}
-#: class of TerraMesh's land cover that is water
+#: water class of TerraMesh's land cover
 LULC_WATER = 1
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Chosen on validation scenes."""
+    """Parameters fitted on validation scenes."""
 
     threshold: float
     temperature: float
     #: added to logits before they are divided by the temperature
     shift: float
-    #: of areas' standard deviations
+    #: factor of the standard deviations of areas
     area_factor: float
-    #: threshold -> score there
+    #: score at each threshold
     table: dict[float, Score]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All that is measured on scenes; it adds up over them."""
+    """All measurements on scenes; they add up over scenes."""
 
     score: Score
     reliability: Reliability
     drawn: Drawn
-    doubt: Doubt
+    uncertainty: UncertaintySample
 
     def __add__(self, other: Measured) -> Measured:
         names = self.__dataclass_fields__
         return Measured(*(getattr(self, name) + getattr(other, name) for name in names))
 
     def calibration(self, manifest: Manifest) -> dict[str, Any]:
-        """Whether the doubt that `manifest`'s model states is right, for manifest and card."""
+        """Calibration of the model of `manifest`, for manifest and card."""
         drawn, factor = self.drawn, manifest.area_factor
         return {
             "reliability": self.reliability.as_dict(),
@@ -74,12 +81,12 @@ class Measured:
                 "held_by_shoreline_alone": coverage(drawn.alone.shoreline_alone(), 1.0),
                 "held_as_drawn": coverage(drawn.areas, factor),
             },
-            "uncertainty": self.doubt.as_dict(manifest.threshold),
+            "uncertainty": self.uncertainty.as_dict(manifest.threshold),
         }
 
 
 def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Answer:
-    """The answer (H, W) for arrays without halo whose upper-left is global pixel (row, col)."""
+    """Predict arrays (H, W) without halo, whose upper-left global pixel is (row, col)."""
     margin = halo_of(model.manifest)
 
     def padded(array: Floats) -> Floats:
@@ -91,14 +98,14 @@ def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, ro
 
 
 def predict_scene(model: Segmenter, scene: LabelledStack) -> Answer:
-    """The answer for every pixel of a kept scene."""
+    """Predict every pixel of a scene."""
     bands = scene.bands.astype(np.float32)
     dem = np.array(scene.dem)
     return predict(model, bands[:OPTICAL], bands[OPTICAL:], dem, row=scene.tile.row, col=scene.tile.col)
 
 
 def lake_numbers(scene: LabelledStack) -> NDArray[np.int32]:
-    """(H, W) number from 1 of the lake at a pixel's centre, 0 elsewhere; rivers and reservoirs have none."""
+    """Number from 1 of the lake at each pixel's centre (H, W); 0 elsewhere, as in rivers."""
     drawn = outlines(read_lakes(scene.archive), scene.season, "water")
     shapes = list(drawn[drawn["kind"] == "lake"].geometry)
     if not shapes:
@@ -109,30 +116,32 @@ def lake_numbers(scene: LabelledStack) -> NDArray[np.int32]:
 
 
 def calibrate(model: Segmenter, scenes: Sequence[LabelledStack]) -> Calibration:
-    """Everything that is fitted after training, for a model whose manifest still has temperature 1.
+    """Fit scaling, threshold and factor of areas of a model whose manifest has temperature 1.
 
     Raises:
-        TrainingError: too few lakes to calibrate on, or the model is calibrated already.
+        TrainingError: there are too few lakes, or the model is calibrated already.
     """
     if model.manifest.temperature != 1.0:
         raise TrainingError(f"{model.manifest.name} is calibrated already; start from temperature 1")
     answers = [predict_scene(model, scene) for scene in track(scenes, "calibrating")]
     labels = [np.array(scene.labels) for scene in scenes]
-    scaling = fit_scaling([(said.probability, true) for said, true in zip(answers, labels, strict=True)])
-    answers = [_rescaled(said, *scaling) for said in answers]
+    scaling = fit_scaling([(answer.probability, true) for answer, true in zip(answers, labels, strict=True)])
+    answers = [_rescaled(answer, *scaling) for answer in answers]
     table = dict.fromkeys(THRESHOLDS, Score())
-    for scene, said, true in zip(scenes, answers, labels, strict=True):
+    for scene, answer, true in zip(scenes, answers, labels, strict=True):
         numbers = lake_numbers(scene)
         for threshold in THRESHOLDS:
-            table[threshold] += score(said.probability, true, numbers, threshold)
+            table[threshold] += score(answer.probability, true, numbers, threshold)
     if not any(result.area_errors for result in table.values()):
         raise TrainingError("no lake of a hectare was found in validation; train longer or add seeds")
     threshold, drawn = choose_threshold(table), Drawn.nothing()
-    for scene, said in zip(scenes, answers, strict=True):
-        drawn += draw(said, scene, threshold, model.manifest.smallest_lake_m2)
+    for scene, answer in zip(scenes, answers, strict=True):
+        drawn += draw(answer, scene, threshold, model.manifest.smallest_lake_m2)
     factor = fit_area_factor(drawn.alone)
     if factor is None:
-        raise TrainingError(f"{drawn.found} lakes mapped in validation, too few for areas' errors; add seeds")
+        raise TrainingError(
+            f"{drawn.found} lakes were mapped in validation, too few to fit the factor of areas; add seeds"
+        )
     return Calibration(threshold, *scaling, factor, table)
 
 
@@ -142,23 +151,23 @@ def _rescaled(answer: Answer, temperature: float, shift: float) -> Answer:
 
 
 def evaluate(model: Segmenter, scenes: Sequence[LabelledStack], purpose: str = "scoring") -> Measured:
-    """Everything that is measured over whole scenes, at the manifest's threshold and temperature."""
-    total = Measured(Score(), Reliability.nothing(), Drawn.nothing(), Doubt.nothing())
+    """Measure a model on whole scenes, with the threshold and temperature of its manifest."""
+    total = Measured(Score(), Reliability.nothing(), Drawn.nothing(), UncertaintySample.nothing())
     for scene in track(scenes, description=purpose):
         answer, labels = predict_scene(model, scene), np.array(scene.labels)
         total += Measured(
             score(answer.probability, labels, lake_numbers(scene), model.manifest.threshold),
             reliability(answer.probability, labels),
             draw(answer, scene, model.manifest.threshold, model.manifest.smallest_lake_m2),
-            doubt(answer.probability, answer.uncertainty, labels),
+            sample_uncertainty(answer.probability, answer.uncertainty, labels),
         )
     return total
 
 
 def evaluate_real(model: Segmenter, samples: Path) -> dict[str, Any]:
-    """Scores on the real tiles below `samples`, tile by tile, and why others have none."""
+    """Scores on the real tiles below `samples`, per tile, and the reason why other samples have none."""
     if model.manifest.inputs.S1.kind != "rtc":
-        raise TrainingError("the real tiles hold rtc backscatter, the model wants another kind")
+        raise TrainingError("the real tiles have rtc backscatter, but the model takes another kind")
     tiles = {
         name: _terramesh(model, samples / "terramesh", name, offset) for name, offset in TERRAMESH.items()
     }

@@ -1,4 +1,4 @@
-"""Fitting the network: AdamW, warm-up and cosine, masked cross-entropy and Dice, checkpoints on the way."""
+"""Fit the network: AdamW, warm-up and cosine schedule, masked cross-entropy and Dice, with checkpoints."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from training.scenes import LabelledStack
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
-#: steps over which the shown loss is averaged
+#: number of last steps over which the reported loss is averaged
 SHOWN = 50
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how the arithmetic is done; it changes digits, not the recipe."""
+    """Device and arithmetic; they affect rounding, not the recipe."""
 
     device: str = "auto"
-    #: bfloat16 inside the network; worth it on CUDA and on processors that multiply bfloat16
+    #: use bfloat16 in the network; faster on CUDA and on CPUs with bfloat16 multiplication
     bf16: bool = False
-    #: compile the network: two minutes first, a quarter faster after
+    #: compile the network; takes two minutes and makes steps a quarter faster
     compiled: bool = False
 
     @property
@@ -49,21 +49,21 @@ class Machine:
         return torch.device(self.device)
 
     def describe(self) -> str:
-        """The machine in general words, for the model's card."""
+        """Kind of machine, for the model's card."""
         kind = "one GPU" if self.torch_device.type == "cuda" else f"{torch.get_num_threads()} processor cores"
         return f"{kind}, {'bfloat16' if self.bf16 else 'float32'}"
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained network with its averaged weights, on the CPU, and the loss of every step."""
+    """A trained network with averaged weights, on the CPU, and the loss of every step."""
 
     network: nn.Module
     losses: list[float]
 
 
 class Trainer:
-    """Network, optimiser and averaged weights, with the number of steps done."""
+    """Network, optimiser and averaged weights, with the losses of all steps."""
 
     def __init__(self, recipe: Recipe, inputs: Inputs, machine: Machine) -> None:
         torch.manual_seed(recipe.seed)
@@ -82,18 +82,18 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """Number of completed steps."""
         return len(self.losses)
 
     def advance(self, batch: Batch) -> float:
-        """One step on `batch`; its loss.
+        """Train one step on `batch` and return its loss.
 
         Raises:
-            TrainingError: the loss is no number.
+            TrainingError: the loss is not finite.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
-        # which channels are left out depends on seed and step alone, as the chips do
+        # the dropped channels depend only on seed and step, like the chips
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
         value = self.loss(batch)
         if not torch.isfinite(value):
@@ -107,7 +107,7 @@ class Trainer:
         return self.losses[-1]
 
     def loss(self, batch: Batch) -> Tensor:
-        """Loss of `batch` with gradients."""
+        """Loss of `batch`, with gradients."""
         optical, radar, dem = (torch.from_numpy(part) for part in (batch.optical, batch.radar, batch.dem))
         chips = [part.to(self.device) for part in normalise(optical, radar, dem, self.inputs)]
         water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
@@ -119,7 +119,7 @@ class Trainer:
         return masked_loss(logits.float(), water, known, self.recipe.dice)
 
     def save(self, path: Path) -> None:
-        """Write all that resuming needs; an old checkpoint stays until the new one is whole."""
+        """Write a checkpoint; the previous one is replaced when the new one is complete."""
         state = {
             "recipe": self.recipe.as_dict(),
             "inputs": self.inputs.model_dump(),
@@ -133,10 +133,10 @@ class Trainer:
         unfinished.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on where the checkpoint at `path` stopped.
+        """Load the checkpoint at `path`.
 
         Raises:
-            TrainingError: it was made by another recipe or from other scenes.
+            TrainingError: it was made with another recipe or from other scenes.
         """
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         for key, mine in (("recipe", self.recipe.as_dict()), ("inputs", self.inputs.model_dump())):
@@ -150,24 +150,25 @@ class Trainer:
         self.losses = list(state["losses"])
 
     def fitted(self) -> Fitted:
-        """The network with its averaged weights."""
+        """A copy of the network with averaged weights."""
         return Fitted(copy.deepcopy(self.average.module).cpu().eval(), list(self.losses))
 
 
 def with_dropout(network: nn.Module, share: float) -> nn.Module:
-    """`network` with whole channels left out before its head's 1x1 convolution, while it trains.
+    """Add dropout of whole channels before the 1x1 convolution of the network's head.
 
-    As prediction's passes leave channels out (`segmenter.members`); weights keep their names.
+    The passes of a prediction drop channels at the same place (`segmenter.members`). Names of weights do not
+    change.
 
     Raises:
-        TrainingError: the head is not terratorch's of a 1x1 convolution.
+        TrainingError: the head is not terratorch's with a 1x1 convolution.
     """
     _head(network)[1] = nn.Dropout2d(share)
     return network
 
 
 def shift_logits(network: nn.Module, shift: float) -> None:
-    """Add `shift` to every logit of `network`, in the bias of its head's last convolution."""
+    """Add `shift` to every logit of `network`, through the bias of its head's last convolution."""
     bias = cast(nn.Conv2d, _head(network)[2]).bias
     if bias is None:
         raise TrainingError("network: its head has no bias to calibrate; build it with segmenter.network")
@@ -176,15 +177,15 @@ def shift_logits(network: nn.Module, shift: float) -> None:
 
 
 def _head(network: nn.Module) -> nn.Sequential:
-    """The head's layers: what comes before, a place for dropout, a 1x1 convolution."""
+    """The head's layers: convolutions, a placeholder for dropout, a 1x1 convolution."""
     layers = getattr(getattr(network, "head", None), "head", None)
     if not isinstance(layers, nn.Sequential) or len(layers) != 3 or not isinstance(layers[2], nn.Conv2d):
-        raise TrainingError("network: its head is not the one known here; build it with segmenter.network")
+        raise TrainingError("network: its head is not terratorch's; build it with segmenter.network")
     return layers
 
 
 def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weights that decay, and biases and norms that do not."""
+    """Parameter groups: weights with decay; biases and norms without."""
     groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for parameter in network.parameters():
         if parameter.requires_grad:
@@ -198,7 +199,7 @@ def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Te
     Args:
         logits: (B, H, W).
         water: (B, H, W) share of water 0..1.
-        known: (B, H, W) 1 where the pixel counts, 0 where neither term may see it.
+        known: (B, H, W) 1 for pixels in both terms, 0 for pixels in neither.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, water, weight=known, reduction="sum")
     probability = logits.sigmoid() * known
@@ -211,7 +212,7 @@ def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Te
 def fit(
     scenes: Sequence[LabelledStack], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine
 ) -> Fitted:
-    """Train on `scenes` until `recipe.steps`, from the checkpoint in `folder` where there is one.
+    """Train on `scenes` for `recipe.steps` steps, starting from the checkpoint in `folder` if there is one.
 
     Raises:
         TrainingError: the checkpoint belongs to another run, or training diverged.
@@ -229,14 +230,14 @@ def fit(
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 trainer.save(checkpoint)
                 saved = time.monotonic()
-                show(note="kept")
+                show(note="checkpoint saved")
     trainer.save(checkpoint)
     return trainer.fitted()
 
 
 @contextmanager
 def _progress(trainer: Trainer) -> Iterator[Any]:
-    """A bar with the mean loss of the last steps; yields what to call after each."""
+    """Show a progress bar with the mean loss; yields a function to call after each step."""
     columns = (
         TextColumn("fitting"), BarColumn(), TextColumn("{task.completed}/{task.total} steps"),
         TextColumn("loss {task.fields[loss]}"), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -248,7 +249,7 @@ def _progress(trainer: Trainer) -> Iterator[Any]:
             last = trainer.losses[-SHOWN:]
             mean = f"{sum(last) / len(last):.4f}"
             progress.update(task, completed=trainer.step, loss=mean)
-            if note:  # a log file sees no bar
+            if note:  # for log files, in which no bar appears
                 progress.console.print(f"{trainer.step} steps, loss {mean}: {note}")
 
         yield show

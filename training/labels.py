@@ -1,4 +1,4 @@
-"""From lake outlines to labels: the share of every pixel that is water, and the pixels nobody can judge."""
+"""Labels from lake outlines: the share of water of every pixel, and the pixels without a label."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from monitor.stack.dataset import planes
 from segmenter.normalise import valid
 from training.errors import TrainingError
 
-#: a pixel is cut into FINE x FINE to measure how much of it a lake covers
+#: subpixels along the edge of a pixel, from which its covered share is measured
 FINE = 5
-#: label of a pixel that is all water; smaller numbers are its share, 255 a pixel left out of every sum
+#: label of a pixel of water only, in proportion to which other labels are shares; and label of ignored pixels
 FULL, IGNORED = 200, 255
 _COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2"}
 
@@ -31,25 +31,25 @@ def read_lakes(archive: Path) -> geopandas.GeoDataFrame:
     """One row per lake and season (UTM): lake, season, state, zone, kind, area_m2, seen_share, geometry.
 
     Raises:
-        TrainingError: the file is not there or lacks a column.
+        TrainingError: the file is missing or lacks a column.
     """
     path = archive / "truth" / "lakes.parquet"
     if not path.is_file():
-        raise TrainingError(f"{path} is missing: {archive} is no simulated archive; simulate it again")
+        raise TrainingError(f"{path} is missing: {archive} is not a simulated archive; simulate it again")
     lakes = geopandas.read_parquet(path)
     if missing := _COLUMNS - set(lakes.columns):
-        raise TrainingError(f"{path} lacks {', '.join(sorted(missing))}; it was written by another simulator")
+        raise TrainingError(f"{path} lacks {', '.join(sorted(missing))}; simulate the archive again")
     return lakes
 
 
 def outlines(lakes: geopandas.GeoDataFrame, season: int, *states: str) -> geopandas.GeoDataFrame:
-    """Lakes of `season` in one of `states` that have an outline."""
+    """Lakes of `season` with an outline and one of `states`."""
     drawn = lakes.geometry.notna() & ~lakes.geometry.is_empty
     return lakes[(lakes["season"] == season) & lakes["state"].isin(states) & drawn]
 
 
 def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float32]:
-    """Share 0..1 of every pixel of `geobox` (H, W) that `shapes` (in its CRS) cover."""
+    """Share 0..1 of every pixel of `geobox` (H, W) that is covered by `shapes` (in its CRS)."""
     height, width = geobox.shape
     drawn = [shape for shape in shapes if shape is not None and not shape.is_empty]
     if not drawn:
@@ -66,10 +66,10 @@ def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float
 
 
 def label(lakes: geopandas.GeoDataFrame, season: int, stack: xr.Dataset) -> NDArray[np.uint8]:
-    """Label of every pixel of `stack` (H, W): 0 .. FULL is its share of water, IGNORED where not judged.
+    """Label of every pixel of `stack` (H, W): 0 .. FULL in proportion to its share of water, or IGNORED.
 
-    Left out: pixels without a full stack, lakes frozen that season, and lake pixels whose chosen date
-    shows snow or ice.
+    Ignored are pixels with missing inputs, lakes that are frozen in the season, and lake pixels with snow or
+    ice on the date of the composite.
     """
     geobox: GeoBox = stack.odc.geobox
     water = coverage(outlines(lakes, season, "water").geometry, geobox)

@@ -1,4 +1,4 @@
-"""A trained model as a folder: weights in half precision, manifest, and a card a person can read."""
+"""Write a trained model to a folder: weights in half precision, manifest and model card."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from training.errors import TrainingError
 from training.recipe import ARCHITECTURE
 
 CARD_FILE = "README.md"
-#: distance between windows: three quarters of a chip, so that a map costs about two forward passes a pixel
+#: distance between windows: three quarters of a chip, about two forward passes per pixel
 STRIDE = 168
 SIGMA = 56.0
-#: the largest weights' file that belongs into a repository
+#: largest file of weights that is committed to the repository, bytes
 LARGEST = 20 * 1024 * 1024
 SMALLEST_LAKE_M2 = 5000.0
-#: passes with dropout whose spread is the uncertainty
+#: number of passes with dropout whose spread is the uncertainty
 PASSES = 8
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a model beside its weights."""
+    """Metadata of a model, for its manifest."""
 
     name: str
     version: str
     inputs: Inputs
     threshold: float = 0.5
     temperature: float = 1.0
-    #: share of the head's channels that training left out, and that prediction's passes leave out
+    #: share of the head's channels dropped in training and in the passes of a prediction
     dropout: float = 0.1
     area_factor: float = 1.0
     training: dict[str, Any] = field(default_factory=dict)
@@ -42,10 +42,10 @@ class Facts:
 
 
 def package(network: nn.Module, facts: Facts, folder: Path) -> Manifest:
-    """Write the model to `folder`, and return its manifest as the segmenter reads it back.
+    """Write the model to `folder` and return its manifest, read back.
 
     Raises:
-        TrainingError: the weights' file is larger than what may be committed.
+        TrainingError: the file of weights is too large to be committed.
     """
     manifest = Manifest(
         name=facts.name,

@@ -1,4 +1,4 @@
-"""From nothing to a packaged model: archives, stacks, fit, calibration, scores, package."""
+"""Rebuild the small model: archives, stacks, fit, calibration, scores, package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.archives import make_archives
 from training.chips import statistics
 from training.errors import TrainingError
 from training.evaluate import calibrate, evaluate, evaluate_real
-from training.fit import Fitted, Machine, fit, shift_logits
+from training.fit import SHOWN, Fitted, Machine, fit, shift_logits
 from training.package import Facts, package
 from training.recipe import Recipe
 from training.scenes import LabelledStack, prepare_all
@@ -24,14 +24,14 @@ VERSION = "1.1"
 
 @dataclass(frozen=True)
 class Archives:
-    """Which simulated archives are used, and for what."""
+    """Seeds of the simulated archives for training, validation and test, and their extent."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
     size: int = 1024
     seasons: str = "2021-2023"
-    #: simulators beside one another
+    #: number of parallel simulators
     processes: int = 2
 
     def __post_init__(self) -> None:
@@ -42,15 +42,15 @@ class Archives:
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie."""
+    """Folders of a rebuild."""
 
-    #: the model's folder
+    #: folder of the model
     out: Path
-    #: stacks and checkpoint; a rebuild that was stopped goes on from here
+    #: folder of stacks and checkpoint, from which a stopped rebuild resumes
     work: Path
-    #: archives, made where they are missing
+    #: folder of archives; missing ones are made
     archives: Path
-    #: real tiles to score on, where there are any
+    #: folder of real tiles to score on, if any
     samples: Path | None = None
 
 
@@ -58,7 +58,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
     """Train a model and write it to `places.out`.
 
     Raises:
-        TrainingError: archives that cannot be made or read, or a run that cannot be resumed.
+        TrainingError: archives cannot be made or read, or a run cannot be resumed.
     """
     train = _scenes(places, archives, archives.train, "training")
     inputs = statistics(train)
@@ -93,7 +93,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
 
 
 def _packaged(fitted: Fitted, facts: Facts, places: Places, machine: Machine) -> Segmenter:
-    """The model as it will be used: in half precision, from a folder."""
+    """The model in half precision, loaded from a folder as in production."""
     package(fitted.network, facts, places.work / "draft")
     return load(places.work / "draft", machine.device)
 
@@ -106,7 +106,8 @@ def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: s
 
 
 def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted, machine: Machine) -> dict[str, Any]:
-    """What the manifest says about the model's origin."""
+    """Provenance of the model, for its manifest."""
+    last = fitted.losses[-SHOWN:]
     return {
         "data": "simulated scenes only (`python -m simulator`), read by the code that reads a catalogue",
         "train_seeds": list(archives.train),
@@ -115,6 +116,6 @@ def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted, machine: Mac
         "size_px": archives.size,
         "seasons": archives.seasons,
         "machine": machine.describe(),
-        "final_loss": round(sum(fitted.losses[-50:]) / len(fitted.losses[-50:]), 4),
+        "final_loss": round(sum(last) / len(last), 4),
         "recipe": recipe.as_dict(),
     }

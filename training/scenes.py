@@ -1,7 +1,7 @@
-"""Whole scenes kept on disk for training: the stack production would see, with its label.
+"""Scenes for training, stored on disk: stacks made by the product's code, with their labels.
 
-One folder a seed and season, plain arrays that are mapped into memory, so that a chip is read without
-reading its scene.
+One folder per seed and season, with plain arrays that are mapped into memory, so that a chip is read without
+reading its whole scene.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
-#: simulated archives are laid out like this catalogue
+#: catalogue whose layout the simulated archives have
 PROFILE = "planetary-computer"
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledStack:
-    """One archive in one season, on its own square of the global grid."""
+    """Stack and labels of one archive in one season, on the archive's square of the global grid."""
 
     name: str
     archive: Path
@@ -56,7 +56,7 @@ class LabelledStack:
 
 
 def prepare(archive: Path, folder: Path) -> list[LabelledStack]:
-    """The scenes of every season of `archive`, kept below `folder`; those there are not made again."""
+    """Make the scenes of every season of `archive` below `folder`; existing ones are kept."""
     lakes = read_lakes(archive)
     scenes = []
     for season in sorted(int(year) for year in lakes["season"].unique()):
@@ -68,7 +68,7 @@ def prepare(archive: Path, folder: Path) -> list[LabelledStack]:
 
 
 def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[LabelledStack]:
-    """The scenes of all `archives`."""
+    """Make the scenes of all `archives`."""
     return [
         scene
         for archive in track(archives, description=f"reading stacks ({purpose})")
@@ -77,7 +77,7 @@ def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[La
 
 
 def read_scene(folder: Path) -> LabelledStack:
-    """A kept scene; its arrays are mapped, not read."""
+    """Open a stored scene; its arrays are memory-mapped."""
     facts = json.loads((folder / "scene.json").read_text())
     return LabelledStack(
         name=folder.name,
@@ -91,14 +91,14 @@ def read_scene(folder: Path) -> LabelledStack:
 
 
 def _write(archive: Path, season: int, target: Path) -> None:
-    """Acquire and label one season; a scene is complete once its folder bears its name."""
+    """Acquire and label one season; the folder is renamed to its final name when it is complete."""
     lakes = read_lakes(archive)
     area = _region(archive)
     profile = read_profile(PROFILE, archive).serving("rtc")
     listed = freeze(open_catalog(profile, archive), profile, area, SeasonWindow(), season).chosen
     if not listed.optical or not listed.radar:
         refused = "; ".join(f"{item}: {why}" for item, why in listed.refused)
-        raise TrainingError(f"{archive}: no scenes in {season} ({refused}); simulate it again")
+        raise TrainingError(f"{archive}: has no scenes in {season} ({refused}); simulate it again")
     tile = _tile(area, int(lakes.crs.to_epsg()))
     stack = acquire(listed, profile, tile, halo=0)
     unfinished = target.with_name(f"unfinished-{target.name}")
@@ -114,7 +114,7 @@ def _write(archive: Path, season: int, target: Path) -> None:
 
 
 def _region(archive: Path) -> BaseGeometry:
-    """The archive's square, EPSG:4326."""
+    """Square of the archive, EPSG:4326."""
     from shapely.geometry import shape
 
     content = json.loads((archive / "region.geojson").read_text())
@@ -122,7 +122,7 @@ def _region(archive: Path) -> BaseGeometry:
 
 
 def _tile(area: BaseGeometry, epsg: int) -> Tile:
-    """The square of whole pixels that `area` (EPSG:4326) stands for."""
+    """Square of whole pixels whose outline is `area` (EPSG:4326)."""
     left, bottom, right, top = reproject(area, 4326, epsg).bounds
     row, col = pixel_at(left, top)
     size = round(((right - left) + (top - bottom)) / 2 / PIXEL)

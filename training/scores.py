@@ -1,4 +1,4 @@
-"""Scores of a probability map against labels and lakes, and the two numbers chosen by them. Pure."""
+"""Scores of a probability map against labels and lakes; choice of threshold and scaling of logits. Pure."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from training.labels import FULL, IGNORED
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
-#: lakes from this area on are scored one by one, in pixels of 10 m: 1 ha
+#: least size of lakes that are scored individually, in pixels of 10 m: 1 ha
 SMALLEST_PIXELS = 100
-#: share of a lake that must be mapped for it to be found, and of a mapped water that must be water
+#: least mapped share of a found lake, and least share of water in a correct mapped water body
 HALF = 0.5
-#: share of a lake's pixels that must be judged for the lake to be
-JUDGED = 0.9
-#: pixels around a lake that count to its mapped area
+#: least labelled share of a scored lake
+LABELLED = 0.9
+#: distance from a lake up to which mapped pixels belong to it, px
 REACH = 5
 THRESHOLDS = tuple(round(0.2 + 0.05 * i, 2) for i in range(13))
-#: IoU that may be given up for a better area
+#: greatest loss of IoU that is accepted for a smaller error of areas
 IOU_SLACK = 0.005
+#: probabilities are clipped to this distance from 0 and 1, so that logits are finite
+EPSILON = 1e-7
 _EIGHT = np.ones((3, 3), int)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Counts that add up over scenes. Pixels are compared with labels of at least half water."""
+    """Counts that add up over scenes. Pixels with at least half water in the label are water."""
 
     hit: int = 0
     false: int = 0
@@ -41,7 +43,7 @@ class Score:
     found: int = 0
     mapped: int = 0
     right: int = 0
-    #: (mapped - true) / true area of every lake that was found
+    #: (mapped - true) / true area of every found lake
     area_errors: tuple[float, ...] = ()
 
     def __add__(self, other: Score) -> Score:
@@ -54,11 +56,11 @@ class Score:
 
     @property
     def area_error(self) -> float:
-        """Median of the lakes' absolute relative area errors."""
+        """Median of the absolute relative errors of areas."""
         return float(np.median(np.abs(self.area_errors))) if self.area_errors else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        """What a manifest and a card show; null where nothing could be counted."""
+        """Scores for manifest and card; None where nothing was counted."""
         bias = float(np.median(self.area_errors)) if self.area_errors else float("nan")
         shares = {
             "iou": self.iou,
@@ -77,30 +79,30 @@ def score(probability: Floats, labels: Labels, lakes: NDArray[np.int32], thresho
     """Score one map.
 
     Args:
-        probability: (H, W), NaN where there is no answer; such pixels count as not mapped.
+        probability: (H, W), NaN where there is no prediction; such pixels count as not mapped.
         labels: (H, W), see `training.labels`.
-        lakes: (H, W) number of the lake at a pixel, from 1, 0 outside those to score one by one.
-        threshold: probability from which a pixel is water.
+        lakes: (H, W) number of the lake at each pixel, from 1; 0 outside the lakes to score individually.
+        threshold: least probability of a water pixel.
     """
-    judged = labels != IGNORED
-    mapped = (np.nan_to_num(probability) >= threshold) & judged
-    water = judged & (labels >= FULL // 2)
+    labelled = labels != IGNORED
+    mapped = (np.nan_to_num(probability) >= threshold) & labelled
+    water = labelled & (labels >= FULL // 2)
     pixels = Score(int((mapped & water).sum()), int((mapped & ~water).sum()), int((~mapped & water).sum()))
     return pixels + _score_lakes(mapped, labels, lakes) + _score_waters(mapped, labels)
 
 
 def _score_lakes(mapped: NDArray[np.bool_], labels: Labels, lakes: NDArray[np.int32]) -> Score:
-    """How many lakes were found, and with which area: mapped pixels count to the nearest lake."""
+    """Number of found lakes and errors of their areas; mapped pixels belong to the nearest lake."""
     count = int(lakes.max())
     if not count:
         return Score()
-    judged = labels != IGNORED
-    size, seen, hit = (_per_lake(lakes, mask) for mask in (lakes > 0, judged, mapped))
-    fair = (size >= SMALLEST_PIXELS) & (seen >= JUDGED * size)
+    labelled = labels != IGNORED
+    size, seen, hit = (_per_lake(lakes, mask) for mask in (lakes > 0, labelled, mapped))
+    fair = (size >= SMALLEST_PIXELS) & (seen >= LABELLED * size)
     found = fair & (hit >= HALF * size)
     distance, (rows, cols) = ndimage.distance_transform_edt(lakes == 0, return_indices=True)
     nearest = np.where(distance <= REACH, lakes[rows, cols], 0)
-    shares = np.where(judged, labels, 0).astype(np.float64) / FULL
+    shares = np.where(labelled, labels, 0).astype(np.float64) / FULL
     true = np.bincount(nearest.ravel(), shares.ravel(), count + 1)[1:]
     area = np.bincount(nearest[mapped], minlength=count + 1)[1:]
     errors = (area - true)[found] / true[found]
@@ -112,7 +114,7 @@ def _per_lake(lakes: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.i
 
 
 def _score_waters(mapped: NDArray[np.bool_], labels: Labels) -> Score:
-    """How many mapped waters of at least a hectare are water for the greater part."""
+    """Number of mapped water bodies of at least a hectare, and of those that are at least half water."""
     numbered, count = ndimage.label(mapped, _EIGHT)
     if not count:
         return Score()
@@ -123,9 +125,9 @@ def _score_waters(mapped: NDArray[np.bool_], labels: Labels) -> Score:
 
 
 def choose_threshold(table: dict[float, Score]) -> float:
-    """The threshold with the smallest median area error among those whose IoU is nearly the best.
+    """Threshold with the smallest median error of areas, among those with nearly the best IoU (`IOU_SLACK`).
 
-    Of equal ones the nearest to one half.
+    Of equal ones, the one nearest to one half.
     """
     best = max(result.iou for result in table.values())
     fair = [threshold for threshold, result in table.items() if result.iou >= best - IOU_SLACK]
@@ -138,14 +140,14 @@ def choose_threshold(table: dict[float, Score]) -> float:
 
 
 def fit_scaling(maps: Sequence[tuple[Floats, Labels]], step: int = 3) -> tuple[float, float]:
-    """Temperature and shift of logits that make what was seen most likely: sigmoid((logit + shift) / T).
+    """Fit temperature T and shift by maximum likelihood for the probability sigmoid((logit + shift) / T).
 
-    Platt's scaling (1999): temperature alone (Guo et al. 2017) cannot mend a loss that leans to one side, as
-    Dice does.
+    Platt scaling (1999). Temperature scaling alone (Guo et al. 2017) cannot correct the bias of a loss such
+    as Dice.
 
     Args:
-        maps: probability, made at temperature 1, and labels of whole scenes, (H, W) each; every `step`-th
-            pixel of an axis is used.
+        maps: probabilities at temperature 1 and labels of whole scenes, (H, W) each; every `step`-th pixel
+            along each axis is used.
     """
     logits, water = [], []
     for probability, labels in maps:
@@ -169,23 +171,23 @@ def fit_scaling(maps: Sequence[tuple[Floats, Labels]], step: int = 3) -> tuple[f
 
 
 def logit(probability: Floats) -> NDArray[np.float64]:
-    """Log odds, kept finite at float32's resolution."""
-    clipped = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    """Log odds of probabilities, which are clipped to the resolution of float32."""
+    clipped = np.clip(probability.astype(np.float64), EPSILON, 1 - EPSILON)
     return np.log(clipped / (1 - clipped))
 
 
 def rescale(probability: Floats, temperature: float, shift: float = 0.0) -> Floats:
-    """A map made at temperature 1 as it is with `fit_scaling`'s numbers; NaN stays."""
+    """Apply the scaling of `fit_scaling` to a map at temperature 1; NaN stays NaN."""
     return expit((logit(probability) + shift) / temperature).astype(np.float32)
 
 
 def rescale_spread(probability: Floats, uncertainty: Floats, temperature: float, shift: float) -> Floats:
-    """The standard deviation beside `rescale`'s answer, to first order: times the slope of the change.
+    """Standard deviation of the result of `rescale`, to first order: multiplied by the derivative.
 
     Args:
-        probability, uncertainty: (H, W), made at temperature 1.
+        probability, uncertainty: (H, W), at temperature 1.
     """
-    before = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    before = np.clip(probability.astype(np.float64), EPSILON, 1 - EPSILON)
     after = rescale(probability, temperature, shift).astype(np.float64)
     slope = after * (1 - after) / (before * (1 - before)) / temperature
     return (uncertainty * slope).astype(np.float32)

@@ -1,4 +1,5 @@
--- Rows of the history are facts once written. Rows of the work change only in the columns that follow it.
+-- Rows of the history are never changed. Rows of the work may change only in columns that record its
+-- progress.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% of % is refused: rows of the history are append-only', TG_OP, TG_TABLE_NAME

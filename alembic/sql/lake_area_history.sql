@@ -1,4 +1,5 @@
--- Chosen by id before outlines are joined: what is sorted are then short rows, without outlines of a kilobyte.
+-- Observations are chosen by id before outlines are joined, so that short rows are sorted, without outlines
+-- of a kilobyte each.
 CREATE VIEW lake_area_history AS
 SELECT o.id AS observation_id, best.lake_id, l.code, o.survey_id, s.region, best.season, s.kind, s.source,
     o.outcome, o.reason, o.area_m2, o.sigma_m2,
@@ -15,7 +16,7 @@ JOIN lake_observation o ON o.id = best.id
 JOIN survey s ON s.id = o.survey_id
 JOIN lake l ON l.id = best.lake_id;
 COMMENT ON VIEW lake_area_history IS
-    'One row for each lake and season, from the survey that is preferred: the model''s before an inventory''s, an observation before a not observed, an index''s after all others';
+    'One row per lake and season, from the preferred survey: observed before not observed, a model before an inventory, an index only where there is no other survey';
 COMMENT ON COLUMN lake_area_history.area_low_m2 IS
     'Lower end of the 95 % interval of the area: area_m2 - :z95 sigma_m2, not below 0';
 COMMENT ON COLUMN lake_area_history.area_high_m2 IS

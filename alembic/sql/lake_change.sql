@@ -1,5 +1,5 @@
--- `monitor/lakes/change.py` in SQL; a test holds that both give the same. A lake that was seen in part, or not
--- at all, has no area to compare.
+-- `monitor/lakes/change.py` in SQL; a test verifies that both agree. A lake that was observed in part or not
+-- at all has no area to compare.
 CREATE FUNCTION lake_change(a_region text, season_from integer, season_to integer,
     source_from text DEFAULT NULL, source_to text DEFAULT NULL)
 RETURNS TABLE (lake_id uuid, area_before_m2 float8, area_after_m2 float8, change_m2 float8, sigma_m2 float8,

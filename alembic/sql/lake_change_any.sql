@@ -11,4 +11,4 @@ CROSS JOIN LATERAL lake_change(a.region, a.season, b.season, a.source, b.source)
 JOIN lake l ON l.id = c.lake_id
 WHERE a.superseded_by IS NULL;
 COMMENT ON VIEW lake_change_any IS
-    'Every lake between any two surveys of a region: name season_from, season_to and, where a season has several, source_from and source_to';
+    'Change of each lake between any two surveys of a region; select by season_from, season_to and, where a season has several surveys, source_from and source_to';

@@ -7,4 +7,4 @@ FROM season_pair p
 CROSS JOIN LATERAL lake_change(p.region, p.season_from, p.season_to) c
 JOIN lake l ON l.id = c.lake_id
 WHERE p.season_from IS NOT NULL;
-COMMENT ON VIEW lake_change_yearly IS 'Every lake between two surveyed seasons that follow one another';
+COMMENT ON VIEW lake_change_yearly IS 'Change of each lake between consecutive surveyed seasons';

@@ -19,4 +19,4 @@ FROM (
 WHERE c.verdict IN ('shrunk', 'drained') AND c.change_percent < -100 * :drainage_loss
     AND -c.change_m2 > c.detection_limit_m2;
 COMMENT ON VIEW lake_drainage IS
-    'Outburst candidates: lost more than a share of :drainage_loss, beyond the error; split: other lakes came off it and hold part of the water';
+    'Outburst candidates: lakes that lost more than a share of :drainage_loss of their area, beyond the error; split: other lakes split from it and hold part of the water';

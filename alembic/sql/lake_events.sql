@@ -5,4 +5,4 @@ FROM lake_lineage e
 JOIN survey_shown s ON s.id = e.survey_id
 JOIN lake l ON l.id = e.lake_id
 LEFT JOIN lake other ON other.id = e.other_lake_id;
-COMMENT ON VIEW lake_events IS 'Events of identities: new, split, merged, drained, reappeared';
+COMMENT ON VIEW lake_events IS 'Events of lakes'' identities: new, split, merged, drained, reappeared';

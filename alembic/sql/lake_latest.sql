@@ -1,4 +1,4 @@
--- The same choice as `lake_area_history` makes, in the last season that observed the lake.
+-- Same order of preference as in `lake_area_history`, for the last season in which the lake was observed.
 CREATE VIEW lake_latest AS
 SELECT best.lake_id, l.code, s.region, best.season, s.kind, s.source, o.outcome, o.area_m2, o.sigma_m2,
     CASE WHEN o.area_m2 < :z95 * o.sigma_m2 THEN 0 ELSE o.area_m2 - :z95 * o.sigma_m2 END AS area_low_m2,
@@ -13,4 +13,4 @@ FROM (
 JOIN lake_observation o ON o.id = best.id
 JOIN survey s ON s.id = o.survey_id
 JOIN lake l ON l.id = best.lake_id;
-COMMENT ON VIEW lake_latest IS 'One row for each lake: its last observation, water or dry';
+COMMENT ON VIEW lake_latest IS 'One row per lake: its last observation, water or dry';

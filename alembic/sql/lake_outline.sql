@@ -1,4 +1,4 @@
--- The last outline of each lake: a drained one has none any more, and a change or a trend has none of its own.
+-- The last outline of each lake, for the geometry of drained lakes, changes and trends.
 CREATE VIEW lake_outline AS
 SELECT best.lake_id, o.geom FROM (
     SELECT DISTINCT ON (o.lake_id) o.lake_id, o.id

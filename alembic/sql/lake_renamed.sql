@@ -1,5 +1,5 @@
--- A lake that no current survey names any more, and the lake that has its outline now: an earlier season that
--- arrived later gave it an older identity.
+-- A lake without current observations, and the lake that has its outline now: for example, an earlier season
+-- that was added later gave the lake an older identity.
 CREATE VIEW lake_renamed AS
 SELECT old.id AS lake_id, now.lake_id AS now_lake_id
 FROM lake old
@@ -19,4 +19,4 @@ WHERE NOT EXISTS (
     WHERE o.lake_id = old.id AND s.superseded_by IS NULL
 );
 COMMENT ON VIEW lake_renamed IS
-    'Identities that no current survey has, and the lake that is now in their place';
+    'Identities without current observations, and the lake that is now at their place';

@@ -1,5 +1,4 @@
--- Observations of one region and season, one for each lake: from the survey that is preferred, or from one
--- source alone.
+-- Observations of a region and season, one per lake: from the preferred survey, or from a given source.
 CREATE FUNCTION lake_season(a_region text, a_season integer, a_source text DEFAULT NULL)
 RETURNS TABLE (lake_id uuid, outcome text, reason text, area_m2 float8, sigma_m2 float8, seen_share float8,
     first_day date, last_day date, suspect boolean)

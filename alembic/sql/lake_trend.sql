@@ -1,5 +1,5 @@
--- Theil (1950) and Sen (1968): median of the slopes between all pairs of seasons, and the 95 % interval of
--- Kendall's statistic among them, with the ranks that scipy.stats.theilslopes takes.
+-- Theil (1950) and Sen (1968): median of the slopes between all pairs of seasons, with the 95 % interval
+-- from Kendall's statistic; ranks as in scipy.stats.theilslopes.
 CREATE VIEW lake_trend AS
 WITH seen AS (
     SELECT lake_id, count(*) AS seasons, min(season) AS first_season, max(season) AS last_season,
@@ -26,4 +26,4 @@ CROSS JOIN LATERAL (
     ) AS pair
 ) AS sorted;
 COMMENT ON VIEW lake_trend IS
-    'Robust slope of the area over all seasons seen whole (Theil 1950, Sen 1968), with its 95 % interval from four seasons on';
+    'Robust slope of the area over all seasons in which the lake was seen whole (Theil 1950, Sen 1968), with its 95 % interval from four seasons on';

@@ -1,4 +1,5 @@
--- The index walks outward from the point, over all current outlines; lakes are then ranked by true distance.
+-- A nearest-neighbour scan of the index over all current outlines selects candidates, which are then ranked
+-- by distance on the ellipsoid.
 CREATE FUNCTION nearest_lakes(longitude float8, latitude float8, how_many integer DEFAULT 10)
 RETURNS TABLE (lake_id uuid, code text, distance_m float8, season integer, area_m2 float8, outcome text,
     elevation_m float8, geom geometry)

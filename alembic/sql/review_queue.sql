@@ -8,4 +8,4 @@ LEFT JOIN lake l ON l.id = f.lake_id
 LEFT JOIN LATERAL (
     SELECT verdict, by, note, at FROM review_verdict WHERE flag_id = f.id ORDER BY id DESC LIMIT 1
 ) AS v ON true;
-COMMENT ON VIEW review_queue IS 'Flags of surveys that count with the latest verdict (null: open)';
+COMMENT ON VIEW review_queue IS 'Flags of the surveys in survey_shown, with the latest verdict (null: open)';

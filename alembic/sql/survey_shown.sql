@@ -8,4 +8,4 @@ WHERE s.superseded_by IS NULL AND (s.kind <> 'index' OR NOT EXISTS (
         AND (better.region, better.season) = (s.region, s.season)
 ));
 COMMENT ON VIEW survey_shown IS
-    'Surveys that count: current ones; an index''s only where region and season have no other';
+    'Current surveys, those of an index only where region and season have no other';

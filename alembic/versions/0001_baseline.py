@@ -1,6 +1,6 @@
-"""The lake history: tables of the work and of the history, append-only rules, views, and what is served.
+"""Create the lake history: tables, append-only triggers, views and the schema `served`.
 
-Revision 0001. Triggers, views and functions are the files of `alembic/sql`, in the order given here.
+Revision 0001. Triggers, views and functions are created from the files in `alembic/sql`, in the order below.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TABLES = (
     "review_verdict",
     "task_scene",
 )
-#: each after those that it uses
+#: in order of dependency
 VIEWS = (
     "survey_shown",
     "lake_area_history",
@@ -110,12 +110,12 @@ def downgrade() -> None:
 
 
 def _run(name: str, **names: str) -> None:
-    """Execute one file of `alembic/sql`, past the reach of SQLAlchemy's own placeholders."""
+    """Execute a file of `alembic/sql`, with per cent signs escaped for the driver."""
     op.get_bind().exec_driver_sql(read_sql(SQL / f"{name}.sql", **names).replace("%", "%%"))
 
 
 def _create_served() -> None:
-    """The schema that is served. Where the user may not make it, an administrator makes it beforehand."""
+    """Create the schema `served`. Where the user lacks the right, an administrator creates it beforehand."""
     query = (
         "SELECT to_regnamespace('served') IS NOT NULL, quote_ident(current_database()), "
         "quote_ident(current_user)"
@@ -126,11 +126,11 @@ def _create_served() -> None:
             op.execute("CREATE SCHEMA served")
         except ProgrammingError as error:
             raise StorageError(
-                f"The user {user} may not make the schema `served` in the database {database}: {error.orig}. "
-                f"Have a database administrator run `CREATE SCHEMA served AUTHORIZATION {user};` there, then "
-                "run `monitor db upgrade` again."
+                f"The user {user} may not create the schema `served` in the database {database}: "
+                f"{error.orig}. Have a database administrator run `CREATE SCHEMA served AUTHORIZATION "
+                f"{user};` there, then run `monitor db upgrade` again."
             ) from error
-    op.execute("COMMENT ON SCHEMA served IS 'What monitor serve offers to everyone who reaches it'")
+    op.execute("COMMENT ON SCHEMA served IS 'Read-only views that monitor serve publishes'")
 
 
 def _create_tables() -> None:

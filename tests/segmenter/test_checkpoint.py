@@ -324,7 +324,7 @@ def test_arguments_of_unknown_effect_are_refused(
         ({f"{GRD.replace('sen1grd', 'ndvi')}proj.weight": (192, 256)}, "untok_ndvi@224 is not supported"),
         ({f"{OPTICAL}proj.weight": (192, 256 * 6)}, "backbone_bands: S2L2A: the checkpoint takes 6 bands"),
         ({"encoder.encoder.12.norm1.weight": (192,)}, "no TerraMind has 13 blocks of 192 channels"),
-        ({"head.head.2.weight": None}, "brings a head of its own"),
+        ({"head.head.2.weight": None}, "has a head of its own"),
     ],
 )
 def test_shapes_of_no_model_are_refused(
@@ -340,7 +340,7 @@ def test_shapes_of_no_model_are_refused(
 @pytest.mark.parametrize(
     ("draft", "message"),
     [
-        ({}, r"draft\.yaml: architecture: indices: name the encoder blocks"),
+        ({}, r"draft\.yaml: architecture: indices: give either the encoder blocks"),
         ({"architecture": {"indices": [2, 5, 8, 11], "decoder_channels": 64}},
          r"architecture\.decoder_channels: is 64, but the checkpoint has 256"),
         ({"architecture": {"indices": [2, 5, 8, 11], "backbone": "terramind_v1_large"}},
@@ -410,8 +410,9 @@ def test_the_class_of_water(
 
 @pytest.mark.parametrize(
     ("classes", "names", "wanted", "message"),
-    [(2, (), None, "has 2 classes; say by name or number"), (2, ("water", "lake"), None, r"\(water, lake\)"),
-     (2, ("no", "yes"), "2", "there is no '2'"), (3, (), "1", "has 3 classes; two become one logit")],
+    [(2, (), None, "has 2 classes; give the name or number"), (2, ("water", "lake"), None,
+     r"\(water, lake\)"),
+     (2, ("no", "yes"), "2", "there is no '2'"), (3, (), "1", "has 3 classes; only two")],
 )  # fmt: skip
 def test_an_unclear_class_of_water_is_refused(
     classes: int, names: tuple[str, ...], wanted: str | None, message: str

@@ -79,7 +79,7 @@ def test_another_digest_is_refused_naming_both(hub: Hub) -> None:
             "glaciers/rivers",
             FILE,
             None,
-            "glaciers/rivers: there is no such repository, or it is closed to you",
+            "glaciers/rivers: the repository does not exist or is private",
         ),
         (REPOSITORY, "last.ckpt", None, "has no file last.ckpt at its main branch"),
         (REPOSITORY, FILE, "v9", "has no revision 'v9'"),
@@ -96,7 +96,7 @@ def test_missing_files_are_named(
 
 def test_a_gated_repository_requires_a_token(hub: Hub) -> None:
     hub.closed = True
-    with pytest.raises(HubError, match=r"closed to you; .*HF_TOKEN"):
+    with pytest.raises(HubError, match=r"is private; .*HF_TOKEN"):
         fetch(REPOSITORY, FILE)
 
 

@@ -40,7 +40,7 @@ def test_json_summary(tmp_path: Path) -> None:
         (["--seasons", "2023-2017"], "2023-2017"),
         (["--seasons", "summer"], "summer"),
         (["--size", "128"], "256"),
-        (["--size", "510"], "steps of 4"),
+        (["--size", "510"], "multiple of 4"),
         (["--epsg", "4326"], "UTM"),
         (["--origin", "5,5"], "multiples of 10"),
         (["--origin", "here"], "easting,northing"),

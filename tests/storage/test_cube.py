@@ -212,7 +212,7 @@ def test_a_tag_remains_readable(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 1), "second")
     assert cube.tags() == ["run-1"]
     assert np.all(cube.read(EPSG, 2021, *window(1), "mask", tag="run-1") == 255)
-    with pytest.raises(StorageError, match=r"run-1.*stands already"):
+    with pytest.raises(StorageError, match=r"run-1.*exists already"):
         cube.tag("run-1")
     with pytest.raises(StorageError, match="no tag run-9; it has run-1"):
         cube.store("run-9")
@@ -242,7 +242,7 @@ def test_wrong_tiles_are_named(cube: Cube) -> None:
     for arguments, message in (
         ((EPSG, 2030, ROW, COL, good), r"no season 2030 in EPSG:32643 \(it has \[2021\]\)"),
         ((32644, 2021, ROW, COL, good), "nothing in EPSG:32644"),
-        ((EPSG, 2021, ROW + 1, COL, good), "no corner"),
+        ((EPSG, 2021, ROW + 1, COL, good), "not the upper-left corner"),
         ((EPSG, 2021, 1954 * SIZE, COL, good), "outside EPSG:32643"),
         ((EPSG, 2021, -SIZE, COL, good), "outside EPSG:32643"),
         ((EPSG, 2021, ROW, COL, {**good, "mask": good["mask"][1:]}), "Layer mask is"),

@@ -73,5 +73,5 @@ def test_verdicts_need_a_flag_and_a_name(database: Database, world) -> None:
         flag = reviews.queue(conn)["flag_id"][0]
         with pytest.raises(StorageError, match="no review flag"):
             reviews.add_verdict(conn, uuid4(), VerdictKind.AGREE, by="ana")
-        with pytest.raises(StorageError, match="say who judges"):
+        with pytest.raises(StorageError, match="name the person who judges"):
             reviews.add_verdict(conn, flag, VerdictKind.AGREE, by="")

@@ -42,7 +42,7 @@ def test_the_page_is_up_to_date(draw_schema: ModuleType, database: Database) -> 
     for table in Base.metadata.tables:
         assert f"### {table}\n" in page
     for table in ("lake", "lake_observation", "inventory", "review_verdict"):
-        assert f"- `{table}`: no row is ever changed or deleted" in generated["kept"]
+        assert f"- `{table}`: rows are never changed or deleted" in generated["kept"]
     for view in ("lake_area_history", "lake_trend", "review_queue", "lake_renamed"):
         assert f"| `{view}` |" in generated["views"]
     assert "| None |" not in generated["views"], "every view has a comment"

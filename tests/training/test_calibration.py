@@ -11,12 +11,12 @@ from training.calibration import (
     BINS,
     FEWEST,
     Areas,
-    Doubt,
     Reliability,
+    UncertaintySample,
     coverage,
-    doubt,
     fit_area_factor,
     reliability,
+    sample_uncertainty,
 )
 from training.labels import FULL, IGNORED
 
@@ -107,12 +107,12 @@ def test_doubt_correlated_and_uncorrelated_with_errors() -> None:
     spread = rng.random(20_000).astype(np.float32) / 2
     probability = rng.uniform(0.3, 0.49, 20_000).astype(np.float32)
     water = (rng.random(20_000) < spread).astype(np.float32)
-    informative = Doubt(probability, spread, water).as_dict(0.5)["unsure"]
+    informative = UncertaintySample(probability, spread, water).as_dict(0.5)["unsure"]
     assert informative["wrong_in_most_doubtful_tenth"] > 1.5 * informative["wrong_in_the_rest"]
     assert informative["rank_correlation"] > 0.2
-    uninformative = Doubt(probability, rng.permutation(spread), water).as_dict(0.5)["unsure"]
+    uninformative = UncertaintySample(probability, rng.permutation(spread), water).as_dict(0.5)["unsure"]
     assert abs(uninformative["rank_correlation"]) < 0.05
-    assert Doubt.nothing().as_dict(0.5) == {"all": {"pixels": 0}, "unsure": {"pixels": 0}}
+    assert UncertaintySample.nothing().as_dict(0.5) == {"all": {"pixels": 0}, "unsure": {"pixels": 0}}
 
 
 def test_doubt_is_sampled_from_known_pixels() -> None:
@@ -120,7 +120,7 @@ def test_doubt_is_sampled_from_known_pixels() -> None:
     probability_map[3, 3] = np.nan
     labels = np.full((9, 9), FULL, np.uint8)
     labels[6, 6] = IGNORED
-    drawn = doubt(probability_map, probability_map / 10, labels)
+    drawn = sample_uncertainty(probability_map, probability_map / 10, labels)
     assert len(drawn.water) == 7
     assert (drawn.water == 1).all()
     assert len((drawn + drawn).water) == 14

@@ -139,7 +139,7 @@ def test_statistics_ignore_missing_values(scenes: list[LabelledStack]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("1-x", "neither"), ("9-8", "backwards"), ("1,1", "twice"), (f"5-{DEMO_SEED}", "demo")],
+    [("1-x", "neither"), ("9-8", "reversed"), ("1,1", "twice"), (f"5-{DEMO_SEED}", "demo")],
 )
 def test_invalid_seeds(text: str, message: str) -> None:
     with pytest.raises(TrainingError, match=message):

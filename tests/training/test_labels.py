@@ -86,5 +86,5 @@ def test_a_simulated_scene_has_the_lakes_of_the_truth(scenes: list[LabelledStack
 
 
 def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no simulated archive"):
+    with pytest.raises(TrainingError, match="not a simulated archive"):
         read_lakes(tmp_path)

@@ -22,16 +22,16 @@ def made_up() -> Sample:
     optical[7:, water] = 300  # from B08 on
     optical[7:, 5, 3] = 300
     radar = np.where(water, -25, -12).astype(np.float32)[None].repeat(2, axis=0)
-    judged = np.ones((6, 6), bool)
-    judged[:, 5] = False
-    return Sample("made up", optical, radar, np.zeros((6, 6), np.float32), water, judged, 0, 0)
+    labelled = np.ones((6, 6), bool)
+    labelled[:, 5] = False
+    return Sample("made up", optical, radar, np.zeros((6, 6), np.float32), water, labelled, 0, 0)
 
 
 def test_only_labelled_pixels_are_counted() -> None:
     sample = made_up()
     for way in (by_ndwi, by_mndwi):
-        assert real_samples._count(sample, way(sample)) == Counts(both=12, way=1, label=0)
-    assert real_samples._count(sample, by_radar(sample)) == Counts(both=12)
+        assert real_samples._count(sample, way(sample)) == Counts(hit=12, false=1)
+    assert real_samples._count(sample, by_radar(sample)) == Counts(hit=12)
     assert (Counts(12, 1, 0) + Counts(0, 0, 3)).scores() == {"iou": 0.75, "precision": 0.9231, "recall": 0.8}
     assert Counts().scores() == {"iou": None, "precision": None, "recall": None}
 
@@ -51,7 +51,7 @@ def test_an_absent_peer_is_not_measured() -> None:
 @pytest.mark.skipif(not SAMPLES.exists(), reason=f"no public samples in {SAMPLES}")
 def test_samples_are_read_in_the_units_of_their_publishers() -> None:
     spain, *tiles = real_samples.samples(SAMPLES)
-    assert spain.optical.shape == (12, 512, 512) and spain.l1c and not spain.judged.all()
+    assert spain.optical.shape == (12, 512, 512) and spain.l1c and not spain.labelled.all()
     # water is darker in the shortwave infrared than in the green, and without the offset of +1000
     green, short = (OPTICAL_BANDS.index(band) for band in ("B03", "B11"))
     assert np.median(spain.optical[short][spain.water]) < np.median(spain.optical[green][spain.water])

@@ -1,3 +1,3 @@
 CREATE VIEW served.lake_area_history AS SELECT * FROM lake_area_history;
 COMMENT ON VIEW served.lake_area_history IS
-    'One row for each lake and season, from the survey that is preferred: the model''s before an inventory''s, an observation before a not observed, an index''s after all others';
+    'One row per lake and season, from the preferred survey: observed before not observed, a model before an inventory, an index only where there is no other survey';

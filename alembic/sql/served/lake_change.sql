@@ -1,5 +1,6 @@
--- Views run with the rights of their owner, but functions in them with those of the reader, who may not read
--- the tables: this one runs with its owner's rights, and only those may call it who are allowed to.
+-- Views run with the rights of their owner, but functions in them run with those of the reader, who may not
+-- read the tables. This function therefore runs with its owner's rights, and only roles with EXECUTE may
+-- call it.
 CREATE FUNCTION served.lake_change(a_region text, season_from integer, season_to integer,
     source_from text DEFAULT NULL, source_to text DEFAULT NULL)
 RETURNS TABLE (lake_id uuid, area_before_m2 float8, area_after_m2 float8, change_m2 float8, sigma_m2 float8,
@@ -9,4 +10,4 @@ LANGUAGE sql STABLE PARALLEL SAFE ROWS 30000 SECURITY DEFINER SET search_path = 
     SELECT * FROM :schema.lake_change(a_region, season_from, season_to, source_from, source_to)
 $$;
 REVOKE EXECUTE ON FUNCTION served.lake_change FROM PUBLIC;
-COMMENT ON FUNCTION served.lake_change IS 'lake_change with its owner''s rights';
+COMMENT ON FUNCTION served.lake_change IS 'lake_change, run with the rights of its owner';

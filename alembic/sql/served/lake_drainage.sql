@@ -1,5 +1,5 @@
--- `lake_drainage` by the function that a reader may call, on each lake's last outline. A lake has several in
--- one season where surveys of that season show it on different days.
+-- `lake_drainage` with the function that a reader may call and each lake's last outline. A lake has several
+-- rows in a season whose surveys observed it on different days.
 CREATE VIEW served.lake_drainage AS
 SELECT concat_ws('.', d.lake_id, d.season_from, d.season_to, row_number() OVER (
         PARTITION BY d.region, d.season_from, d.season_to, d.lake_id
@@ -34,4 +34,4 @@ FROM (
 ) AS d
 LEFT JOIN lake_outline outline USING (lake_id);
 COMMENT ON VIEW served.lake_drainage IS
-    'Outburst candidates: lost more than a share of :drainage_loss, beyond the error; split: other lakes came off it and hold part of the water, on the lake''s last outline';
+    'Outburst candidates: lakes that lost more than a share of :drainage_loss of their area, beyond the error, with the lake''s last outline; split: other lakes split from it and hold part of the water';

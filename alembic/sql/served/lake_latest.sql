@@ -1,2 +1,2 @@
 CREATE VIEW served.lake_latest AS SELECT * FROM lake_latest;
-COMMENT ON VIEW served.lake_latest IS 'One row for each lake: its last observation, water or dry';
+COMMENT ON VIEW served.lake_latest IS 'One row per lake: its last observation, water or dry';

@@ -1,2 +1,2 @@
 CREATE VIEW served.review_queue AS SELECT * FROM review_queue;
-COMMENT ON VIEW served.review_queue IS 'Flags of surveys that count with the latest verdict (null: open)';
+COMMENT ON VIEW served.review_queue IS 'Flags of current surveys, with the latest verdict (null: open)';

@@ -44,7 +44,7 @@ def test_every_query_runs_on_an_empty_history(run_queries: ModuleType, database:
     with database.begin() as conn:
         conn.execute(text("CREATE TABLE glacier (rgiid text, area float8, geom geometry(Geometry, 4326))"))
         for (number, (columns, _)), query in zip(EXPECTED.items(), queries, strict=True):
-            answer = run_queries.ask(conn, query)
+            answer = run_queries.execute(conn, query)
             assert columns <= set(answer.columns), number
             assert not answer.rows, number
 
@@ -59,7 +59,7 @@ def test_the_page_shows_the_results_for_the_inventory(run_queries: ModuleType, d
     page = run_queries.PAGE.read_text()
     with database.connect() as conn:
         for (number, (_, rows)), query in zip(EXPECTED.items(), run_queries.queries(page), strict=True):
-            assert len(run_queries.ask(conn, query).rows) >= rows, number
+            assert len(run_queries.execute(conn, query).rows) >= rows, number
         assert run_queries.filled(conn, page) == page, (
             "docs/history.md is out of date: run `python -m docs.run_queries ../shared/samples` and commit it"
         )
