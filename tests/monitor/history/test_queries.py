@@ -66,6 +66,6 @@ def test_the_page_shows_the_results_for_the_inventory(run_queries: ModuleType, d
 
 
 def test_results_are_formatted_as_in_psql(run_queries: ModuleType) -> None:
-    answer = run_queries.Answer(("name", "n"), [("a", 1), (None, None), *[("b", 20)] * 4])
-    assert str(answer).splitlines() == ["name |  n", "-----+---", "a    |  1", "     |", *["b    | 20"] * 3,
+    result = run_queries.Result(("name", "n"), [("a", 1), (None, None), *[("b", 20)] * 4])
+    assert str(result).splitlines() == ["name |  n", "-----+---", "a    |  1", "     |", *["b    | 20"] * 3,
                                         "(6 rows, 5 shown)"]  # fmt: skip
