@@ -15,7 +15,7 @@ import yaml
 from monitor.errors import MonitorError, RefusedError
 from monitor.operations.glaciers import fetch_glaciers
 from monitor.workspace import Workspace
-from tests.support.httpserver import Answer, Asked, FileServer, HttpServer, serving
+from tests.support.httpserver import Answer, FileServer, HttpServer, Request, serving
 from tests.support.workspaces import monitor
 
 pytestmark = [pytest.mark.filterwarnings("ignore:Normalized/laundered field name:RuntimeWarning")]
@@ -88,7 +88,7 @@ def make(folder: Path, url: str, **region) -> Path:
 def test_outlines_near_a_region_are_written_whole(server: FileServer, tmp_path: Path) -> None:
     workspace = Workspace.open(make(tmp_path, server.url))
     fetched = fetch_glaciers(workspace, "mine")
-    assert [asked.path for asked in server.asked] == [
+    assert [request.path for request in server.requests] == [
         "/RGI2000-v7.0-regions.zip",
         "/RGI2000-v7.0-G-13_central_asia.zip",
     ]
@@ -128,11 +128,11 @@ def test_a_file_is_replaced_on_request_only_and_downloads_are_kept(
 ) -> None:
     workspace = Workspace.open(make(tmp_path, server.url))
     file = fetch_glaciers(workspace, "mine").file
-    asked, before = len(server.asked), file.stat().st_ino
+    sent, before = len(server.requests), file.stat().st_ino
     with pytest.raises(RefusedError, match=r"mine\.gpkg exists already; --force"):
         fetch_glaciers(workspace, "mine")
     fetch_glaciers(workspace, "mine", force=True)
-    assert len(server.asked) == asked
+    assert len(server.requests) == sent
     assert file.stat().st_ino != before
     assert sorted(path.name for path in file.parent.iterdir()) == ["mine.gpkg", "rgi7"]
 
@@ -143,7 +143,7 @@ def test_a_failure_leaves_the_former_file(server: FileServer, tmp_path: Path) ->
     content = file.read_bytes()
     for download in (tmp_path / "glaciers/rgi7").iterdir():
         download.unlink()
-    server.fault = lambda asked, number: 404 if "G-13" in asked.path else None
+    server.fault = lambda request, number: 404 if "G-13" in request.path else None
     with pytest.raises(MonitorError, match=r"404 .*`rgi` in monitor\.yaml.*glaciers/rgi7/RGI2000-v7\.0-G-13"):
         fetch_glaciers(workspace, "mine", force=True)
     assert file.read_bytes() == content
@@ -153,9 +153,9 @@ def test_a_failure_leaves_the_former_file(server: FileServer, tmp_path: Path) ->
 def test_what_fails_for_a_moment_is_tried_again(
     server: FileServer, tmp_path: Path, fault: int | str | tuple[str, int]
 ) -> None:
-    server.fault = lambda asked, number: fault if number == 1 else None
+    server.fault = lambda request, number: fault if number == 1 else None
     assert fetch_glaciers(Workspace.open(make(tmp_path, server.url)), "mine").glaciers == 2
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 def test_no_glacier_near_is_said(server: FileServer, tmp_path: Path) -> None:
@@ -164,26 +164,26 @@ def test_no_glacier_near_is_said(server: FileServer, tmp_path: Path) -> None:
         fetch_glaciers(workspace, "mine")
 
 
-def test_other_formats_are_refused_before_anything_is_asked(server: FileServer, tmp_path: Path) -> None:
+def test_other_formats_are_refused_before_any_request(server: FileServer, tmp_path: Path) -> None:
     workspace = Workspace.open(make(tmp_path, server.url, glaciers="ice.shp"))
     with pytest.raises(RefusedError, match=r"\.gpkg or \.parquet"):
         fetch_glaciers(workspace, "mine")
-    assert not server.asked
+    assert not server.requests
 
 
 def test_a_login_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    with serving(HttpServer(lambda asked: Answer(401, b"who?"))) as server:
+    with serving(HttpServer(lambda request: Answer(401, b"who?"))) as server:
         answer = monitor("glaciers", "fetch", "mine", "-w", make(tmp_path, server.url))
     assert answer.returncode == 1
     assert "machine urs.earthdata.nasa.gov login NAME password PASSWORD" in answer.stderr
     assert "glaciers/rgi7/RGI2000-v7.0-regions.zip" in answer.stderr
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_a_login_page_is_no_zip_file(tmp_path: Path) -> None:
     page = Answer(200, b"<html>Earthdata Login</html>", {"Content-Type": "text/html; charset=utf-8"})
-    with serving(HttpServer(lambda asked: page)) as server:
+    with serving(HttpServer(lambda request: page)) as server:
         workspace = Workspace.open(make(tmp_path, server.url))
         with pytest.raises(MonitorError, match="needs an Earthdata login"):
             fetch_glaciers(workspace, "mine")
@@ -195,21 +195,21 @@ def test_the_login_of_netrc_follows_the_redirections(
 ) -> None:
     """As NSIDC does it: to the host of the login, which knows the user, and back with a cookie."""
 
-    def answer(asked: Asked) -> Answer:
-        host = asked.headers["host"]
-        if asked.path.startswith("/login"):
-            if asked.headers.get("authorization") != "Basic bWU6c2VjcmV0":  # me:secret
+    def answer(request: Request) -> Answer:
+        host = request.headers["host"]
+        if request.path.startswith("/login"):
+            if request.headers.get("authorization") != "Basic bWU6c2VjcmV0":  # me:secret
                 return Answer(401, b"who?")
-            back = f"http://127.0.0.1:{host.partition(':')[2]}{asked.path.removeprefix('/login')}?code=1"
+            back = f"http://127.0.0.1:{host.partition(':')[2]}{request.path.removeprefix('/login')}?code=1"
             return Answer(302, headers={"Location": back})
-        if "code" in asked.target:
-            headers = {"Location": asked.path, "Set-Cookie": "session=known; Path=/"}
+        if "code" in request.target:
+            headers = {"Location": request.path, "Set-Cookie": "session=known; Path=/"}
             return Answer(302, headers=headers)
-        if "session=known" not in asked.headers.get("cookie", ""):
+        if "session=known" not in request.headers.get("cookie", ""):
             return Answer(
-                302, headers={"Location": f"http://localhost:{server.server_port}/login{asked.path}"}
+                302, headers={"Location": f"http://localhost:{server.server_port}/login{request.path}"}
             )
-        return Answer(200, (archive / asked.path.lstrip("/")).read_bytes())
+        return Answer(200, (archive / request.path.lstrip("/")).read_bytes())
 
     netrc = tmp_path / "netrc"
     netrc.write_text("machine localhost login me password secret\n")
