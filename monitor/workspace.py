@@ -290,13 +290,12 @@ def _connect(workspace: Workspace, stack: ExitStack) -> Database:
     from storage.embedded import EmbeddedPostgis
 
     url = workspace.settings.database.url
+    database = Database(url or stack.enter_context(EmbeddedPostgis(workspace.database_folder)))
+    stack.callback(database.dispose)
     if url is None:
-        database = Database(stack.enter_context(EmbeddedPostgis(workspace.database_folder)))
         database.upgrade()
     else:
-        database = Database(url)
         database.check_current()
-    stack.callback(database.dispose)
     return database
 
 

@@ -233,7 +233,7 @@ def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
     shutil.copytree(small_archive, partial)
     late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
     late.rename(workspace / "late")
-    folder = make_workspace(workspace / "late-scene", partial, model="index-baseline")
+    folder = make_workspace(workspace / "late-scene", partial)
     run_here(folder, 2021)
     first = tables(folder)
     (workspace / "late").rename(late)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import subprocess
 import sys
+import traceback
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from uuid import UUID, uuid5
 
 import geopandas
@@ -15,6 +20,7 @@ import yaml
 from numpy.typing import NDArray
 from sqlalchemy import text
 
+from monitor import progress
 from monitor.history.inventories.importing import Imported
 from monitor.history.inventories.mapping import Mapping
 from monitor.operations.imports import import_seasons
@@ -26,6 +32,9 @@ from monitor.workspace import System, Workspace, open_database, open_system
 from storage.codes import SurveyKind
 from storage.database import Database
 from tests.support.places import MODEL, ROOT
+
+#: environment of the command line, so that tables are not wrapped
+WIDE = {"COLUMNS": "200"}
 
 
 def uuid_of(name: str) -> UUID:
@@ -75,12 +84,43 @@ def import_inventory(
 
 
 def monitor(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command in a subprocess."""
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "COLUMNS": "200", **kwargs.pop("env", {})}
+    """Run the command line here; in a process of its own where an environment, input or timeout is given."""
+    words = [str(argument) for argument in arguments]
+    return _in_own_process(words, **kwargs) if kwargs else _in_this_process(words)
+
+
+def _in_own_process(words: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from monitor.cli.main import main; main()", *words]
+    environment = {**os.environ, **WIDE, **kwargs.pop("env", {})}
     return subprocess.run(
         command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment, **kwargs
     )
+
+
+def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """As a process would: its arguments, its streams, its exit code, a traceback of an unexpected error."""
+    from monitor.cli import console
+    from monitor.cli.main import main
+
+    streams = [TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
+    code: Any = 0
+    console.out.width = console.err.width = int(WIDE["COLUMNS"])
+    with (
+        mock.patch.object(sys, "argv", ["monitor", *words]),
+        mock.patch.dict(os.environ, WIDE),
+        contextlib.redirect_stdout(streams[0]),
+        contextlib.redirect_stderr(streams[1]),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        except Exception:  # an unexpected error of the command is for the test to find
+            traceback.print_exc()
+            code = 1
+    logging.getLogger(progress.__name__).handlers.clear()  # it holds the error stream
+    stdout, stderr = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["monitor", *words], int(code or 0), stdout, stderr)
 
 
 #: columns of every table of the history, without times and run ids

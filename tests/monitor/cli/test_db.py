@@ -24,7 +24,7 @@ def place(workspace: Path) -> Path:
 
 
 def test_the_shell_of_the_own_database(place: Path) -> None:
-    answer = monitor("db", "shell", "-w", place, "--", "-Atc", "SELECT count(*) FROM lake")
+    answer = monitor("db", "shell", "-w", place, "--", "-Atc", "SELECT count(*) FROM lake", timeout=60)
     assert (answer.returncode, answer.stdout) == (0, "0\n"), answer.stderr
     piped = monitor("-w", place, "db", "shell", input="SELECT postgis_lib_version() IS NOT NULL AS there;")
     assert "there" in piped.stdout

@@ -332,7 +332,7 @@ def seasons(draw: st.DrawFn) -> list[list[BaseGeometry]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seasons(), st.randoms())
 def test_any_history(drawn: list[list[BaseGeometry]], random) -> None:
     history = History()
