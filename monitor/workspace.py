@@ -290,7 +290,8 @@ def _connect(workspace: Workspace, stack: ExitStack) -> Database:
     from storage.embedded import EmbeddedPostgis
 
     url = workspace.settings.database.url
-    database = Database(url or stack.enter_context(EmbeddedPostgis(workspace.database_folder)))
+    server = EmbeddedPostgis(workspace.database_folder)
+    database = Database(stack.enter_context(server) if url is None else url)
     stack.callback(database.dispose)
     if url is None:
         database.upgrade()

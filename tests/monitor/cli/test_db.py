@@ -28,7 +28,9 @@ def test_the_shell_of_the_own_database(place: Path) -> None:
     assert (answer.returncode, answer.stdout) == (0, "0\n"), answer.stderr
     piped = monitor("-w", place, "db", "shell", input="SELECT postgis_lib_version() IS NOT NULL AS there;")
     assert "there" in piped.stdout
-    wrong = monitor("db", "shell", "-w", place, "--", "-v", "ON_ERROR_STOP=1", "-c", "SELECT nothing")
+    wrong = monitor(
+        "db", "shell", "-w", place, "--", "-v", "ON_ERROR_STOP=1", "-c", "SELECT nothing", timeout=60
+    )
     assert wrong.returncode == 1
     assert 'column "nothing" does not exist' in wrong.stderr
 
