@@ -49,8 +49,6 @@ __all__ = ["EmbeddedPostgis"]
 USER = DATABASE = "lake"
 LONGEST_SOCKET = 107  # bytes in sockaddr_un
 START_SECONDS = 60
-# referenced here, because a Popen that is collected before its process ends gives a ResourceWarning
-_KEEPERS: list[subprocess.Popen[bytes]] = []
 
 
 class EmbeddedPostgis:
@@ -156,7 +154,6 @@ class EmbeddedPostgis:
                 pass_fds=handed_on,
                 start_new_session=True,  # so that Ctrl-C does not reach the server
             )
-        _KEEPERS.append(keeper)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers(installation):
             if keeper.poll() is not None or time.monotonic() > deadline:
@@ -166,6 +163,7 @@ class EmbeddedPostgis:
                     f"{self.log}."
                 )
             time.sleep(0.02)
+        keeper.returncode = 0  # it outlives this process on purpose, which Popen would warn of
 
     def _settings(self) -> list[str]:
         settings = ["listen_addresses=", "max_connections=60", "jit=off", "timezone=UTC"]

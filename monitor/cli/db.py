@@ -68,14 +68,15 @@ def url(
 
     opened = Workspace.open(workspace)
     own = opened.settings.database.url is None
+    interrupted = interruption() if own and keep_open else None
     with open_database(opened) as database:
         if json:
             print_json({"url": database.client_url, "sqlalchemy_url": database.url, "own": own})
         else:
             print(database.client_url, flush=True)  # noqa: T201 - a URL, in which rich would find markup
-        if own and keep_open:
+        if interrupted:
             err.print("The server runs until Ctrl-C.")
-            wait_for_interrupt()
+            interrupted.wait()
         elif own:
             err.print(
                 "The server runs only while a command uses it; `--keep-open` keeps it running.",
@@ -111,9 +112,9 @@ def run_psql(database: Database, arguments: list[str]) -> int:
         signal.signal(signal.SIGINT, former)
 
 
-def wait_for_interrupt() -> None:
-    """Wait until Ctrl-C, or until the process is asked to end."""
-    ended = threading.Event()
+def interruption() -> threading.Event:
+    """An event that is set by Ctrl-C, or when the process is asked to end."""
+    interrupted = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: ended.set())
-    ended.wait()
+        signal.signal(name, lambda *_: interrupted.set())
+    return interrupted

@@ -239,7 +239,7 @@ def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
     (workspace / "late").rename(late)
     plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
     assert [entry["action"] for entry in plan] == ["supersedes"]
-    assert late.name in plan[0]["why"]
+    assert [why["params"] for why in plan[0]["why"]] == [{"scenes": [late.name]}]
     run_here(folder, 2021)
     second = tables(folder)
     surveys = {row[0]: row[6] for row in second["survey"]}

@@ -118,7 +118,9 @@ def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
         except Exception:  # an unexpected error of the command is for the test to find
             traceback.print_exc()
             code = 1
-    logging.getLogger(progress.__name__).handlers.clear()  # it holds the error stream
+    log = logging.getLogger(progress.__name__)  # as it is before the first command
+    log.handlers.clear()
+    log.propagate = True
     stdout, stderr = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(["monitor", *words], int(code or 0), stdout, stderr)
 
