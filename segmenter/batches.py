@@ -23,14 +23,14 @@ class Job:
     """A window of a scene; or, without a window, the end of a block of them."""
 
     sweep: Any
-    """What the answer is for."""
+    """Receives the logits."""
     window: Window | None = None
     strip: Strip | None = None
-    """That holds the window."""
+    """Contains the window."""
 
 
 Logits = list[Tensor]
-"""Of one window: (planes, chip, chip) from each network, times the windows' weights."""
+"""Of one window: (planes, chip, chip) of each network, times the weights of the window's pixels."""
 
 
 def answers(
@@ -68,7 +68,7 @@ def answers(
 
 
 def _windows(network: ChipNetwork) -> int:
-    """Windows of a batch: with its flips, one fills a forward pass."""
+    """Number of windows that fill a forward pass with their flips."""
     return max(network.batch // (len(FLIPS) if network.manifest.flips else 1), 1)
 
 
@@ -90,7 +90,7 @@ def _groups(jobs: Iterable[Job], room: Callable[[], int]) -> Iterator[list[Job]]
 class _Batch:
     windows: list[Logits]
     room: int
-    """The most windows that memory did for at once."""
+    """Largest number of windows that fitted in memory at once."""
 
 
 def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Job]) -> _Batch:

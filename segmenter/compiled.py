@@ -1,8 +1,8 @@
-"""The network compiled for one kind of GPU, and kept: the first worker of a machine waits, the others do not.
+"""The network compiled ahead of time for one type of GPU, and kept beside the model.
 
-The network is exported, compiled for batches of one size with its weights in half precision, and lies beside
-the model as `program-gpu-*.pt`: the compiled code and the weights. Such a file belongs to a GPU, a version of
-torch and a model, and needs no terratorch.
+The network is exported and compiled for batches of one size, with weights in half precision. Compiled code
+and weights are kept in a file `program-gpu-*.pt`, which is specific to a type of GPU, a version of torch and
+a model. Loading it does not import terratorch.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ class Half(nn.Module):
 
 
 def prepare(device: torch.device) -> None:
-    """Load what opening a program takes, seconds that can pass beside other work."""
+    """Import the libraries that loading a program requires, and initialise the device; takes seconds."""
     import torch._inductor.standalone_compile
 
     torch.empty(0, device=device)
@@ -67,7 +67,7 @@ def compiled(
     """The kept program, or one made of `network()` and kept."""
     lock = _place(folder, manifest, device, BATCH).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # of the workers that a machine starts at once, one compiles and the others wait
+    with FileLock(lock):  # if several workers start at once, one compiles and the others wait
         return _kept(folder, manifest, device) or make(folder, manifest, device, network())
 
 
@@ -133,7 +133,7 @@ def _make(folder: Path, manifest: Manifest, device: torch.device, module: nn.Mod
     """The module compiled and kept for batches of this size. Raises `torch.OutOfMemoryError`."""
     chips = example(manifest, device, batch)
     with torch.inference_mode():
-        module(*chips)  # memory is known to do before minutes are spent
+        module(*chips)  # fails before minutes are spent on compiling, if memory is too small
     path = _place(folder, manifest, device, batch)
     try:
         forward = _ahead_of_time(module, chips, path)

@@ -1,12 +1,12 @@
-"""Dense prediction: every pixel's logit is a weighted mean over all windows of the global grid that cover it.
+"""Dense prediction: the logit of a pixel is the weighted mean over the windows of the grid that cover it.
 
 The result does not depend on the tiling: windows are the same whatever scene computes them (the halo holds
 all of each), a pixel's windows are summed in the order of the grid, and a window that is left out covers no
 pixel that is answered. A scene is swept in blocks of windows, row by row, so that memory hardly grows with
 it; anything that can be sliced like an array will do, also one that stays on disk.
 
-Everything after the copy of a strip runs where the networks run: windows are cut, standardised, turned,
-weighted, summed and answered there, and two layers come back.
+Strips of the scene are copied to the device of the networks. Windows are cut, standardised, flipped, weighted
+and summed there, and two layers, probability and standard deviation, are copied back.
 """
 
 from collections import deque
@@ -31,7 +31,7 @@ from segmenter.windows import Window, profile, starts
 from segmenter.windows import halo as halo_of
 
 _BEHIND = 4
-"""Patches that are waited for by nobody before the first is."""
+"""Patches that may be pending on the device before the first is waited for."""
 
 
 def halo(manifest: Manifest) -> int:
@@ -104,7 +104,7 @@ def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> It
 
 
 def _jobs(on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays]) -> Iterator[Job]:
-    """Every window worth computing, in the order of the global grid; after each block of them, its end."""
+    """Every window with a wanted pixel, in the order of the grid; after each block, a job without window."""
     chip, stride = manifests[0].chip, manifests[0].stride
 
     def blocks() -> Iterator[tuple[_Sweep, Reader, Block]]:
@@ -145,7 +145,7 @@ class _Sweep:
         self._carried = nothing(grid.overlap, all_of_them)
 
     def begin(self, block: Block, strip: Strip | None) -> None:
-        """A block whose windows, if there is a strip, come next."""
+        """Begin a block, whose windows follow unless there is no strip."""
         self._begun.append((block, strip))
 
     def add(self, window: Window, logits: Sequence[Tensor]) -> None:
@@ -155,7 +155,7 @@ class _Sweep:
             total[:, :, left : left + self._grid.chip] += part
 
     def finish(self) -> Pending[Patch]:
-        """What no window after the first block that was begun covers, answered."""
+        """Predict the pixels of the first unfinished block that no later window covers."""
         block, strip = self._begun.popleft()
         patch = self._answered(block, strip)
         stride, overlap = self._grid.stride, self._grid.overlap

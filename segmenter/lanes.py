@@ -1,4 +1,4 @@
-"""Where dense prediction runs: on threads of a processor, or on one GPU, behind one small interface."""
+"""Where the steps of dense prediction run: in threads of a CPU, or on one GPU."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from segmenter.protocol import ChipNetwork, Pixels
 P = ParamSpec("P")
 T = TypeVar("T")
 Pending = Callable[[], T]
-"""Called, it waits for a value and returns it."""
+"""A function that waits for a value and returns it."""
 
 _COPYING = 4
-"""Threads that copy a strip into memory that a GPU reads."""
+"""Threads that copy strips to pinned memory."""
 _AHEAD = 2
-"""Batches in the queue of a GPU before the host waits for the first."""
+"""Batches queued on a GPU before the host waits for the first."""
 
 
 class Lane(Protocol):
-    """Runs the steps of dense prediction in their order, some of them beside the caller."""
+    """Runs the steps of dense prediction in order, possibly concurrently with the caller."""
 
     device: torch.device
-    #: where the steps run beside the caller, how many are begun before the first is waited for
+    #: number of forward passes that are begun before the first is waited for
     ahead: int
-    #: whether pixels are answered cell by cell of the grid rather than a block at a time
+    #: whether pixels are predicted cell by cell of the grid, not block by block
     by_cells: bool
 
     def begin(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
-        """Begin a forward pass. What it returns may be used at once in steps that follow on this lane."""
+        """Begin a forward pass. Later steps of this lane may use its tensors without waiting."""
         ...
 
     def answer(self, step: Callable[[], Tensor]) -> Pending[Tensor]:
@@ -43,15 +43,15 @@ class Lane(Protocol):
         ...
 
     def reading(self) -> AbstractContextManager[None]:
-        """Inside, tensors are made beside the forward passes."""
+        """Context in which tensors are computed concurrently with forward passes."""
         ...
 
     def moved(self, arrays: Sequence[Pixels]) -> list[Tensor]:
-        """The arrays on the device, float32, not to be written to. A processor may take them as they are."""
+        """The arrays on the device, float32, read-only: on a CPU they may share the memory of the arrays."""
         ...
 
     def share(self, tensors: Sequence[Tensor]) -> None:
-        """Let forward passes use what was made while `reading`, which is complete."""
+        """Wait for tensors that were computed while `reading`, and let forward passes use them."""
         ...
 
 
@@ -70,7 +70,7 @@ def lane(networks: Sequence[ChipNetwork]) -> Iterator[Lane]:
 
 
 class Inline:
-    """Every step at once, on the thread that calls."""
+    """Runs every step immediately, in the calling thread."""
 
     ahead = 0
     by_cells = True
@@ -85,7 +85,7 @@ class Inline:
 
     def answer(self, step: Callable[[], Tensor]) -> Pending[Tensor]:
         """See `Lane`."""
-        # threads would share a cell differently where there are more of them, and round differently
+        # the number of threads would decide how a cell is divided, and so the rounding of its pixels
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -139,7 +139,7 @@ def _threads() -> Iterator[Threads]:
 
 
 class Gpu:
-    """One CUDA device: steps are queued on its stream, scenes are copied on another."""
+    """One CUDA device: steps are queued on its current stream, scenes are copied on a second one."""
 
     ahead = 0  # what is queued can be used at once
     by_cells = False
@@ -152,7 +152,7 @@ class Gpu:
         self._queued: deque[torch.cuda.Event] = deque()
 
     def begin(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
-        """See `Lane`. Waits while the queue is long, so that memory does not grow with it."""
+        """See `Lane`. Waits while the queue is full, which bounds the memory."""
         while len(self._queued) >= _AHEAD:
             self._queued.popleft().synchronize()
         value = step(*args, **kwargs)
@@ -176,7 +176,7 @@ class Gpu:
         return torch.cuda.stream(self._copies)
 
     def moved(self, arrays: Sequence[Pixels]) -> list[Tensor]:
-        """See `Lane`. By way of pinned memory, which is used again once the last copy from it is shared."""
+        """See `Lane`. The pinned memory is reused after `share`."""
         size = sum(array.size for array in arrays)
         if len(self._pinned) < size:
             self._pinned = torch.empty(size, pin_memory=True)
@@ -187,7 +187,7 @@ class Gpu:
             for part, array in zip(here, arrays, strict=True)
             for pair in zip(part.numpy(), array, strict=True)
         ]
-        # one thread copies a tenth of what a GPU takes
+        # one thread alone copies slower than a small network predicts
         deque(self._pool.map(lambda pair: np.copyto(*pair), bands), 0)
         return [part.to(self.device, non_blocking=True) for part in here]
 

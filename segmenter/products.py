@@ -1,9 +1,10 @@
-"""The network rewritten for a GPU, whose matrix products are faster than its convolutions.
+"""Layers of the network rewritten as matrix products, which are faster on a GPU.
 
-Each rewriting gives the same numbers but for rounding: a transposed convolution of kernel 2 and stride 2
-writes every pixel into four that overlap nothing, a 1x1 convolution is a linear layer, a batch
-normalisation after a convolution is part of its weights, and hidden units with weights of zero add nothing.
-Tensors keep their shape (B, C, H, W) and lie in memory with the channels last, as products need them.
+Each rewriting is equal to the original up to rounding: in a transposed convolution of kernel 2 and stride 2
+the outputs of different pixels do not overlap, a 1x1 convolution is a linear layer, a batch normalisation
+after a convolution is an affine change of its weights, and hidden units with weights of zero contribute
+nothing.
+Tensors keep their shape (B, C, H, W), in channels-last memory format.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Strips of a scene: the pixels under some neighbouring windows of a row of them, ready for the networks.
+"""Strips of a scene: the standardised pixels under a block of neighbouring windows of one row.
 
-A strip is read, copied to the device and standardised once for all of its windows. What it shares with the
-strip of the row above is taken from that one, so every pixel is read once.
+A strip is read, copied to the device and standardised once for all of its windows. The rows that it shares
+with the strip above are taken from that strip, so that every row is read once.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ BANDS = len(OPTICAL_BANDS), len(RADAR_BANDS), len(DEM_BANDS)
 
 @dataclass(frozen=True)
 class Block:
-    """Some neighbouring windows of a row of them, by their global pixels."""
+    """Neighbouring windows of one row, in global pixels."""
 
     top: int
     columns: range
     last: bool
-    """Of its row."""
+    """Whether it is the last of its row."""
     ends: bool
-    """The scene."""
+    """Whether it is the last of the scene."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class Reader:
         """The strip under a block; None where nothing is to be answered."""
         wanted = self._grid.wanted(block)
         above = self._kept.pop(block.columns[0], None)
-        if not wanted.any():  # a scene that lies on a disk is not read there
+        if not wanted.any():  # nothing is read
             return None
         with torch.inference_mode(), self._lane.reading():
             finite, bands = self._pixels(block, above, wanted.shape[1])
