@@ -2,7 +2,7 @@
 
     python -m benchmarks.segmenter [--part NAME ...] [--json out.json]
 
-Parts: dense, region, memory, start, gpu, samples, calibration; all of them without --part. Both sides of a
+Parts: dense, region, memory, start, flops, samples, calibration; all of them without --part. Both sides of a
 comparison are measured in one run on one machine; only the ratio of times is meaningful. The scenes are
 generated, except that those of "samples" are real and those of "calibration" are simulated.
 """
@@ -229,8 +229,8 @@ _TERRATORCH = (
 )
 
 
-def gpu_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
-    """TerraMind-L with flips on a GPU; without a GPU, the number of operations and their least time."""
+def flops_part(options: argparse.Namespace) -> tuple[dict[str, Any], list[Row]]:
+    """TerraMind-L with flips on a GPU: the number of operations and their least time."""
     figures = flops.figures()
     return figures, flops.rows(figures)
 
@@ -258,7 +258,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], tuple[dict[str, Any], list[Row]]
     "region": region_part,
     "memory": memory_part,
     "start": start_part,
-    "gpu": gpu_part,
+    "flops": flops_part,
     "samples": samples_part,
     "calibration": calibration_part,
 }

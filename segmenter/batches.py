@@ -1,181 +1,136 @@
-"""Windows through networks, in order: one at a time on every core of a processor, or in batches on a GPU."""
+"""Windows through networks, in order, in batches that go on over the ends of blocks and scenes."""
 
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segmenter.errors import SegmenterError
-from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS
-from segmenter.members import members
-from segmenter.normalise import normalise
-from segmenter.protocol import ChipNetwork, Pixels, TileArrays
+from segmenter.lanes import Lane, Pending
+from segmenter.members import FLIPS, members
+from segmenter.protocol import ChipNetwork
+from segmenter.strips import BANDS, Strip
 from segmenter.windows import Window
-
-_BANDS = [len(OPTICAL_BANDS), len(RADAR_BANDS), len(DEM_BANDS)]
-_AHEAD = 2
-"""Windows handed to every thread, or batches to a GPU, before the first answer is waited for."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """A window of a scene; or, without a window, the end of a block of them."""
 
-    scene: TileArrays
     sweep: Any
-    """Whoever the answer is for."""
-    window: Window | None
+    """Receives the logits."""
+    window: Window | None = None
+    strip: Strip | None = None
+    """Contains the window."""
 
 
-Logits = list[Pixels]
-"""Of one window: (planes, chip, chip) from each network."""
+Logits = list[Tensor]
+"""Of one window: (planes, chip, chip) of each network, times the weights of the window's pixels."""
 
 
-def answers(networks: Sequence[ChipNetwork], jobs: Iterable[Job]) -> Iterator[tuple[Job, Logits]]:
+def answers(
+    lane: Lane, networks: Sequence[ChipNetwork], weights: Tensor, jobs: Iterable[Job]
+) -> Iterator[tuple[Job, Logits]]:
     """Every job with its logits (none at the end of a block), in the order of the jobs.
 
-    Raises:
-        SegmenterError: memory does not do for a single window.
+    `weights` (chip, chip) are those of a window's pixels. Raises `SegmenterError` when memory does not do for
+    a single window.
     """
     # terratorch, once anybody imports it, lowers the process's; a pixel's answer must be every process's
     torch.set_float32_matmul_precision("highest")
-    on_processor = all(network.device.type == "cpu" and network.batch == 1 for network in networks)
-    return (_on_threads if on_processor else _in_batches)(networks, jobs)
+    room = min(_windows(network) for network in networks)
+    running: deque[tuple[list[Job], Pending[_Batch] | None]] = deque()
+    begun = 0
 
+    def settled() -> Iterator[tuple[Job, Logits]]:
+        nonlocal room, begun
+        group, pending = running.popleft()
+        batch = pending() if pending is not None else None
+        begun -= batch is not None
+        logits = iter(batch.windows if batch is not None else [])
+        room = min(room, batch.room if batch is not None else room)
+        for job in group:
+            yield job, [] if job.window is None else next(logits)
 
-def _on_threads(networks: Sequence[ChipNetwork], jobs: Iterable[Job]) -> Iterator[tuple[Job, Logits]]:
-    """One window a thread, each with one of torch's threads.
-
-    Threads that share a window wait for one another after every product; side by side they need not, and a
-    window's intermediate results stay in a core's own cache. It also makes a window's logits the same bit by
-    bit in whichever scene it is met.
-    """
-    threads = torch.get_num_threads()
-
-    def run(job: Job) -> Logits:
-        return _Batch(networks, [job], pinned=False).collect()[0]
-
-    pool = ThreadPoolExecutor(threads, "segmenter", initializer=torch.set_num_threads, initargs=(1,))
-    waiting: deque[tuple[Job, Future[Logits] | None]] = deque()
-    try:
-        for job in jobs:
-            waiting.append((job, pool.submit(run, job) if job.window is not None else None))
-            while len(waiting) > _AHEAD * threads:
-                yield _settled(*waiting.popleft())
-        while waiting:
-            yield _settled(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the pool's threads set a part of it for the whole process
-
-
-def _settled(job: Job, future: Future[Logits] | None) -> tuple[Job, Logits]:
-    return job, [] if future is None else future.result()
-
-
-def _in_batches(networks: Sequence[ChipNetwork], jobs: Iterable[Job]) -> Iterator[tuple[Job, Logits]]:
-    """Batches of windows, over the ends of blocks and scenes; the next is cut while one is computed."""
-    room = min(network.batch for network in networks)
-    pinned = all(network.device.type == "cuda" for network in networks)
-    running: deque[tuple[list[Job], _Batch]] = deque()
-    group: list[Job] = []
-    for job in chain(jobs, [None]):
-        windows = [other for other in group if other.window is not None]
-        if job is None or (job.window is not None and len(windows) >= room):
-            batch = _Batch(networks, windows, pinned)
-            room = min(room, batch.room)
-            running.append((group, batch))
-            group = []
-            if len(running) >= _AHEAD:
-                yield from _collected(*running.popleft())
-        if job is not None:
-            group.append(job)
+    for group in _groups(jobs, lambda: room):
+        windows = [job for job in group if job.window is not None]
+        running.append((group, lane.begin(_forward, networks, weights, windows) if windows else None))
+        begun += bool(windows)
+        while running and (begun > lane.ahead or running[0][1] is None):
+            yield from settled()
     while running:
-        yield from _collected(*running.popleft())
+        yield from settled()
 
 
-def _collected(group: list[Job], batch: "_Batch") -> Iterator[tuple[Job, Logits]]:
-    logits = iter(batch.collect())
-    for job in group:
-        yield job, [] if job.window is None else next(logits)
+def _windows(network: ChipNetwork) -> int:
+    """Number of windows that fill a forward pass with their flips."""
+    return max(network.batch // (len(FLIPS) if network.manifest.flips else 1), 1)
 
 
+def _groups(jobs: Iterable[Job], room: Callable[[], int]) -> Iterator[list[Job]]:
+    """The jobs in groups of `room` windows; ends of blocks go with the windows before them."""
+    group: list[Job] = []
+    windows = 0
+    for job in jobs:
+        if job.window is not None and windows >= room():
+            yield group
+            group, windows = [], 0
+        group.append(job)
+        windows += job.window is not None
+    if group:
+        yield group
+
+
+@dataclass(frozen=True, eq=False)
 class _Batch:
-    """Windows on their way through the networks; on a GPU, computed while the caller goes on."""
-
-    def __init__(self, networks: Sequence[ChipNetwork], jobs: Sequence[Job], pinned: bool) -> None:
-        self._done: list[list[Tensor]] = []
-        self._event: Any = None
-        if not jobs:
-            return
-        chip = networks[0].manifest.chip
-        # allocated anew each time: torch keeps pinned blocks and hands one out again once it is copied
-        cut = torch.empty(len(jobs), sum(_BANDS), chip, chip, pin_memory=pinned)
-        for target, job in zip(cut.numpy(), jobs, strict=True):
-            assert job.window is not None
-            _cut(job.scene, job.window, target)
-        with torch.inference_mode():
-            self._done = [_halving(partial(_send, network, pinned=pinned), cut) for network in networks]
-        if pinned:
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
-
-    @property
-    def room(self) -> int:
-        """The most windows that memory did for at once."""
-        return max((len(part) for parts in self._done for part in parts), default=sys.maxsize)
-
-    def collect(self) -> list[Logits]:
-        """For each window the logits (planes, chip, chip) of every network; waits until they are there."""
-        if self._event is not None:
-            self._event.synchronize()
-        whole = [list(chain.from_iterable(part.numpy() for part in parts)) for parts in self._done]
-        return [list(window) for window in zip(*whole, strict=True)]
+    windows: list[Logits]
+    room: int
+    """Largest number of windows that fitted in memory at once."""
 
 
-def _cut(scene: TileArrays, window: Window, target: NDArray[np.float32]) -> None:
-    """Copy a window of a scene into `target`, (bands, chip, chip)."""
-    top, left = window.row - scene.row, window.col - scene.col
-    here = (..., slice(top, top + target.shape[-2]), slice(left, left + target.shape[-1]))
-    optical, radar, dem = np.split(target, np.cumsum(_BANDS)[:-1])
-    optical[:], radar[:], dem[:] = scene.optical[here], scene.radar[here], scene.dem[here]
+def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Job]) -> _Batch:
+    """The jobs' windows through every network."""
+
+    def run(number: int, jobs: Sequence[Job]) -> Tensor:
+        chip = weights.shape[-1]
+        chips = torch.stack([_cut(job, number, chip) for job in jobs])
+        optical, radar, dem = (part.contiguous() for part in torch.split(chips, list(BANDS), 1))
+        return members(networks[number], optical, radar, dem).float() * weights
+
+    with torch.inference_mode():
+        done = [_halving(partial(run, number), jobs, weights.shape[-1]) for number in range(len(networks))]
+    each = zip(*([window for part in parts for window in part] for parts in done), strict=True)
+    return _Batch(list(map(list, each)), min((max(map(len, parts)) for parts in done), default=sys.maxsize))
 
 
-def _send(network: ChipNetwork, cut: Tensor, *, pinned: bool) -> Tensor:
-    """(B, planes, chip, chip) logits on the processor, or on their way there."""
-    optical, radar, dem = torch.split(cut.to(network.device, non_blocking=pinned), _BANDS, 1)
-    logits = members(network, *normalise(optical, radar, dem, network.manifest.inputs)).float()
-    if not pinned:
-        return logits.cpu()
-    here = torch.empty(logits.shape, pin_memory=True)
-    return here.copy_(logits, non_blocking=True)
+def _cut(job: Job, network: int, chip: int) -> Tensor:
+    """(15, chip, chip) of a job's window."""
+    assert job.strip is not None and job.window is not None
+    left = job.window.col - job.strip.first
+    return job.strip.pixels[network][:, :, left : left + chip]
 
 
-def _halving(run: Callable[[Tensor], Tensor], cut: Tensor) -> list[Tensor]:
+def _halving(run: Callable[[Sequence[Job]], Tensor], jobs: Sequence[Job], chip: int) -> list[Tensor]:
     """`run` on a batch; where memory does not do for it, on its halves."""
     try:
-        return [run(cut)]
+        return [run(jobs)]
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _no_memory(error):
             raise
-        if len(cut) == 1:
+        if len(jobs) == 1:
             raise SegmenterError(
-                f"there is not enough memory for one window of {cut.shape[-1]} px ({error}); "
+                f"there is not enough memory for one window of {chip} px ({error}); "
                 "use a smaller model, or a device with more memory"
             ) from error
     # outside the handler, whose traceback would keep what the batch had allocated
     torch.cuda.empty_cache()
-    half = len(cut) // 2
-    return [*_halving(run, cut[:half]), *_halving(run, cut[half:])]
+    half = len(jobs) // 2
+    return [*_halving(run, jobs[:half], chip), *_halving(run, jobs[half:], chip)]
 
 
 def _no_memory(error: BaseException) -> bool:

@@ -1,28 +1,37 @@
-"""Dense prediction: every pixel's logit is a weighted mean over all windows of the global grid that cover it.
+"""Dense prediction: the logit of a pixel is the weighted mean over the windows of the grid that cover it.
 
 The result does not depend on the tiling: windows are the same whatever scene computes them (the halo holds
-all of each), a pixel's windows are summed in one order, and a window that is left out covers no pixel that
-is answered. A scene is swept in blocks of windows, row by row, so that memory hardly grows with it; anything
-that can be sliced like an array will do, also one that stays on disk.
+all of each), a pixel's windows are summed in the order of the grid, and a window that is left out covers no
+pixel that is answered. A scene is swept in blocks of windows, row by row, so that memory hardly grows with
+it; anything that can be sliced like an array will do, also one that stays on disk.
+
+Strips of the scene are copied to the device of the networks. Windows are cut, standardised, flipped, weighted
+and summed there, and two layers, probability and standard deviation, are copied back.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segmenter.batches import Job, answers
+from segmenter.errors import SegmenterError
 from segmenter.inputs import check
+from segmenter.lanes import Lane, Pending, lane
 from segmenter.manifest import Manifest
 from segmenter.members import answer, planes
-from segmenter.protocol import Answer, ChipNetwork, Pixels, TileArrays
+from segmenter.protocol import Answer, ChipNetwork, TileArrays
+from segmenter.strips import Block, Grid, Reader, Strip, prepared
 from segmenter.windows import Window, profile, starts
 from segmenter.windows import halo as halo_of
 
-BLOCK = 2048
-"""Width of a block of windows, px."""
+_BEHIND = 4
+"""Patches that may be pending on the device before the first is waited for."""
 
 
 def halo(manifest: Manifest) -> int:
@@ -45,7 +54,8 @@ def predict(networks: Sequence[ChipNetwork], scene: TileArrays) -> Answer:
     """The answer for the whole core of a scene; one of several networks is the mean of their logits.
 
     A scene smaller than a window works like any other, once padded by the halo with NaN.
-    Raises `InputError` naming the argument that does not fit, `SegmenterError` when memory ends.
+    Raises `InputError` naming the argument that does not fit, `SegmenterError` when memory ends or a
+    network's logits are no numbers.
     """
     return next(predict_all(networks, [scene]))
 
@@ -73,54 +83,45 @@ def predict_all(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -
 def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> Iterator[Patch]:
     """The patches of every scene as they are ready, scene by scene and each from top to bottom.
 
-    Batches go on from one scene to the next. Memory is that of a few batches of windows, of one patch's
-    logits, and of what two rows of windows share. Raises as `predict`.
+    Batches go on from one scene to the next. Memory is that of a few batches of windows, of a few patches,
+    and of what two rows of windows share. Raises as `predict`.
     """
     manifests = [network.manifest for network in networks]
-    for job, logits in answers(networks, _jobs(manifests, scenes)):
-        sweep: _Sweep = job.sweep
-        if job.window is not None:
-            sweep.add(job.window, logits)
-        else:
-            yield sweep.finish()
+    with lane(networks) as on:
+        profiles = torch.from_numpy(profile(manifests[0].chip, manifests[0].sigma)).to(on.device)
+        jobs = _jobs(on, manifests, scenes)
+        waiting: deque[Pending[Patch]] = deque()
+        for job, logits in answers(on, networks, profiles[:, None] * profiles, jobs):
+            sweep: _Sweep = job.sweep
+            if job.window is not None:
+                sweep.add(job.window, logits)
+                continue
+            waiting.append(sweep.finish())
+            if len(waiting) > _BEHIND:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
 
 
-def _jobs(manifests: Sequence[Manifest], scenes: Iterable[TileArrays]) -> Iterator[Job]:
-    """Every window worth computing, in the order of the global grid; after each block of them, its end."""
-    chip = manifests[0].chip
-    for scene in scenes:
-        sweep = _Sweep(manifests, scene)
-        for block in sweep.blocks():
-            known = sweep.begin(block)
+def _jobs(on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays]) -> Iterator[Job]:
+    """Every window with a wanted pixel, in the order of the grid; after each block, a job without window."""
+    chip, stride = manifests[0].chip, manifests[0].stride
+
+    def blocks() -> Iterator[tuple[_Sweep, Reader, Block]]:
+        for scene in scenes:
+            grid = Grid(scene, chip, stride)
+            sweep, reader = _Sweep(on, manifests, grid), Reader(on, grid, manifests)
+            for block in grid.blocks():
+                yield sweep, reader, block
+
+    for sweep, block, strip in prepared(on, blocks()):
+        sweep.begin(block, strip)
+        if strip is not None:
             for left in block.columns:
                 # a window without a pixel to answer could only change what is not answered
-                start = left - max(block.columns[0], sweep.corner[1])
-                if known[:, max(start, 0) : max(start + chip, 0)].any():
-                    yield Job(scene, sweep, Window(block.top, left))
-            yield Job(scene, sweep, None)
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Some neighbouring windows of a row of them, by their global pixels."""
-
-    top: int
-    columns: range
-    #: of its row, of the scene
-    last: bool
-    ends: bool
-
-
-def _known(scene: TileArrays, rows: slice, cols: slice) -> NDArray[np.bool_]:
-    """Pixels of this part of the core that are to be answered: valid ones that somebody wants."""
-    down, across = (slice(part.start + scene.halo, part.stop + scene.halo) for part in (rows, cols))
-    known = np.isfinite(scene.dem[down, across])
-    if scene.wanted is not None:
-        known &= scene.wanted[rows, cols]
-    for modality in (scene.optical, scene.radar):
-        for band in range(modality.shape[0]):  # one at a time: a scene on disk is not read whole
-            known &= np.isfinite(modality[band, down, across])
-    return known
+                if strip.columns[left - strip.first : left - strip.first + chip].any():
+                    yield Job(sweep, Window(block.top, left), strip)
+        yield Job(sweep)
 
 
 class _Sweep:
@@ -129,96 +130,99 @@ class _Sweep:
     Blocks are swept row by row. A pixel's windows are added in the order of the grid whatever the blocks.
     """
 
-    def __init__(self, manifests: Sequence[Manifest], scene: TileArrays) -> None:
-        self.scene, self._manifests = scene, manifests
-        self._chip, self._stride = manifests[0].chip, manifests[0].stride
-        self._overlap = self._chip - self._stride
-        self.corner = scene.row + scene.halo, scene.col + scene.halo
-        self._tops, self._lefts = (
-            starts(first, length, self._chip, self._stride)
-            for first, length in zip(self.corner, scene.core, strict=True)
-        )
-        self._weight = profile(self._chip, manifests[0].sigma)
-        #: blocks begun and not finished, each with its pixels to answer
-        self._begun: deque[tuple[_Block, NDArray[np.bool_]]] = deque()
-        width = min(self._windows, len(self._lefts)) * self._stride + self._overlap
-        all_of_them = len(self._lefts) * self._stride + self._overlap
+    def __init__(self, on: Lane, manifests: Sequence[Manifest], grid: Grid) -> None:
+        self._on, self._manifests, self._grid = on, manifests, grid
+        self._weight = torch.from_numpy(_total(manifests[0])).to(on.device)
+        #: blocks begun and not finished
+        self._begun: deque[tuple[Block, Strip | None]] = deque()
+        all_of_them = len(grid.columns) * grid.stride + grid.overlap
+
+        def nothing(rows: int, cols: int) -> list[Tensor]:
+            return [torch.zeros(planes(manifest), rows, cols, device=on.device) for manifest in manifests]
+
         #: sums under the first block that is not finished, and those a row of windows leaves to the next
-        self._sums = [np.zeros((planes(m), self._chip, width), np.float32) for m in manifests]
-        self._carried = [np.zeros((planes(m), self._overlap, all_of_them), np.float32) for m in manifests]
+        self._sums = nothing(grid.chip, grid.width)
+        self._carried = nothing(grid.overlap, all_of_them)
 
-    @property
-    def _windows(self) -> int:
-        """Windows of a block."""
-        return max(BLOCK // self._stride, 1)
+    def begin(self, block: Block, strip: Strip | None) -> None:
+        """Begin a block, whose windows follow unless there is no strip."""
+        self._begun.append((block, strip))
 
-    def blocks(self) -> Iterator[_Block]:
-        """All blocks of the scene, row by row."""
-        for top in self._tops:
-            for first in range(0, len(self._lefts), self._windows):
-                columns = self._lefts[first : first + self._windows]
-                last = first + self._windows >= len(self._lefts)
-                yield _Block(top, columns, last, last and top == self._tops[-1])
-
-    def begin(self, block: _Block) -> NDArray[np.bool_]:
-        """Which pixels of the core under a block are to be answered."""
-        known = _known(
-            self.scene,
-            self._within(0, block.top, self._chip),
-            self._within(1, block.columns[0], len(block.columns) * self._stride + self._overlap),
-        )
-        self._begun.append((block, known))
-        return known
-
-    def add(self, window: Window, logits: Sequence[Pixels]) -> None:
-        """Add one window's logits, (planes, chip, chip) of each model."""
+    def add(self, window: Window, logits: Sequence[Tensor]) -> None:
+        """Add one window's weighted logits, (planes, chip, chip) of each model."""
         left = window.col - self._begun[0][0].columns[0]
-        weights = self._weight[:, None] * self._weight
         for total, part in zip(self._sums, logits, strict=True):
-            total[:, :, left : left + self._chip] += weights * part
+            total[:, :, left : left + self._grid.chip] += part
 
-    def finish(self) -> Patch:
-        """What no window after the first block that was begun covers, answered."""
-        block, known = self._begun.popleft()
-        left, final = block.columns[0], len(block.columns) * self._stride
-        rows, cols = self._within(0, block.top, self._stride), self._within(1, left, final)
-        known = known[: rows.stop - rows.start, : cols.stop - cols.start]
-        answered = self._answer(block, rows, cols, known)
+    def finish(self) -> Pending[Patch]:
+        """Predict the pixels of the first unfinished block that no later window covers."""
+        block, strip = self._begun.popleft()
+        patch = self._answered(block, strip)
+        stride, overlap = self._grid.stride, self._grid.overlap
+        final, at = len(block.columns) * stride, block.columns[0] - self._grid.columns[0]
+        following = 0 if block.last else at + final
         for total, carried in zip(self._sums, self._carried, strict=True):
-            at = left - self._lefts[0]
-            carried[:, :, at : at + final] = total[:, self._stride :, :final]
-            shared = total[:, :, final : final + self._overlap].copy()
-            total[:] = 0
-            following = 0 if block.last else at + final
+            carried[:, :, at : at + final] = total[:, stride:, :final]
+            shared = total[:, :, final : final + overlap].clone()
+            total.zero_()
             width = min(total.shape[2], carried.shape[2] - following)
-            total[:, : self._overlap, :width] = carried[:, :, following : following + width]
+            total[:, :overlap, :width] = carried[:, :, following : following + width]
             if not block.last:
-                total[:, :, : self._overlap] = shared
-        return Patch(rows, cols, answered, block.ends)
+                total[:, :, :overlap] = shared
+        return patch
 
-    def _answer(self, block: _Block, rows: slice, cols: slice, known: NDArray[np.bool_]) -> Answer:
-        answered = Answer(*(np.full(known.shape, np.nan, np.float32) for _ in range(2)))
-        if known.any():
-            top, left = (part.start + first for part, first in zip((rows, cols), self.corner, strict=True))
-            weights = np.outer(self._total(top, known.shape[0]), self._total(left, known.shape[1]))[known]
-            here = (
-                slice(None),
-                slice(top - block.top, top - block.top + known.shape[0]),
-                slice(left - block.columns[0], left - block.columns[0] + known.shape[1]),
-            )
-            logits = [total[here][:, known] / weights for total in self._sums]
-            answered.probability[known], answered.uncertainty[known] = answer(self._manifests, logits)
-        return answered
+    def _answered(self, block: Block, strip: Strip | None) -> Pending[Patch]:
+        """The patch of a block: its windows' first `stride` rows and columns, as far as they are core."""
+        stride, grid = self._grid.stride, self._grid
+        final = len(block.columns) * stride
+        rows, cols = grid.within(0, block.top, stride), grid.within(1, block.columns[0], final)
+        if strip is None or rows.start == rows.stop or cols.start == cols.stop:
+            nothing = [np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, np.float32)] * 2
+            return lambda: Patch(rows, cols, Answer(*nothing), block.ends)
+        shape = stride, len(block.columns), stride
+        known = strip.known[:stride, :final].reshape(shape)
+        cells = [total[:, :stride, :final].clone().view(len(total), *shape) for total in self._sums]
+        down, across = (first - start for first, start in zip((block.top, block.columns[0]), grid.corner,
+                                                              strict=True))  # fmt: skip
+        here = (slice(rows.start - down, rows.stop - down), slice(cols.start - across, cols.stop - across))
+        layers = self._on.answer(partial(self._layers, cells, known, here))
 
-    def _within(self, axis: int, first: int, length: int) -> slice:
-        """The part of the core's rows or columns that lies in `length` global px from `first`."""
-        start = max(first - self.corner[axis], 0)
-        return slice(start, max(min(first - self.corner[axis] + length, self.scene.core[axis]), start))
+        def patch() -> Patch:
+            probability, uncertainty = layers().numpy()
+            if np.isinf(probability).any():
+                raise SegmenterError(
+                    "some of the network's logits are not finite; run it in single precision, or check its "
+                    "weights"
+                )
+            return Patch(rows, cols, Answer(probability, uncertainty), block.ends)
 
-    def _total(self, first: int, length: int) -> NDArray[np.float32]:
-        """(length,) sum of the weights along one axis of all windows over each global pixel."""
-        total = np.zeros(length, np.float32)
-        for start in starts(first, length, self._chip, self._stride):
-            here = slice(max(start - first, 0), min(start - first + self._chip, length))
-            total[here] += self._weight[here.start - start + first : here.stop - start + first]
-        return total
+        return patch
+
+    def _layers(self, cells: Sequence[Tensor], known: Tensor, within: tuple[slice, slice]) -> Tensor:
+        """(2, rows, cols) probability and uncertainty of (planes, stride, n, stride) weighted sums.
+
+        `within` are the rows and columns of (stride, n stride) to return.
+
+        Pixels that are not known (stride, n, stride) are NaN; known ones without a finite logit infinite.
+        On a processor, which rounds an exponential by where in its array it stands, every cell of the grid is
+        an array of its own.
+        """
+        layers = torch.full((2, *known.shape), torch.nan, device=known.device)
+        size = 1 if self._on.by_cells else known.shape[1]
+        for number in range(0, known.shape[1], size):
+            here = (..., slice(number, number + size), slice(None))
+            if self._on.by_cells and not known[here].any():
+                continue
+            logits = [part[here] / self._weight[:, None] for part in cells]
+            layers[here] = torch.where(known[here], answer(self._manifests, logits), torch.nan)
+        return layers.flatten(2)[(slice(None), *within)].contiguous()
+
+
+def _total(manifest: Manifest) -> NDArray[np.float32]:
+    """(stride, stride) sum of the weights of all windows over each pixel of a cell of the grid."""
+    chip, stride = manifest.chip, manifest.stride
+    weights, total = profile(chip, manifest.sigma), np.zeros(stride, np.float32)
+    for start in starts(0, stride, chip, stride):
+        here = slice(max(start, 0), min(start + chip, stride))
+        total[here] += weights[here.start - start : here.stop - start]
+    return np.outer(total, total)

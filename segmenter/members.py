@@ -4,7 +4,7 @@ Everything here is a fixed function of the manifest, the same for every window, 
 uncertainty depends on the tiling as little as a probability does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -28,43 +28,69 @@ def members(network: ChipNetwork, optical: Tensor, radar: Tensor, dem: Tensor) -
     """(B, planes, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W).
 
     The first plane is the answer, the next are the dropout passes', each the mean over the flips; then comes
-    the answer of every flip alone, if the manifest asks for flips.
+    the answer of every flip alone, if the manifest asks for flips. A network whose batch holds all flips is
+    called once.
     """
     if not network.manifest.flips:
         return network.logits(optical, radar, dem)
-    each = torch.stack(
-        [network.logits(*(chips.flip(axes) for chips in (optical, radar, dem))).flip(axes) for axes in FLIPS]
-    )
-    return torch.cat([each.mean(0), each[:, :, 0].transpose(0, 1)], 1)
+    count, own = len(dem), 1 + network.manifest.passes
+    turned = ([_turned(chips, axes) for chips in (optical, radar, dem)] for axes in FLIPS)
+    each: Iterable[Tensor]
+    if count * len(FLIPS) <= network.batch:
+        each = torch.split(network.logits(*map(torch.cat, zip(*turned, strict=True))), count)
+    else:
+        each = (network.logits(*chips) for chips in turned)
+    found = torch.zeros(count, own + len(FLIPS), *dem.shape[-2:], device=dem.device)
+    for number, (logits, axes) in enumerate(zip(each, FLIPS, strict=True)):
+        back = _turned(logits, axes)
+        found[:, :own] += back
+        found[:, own + number] = back[:, 0]
+    found[:, :own] /= len(FLIPS)
+    return found
 
 
-def answer(manifests: Sequence[Manifest], logits: Sequence[Pixels]) -> tuple[Pixels, Pixels]:
-    """Probability and its standard deviation at n pixels, from each model's (planes, n) logits.
+def _turned(chips: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return chips.flip(axes) if axes else chips
+
+
+def answer(manifests: Sequence[Manifest], logits: Sequence[Tensor]) -> Tensor:
+    """(2, ...) probability and its standard deviation, from each model's (planes, ...) logits.
 
     Models' calibrated logits are averaged. The variance adds up what each source of doubt contributes: the
     dropout passes (Gal and Ghahramani 2016), the flips, and the models (Lakshminarayanan et al. 2017).
+    Where the averaged logit is not finite, both are infinite.
     """
-    calibrated = [part / np.float32(m.temperature) for m, part in zip(manifests, logits, strict=True)]
-    own = np.stack([part[0] for part in calibrated])
-    variance = _variance(own)
-    for manifest, part in zip(manifests, calibrated, strict=True):
-        passes, flips = part[1 : 1 + manifest.passes], part[1 + manifest.passes :]
-        variance += (_variance(passes) + _variance(flips)) / np.float32(len(calibrated))
-    return sigmoid(own.mean(0)), np.sqrt(variance)
+    own, variance = [], torch.zeros_like(logits[0][0])
+    for manifest, part in zip(manifests, logits, strict=True):
+        calibrated = part / manifest.temperature
+        own.append(calibrated[0])
+        chances = torch.sigmoid(calibrated[1:])
+        for several in (chances[: manifest.passes], chances[manifest.passes :]):
+            if len(several) > 1:
+                variance += _variance(several) / len(manifests)
+    if len(own) > 1:
+        variance += _variance(torch.sigmoid(torch.stack(own)))
+    mean = _mean(torch.stack(own))
+    both = torch.stack([torch.sigmoid(mean), variance.sqrt_()])
+    return torch.where(mean.isfinite(), both, torch.inf)
 
 
-def sigmoid(logits: Pixels) -> Pixels:
-    """Probabilities of logits. By numpy: torch rounds a value by where in its array it stands."""
-    odds: Pixels = np.exp(-np.clip(logits, -80, 80))
-    return np.float32(1) / (np.float32(1) + odds)
+def _mean(values: Tensor) -> Tensor:
+    """Over the first axis, one after the other: a reduction may add in an order that depends on the place."""
+    total = values[0].clone()
+    for value in values[1:]:
+        total += value
+    return total / len(values)
 
 
-def _variance(logits: Pixels) -> Pixels:
-    """Variance (n,) of the probabilities that (members, n) logits stand for; 0 for fewer than two."""
-    if len(logits) < 2:
-        return np.zeros(logits.shape[1:], np.float32)
-    spread: Pixels = sigmoid(logits).var(0, ddof=1)
-    return spread
+def _variance(chances: Tensor) -> Tensor:
+    """Variance (...) of two or more probabilities (members, ...)."""
+    mean = _mean(chances)
+    total = torch.zeros_like(mean)
+    for chance in chances:
+        difference = chance - mean
+        total += difference.mul_(difference)
+    return total / (len(chances) - 1)
 
 
 def widen(convolution: nn.Conv2d, passes: int, dropout: float) -> nn.Conv2d:

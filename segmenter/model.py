@@ -1,8 +1,8 @@
 """A model: its manifest and its weights on a device, ready to predict."""
 
-import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -11,16 +11,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from segmenter import dense, network
+from segmenter.compiled import BATCH, Half, compiled, prepare
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
 from segmenter.program import Forward, kept_program, make_program
 from segmenter.protocol import Answer, Predicts, TileArrays
-
-_log = logging.getLogger(__name__)
-
-
-BATCH = 64
-"""Windows of a forward pass on a GPU; halved where its memory does not do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,46 +25,49 @@ class Model(Predicts):
     manifest: Manifest
     forward: Forward
     device: torch.device
-    bf16: bool = False
-    """Run the network in bfloat16: faster on a GPU, and the logits lose digits."""
     batch: int = 1
     """Chips of a forward pass. On a processor one at a time, on every core."""
+    whole: bool = False
+    """A forward pass takes this number of chips and no other: the last ones are filled up."""
 
     def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
         """(B, 1 + passes, H, W) float32 logits on `device`; see `segmenter.protocol.ChipNetwork`."""
+        count, missing = len(dem), -len(dem) % self.batch if self.whole else 0
         chips = [chip.to(self.device) for chip in (optical, radar, dem)]
+        if missing:
+            chips = [torch.cat([chip, chip.new_zeros(missing, *chip.shape[1:])]) for chip in chips]
         groups = zip(*(torch.split(chip, self.batch) for chip in chips), strict=True)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return torch.cat([self.forward(*group).float() for group in groups])
+        with torch.inference_mode():
+            return torch.cat([self.forward(*group).float() for group in groups])[:count]
 
     def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
         return dense.predict_all([self], scenes)
 
 
-def load(
-    folder: Path | str, device: str = "auto", *, bf16: bool | None = None, compiled: bool | None = None
-) -> Model:
+def load(folder: Path | str, device: str = "auto", *, half: bool | None = None) -> Model:
     """The model in `folder`, checked and ready.
 
     Args:
         device: "auto" (CUDA when there is one), or a torch device.
-        bf16: run in bfloat16; without it, on CUDA.
-        compiled: compile the network, minutes that pay over a season; without it, on CUDA.
+        half: on a GPU, run in half precision, compiled for it: some minutes the first time on a machine,
+            seconds after that. Without it, on CUDA. A processor always runs in single precision.
 
     Raises `ManifestError` when the manifest is wrong, `WeightsError` when the weights do not fit it.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    target = _device(device)
-    on_gpu = target.type == "cuda"
-    half = on_gpu if bf16 is None else bf16
-    if target.type == "cpu" and not half and not compiled:
+    folder, target = Path(folder), _device(device)
+    with ThreadPoolExecutor(1) as pool:
+        if target.type == "cuda" and half is not False:
+            pool.submit(prepare, target)
+        manifest = read_manifest(folder)  # whose digest of the weights takes seconds too
+    if target.type == "cpu":
         program = kept_program(folder, manifest) or make_program(folder, manifest, _network(folder, manifest))
         return Model(manifest, program, target)
-    module = _network(folder, manifest).to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model = Model(manifest, module, target, half, 1 if target.type == "cpu" else BATCH)
-    return compile_network(model) if (on_gpu if compiled is None else compiled) else model
+    if target.type == "cuda" and half is not False:
+        made = compiled(folder, manifest, target, lambda: _network(folder, manifest))
+        return Model(manifest, made.forward, target, made.batch, whole=True)
+    module = _network(folder, manifest).to(target)
+    return Model(manifest, Half(module, torch.float16) if half else module, target, BATCH)
 
 
 def _network(folder: Path, manifest: Manifest) -> network.Chips:
@@ -80,19 +78,6 @@ def _network(folder: Path, manifest: Manifest) -> network.Chips:
     module = network.build_network(manifest.architecture, manifest.inputs.S1.kind)
     _fill(module, weights, manifest.name, manifest.architecture)
     return network.Chips(module, manifest).eval()
-
-
-def compile_network(model: Model) -> Model:
-    """The model compiled; as it is, with a warning, where this machine cannot compile."""
-    chip = model.manifest.chip
-    chips = [torch.zeros(model.batch, bands, chip, chip, device=model.device) for bands in (12, 2, 1)]
-    faster = replace(model, forward=torch.compile(model.forward))
-    try:
-        faster.logits(*chips)
-    except Exception as error:
-        _log.warning("the network runs as it is, for it cannot be compiled here: %s", error)
-        return model
-    return faster
 
 
 def save(folder: Path | str, module: nn.Module, manifest: Manifest, *, half: bool = True) -> Manifest:

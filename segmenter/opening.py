@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # planning a run and the index baseline must not import torch
 
 
 def open_segmenter(
-    folders: Sequence[Path | str], device: str = "auto", *, bf16: bool | None = None
+    folders: Sequence[Path | str], device: str = "auto", *, half: bool | None = None
 ) -> Segmenter:
     """Open the segmenter of one or more model folders; for the other arguments see `segmenter.model.load`.
 
@@ -32,7 +32,7 @@ def open_segmenter(
         return IndexBaseline(manifest)
     from segmenter.model import load
 
-    models = [load(folder, device, bf16=bf16) for folder in folders]
+    models = [load(folder, device, half=half) for folder in folders]
     return models[0] if len(models) == 1 else Ensemble(manifest, tuple(models))
 
 

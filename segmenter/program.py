@@ -45,7 +45,7 @@ def kept_program(folder: Path, manifest: Manifest) -> Forward | None:
     except Exception as error:  # whatever is wrong with it, it can be made anew
         _log.warning("%s: cannot be read (%s); it is made anew", path, error)
         return None
-    return _quick(exported) if extra[_MADE_FROM] == _made_from(manifest) else None
+    return _quick(exported) if extra[_MADE_FROM] == made_from(manifest) else None
 
 
 def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forward:
@@ -69,7 +69,7 @@ def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forwar
     beside = path.with_name(f"{path.stem}-{os.getpid()}.part.pt2")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.export.save(exported, beside, extra_files={_MADE_FROM: _made_from(manifest)})
+        torch.export.save(exported, beside, extra_files={_MADE_FROM: made_from(manifest)})
         beside.replace(path)
     except (OSError, RuntimeError) as error:
         beside.unlink(missing_ok=True)
@@ -78,13 +78,17 @@ def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forwar
 
 
 def _place(folder: Path, manifest: Manifest) -> Path:
+    return place(folder, PROGRAM_FILE, f"{made_from(manifest)}.pt2")
+
+
+def place(folder: Path, name: str, name_in_cache: str) -> Path:
     """Beside the weights, or in the user's cache where that folder cannot be written."""
     if os.access(folder, os.W_OK):
-        return folder / PROGRAM_FILE
-    return platformdirs.user_cache_path("lake-monitor") / f"{_made_from(manifest)}.pt2"
+        return folder / name
+    return platformdirs.user_cache_path("lake-monitor") / name_in_cache
 
 
-def _made_from(manifest: Manifest) -> str:
+def made_from(manifest: Manifest) -> str:
     """What decides a program: weights, architecture, dropout passes, chip, and who made it."""
     decisive = manifest.model_dump(
         mode="json", include={"architecture", "chip", "digest", "dropout", "passes", "inputs"}

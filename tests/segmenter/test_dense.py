@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segmenter import dense, windows
+from segmenter import dense, strips, windows
 from segmenter.errors import InputError, SegmenterError
 from segmenter.manifest import Manifest
 from segmenter.normalise import normalise
@@ -382,7 +382,7 @@ def test_blocks_change_nothing(
     corner = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 99)), "corner")
     scene = TileArrays(stack.optical, stack.radar, stack.dem, *corner, HALO)
     whole = dense.predict([model], scene)
-    with mock.patch.object(dense, "BLOCK", data.draw(st.integers(1, 100), "block")):
+    with mock.patch.object(strips, "BLOCK", data.draw(st.integers(1, 100), "block")):
         blocks = dense.predict([model], scene)
     np.testing.assert_array_equal(blocks.probability, whole.probability)
     np.testing.assert_array_equal(blocks.uncertainty, whole.uncertainty)
@@ -451,3 +451,50 @@ def test_invalid_input_is_named(
     with pytest.raises(InputError, match=named):
         dense.predict([model], TileArrays(*arrays, 0, 0, change.get("halo", HALO), wanted))
     assert model.batches == []
+
+
+def test_logits_that_are_no_numbers_are_refused(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    """As half precision gives them where it overflows; not where nothing is to be answered."""
+    model, stack = Convolution(small()), stack_of(40 + 2 * HALO, 40 + 2 * HALO)
+    arrays = (stack.optical, stack.radar, stack.dem)
+    with torch.no_grad():
+        model.convolution.bias.fill_(torch.inf)
+    with pytest.raises(SegmenterError, match="logits are not finite"):
+        dense.predict([model], TileArrays(*arrays, 0, 0, HALO))
+    nothing = np.zeros((40, 40), bool)
+    answer = dense.predict([model], TileArrays(*arrays, 0, 0, HALO, nothing))
+    assert np.isnan(answer.probability).all()
+
+
+class Counted:
+    """An array that notes which rows of it are read."""
+
+    def __init__(self, array: Array) -> None:
+        self.array, self.shape, self.rows = array, array.shape, np.zeros(array.shape[-2], int)
+
+    def __getitem__(self, key: tuple[object, ...]) -> Array:
+        self.rows[key[-2]] += 1
+        return self.array[key]
+
+
+def test_every_row_is_read_once_and_none_where_nothing_is_wanted(
+    small: Callable[..., Manifest], stack_of: Callable[..., Stack]
+) -> None:
+    model = Convolution(small(stride=20))
+    stack = stack_of(100 + 2 * HALO, 60 + 2 * HALO)
+    arrays = [Counted(array) for array in (stack.optical, stack.radar, stack.dem)]
+    wanted = np.ones((100, 60), bool)
+    answer = dense.predict([model], TileArrays(*arrays, 0, 0, HALO, wanted))  # type: ignore[arg-type]
+    expected = dense.predict([model], TileArrays(stack.optical, stack.radar, stack.dem, 0, 0, HALO))
+    np.testing.assert_array_equal(answer.probability, expected.probability)
+    for array in arrays:
+        assert array.rows.max() == 1
+        assert array.rows[HALO:-HALO].min() == 1
+        array.rows[:] = 0
+    wanted[40:] = False
+    dense.predict([model], TileArrays(*arrays, 0, 0, HALO, wanted))  # type: ignore[arg-type]
+    for array in arrays:
+        assert array.rows[HALO + 40 + CHIP :].max() == 0
+        assert array.rows[HALO : HALO + 40].min() == 1

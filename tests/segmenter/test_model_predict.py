@@ -267,7 +267,7 @@ def test_an_interrupted_save_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("device", "bf16", "named"),
+    ("device", "half", "named"),
     [
         ("abacus", False, "device: 'abacus' cannot be used"),
         pytest.param(
@@ -276,18 +276,18 @@ def test_an_interrupted_save_is_refused(
         ),
     ],
 )  # fmt: skip
-def test_a_missing_device_is_refused(tiny_folder: Path, device: str, bf16: bool, named: str) -> None:
+def test_a_missing_device_is_refused(tiny_folder: Path, device: str, half: bool, named: str) -> None:
     with pytest.raises(SegmenterError, match=named):
-        load(tiny_folder, device=device, bf16=bf16)
+        load(tiny_folder, device=device, half=half)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-3), (True, 0.1)])
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 1e-3), (True, 0.1)])
 def test_gpu_and_cpu_give_equal_results(
-    tiny_folder: Path, stack_of: Callable[..., Stack], bf16: bool, tolerance: float
+    tiny_folder: Path, stack_of: Callable[..., Stack], half: bool, tolerance: float
 ) -> None:
     stack = stack_of(64 + 448, 64 + 448)
     arrays = (stack.optical, stack.radar, stack.dem)
     expected = load(tiny_folder, "cpu").predict(*arrays, row=0, col=0, halo=224)
-    answer = load(tiny_folder, "cuda", bf16=bf16).predict(*arrays, row=0, col=0, halo=224)
+    answer = load(tiny_folder, "cuda", half=half).predict(*arrays, row=0, col=0, halo=224)
     np.testing.assert_allclose(answer.probability, expected.probability, atol=tolerance)

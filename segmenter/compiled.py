@@ -1,0 +1,216 @@
+"""The network compiled ahead of time for one type of GPU, and kept beside the model.
+
+The network is exported and compiled for batches of one size, with weights in half precision. Compiled code
+and weights are kept in a file `program-gpu-*.pt`, which is specific to a type of GPU, a version of torch and
+a model. Loading it does not import terratorch.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from zipfile import is_zipfile
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from torch.export.graph_signature import InputKind
+
+from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
+from segmenter.products import as_products, faster_of_both, fold
+from segmenter.program import Forward, made_from, place
+
+BATCH = 64
+"""Chips of a forward pass on a GPU; halved where its memory does not do."""
+#: raised when this file makes another program from the same model
+_FORM = 1
+_CODE, _VALUES = "code", "values"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program for batches of one size."""
+
+    forward: Forward
+    batch: int
+
+
+class Half(nn.Module):
+    """A network with its weights in half precision, between chips and logits in single precision."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.dtype = network.to(dtype), dtype
+
+    def forward(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
+        """(B, 1 + passes, H, W) float32 logits of normalised chips."""
+        logits: Tensor = self.network(*(chips.to(self.dtype) for chips in (optical, radar, dem)))
+        return logits.float()
+
+
+def prepare(device: torch.device) -> None:
+    """Import the libraries that loading a program requires, and initialise the device; takes seconds."""
+    import torch._inductor.standalone_compile
+
+    torch.empty(0, device=device)
+
+
+def compiled(
+    folder: Path, manifest: Manifest, device: torch.device, network: Callable[[], nn.Module]
+) -> Compiled:
+    """The kept program, or one made of `network()` and kept."""
+    lock = _place(folder, manifest, device, BATCH).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # if several workers start at once, one compiles and the others wait
+        return _kept(folder, manifest, device) or make(folder, manifest, device, network())
+
+
+def _kept(folder: Path, manifest: Manifest, device: torch.device) -> Compiled | None:
+    """The kept program with the largest batch."""
+    batch = BATCH
+    while batch >= 1:
+        path = _place(folder, manifest, device, batch)
+        if is_zipfile(path):  # else absent, or cut off
+            try:
+                return Compiled(_load(path, device), batch)
+            except Exception as error:  # whatever is wrong with it, it can be made anew
+                _log.warning("%s: cannot be read (%s); it is made anew", path, error)
+        batch //= 2
+    return None
+
+
+def make(folder: Path, manifest: Manifest, device: torch.device, network: nn.Module) -> Compiled:
+    """Compile the network for this GPU and keep the program; it runs as it is where it cannot be compiled."""
+    module = in_half(network, manifest, device)
+    batch = BATCH
+    while True:
+        try:
+            return Compiled(_make(folder, manifest, device, module, batch), batch)
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+        torch.cuda.empty_cache()
+        batch //= 2
+
+
+def in_half(network: nn.Module, manifest: Manifest, device: torch.device) -> Half:
+    """The network as products in half precision on a GPU.
+
+    Of float16 and bfloat16, which run at one speed, float16 keeps three more bits: the error of a logit is a
+    fifth. It ends at 65,504; where weights, or logits of random chips, do not fit, it is bfloat16.
+    """
+    network = network.to(device)
+    fold(network)
+    chips = example(manifest, device, BATCH)
+    network = as_products(network, faster_of_both(network, chips, torch.float16))
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    half = Half(network, torch.float16)
+    with torch.inference_mode():
+        fits = bool(half(*(chip[:2] for chip in chips)).isfinite().all())
+    if fits:
+        return half
+    _log.warning("model %s: float16 cannot hold its numbers; it runs in bfloat16", manifest.name)
+    network.float().load_state_dict(kept)
+    return Half(network, torch.bfloat16)
+
+
+def example(manifest: Manifest, device: torch.device, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalised chips, (batch, bands, chip, chip), of nothing in particular."""
+    optical, radar, dem = (
+        torch.randn(batch, len(bands), manifest.chip, manifest.chip, device=device)
+        for bands in (OPTICAL_BANDS, RADAR_BANDS, DEM_BANDS)
+    )
+    return optical, radar, dem
+
+
+def _make(folder: Path, manifest: Manifest, device: torch.device, module: nn.Module, batch: int) -> Forward:
+    """The module compiled and kept for batches of this size. Raises `torch.OutOfMemoryError`."""
+    chips = example(manifest, device, batch)
+    with torch.inference_mode():
+        module(*chips)  # fails before minutes are spent on compiling, if memory is too small
+    path = _place(folder, manifest, device, batch)
+    try:
+        forward = _ahead_of_time(module, chips, path)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        _log.warning("the network is compiled by every process for itself, as it cannot be kept: %s", error)
+    else:
+        return forward
+    try:
+        forward = cast(Forward, torch.compile(module))
+        with torch.inference_mode():
+            forward(*chips)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        _log.warning("the network runs as it is, as it cannot be compiled here: %s", error)
+        return cast(Forward, module)
+    return forward
+
+
+def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], path: Path) -> Forward:
+    """Compile the module for these chips and write it to `path`."""
+    from torch._inductor import standalone_compile
+
+    with torch.no_grad():
+        exported = torch.export.export(module, chips)
+        values = [
+            (exported.state_dict | exported.constants)[spec.target].detach()
+            for spec in exported.graph_signature.input_specs
+            if spec.kind != InputKind.USER_INPUT
+        ]
+        artifact: Any = standalone_compile(exported.graph_module, [*values, *chips])
+    beside = path.with_name(f"{path.stem}-{os.getpid()}.part")
+    code = beside.with_suffix(".code")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        artifact.save(path=str(code), format="binary")
+        torch.save({_CODE: torch.frombuffer(bytearray(code.read_bytes()), dtype=torch.uint8),
+                    _VALUES: values}, beside)  # fmt: skip
+        beside.replace(path)
+    except (OSError, RuntimeError, AssertionError) as error:
+        _log.warning("%s: cannot be written (%s); every start takes minutes", path, error)
+    finally:
+        code.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
+    return _Program(artifact, values)
+
+
+def _load(path: Path, device: torch.device) -> Forward:
+    from torch._inductor import config
+    from torch._inductor.standalone_compile import CompiledArtifact
+
+    config.compile_threads = 1  # nothing is compiled: no processes are started for it
+    kept = torch.load(path, map_location=device, weights_only=True, mmap=True)
+    with tempfile.NamedTemporaryFile() as code:
+        code.write(kept[_CODE].cpu().numpy().tobytes())
+        code.flush()
+        artifact: Any = CompiledArtifact.load(path=code.name, format="binary")
+    return _Program(artifact, kept[_VALUES])
+
+
+@dataclass(frozen=True)
+class _Program:
+    """Compiled code with the weights it takes. Implements `segmenter.program.Forward`."""
+
+    artifact: Callable[..., Sequence[Tensor]]
+    values: list[Tensor]
+
+    def __call__(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
+        chips = (chip.contiguous() for chip in (optical, radar, dem))  # as those that it was compiled for
+        return self.artifact(*self.values, *chips)[0]
+
+
+def _place(folder: Path, manifest: Manifest, device: torch.device, batch: int) -> Path:
+    """Of the program of this model, GPU, torch and batch."""
+    chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    text = json.dumps([_FORM, chip, torch.version.cuda, batch, made_from(manifest)])
+    name = f"program-gpu-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
+    return place(folder, name, name)
