@@ -37,7 +37,7 @@ def build_network(architecture: Architecture, s1_kind: S1Kind) -> nn.Module:
 def build_terratorch(**arguments: Any) -> nn.Module:
     """What terratorch's factory makes of a segmentation task's `arguments`, with fresh weights."""
     name_missing_vision_ops()
-    # a library beneath terratorch asks its makers for news when it is imported; nobody here wants that
+    # terratorch imports a library that checks for updates of itself when it is imported; that is prevented
     os.environ.setdefault("LIGHTLY_DID_VERSION_CHECK", "True")
     precision = torch.get_float32_matmul_precision()
     from terratorch.models import EncoderDecoderFactory

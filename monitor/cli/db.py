@@ -95,7 +95,7 @@ def run_psql(database: Database, arguments: list[str]) -> int:
     from storage.embedded_system import client_program
 
     parsed = make_url(database.client_url)
-    shown = parsed.set(password=None).render_as_string()  # everyone on a machine can see command lines
+    shown = parsed.set(password=None).render_as_string()  # command lines are visible to all users of a machine
     program = client_program("psql")
     if program is None:
         raise RefusedError(

@@ -16,7 +16,7 @@ from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_line
 
 #: approximate number of rows of the drawing
 ROWS = 15
-#: smallest width at which seasons can be told apart, columns
+#: smallest width at which seasons can be distinguished, columns
 NARROWEST = 20
 COLOURS = {"model": "blue", "inventory": "green", "index": "magenta"}
 
