@@ -95,7 +95,7 @@ def run_psql(database: Database, arguments: list[str]) -> int:
     from storage.embedded_system import client_program
 
     parsed = make_url(database.client_url)
-    shown = parsed.set(password=None).render_as_string()  # command lines are visible to all users of a machine
+    shown = parsed.set(password=None).render_as_string()  # all users see command lines
     program = client_program("psql")
     if program is None:
         raise RefusedError(
