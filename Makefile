@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/monitor demo
 
 # each worker has its own PostGIS; the tests of a file run in one worker, because they share fixtures
-PARALLEL := -n auto --maxprocesses 8 --dist loadfile
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not prove" $(PARALLEL)

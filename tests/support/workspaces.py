@@ -105,6 +105,7 @@ def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
     streams = [TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
     code: Any = 0
     console.out.width = console.err.width = int(WIDE["COLUMNS"])
+    _reset_log()
     with (
         mock.patch.object(sys, "argv", ["monitor", *words]),
         mock.patch.dict(os.environ, WIDE),
@@ -118,11 +119,16 @@ def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
         except Exception:  # an unexpected error of the command is for the test to find
             traceback.print_exc()
             code = 1
-    log = logging.getLogger(progress.__name__)  # as it is before the first command
-    log.handlers.clear()
-    log.propagate = True
+    _reset_log()
     stdout, stderr = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
     return subprocess.CompletedProcess(["monitor", *words], int(code or 0), stdout, stderr)
+
+
+def _reset_log() -> None:
+    """Restore the state before the first command: its handler writes to the error stream of that command."""
+    log = logging.getLogger(progress.__name__)
+    log.handlers.clear()
+    log.propagate = True
 
 
 #: columns of every table of the history, without times and run ids
