@@ -7,8 +7,6 @@ bits either way.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +22,7 @@ from monitor.archive.decoding import Native
 from monitor.archive.driver import ArchiveDriver, BandParser
 from monitor.archive.profiles import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene
+from monitor.archive.threads import reading_threads
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -171,24 +170,11 @@ def load_bands(
         dtype=dtype,
         nodata=fill,
         chunks=None if chunks is None else dict(chunks),
-        pool=_threads(profile.connections) if len(scenes) * len(keys) > 1 else None,
+        pool=reading_threads(profile.connections) if len(scenes) * len(keys) > 1 else None,
         fuse_func=f"{__name__}.{paste.__name__}" if len(scenes) == 1 else None,
         driver=ArchiveDriver(profile, parser, native),
     )
     return loaded.isel(time=0, drop=True)
-
-
-class KeptThreads(ThreadPoolExecutor):
-    """Threads that are kept between loads. `odc.stac.load` closes a pool after use, and the setup of PROJ and
-    GDAL in new threads takes longer than reading a small box (measured: 50 ms per load)."""
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-@cache
-def _threads(connections: int) -> KeptThreads:
-    return KeptThreads(connections, thread_name_prefix="reading")
 
 
 def _item(scene: Scene, parser: BandParser, box: BaseGeometry) -> pystac.Item:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.archive.threads import share_heaps
 from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
@@ -56,6 +57,7 @@ def options(
     ] = DEMO,
 ) -> None:
     """Options of every command; they can be given before or after it."""
+    share_heaps()
 
 
 def main() -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import socket
-from contextlib import suppress
 
 from distributed import Worker, WorkerPlugin
 
+from monitor.archive.threads import mallopt, share_heaps
 from monitor.compute.predictor import ChosenModel, Opened, predictor
 
 #: numbers of mallopt's options (malloc.h of the GNU C library)
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 #: the largest threshold that the GNU C library reaches by itself
 KEPT_BYTES = 32 * 2**20
-#: each thread that reads would otherwise keep a heap of its own, which grows with the largest scene it read
-HEAPS = 2
 
 
 class OpenModel(WorkerPlugin):
@@ -35,7 +32,7 @@ class OpenModel(WorkerPlugin):
         self.model = model
 
     def setup(self, worker: Worker) -> None:
-        _mallopt(M_ARENA_MAX, HEAPS)
+        share_heaps()
         if not worker.address.startswith("inproc://"):
             predictor.name = f"the worker at {worker.address} on {socket.gethostname()}"
             _unbind(worker.state.nthreads)
@@ -49,14 +46,8 @@ def _unbind(threads: int) -> None:
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # torch reads both when it is loaded
         os.environ[name] = str(threads)
-    _mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-    _mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
-
-
-def _mallopt(option: int, value: int) -> None:
-    """Set an option of the C library's allocator, where the library has it."""
-    with suppress(OSError, AttributeError):  # only the GNU C library does
-        ctypes.CDLL("libc.so.6").mallopt(option, value)
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    mallopt(M_TRIM_THRESHOLD, 2 * KEPT_BYTES)
 
 
 async def opened() -> Opened:
