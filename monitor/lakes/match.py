@@ -163,7 +163,8 @@ def _overlaps_before(
         pairs: `overlaps` with the latest outlines of all `known` lakes, reused where both outlines are the
             same.
     """
-    same = np.array([old is new for old, new in zip(before.before, before.geometry, strict=True)], bool)
+    outlines = before.geometry.to_numpy()
+    same = np.array([old is new for old, new in zip(before.before, outlines, strict=True)], bool)
     if same.all() and len(before) == known:
         return pairs
     rest = before[~same].before
@@ -275,7 +276,7 @@ def minted_frame(matching: Matching, outlines: geopandas.GeoSeries) -> pd.DataFr
     """Lakes minted by a matching as rows of the lake history: id, code."""
     rows = [
         (lake, code_of(outline))
-        for lake, outline in zip(matching.lake_ids, outlines, strict=True)
+        for lake, outline in zip(matching.lake_ids, outlines.to_numpy(), strict=True)
         if lake in matching.minted
     ]
     return pd.DataFrame(rows, columns=["id", "code"])
@@ -298,7 +299,7 @@ def state_changes(
         dry: known lakes that are dry in this season.
         dry_before: first observed lakes whose place was dry ground in the previous season.
     """
-    last = reference.last_outcome
+    last = reference.last_outcome.to_dict()  # single values of a Series take 50 times as long
     drained = [Lineage(LineageKind.DRAINED, lake) for lake in dry if last[lake] == Outcome.WATER]
     reappeared = [
         Lineage(LineageKind.REAPPEARED, lake)

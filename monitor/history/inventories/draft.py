@@ -57,7 +57,7 @@ def draft_inventory(
     if suspect:
         absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
-    outlines = dict(zip(matching.lake_ids, lakes.geometry, strict=True))
+    outlines = dict(zip(matching.lake_ids, lakes.geometry.to_numpy(), strict=True))
     new = [
         lake
         for lake in sorted(matching.first_observed)
