@@ -29,7 +29,7 @@ from monitor.cli.demo import REGION, prepare
 from monitor.run import plan_season
 from monitor.stack.acquire import acquire
 from monitor.workspace import Workspace, open_system
-from segmenter.dense import halo
+from segmenter.windows import halo
 from storage.embedded import EmbeddedPostgis
 from tests.support.servers.files import Read
 from tests.support.servers.online import OnlineArchive, archive_online

@@ -15,7 +15,6 @@ import copy
 import json
 import logging
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,8 +22,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,74 +31,18 @@ os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._inductor import config as inductor_config
-from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import peers
-from benchmarks.flops import AREA_KM2, CHIP, LARGE, STRIDE, TINY
+from benchmarks.flops import AREA_KM2, CHIP, STRIDE, flop_of_chip
+from benchmarks.gpu_bench import Bench, Figures, bench_of
+from benchmarks.gpu_forms import gated, layers, variants
 from segmenter import dense, products
-from segmenter.compiled import Half, _ahead_of_time, example, in_half
+from segmenter.compiled import Half, example
 from segmenter.lanes import lane
-from segmenter.manifest import Manifest, read_manifest
 from segmenter.members import FLIPS
-from segmenter.model import Model, _network, load, save
-from segmenter.network import build_network, last_convolution, logits
+from segmenter.model import Model
 from segmenter.protocol import TileArrays
 from segmenter.strips import Grid, Reader
-
-Figures = dict[str, Any]
-
-
-@dataclass
-class Bench:
-    """A model with random weights in a folder, and its scenes."""
-
-    manifest: Manifest
-    device: torch.device
-    folder: Path
-    #: edges of the scenes for dense prediction, px; the first is the peer's too
-    edges: tuple[int, int]
-    figures: dict[str, Figures] = field(default_factory=dict)
-
-    @cached_property
-    def model(self) -> Model:
-        """As a worker opens it; the first time, compiled."""
-        started = time.perf_counter()
-        model = load(self.folder, str(self.device))
-        self.figures["load"] = {"seconds": time.perf_counter() - started, "batch": model.batch}
-        return model
-
-    @cached_property
-    def network(self) -> nn.Module:
-        """The network as terratorch builds it, in single precision."""
-        return _network(self.folder, self.manifest).to(self.device)
-
-    @cached_property
-    def scenes(self) -> tuple[TileArrays, TileArrays]:
-        small, large = (peers.scene(self.manifest, edge, edge) for edge in self.edges)
-        return small, large
-
-    def windows(self, edge: int) -> int:
-        """Of a scene of this edge."""
-        return peers.windows_of(self.manifest, edge, edge)
-
-    def wait(self) -> None:
-        """Until the device has done what it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def seconds(self, run: Callable[[], Any], rounds: int = 3) -> list[float]:
-        """Of each round of `run`, after one that does not count."""
-        run()
-        return [self._once(run) for _ in range(rounds)]
-
-    def _once(self, run: Callable[[], Any]) -> float:
-        self.wait()
-        started = time.perf_counter()
-        run()
-        self.wait()
-        return time.perf_counter() - started
 
 
 def main() -> None:
@@ -119,7 +60,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d %(message)s")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as kept:
-        bench = _bench(options, options.folder or Path(kept) / "model")
+        bench = bench_of(options, options.folder or Path(kept) / "model")
         for name in options.parts or PARTS:
             if time.perf_counter() - started > options.seconds:
                 bench.figures[name] = {"not measured": "no time left"}
@@ -135,41 +76,6 @@ def main() -> None:
             print(name, json.dumps(bench.figures[name], default=str), flush=True)
             if options.json:  # after every part: what was measured stays, whatever ends the rest
                 options.json.write_text(json.dumps(bench.figures, indent=2, default=str))
-
-
-def _bench(options: argparse.Namespace, folder: Path) -> Bench:
-    device = torch.device(options.device)
-    manifest = TINY if options.tiny else LARGE
-    started = time.perf_counter()
-    if not folder.exists():
-        torch.manual_seed(0)
-        with device:
-            network = build_network(manifest.architecture, manifest.inputs.S1.kind)  # type: ignore[arg-type]
-        _spread(network.eval(), example(manifest, device, 4))
-        save(folder, network, manifest)
-    manifest = read_manifest(folder)
-    bench = Bench(manifest, device, folder, tuple(options.edges))
-    bench.figures["machine"] = {
-        "gpu": torch.cuda.get_device_name() if device.type == "cuda" else None,
-        "torch": torch.__version__,
-        "cudnn": torch.backends.cudnn.version(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "model": manifest.name,
-        "model_written_s": time.perf_counter() - started,
-    }
-    print("machine", json.dumps(bench.figures["machine"]), flush=True)
-    return bench
-
-
-def _spread(network: nn.Module, chips: tuple[Tensor, ...]) -> None:
-    """Make fresh weights, whose logits hardly differ, give logits with a standard deviation of 2 about 0."""
-    last = last_convolution(network)
-    with torch.no_grad():
-        said = logits(network, "grd", *chips)
-        assert last.bias is not None
-        last.bias.sub_(said.mean()).mul_(2 / said.std())
-        last.weight.mul_(2 / said.std())
 
 
 def ceiling(bench: Bench) -> Figures:
@@ -199,7 +105,7 @@ def loading(bench: Bench) -> Figures:
 
 def bare(bench: Bench) -> Figures:
     """Forward passes alone."""
-    model, flop = bench.model, _flop(bench)
+    model, flop = bench.model, flop_of_chip(bench.manifest)
     chips = example(bench.manifest, bench.device, model.batch)
     repeats = 20 if bench.device.type == "cuda" else 1
     with torch.inference_mode():
@@ -213,13 +119,6 @@ def bare(bench: Bench) -> Figures:
         "gflop_per_chip": flop / 1e9,
         "s_per_10000_km2": _area(seconds / model.batch * len(FLIPS)),
     }
-
-
-def _flop(bench: Bench) -> float:
-    """Of a chip."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        bench.network(*example(bench.manifest, bench.device, 1))
-    return float(counter.get_total_flops())
 
 
 def _area(seconds_per_window: float) -> float:
@@ -247,12 +146,7 @@ def dense_part(bench: Bench) -> Figures:
 
 def host(bench: Bench) -> Figures:
     """All but the network: with one that answers zeros at once."""
-
-    def nothing(optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        return torch.zeros(len(dem), 1 + bench.manifest.passes, CHIP, CHIP, device=dem.device)
-
-    batch = 64 if bench.device.type == "cuda" else 1
-    model = Model(bench.manifest, nothing, bench.device, batch)
+    model = _without_network(bench, 64 if bench.device.type == "cuda" else 1)
     count, ground = bench.windows(bench.edges[1]), bench.scenes[1]
     dense.predict([model], ground)
     reading = min(bench.seconds(lambda: _read(model, ground), 2))
@@ -266,6 +160,15 @@ def host(bench: Bench) -> Figures:
         "processor_ms_per_window": 1000 * (time.process_time() - process) / count,
         "strips_alone_ms_per_window": 1000 * reading / count,
     }
+
+
+def _without_network(bench: Bench, batch: int) -> Model:
+    """A model whose network answers zeros."""
+
+    def zeros(optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
+        return torch.zeros(len(dem), 1 + bench.manifest.passes, CHIP, CHIP, device=dem.device)
+
+    return Model(bench.manifest, zeros, bench.device, batch)
 
 
 def _read(model: Model, ground: TileArrays) -> None:
@@ -347,10 +250,7 @@ def memory(bench: Bench) -> Figures:
         ground = peers.scene(bench.manifest, edge, edge, lazy=True)
         if bench.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        nothing = lambda *chips: torch.zeros(  # noqa: E731
-            len(chips[2]), 1 + bench.manifest.passes, CHIP, CHIP, device=chips[2].device
-        )
-        model = Model(bench.manifest, nothing, bench.device, bench.model.batch)
+        model = _without_network(bench, bench.model.batch)
         with peers.most_memory() as most:
             rows = sum(1 for _ in dense.patches([model], [ground]))
         peak = torch.cuda.max_memory_allocated() if bench.device.type == "cuda" else 0
@@ -361,25 +261,6 @@ def memory(bench: Bench) -> Figures:
         found["with_network_reserved_gib"] = torch.cuda.memory_reserved() / 2**30
         free, total = torch.cuda.mem_get_info()
         found["used_on_device_gib"] = (total - free) / 2**30
-    return found
-
-
-def layers(bench: Bench) -> Figures:
-    """Each 3x3 convolution's shape, by the library's kernel and as one product over shifted views."""
-    network = copy.deepcopy(bench.network)
-    products.fold(network)
-    chips = example(bench.manifest, bench.device, 64)
-    shapes = products._input_shapes(network, [chip[:1] for chip in chips])
-    found: Figures = {}
-    for layer, shape in shapes.items():
-        values = torch.randn(64, *shape, device=bench.device, dtype=torch.float16)
-        values = values.contiguous(memory_format=torch.channels_last)
-        kinds = (products.ChannelsLast, products.Shifted)
-        ms = {
-            kind.__name__: 1000 * products._seconds(kind(layer).to(bench.device, torch.float16), values)  # type: ignore[arg-type]
-            for kind in kinds
-        }
-        found[f"{list(shape)} to {layer.out_channels}"] = ms
     return found
 
 
@@ -436,74 +317,6 @@ def start(bench: Bench) -> Figures:
         "first_answer_s": first,
         "until_ended_s": took,
     }
-
-
-class _Layer(nn.Module):
-    """A gated layer as it stands in an encoder's block, its hidden units padded."""
-
-    def __init__(self, width: int, hidden: int, *, joined: bool) -> None:
-        super().__init__()
-        self.norm, self.joined, self.hidden = nn.LayerNorm(width, bias=False), joined, hidden
-        self.into = nn.Parameter(torch.randn(2 * hidden, width) * 0.02)
-        self.out = nn.Parameter(torch.randn(width, hidden) * 0.02)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        values = self.norm(tokens)
-        if self.joined:
-            gate, value = functional.linear(values, self.into).chunk(2, -1)
-        else:
-            gate, value = (functional.linear(values, part) for part in self.into.split(self.hidden))
-        return tokens + functional.linear(functional.silu(gate) * value, self.out)
-
-
-def gated(bench: Bench) -> Figures:
-    """TerraMind-L's gated layer on a batch of 64 chips, in several forms and with compiler options."""
-    tokens = torch.randn(64, 588, 1024, device=bench.device, dtype=torch.float16)
-    found: Figures = {}
-    for name, hidden, joined, options in (
-        ("joined", 2752, True, {}),
-        ("apart", 2752, False, {}),
-        ("apart, padded to 256", 2816, False, {}),
-        ("apart, tuned", 2752, False, {"coordinate_descent_tuning": True}),
-        ("joined, tuned", 2752, True, {"coordinate_descent_tuning": True}),
-        ("apart, autotuned products", 2752, False, {"max_autotune": True}),
-        ("padded to 256, autotuned", 2816, False, {"max_autotune": True, "coordinate_descent_tuning": True}),
-    ):
-        layer = _Layer(1024, hidden, joined=joined).to(bench.device, torch.float16)
-        began = time.perf_counter()
-        try:
-            run = torch.compile(layer, options=options)  # type: ignore[arg-type]
-            with torch.inference_mode():
-                rounds = bench.seconds(lambda run=run: [run(tokens) for _ in range(20)])  # type: ignore[misc]
-            found[name] = {"ms": 1000 * min(rounds) / 20, "compile_s": time.perf_counter() - began}
-        except Exception as error:
-            found[name] = {"not measured": str(error)[:300]}
-        torch._dynamo.reset()
-        print(name, found[name], flush=True)
-    return found
-
-
-def variants(bench: Bench) -> Figures:
-    """Forward passes of other compilations of the network."""
-    half = in_half(copy.deepcopy(bench.network), bench.manifest, bench.device)
-    chips = example(bench.manifest, bench.device, 64)
-    found: Figures = {}
-    for name, options in (
-        ("tuned", {"coordinate_descent_tuning": True}),
-        ("autotuned products", {"max_autotune_gemm": True, "coordinate_descent_tuning": True}),
-    ):
-        began = time.perf_counter()
-        with inductor_config.patch(options), torch.inference_mode():
-            forward = _ahead_of_time(half, chips, bench.folder / "variant.pt")
-            compiled = time.perf_counter()
-            rounds = bench.seconds(lambda forward=forward: [forward(*chips) for _ in range(10)])  # type: ignore[misc]
-        found[name] = {
-            "compile_s": compiled - began,
-            "until_measured_s": time.perf_counter() - began,
-            "chips_s": 640 / min(rounds),
-        }
-        print(name, found[name], flush=True)
-    return found
 
 
 PARTS: dict[str, Callable[[Bench], Figures]] = {

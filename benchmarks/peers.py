@@ -21,13 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from segmenter.dense import halo
 from segmenter.manifest import Manifest
 from segmenter.model import Model, _read_weights
 from segmenter.network import S1_MODALITY, build_network
 from segmenter.normalise import normalise
 from segmenter.protocol import TileArrays
-from segmenter.windows import profile, starts
+from segmenter.windows import halo, profile, starts
 
 Floats = NDArray[np.float32]
 #: upper-left pixel of every scene, on the grid of windows

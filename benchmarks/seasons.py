@@ -35,8 +35,8 @@ from monitor.run import plan_season
 from monitor.settings import ClusterSettings
 from monitor.stack.acquire import acquire
 from monitor.workspace import System, Workspace, open_system
-from segmenter.dense import halo
 from segmenter.opening import open_segmenter
+from segmenter.windows import halo
 from storage.embedded import EmbeddedPostgis
 from tests.support.servers.online import OnlineArchive, archive_online
 

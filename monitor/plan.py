@@ -262,7 +262,7 @@ def _difference(
         differences.append(Why.OTHER_MODEL.because())
     if task.config_digest != earlier.config_digest:
         differences.append(Why.OTHER_SETTINGS.because())
-    now = {scene.id for scene in (*task.scenes.optical, *task.scenes.radar, *task.scenes.dem)}
+    now = {scene.id for scene in task.scenes.scenes}
     before = old_scenes.get(earlier.key, frozenset())
     if added := sorted(now - before):
         differences.append(Why.NEW_SCENES.because(scenes=tuple(added)))
@@ -290,7 +290,7 @@ def ledger_row(task: TileTask, kind: SurveyKind = SurveyKind.MODEL) -> ledger.Pl
 
 
 def _frozen(scenes: SceneList) -> Iterator[ledger.FrozenScene]:
-    for scene in (*scenes.optical, *scenes.radar, *scenes.dem):
+    for scene in scenes.scenes:
         yield ledger.FrozenScene(
             scene.collection,
             scene.id,

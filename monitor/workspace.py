@@ -44,6 +44,7 @@ class Workspace:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
         self.settings = settings
+        self._regions: dict[str, Region] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Workspace:
@@ -159,12 +160,10 @@ class Workspace:
 
     def _sizes(self) -> Iterator[str]:
         """Each known region with the size of a season."""
-        import shapely
-
         from monitor.plan import season_size
 
-        for name, settings in sorted(self.regions().items()):
-            yield f"  {name}: {season_size([shapely.box(*(settings.bounds or ()))], self.settings.tile_size)}"
+        for name in sorted(self.regions()):
+            yield f"  {name}: {season_size([self.outline(name)], self.settings.tile_size)}"
 
     def region_settings(self, name: str) -> RegionSettings:
         """The settings of the region called `name`.
@@ -196,11 +195,16 @@ class Workspace:
         return frame.geometry.union_all()
 
     def region(self, name: str) -> Region:
-        """The region called `name`, with its outline and glacier zone.
+        """The region called `name`, with its outline and glacier zone; its files are read once.
 
         Raises:
             RefusedError: no such region, or a file without polygons or CRS.
         """
+        if name not in self._regions:
+            self._regions[name] = self._read_region(name)
+        return self._regions[name]
+
+    def _read_region(self, name: str) -> Region:
         from monitor.grid import grown
         from monitor.vectors import read_polygons
 

@@ -161,8 +161,9 @@ def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], path: Path) -> 
 
     with torch.no_grad():
         exported = torch.export.export(module, chips)
+        tensors = exported.state_dict | exported.constants
         values = [
-            (exported.state_dict | exported.constants)[spec.target].detach()
+            tensors[spec.target].detach()
             for spec in exported.graph_signature.input_specs
             if spec.kind != InputKind.USER_INPUT
         ]

@@ -34,11 +34,6 @@ _BEHIND = 4
 """Patches that may be pending on the device before the first is waited for."""
 
 
-def halo(manifest: Manifest) -> int:
-    """Pixels a tile must read around its core; see `segmenter.windows.halo`."""
-    return halo_of(manifest)
-
-
 @dataclass(frozen=True, eq=False)
 class Patch:
     """A part of a scene's core with its answer."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.retries import TIMEOUT, TRANSIENT
 from monitor.errors import MonitorError, RefusedError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ Answer = TypeVar("Answer")
 
 #: items per page; Earth Search refuses responses of more than a few megabytes
 PAGE = 250
-#: seconds to connect, and to wait for a response
-TIMEOUT = (10.0, 60.0)
 #: seconds before the first retry of a request; each further pause is twice as long
 BACKOFF = 1.0
 #: tries of a whole search when a response is incomplete
@@ -121,7 +120,7 @@ class ApiCatalog:
             total=6,
             connect=2,  # few, so that a wrong address or a server that hangs is reported soon
             read=2,
-            status_forcelist=(429, 500, 502, 503, 504),
+            status_forcelist=TRANSIENT,
             allowed_methods=None,  # a search is a POST and can be repeated
             backoff_factor=BACKOFF,
             backoff_jitter=BACKOFF / 2,

@@ -25,6 +25,8 @@ T = TypeVar("T")
 TRIES, TRIES_ABSENT = 6, 4
 #: seconds before the second try; twice as long before each further one, up to the longest
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+#: HTTP statuses of a server that may answer a moment later
+TRANSIENT = (429, 500, 502, 503, 504)
 #: seconds to connect, and to wait for the next bytes
 TIMEOUT = (10, 60)
 #: most seconds of a Retry-After that are waited

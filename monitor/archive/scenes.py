@@ -21,6 +21,7 @@ from monitor.archive.explanations import Explanation, Refusal, Refused
 from monitor.archive.profiles import S1_BANDS, DemProfile, OpticalProfile, RadarProfile
 from monitor.errors import AssetError
 from monitor.grid import Tile, cells_near
+from storage.simulated import is_simulated
 
 if TYPE_CHECKING:
     import pystac
@@ -53,6 +54,11 @@ class Scene:
     cloud_cover: float | None = None
     #: added to every digital number to give reflectance x 10000
     offset: float = 0.0
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the item is of a simulated scene."""
+        return is_simulated(self.item)
 
     @property
     def day_of_year(self) -> int:
@@ -111,6 +117,11 @@ class SceneList:
     choices: tuple[Choice, ...]
     #: items that are not used, and why; not part of the identity
     refused: Refused = ()
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """All scenes: optical, radar, then the DEM."""
+        return (*self.optical, *self.radar, *self.dem)
 
     def over(self, tile: Tile) -> SceneList:
         """The part of the list that `tile` and its surroundings need."""

@@ -63,10 +63,8 @@ def options(
 def main() -> None:
     """Entry point: exit code 0 done, 1 something failed, 2 refused before any work."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, TextIOWrapper
-        ):  # a character that the terminal cannot show becomes a question mark
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a question mark for a character that it cannot show
     try:
         app()
     except (RefusedError, SegmenterError) as error:

@@ -299,7 +299,7 @@ def state_changes(
         dry: known lakes that are dry in this season.
         dry_before: first observed lakes whose place was dry ground in the previous season.
     """
-    last = reference.last_outcome.to_dict()  # single values of a Series take 50 times as long
+    last = reference.last_outcome.to_dict()
     drained = [Lineage(LineageKind.DRAINED, lake) for lake in dry if last[lake] == Outcome.WATER]
     reappeared = [
         Lineage(LineageKind.REAPPEARED, lake)

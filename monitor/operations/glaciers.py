@@ -21,7 +21,7 @@ import requests
 import shapely
 from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
 
-from monitor.archive.retries import TIMEOUT, TRIES, pause
+from monitor.archive.retries import TIMEOUT, TRANSIENT, TRIES, pause
 from monitor.errors import MonitorError, RefusedError
 from monitor.grid import grown
 from monitor.progress import SILENT, Progress
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 #: folder of a workspace with the outlines of its regions; the downloads are below it
 FOLDER, DOWNLOADS = "glaciers", "rgi7"
-#: answers that may be another one a moment later
-TRANSIENT = {429, 500, 502, 503, 504}
 #: the last first-order region that has a file; the mainland of Antarctica has none
 LAST_REGION = 19
 MEGABYTE = 1_000_000

@@ -56,7 +56,6 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
     from storage import ledger
     from storage.codes import TRUSTED, SurveyKind
     from storage.history import history, last_outlines
-    from storage.simulated import is_simulated
 
     region = workspace.region(name)
     with open_system(workspace) as system:
@@ -71,7 +70,7 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
         background, extent, epsg = _background(scenes, system.workspace.profile, region)
     outlines = outlines.set_index("lake_id").to_crs(epsg)
     title = f"{name}: glacial lakes, change {years[0]} to {years[-1]}, over scenes of {years[-1]}"
-    simulated = any(is_simulated(scene.item) for scene in (*scenes.optical, *scenes.radar, *scenes.dem))
+    simulated = any(scene.simulated for scene in scenes.scenes)
     figure = region_figure(title, (background, extent, epsg), outlines, changes, curves, simulated=simulated)
     figure.savefig(path, dpi=100)
 

@@ -24,7 +24,6 @@ from monitor.grid import CELL, Tile, tiles_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
-from storage.simulated import is_simulated
 
 #: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
 DEM_SLACK = 0.01
@@ -177,7 +176,7 @@ def report_scenes(
         dem=tuple(scene.id for scene in considered.chosen.dem),
         cells=tuple(_cells(considered, grounds)),
         refused=considered.chosen.refused,
-        simulated=any(is_simulated(scene.item) for scene in scenes),
+        simulated=any(scene.simulated for scene in scenes),
     )
 
 

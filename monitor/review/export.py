@@ -34,7 +34,6 @@ from segmenter.indices import mndwi
 from storage import ledger, reviews
 from storage.codes import NO_ANSWER, TRUSTED, SurveyKind
 from storage.history import last_outlines
-from storage.simulated import is_simulated
 
 if TYPE_CHECKING:
     import geopandas
@@ -81,7 +80,8 @@ def export_queue(
             if season_of not in scenes:
                 with system.database.connect() as conn:
                     frozen = ledger.frozen(conn, *season_of, kind=kind)
-                    outlines[flag.region] = last_outlines(conn, flag.region, kinds)
+                    if flag.region not in outlines:
+                        outlines[flag.region] = last_outlines(conn, flag.region, kinds)
                 scenes[season_of] = recall(system.workspace.profile, *frozen)
             name = f"{flag.season}-{re.sub('[^a-z]+', '-', flag.kind)}-{str(flag.flag_id)[:8]}.png"
             _write_picture(system, flag, scenes[season_of], outlines[flag.region], folder / name)
@@ -127,7 +127,7 @@ def _write_picture(
         f"{flag.region} {flag.season}   {flag.kind}, {flag.score:.2f} ha   "
         f"{middle.y:.4f}° N {middle.x:.4f}° E{f'   lake {flag.lake_code}' if flag.lake_code else ''}"
     )
-    simulated = any(is_simulated(scene.item) for scene in (*scenes.optical, *scenes.radar, *scenes.dem))
+    simulated = any(scene.simulated for scene in scenes.scenes)
     chip_figure(title, chip, imagery, layers, outlines, simulated=simulated).savefig(path, dpi=90)
 
 
