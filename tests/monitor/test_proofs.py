@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.support.places import MODEL, ROOT
-from tests.support.workspaces import layers, make_workspace, run_here, tables
+from tests.support.workspaces import COMMAND, layers, make_workspace, run_here, tables
 
 pytestmark = [
     pytest.mark.prove,
@@ -58,8 +58,7 @@ def test_killed_again_and_again(small_archive: Path, module_workspace: Path) -> 
     never = make_workspace(module_workspace / "never", small_archive, tile_size=256)
     run_here(never, 2021, 2022)
     often = make_workspace(module_workspace / "often", small_archive, tile_size=256)
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()"]
-    command += ["backfill", "--years", "2021-2022", "-w", str(often)]
+    command = [*COMMAND, "backfill", "--years", "2021-2022", "-w", str(often)]
     killed = 0
     for moment in MOMENTS:
         process = subprocess.Popen(

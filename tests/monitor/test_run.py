@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from storage.codes import Reason
 from storage.history import last_outlines
 from tests.support.history_content import current_rows
 from tests.support.places import MODEL, ROOT
-from tests.support.workspaces import layers, make_workspace, monitor, run_here, tables
+from tests.support.workspaces import COMMAND, layers, make_workspace, monitor, run_here, tables
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 
@@ -195,8 +194,7 @@ def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None
 def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path, after: str) -> None:
     """Killed after the first committed tile, or in the second season: the same tables and the same cube."""
     folder = make_workspace(workspace / "killed", small_archive, tile_size=256)
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()"]
-    command += ["backfill", "--years", "2021-2022", "-w", str(folder)]
+    command = [*COMMAND, "backfill", "--years", "2021-2022", "-w", str(folder)]
     with (workspace / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True)
         _wait_for(folder, process, tiles=1 if after == "tile" else 5)

@@ -33,6 +33,8 @@ from storage.codes import SurveyKind
 from storage.database import Database
 from tests.support.places import MODEL, ROOT
 
+#: the command line in a process of its own
+COMMAND = [sys.executable, "-c", "from monitor.cli.main import main; main()"]
 #: environment of the command line, so that tables are not wrapped
 WIDE = {"COLUMNS": "200"}
 
@@ -90,10 +92,9 @@ def monitor(*arguments: str | Path, **kwargs: Any) -> subprocess.CompletedProces
 
 
 def _in_own_process(words: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()", *words]
     environment = {**os.environ, **WIDE, **kwargs.pop("env", {})}
     return subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=ROOT, env=environment, **kwargs
+        [*COMMAND, *words], check=False, capture_output=True, text=True, cwd=ROOT, env=environment, **kwargs
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from tests.support.places import ROOT
-from tests.support.workspaces import make_workspace, monitor
+from tests.support.workspaces import COMMAND, make_workspace, monitor
 
 
 @pytest.fixture
@@ -36,8 +36,7 @@ def test_the_shell_of_the_own_database(place: Path) -> None:
 
 
 def test_the_url_leads_to_the_own_database_while_it_is_kept_open(place: Path) -> None:
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()"]
-    command += ["db", "url", "--keep-open", "-w", str(place)]
+    command = [*COMMAND, "db", "url", "--keep-open", "-w", str(place)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as kept:
         assert kept.stdout is not None
         url = kept.stdout.readline().strip()

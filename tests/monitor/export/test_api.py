@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from storage.codes import SurveyKind
 from storage.database import Database
 from storage.recording import record_survey
 from tests.support.places import ROOT
-from tests.support.workspaces import monitor
+from tests.support.workspaces import COMMAND, monitor
 
 SERVED = [
     "lake_latest", "lake_area_history", "lake_change_yearly", "lake_drainage", "lake_trend", "review_queue",
@@ -84,8 +83,7 @@ def fill(database: Database) -> None:
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The command as a separate process; its address, once it responds."""
-    code = "from monitor.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "serve", "--port", "0", "-w", str(folder), *options]
+    command = [*COMMAND, "serve", "--port", "0", "-w", str(folder), *options]
     environment = {**os.environ, "COLUMNS": "200"}
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +24,7 @@ from segmenter.errors import CheckpointError, HubError, ManifestError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, read_manifest
 from segmenter.registry import Registry, read_registry
 from tests.support.hub import COMMIT, REPOSITORY, Hub, serving
-from tests.support.places import ROOT
+from tests.support.workspaces import monitor
 
 pytestmark = pytest.mark.slow
 
@@ -244,13 +241,9 @@ def test_the_published_model_by_its_name(tmp_path: Path) -> None:
         {file: (tmp_path / "soup.ckpt").read_bytes()}, repository="abzal-glw/cryosentinel-terramind-v3"
     )
     name, folder = "cryosentinel-terramind-v3", tmp_path / "model"
-    command = [sys.executable, "-c", "from monitor.cli.main import main; main()", "model", "import", name,
-               "--folder", str(folder), "--json"]  # fmt: skip
     with serving(served) as hub:
-        surroundings = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
-        answer = subprocess.run(
-            command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False
-        )
+        surroundings = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home")}
+        answer = monitor("model", "import", name, "--folder", folder, "--json", env=surroundings)
     assert answer.returncode == 0, answer.stderr
     printed = json.loads(answer.stdout)
     print(f"large, by name: largest difference {printed['difference']:.2g}")
