@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PIXEL = 10.0
 NORTHING_ORIGIN = 10_000_000.0
 WGS84 = 4326
+#: degrees of longitude between the antimeridian and Greenwich
+HALF_TURN = 180.0
 #: side in pixels of a cell, the area over which cloud is measured and dates are ranked, independent of tiles
 CELL = 1024
 
@@ -52,7 +54,7 @@ class Tile:
         side = (self.size + 2 * margin) * PIXEL
         # an edge in UTM is curved in degrees: with eight segments per side the error is less than a pixel
         square = shapely.segmentize(shapely.box(left, top - side, left + side, top), side / 8)
-        return reproject(square, self.epsg, WGS84)
+        return split_at_180(reproject(square, self.epsg, WGS84))
 
 
 def tile_named(name: str) -> Tile:
@@ -95,8 +97,8 @@ def pixel_at(easting: float, northing: float) -> tuple[int, int]:
 
 
 def zone_at(longitude: float, latitude: float) -> int:
-    """EPSG code of the UTM zone of a place, either hemisphere."""
-    return (32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) + 1
+    """EPSG code of the UTM zone of a place, either hemisphere; longitudes beyond 180 degrees are allowed."""
+    return (32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) % 60 + 1
 
 
 def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
@@ -167,6 +169,8 @@ def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
 def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
     """EPSG codes of UTM zones to the positions of the outlines (EPSG:4326) whose centres lie in them."""
     bounds = outlines.bounds.to_numpy()
+    for row in np.flatnonzero(bounds[:, 2] - bounds[:, 0] > HALF_TURN):
+        bounds[row] = continuous(outlines.iloc[row]).bounds
     centres = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
     zones = np.array([zone_at(x, y) for x, y in centres], int)
     return {int(zone): np.flatnonzero(zones == zone) for zone in np.unique(zones)}
@@ -174,8 +178,71 @@ def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
 
 def grown(geometry: BaseGeometry, metres: float) -> BaseGeometry:
     """`geometry` (EPSG:4326) buffered by `metres` in the UTM zone of its centre."""
+    geometry = continuous(geometry)
     centre = geometry.envelope.centroid
     epsg = zone_at(centre.x, centre.y)
     # long straight edges are curved in the other projection; short segments hardly
     measured = reproject(shapely.segmentize(geometry, 0.1), WGS84, epsg)
-    return reproject(shapely.buffer(measured, metres), epsg, WGS84)
+    return split_at_180(reproject(shapely.buffer(measured, metres), epsg, WGS84))
+
+
+def continuous(geometry: BaseGeometry) -> BaseGeometry:
+    """`geometry` (EPSG:4326) with its parts beside one another where it lies on both sides of 180 degrees.
+
+    Its longitudes then exceed 180. A geometry that is not wider than half the globe is returned unchanged.
+    """
+    if not _is_wide(geometry):
+        return geometry
+    parts = [_unwrapped(part) for part in shapely.get_parts(geometry)]
+    return shapely.union_all([_shifted(part, 360) if part.bounds[0] < 0 else part for part in parts])
+
+
+def split_at_180(geometry: BaseGeometry) -> BaseGeometry:
+    """`geometry` (EPSG:4326) with longitudes from -180 to 180, cut at 180 degrees (RFC 7946, 3.1.9).
+
+    A ring whose longitudes jump by more than half a turn goes the short way round. A geometry within -180
+    and 180 that is not wider than half the globe is returned unchanged.
+    """
+    west, _, east, _ = geometry.bounds
+    if not _is_wide(geometry) and west >= -HALF_TURN and east <= HALF_TURN:
+        return geometry
+    globe = shapely.box(-HALF_TURN, -90, HALF_TURN, 90)
+    parts = [_unwrapped(part) for part in shapely.get_parts(geometry)]
+    turned = (_shifted(part, turn) if turn else part for part in parts for turn in (-360, 0, 360))
+    cut = [shapely.intersection(shapely.make_valid(part), globe) for part in turned]
+    # a part that only touches the cut from the other side is a line
+    pieces = shapely.get_parts(shapely.get_parts(cut))
+    return shapely.union_all(pieces[shapely.area(pieces) > 0])
+
+
+def bounds_of(geometry: BaseGeometry) -> tuple[float, float, float, float]:
+    """West, south, east, north of a geometry (EPSG:4326); west is greater than east in a box across 180."""
+    west, south, east, north = continuous(geometry).bounds
+    return west, south, east - 360 if east > HALF_TURN else east, north
+
+
+def _is_wide(geometry: BaseGeometry) -> bool:
+    return bool(geometry.bounds[2] - geometry.bounds[0] > HALF_TURN)
+
+
+def _shifted(geometry: BaseGeometry, degrees: float) -> BaseGeometry:
+    return shapely.transform(geometry, lambda points: points + np.array([degrees, 0.0]))
+
+
+def _unwrapped(part: BaseGeometry) -> BaseGeometry:
+    """A polygon, line or point whose longitudes do not jump; the first of each ring stays."""
+    if not _is_wide(part):
+        return part
+    if not isinstance(part, shapely.Polygon):
+        return shapely.transform(part, _without_jumps)
+    shell = _without_jumps(shapely.get_coordinates(part.exterior))
+    middle = shell[:, 0].mean()
+    holes = [_without_jumps(shapely.get_coordinates(ring)) for ring in part.interiors]
+    for hole in holes:
+        hole[:, 0] += 360 * np.round((middle - hole[:, 0].mean()) / 360)
+    return shapely.Polygon(shell, holes)
+
+
+def _without_jumps(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    turns = np.cumsum(np.rint(np.diff(points[:, 0], prepend=points[:1, 0]) / 360))
+    return np.asarray(points - np.column_stack([360 * turns, np.zeros(len(points))]), np.float64)

@@ -19,7 +19,7 @@ from monitor.archive.freeze import freeze
 from monitor.compute.cluster import Workers
 from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
-from monitor.grid import tile_named
+from monitor.grid import continuous, tile_named
 from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
 from monitor.history.season import PreviousSeason, draft_season
@@ -150,10 +150,11 @@ def _write_plan(system: System, region: Region, planned: Iterable[Planned], run_
         registry.upsert_tiles(
             conn,
             [
+                # one polygon each, also across 180 degrees
                 registry.TileRow(
-                    t.tile.name, t.tile.epsg, t.tile.size, t.tile.row, t.tile.col, t.tile.footprint()
+                    tile.name, tile.epsg, tile.size, tile.row, tile.col, continuous(tile.footprint())
                 )
-                for t in todo
+                for tile in (task.tile for task in todo)
             ],
         )
         ledger.plan_tasks(conn, [ledger_row(task, system.workspace.survey_kind) for task in todo], run_id)

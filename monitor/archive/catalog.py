@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import shapely
+
+from monitor.archive import properties
+from monitor.archive.items import FAULT, TIMELESS, broken, contents, local_href, read_item
+from monitor.archive.outlines import BBox, bbox_of, boxed, outline
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.retries import TIMEOUT, TRANSIENT
 from monitor.errors import MonitorError, RefusedError
 
 if TYPE_CHECKING:
     import pystac
+    from pystac_client import ItemSearch
+    from shapely.geometry.base import BaseGeometry
 
-BBox = tuple[float, float, float, float]
 State = tuple[tuple[Path, int, int], ...]
 Answer = TypeVar("Answer")
 
+#: suffixes of the files of a folder that are read
+SUFFIXES = (".json", ".geojson")
 #: items per page; Earth Search refuses responses of more than a few megabytes
 PAGE = 250
 #: seconds before the first retry of a request; each further pause is twice as long
 BACKOFF = 1.0
+#: pages without a new item after which a search is given up, and pages of a whole response
+IDLE_PAGES, MOST_PAGES = 5, 2000
 #: tries of a whole search when a response is incomplete
 TRIES = 3
 
@@ -42,65 +53,107 @@ class Catalog(Protocol):
 
 
 class FolderCatalog:
-    """The STAC items in the JSON files below a folder.
+    """The STAC items in the JSON files (`.json`, `.geojson`) below a folder, or in one such file.
+
+    Linked folders are followed. A file may hold one item, an ItemCollection or a list of items. A file that
+    cannot be read gives an item without assets, which is refused by name.
 
     Raises:
-        RefusedError: there is no such folder.
+        RefusedError: there is no such folder or file.
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise RefusedError(f"catalog.location: there is no folder {folder}")
+        if not folder.is_dir() and not (folder.is_file() and folder.suffix.lower() in SUFFIXES):
+            raise RefusedError(
+                f"catalog.location: there is no folder {folder}, and no {' or '.join(SUFFIXES)} file either"
+            )
         self.folder = folder
 
     def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
-        return [item for item in self.always(collection, bbox) if start <= taken(item).date() <= end]
+        return [
+            item
+            for item in self.always(collection, bbox)
+            if start <= (moment := taken(item)).date() <= end or moment == TIMELESS
+        ]
 
     def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
+        area = boxed(bbox)
         return [
             item
             for item in _items_below(self.folder, self._state())
-            if item.collection_id in (collection, None) and item.bbox is not None and _touch(item.bbox, bbox)
+            if FAULT in item.extra_fields
+            or (item.collection_id in (collection, None) and _may_touch(item, bbox, area))
         ]
 
     def _state(self) -> State:
         """The files with time and size, so that a scene that is added later is found."""
-        stats = ((path, path.stat()) for path in sorted(self.folder.rglob("*.json")))
+        paths = [self.folder] if self.folder.is_file() else sorted(_files_below(self.folder))
+        stats = ((path, path.stat()) for path in paths)
         return tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
-def _touch(box: list[float], other: BBox) -> bool:
-    """Whether an item's box (2 or 3 dimensions, perhaps across the antimeridian) intersects `other`."""
-    half = len(box) // 2
-    (west, south), (east, north) = box[:2], box[half : half + 2]
-    # RFC 7946, 5.2: in a box across the antimeridian west is greater than east
-    along = west < other[2] and east > other[0] if west <= east else west < other[2] or east > other[0]
-    return along and south < other[3] and north > other[1]
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The JSON files below a folder; a folder that is reached again through links is read once."""
+    seen: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        at = Path(here).stat()
+        if (at.st_dev, at.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((at.st_dev, at.st_ino))
+        folders.sort()
+        for path in (Path(here, name) for name in names):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                yield path
+
+
+def _may_touch(item: pystac.Item, bbox: BBox, area: BaseGeometry) -> bool:
+    """Whether an item's box intersects `bbox`; one without outline and box does, to be refused by name."""
+    content = {"geometry": item.geometry, "bbox": item.bbox}
+    box = bbox_of(content)
+    if box is None or box[0] > box[2] or bbox[0] > bbox[2] or box[0] < -180 or box[2] > 180:
+        try:
+            return bool(shapely.intersects(boxed(box) if box else outline(content).envelope, area))
+        except ValueError:
+            return True
+    return box[0] < bbox[2] and box[2] > bbox[0] and box[1] < bbox[3] and box[3] > bbox[1]
 
 
 @lru_cache(maxsize=8)
 def _items_below(folder: Path, state: State) -> tuple[pystac.Item, ...]:
-    items = (_item(path) for path, _, _ in state)
-    return tuple(item for item in items if item is not None)
+    """The items of all files in the order of the files; of items of one id, the first."""
+    found: dict[tuple[str | None, str], tuple[pystac.Item, Path]] = {}
+    faults: list[pystac.Item] = []
+    for path, _, _ in state:
+        for item in _items_of(path):
+            key = item.collection_id, item.id
+            if FAULT in item.extra_fields:
+                faults.append(item)
+            elif key not in found:
+                found[key] = item, path
+            elif item.to_dict(False, False) != found[key][0].to_dict(False, False):
+                first = found[key][1]
+                faults.append(broken(item.id, f"{path} holds another item of this id than {first}"))
+    return (*(item for item, _ in found.values()), *faults)
 
 
-def _item(path: Path) -> pystac.Item | None:
-    """The STAC item of a JSON file, with absolute addresses; None for other JSON."""
-    import pystac
-
+def _items_of(path: Path) -> Iterator[pystac.Item]:
+    """The STAC items of a JSON file, with absolute addresses; none for other JSON."""
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise MonitorError(f"{path} is not JSON: {error}; correct or remove the file") from error
-    if not isinstance(content, dict) or content.get("type") != "Feature" or "stac_version" not in content:
-        return None
-    try:
-        item = pystac.Item.from_dict(content, migrate=False, preserve_dict=False)
-    except (KeyError, TypeError, ValueError, AttributeError, pystac.STACError) as error:
-        raise MonitorError(f"{path} is not a STAC item: {error!r}; correct or remove the file") from error
-    item.set_self_href(str(path))
-    item.make_asset_hrefs_absolute()
-    return item
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        yield broken(path.name, f"{path} cannot be read as JSON: {error}; correct or remove the file")
+        return
+    several = not isinstance(content, dict) or content.get("type") == "FeatureCollection"
+    for number, each in enumerate(contents(content), start=1):
+        item = read_item(each, f"{path.name}, item {number}" if several else path.name)
+        if FAULT in item.extra_fields:
+            fault = f"{path}: {item.extra_fields[FAULT]}; correct or remove the file"
+            item.extra_fields[FAULT] = fault
+        item.set_self_href(str(path))
+        for asset in item.assets.values():
+            asset.href = local_href(asset.href, path)
+        yield item
 
 
 class ApiCatalog:
@@ -114,9 +167,11 @@ class ApiCatalog:
     def __init__(self, url: str) -> None:
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
-        from urllib3 import Retry
+        from requests.adapters import HTTPAdapter
 
-        retry = Retry(
+        from monitor.archive.sessions import PoliteRetry, Session
+
+        retry = PoliteRetry(
             total=6,
             connect=2,  # few, so that a wrong address or a server that hangs is reported soon
             read=2,
@@ -128,31 +183,76 @@ class ApiCatalog:
             raise_on_status=False,  # the last response is more informative than "too many retries"
         )
         self.url = url
-        self._client = self._ask(
-            "opening it", lambda: Client.open(url, stac_io=StacApiIO(max_retries=retry, timeout=TIMEOUT))
-        )
+        served = StacApiIO(timeout=TIMEOUT)
+        served.session = Session()
+        for scheme in ("http://", "https://"):
+            served.session.mount(scheme, HTTPAdapter(max_retries=retry))
+        self._client = self._ask("opening it", lambda: Client.open(url, stac_io=served))
 
     def search(self, collection: str, bbox: BBox, start: date, end: date) -> list[pystac.Item]:
-        return self.items(collections=[collection], bbox=bbox, datetime=f"{start}/{end}")
+        return self._over(bbox, collections=[collection], datetime=f"{start}/{end}")
 
     def always(self, collection: str, bbox: BBox) -> list[pystac.Item]:
-        return self.items(collections=[collection], bbox=bbox)
+        return self._over(bbox, collections=[collection])
+
+    def _over(self, bbox: BBox, **query: Any) -> list[pystac.Item]:
+        """Items in a box. Not every API understands one across 180 degrees, so each side is searched."""
+        west, south, east, north = bbox
+        if west <= east:
+            return self.items(**query, bbox=bbox)
+        sides = ((west, south, 180.0, north), (-180.0, south, east, north))
+        found = {(one.id, one.collection_id): one for side in sides for one in self.items(**query, bbox=side)}
+        return [found[key] for key in sorted(found, key=str)]
 
     def items(self, **query: Any) -> list[pystac.Item]:
         """Items that match a query of the STAC API, in the order of their ids."""
-        pages = self._ask(
-            f"the search {query}",
-            lambda: list(self._client.search(limit=PAGE, **query).items_as_dicts()),
-        )
+        what = f"the search {query}"
+        pages = self._ask(what, lambda: self._pages(what, self._client.search(limit=PAGE, **query)))
         # an item that is added between two pages moves another one to the next page, where it is a duplicate
-        found = {(str(content.get("id")), str(content.get("collection"))): content for content in pages}
+        found = {_name(content): content for page in pages for content in page}
         return [_answered(found[name]) for name in sorted(found)]
+
+    def _pages(self, what: str, search: ItemSearch) -> list[list[Any]]:
+        """The items of all pages.
+
+        Raises:
+            EndlessError: the catalogue links to a page that it has answered before, or to page after page
+                without new items.
+        """
+        pages: list[list[Any]] = []
+        names: set[tuple[str, str]] = set()
+        asked: set[str] = set()
+        idle = 0
+        for page in search.pages_as_dicts():
+            features = page.get("features")
+            pages.append(features if isinstance(features, list) else [])
+            fresh = {_name(content) for content in pages[-1]} - names
+            names |= fresh
+            idle = 0 if fresh else idle + 1
+            links = [_canonical(link) for link in page.get("links") or [] if _leads_on(link)]
+            if asked.intersection(links):
+                cause = "it links to a page that it has answered before"
+            elif idle >= IDLE_PAGES:
+                cause = f"its last {IDLE_PAGES} pages repeat earlier ones"
+            elif len(pages) >= MOST_PAGES:
+                cause = f"its response has more than {MOST_PAGES} pages"
+            else:
+                asked.update(links)
+                continue
+            if links:
+                raise EndlessError(
+                    f"{self.url}: {what} does not end: {cause} ({len(pages)} pages, {len(names)} items); "
+                    "report it to the catalogue's operator, or name another catalogue in catalog.location"
+                )
+        return pages
 
     def _ask(self, what: str, question: Callable[[], Answer]) -> Answer:
         """The answer to `question`. An HTTP error is raised at once; an incomplete response is retried."""
         for left in reversed(range(TRIES)):
             try:
                 return question()
+            except EndlessError:
+                raise
             except Exception as error:  # the client's errors have no common base
                 status = _status(error)
                 if left and status is None:
@@ -166,6 +266,25 @@ class ApiCatalog:
         raise AssertionError("unreachable")
 
 
+class EndlessError(MonitorError):
+    """A catalogue whose pages do not end."""
+
+
+def _name(content: Any) -> tuple[str, str]:
+    """Id and collection of an item; all of the content where it has no id."""
+    if isinstance(content, dict) and content.get("id"):
+        return str(content["id"]), str(content.get("collection"))
+    return repr(content), ""
+
+
+def _leads_on(link: Any) -> bool:
+    return isinstance(link, dict) and link.get("rel") == "next"
+
+
+def _canonical(link: dict[str, Any]) -> str:
+    return json.dumps([link.get(key) for key in ("method", "href", "body")], sort_keys=True)
+
+
 def _status(error: BaseException | None) -> int | None:
     """HTTP status behind an error of the client; None if there was no response."""
     while error is not None:
@@ -175,22 +294,20 @@ def _status(error: BaseException | None) -> int | None:
     return None
 
 
-def _answered(content: Mapping[str, Any]) -> pystac.Item:
-    """The item of an API's response, with absolute addresses.
-
-    An item that cannot be parsed is returned without assets, so that it is refused by name and the search
-    continues.
-    """
-    import pystac
-
-    try:
-        # not migrated to the newest STAC, which takes 5 ms per item and changes no field that is read here
-        item = pystac.Item.from_dict(dict(content), migrate=False)
-        if item.get_self_href():
-            item.make_asset_hrefs_absolute()
-    except Exception:  # malformed items raise many kinds of errors
-        return pystac.Item(str(content.get("id")), None, None, datetime(1970, 1, 1, tzinfo=UTC), {})
+def _answered(content: Any) -> pystac.Item:
+    """The item of an API's response, with absolute addresses."""
+    item = read_item(content, "an item without an id")
+    if item.get_self_href():
+        item.make_asset_hrefs_absolute()
+    elif relative := [key for key, asset in item.assets.items() if is_relative(asset.href)]:
+        fault = f"the addresses of {', '.join(relative[:3])} are relative, and the item has no link to itself"
+        return broken(item.id, fault)
     return item
+
+
+def is_relative(href: str) -> bool:
+    """Whether an address is neither a URL nor an absolute path."""
+    return "://" not in href and not href.startswith(("/", "file:"))
 
 
 def open_catalog(profile: CatalogProfile, location: Path | str | None) -> Catalog:
@@ -211,15 +328,6 @@ def open_catalog(profile: CatalogProfile, location: Path | str | None) -> Catalo
 
 
 def taken(item: pystac.Item) -> datetime:
-    """Acquisition time of an item (UTC): its datetime, or the start of its range.
-
-    Raises:
-        MonitorError: it has neither.
-    """
-    moment = item.datetime or item.common_metadata.start_datetime
-    if moment is None:
-        raise MonitorError(
-            f"{item.id} has neither datetime nor start_datetime; report it to the catalogue's operator, or "
-            "exclude the item with catalog.exclude"
-        )
+    """Acquisition time of an item (UTC): its datetime, or the start of its range; `TIMELESS` if unknown."""
+    moment = item.datetime or properties.time(item.properties) or TIMELESS
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

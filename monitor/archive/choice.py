@@ -11,7 +11,7 @@ import shapely
 
 from monitor.archive.explanations import Explanation, Refusal, Refused
 from monitor.archive.scenes import Choice, Scene
-from monitor.archive.sky import Skies, Sky
+from monitor.archive.sky import Skies, Sky, united
 from monitor.errors import AssetError
 from monitor.grid import Tile
 
@@ -22,6 +22,8 @@ DATES_KEPT = 4
 #: radar scenes kept for a cell, nearest in time first
 RADAR_KEPT = 4
 RADAR_WINDOW = timedelta(days=7)
+#: a satellite sees a cell from one pass for some seconds, and from its next orbit 99 minutes later
+PASS = timedelta(minutes=45)
 #: Satellites whose terrain-corrected products are aligned. Those of Sentinel-1C are shifted by some pixels
 #: against those of 1A, and those of 1D agree sometimes with 1A and sometimes with 1C
 #: (microsoft/PlanetaryComputer#492), so the radar scenes of a season are from one family.
@@ -30,7 +32,7 @@ FAMILIES = {"a": "Sentinel-1A/B", "b": "Sentinel-1A/B", "c": "Sentinel-1C", "d":
 
 @dataclass(frozen=True)
 class Look:
-    """One date of one satellite over one cell: one scene, or neighbouring scenes of the same pass."""
+    """One pass of one satellite over one cell: one scene, or neighbouring scenes of the same pass."""
 
     #: the scene that covers most of the cell first
     scenes: tuple[Scene, ...]
@@ -47,7 +49,7 @@ class Look:
 
     @property
     def taken(self) -> datetime:
-        return self.scenes[0].datetime
+        return min(scene.datetime for scene in self.scenes)
 
 
 def choose_optical(scenes: Sequence[Scene], skies: Skies, cells: Sequence[Tile], end: date) -> list[Choice]:
@@ -82,18 +84,19 @@ def _choose(scenes: Sequence[Scene], skies: Skies, cell: Tile, end: date) -> Cho
 
 
 def _looks(scenes: Sequence[Scene], skies: Mapping[str, Sky]) -> list[Look]:
-    passes: dict[tuple[str, date], list[Scene]] = defaultdict(list)
-    for scene in scenes:
-        passes[scene.platform, scene.datetime.date()].append(scene)
+    """The passes over a cell: scenes of one satellite within `PASS`, whatever the day in UTC."""
+    passes: dict[str, list[list[Scene]]] = defaultdict(list)
+    for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.id)):
+        mine = passes[scene.platform.lower()]
+        if mine and scene.datetime - mine[-1][0].datetime <= PASS:
+            mine[-1].append(scene)
+        else:
+            mine.append([scene])
     looks = []
-    for together in passes.values():
+    for together in (group for mine in passes.values() for group in mine):
         together.sort(key=lambda scene: (-skies[scene.id].seen, scene.id))
-        seen = sum(skies[scene.id].seen for scene in together)
-        clouds = [(skies[scene.id].seen, skies[scene.id].cloud) for scene in together]
-        cloud = None
-        if all(share is not None for _, share in clouds):
-            cloud = sum(weight * (share or 0.0) for weight, share in clouds) / seen
-        looks.append(Look(tuple(together), min(seen, 1.0), cloud))
+        sky = united([skies[scene.id] for scene in together])
+        looks.append(Look(tuple(together), sky.seen, sky.cloud))
     return looks
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from monitor.archive import properties
 from monitor.archive.explanations import Explanation, Refusal
 from monitor.archive.profiles import OpticalProfile
 
@@ -35,7 +36,7 @@ class Convention:
 
 def decide(item: pystac.Item, profile: OpticalProfile) -> Convention | Explanation:
     """The convention of a scene, or why it is unknown."""
-    baseline = str(item.properties.get(profile.baseline) or "")
+    baseline = properties.text(item.properties, profile.baseline)
     #: whether ESA added 1000; None where the baseline is not one of ESA's
     added = float(baseline) >= OFFSET_BASELINE if BASELINE.fullmatch(baseline) else None
     offset: float | Explanation
@@ -44,7 +45,9 @@ def decide(item: pystac.Item, profile: OpticalProfile) -> Convention | Explanati
     elif profile.offset == "declared":
         offset = _declared(item, profile, baseline, added)
     elif added is None:
-        offset = Refusal.UNKNOWN_BASELINE.because(baseline=baseline)
+        offset = Refusal.UNKNOWN_BASELINE.because(
+            baseline=str(item.properties.get(profile.baseline) or ""), key=profile.baseline
+        )
     elif profile.offset == "flag":
         offset = _flagged(item, str(profile.flag), baseline, added)
     else:
@@ -64,7 +67,7 @@ def _flagged(item: pystac.Item, flag: str, baseline: str, added: bool) -> float 
         if flag not in item.properties:
             return Refusal.FLAG_MISSING.because(flag=flag, baseline=baseline)
         return Refusal.FLAG_NOT_TRUE.because(flag=flag, flagged=flagged, baseline=baseline)
-    if applied and not added:
+    if applied is True and not added:
         return Refusal.FLAG_AGAINST_BASELINE.because(flag=flag, flagged=flagged, baseline=baseline)
     return 0.0
 
@@ -101,13 +104,18 @@ def _scales(fields: Mapping[str, Any], position: int) -> set[tuple[float, float]
     """
     old = _nth(fields.get("raster:bands"), position)
     new = {**fields, **_nth(fields.get("bands"), position)}
-    pairs = ((old.get("scale"), old.get("offset")), (new.get("raster:scale"), new.get("raster:offset")))
+    pairs = (
+        (properties.number(old, "scale"), properties.number(old, "offset")),
+        (properties.number(new, "raster:scale"), properties.number(new, "raster:offset")),
+    )
     return {
         (round(scale * 1e4, 6), round(offset * 1e4, 6))
         for scale, offset in pairs
-        if isinstance(scale, int | float) and isinstance(offset, int | float)
+        if scale is not None and offset is not None
     }
 
 
-def _nth(bands: list[dict[str, Any]] | None, position: int) -> dict[str, Any]:
-    return bands[position] if bands and position < len(bands) else {}
+def _nth(bands: Any, position: int) -> Mapping[str, Any]:
+    """The entry of a band in a list of bands; none where the list or the entry is of a wrong type."""
+    found = bands[position] if isinstance(bands, list) and position < len(bands) else None
+    return found if isinstance(found, Mapping) else {}

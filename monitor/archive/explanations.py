@@ -95,20 +95,26 @@ class Refusal(Code):
     EXCLUDED = "excluded", "excluded by the settings: {why}"
     NO_COLLECTION = "no_collection", "has no collection, so its product is unknown"
     NO_ASSETS = "no_assets", "comes without assets"
-    NO_OUTLINE = "no_outline", "has no outline"
+    NO_OUTLINE = (
+        "no_outline",
+        "its outline cannot be used: {cause}; report it to the catalogue's operator or correct the item",
+    )
+    MALFORMED = "malformed", "cannot be used: {fault}"
+    NO_TIME = "no_time", "neither datetime nor start_datetime is a time"
     LACKS_ASSETS = "lacks_assets", "lacks the asset {assets}"
     LACKS_POLARISATIONS = "lacks_polarisations", "lacks the polarisation {polarisations}"
     OTHER_MODE = "other_mode", "instrument mode {mode}, not IW"
     UNKNOWN_PASS = (
         "unknown_pass",
-        "its pass direction is unknown (no sat:orbit_state), and directions are never mixed",
+        "its pass direction is unknown (sat:orbit_state is neither ascending nor descending), and directions "
+        "are never mixed",
     )
     NEWER_BASELINE = "newer_baseline", "the same acquisition in a newer baseline: {newer}"
 
     # because its offset cannot be decided
     UNKNOWN_BASELINE = (
         "unknown_baseline",
-        "unknown processing baseline '{baseline}': whether it carries the +1000 offset is unknown",
+        "unknown processing baseline '{baseline}' in {key}: whether it carries the +1000 offset is unknown",
     )
     FLAG_MISSING = (
         "flag_missing",

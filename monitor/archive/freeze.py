@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from monitor.archive.catalog import Catalog
 from monitor.archive.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
 from monitor.archive.explanations import Explanation, Refusal, Refused
+from monitor.archive.items import FAULT
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import (
     TERRAIN_NEAR,
@@ -24,7 +25,7 @@ from monitor.archive.scenes import (
     usable_radar,
 )
 from monitor.archive.sky import Skies, measure
-from monitor.grid import Tile, cells_of, tile_named
+from monitor.grid import Tile, bounds_of, cells_of, tile_named
 from monitor.progress import SILENT, Progress
 from storage.ledger import Choices, FrozenScene
 
@@ -64,7 +65,7 @@ def freeze(
         MonitorError: the catalogue does not answer.
     """
     cells = cells_of(zone)
-    ground = shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]).bounds
+    ground = bounds_of(shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]))
     start, end = season.dates(year)
     with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
         optical_items, kept_out = _admitted(
@@ -89,13 +90,20 @@ def freeze(
         radar=tuple(scene for scene in radar if scene.id in used),
         dem=dem,
         choices=tuple(choices),
-        refused=(
-            *dict.fromkeys((*kept_out, *radar_kept_out, *dem_kept_out)),
-            *refused,
-            *radar_refused,
-            *dem_refused,
-            *unused_optical(optical, skies, choices),
-            *unused_radar(radar, choices, dates),
+        # a file that is no item, or an item without collection, is found in every search
+        refused=tuple(
+            dict.fromkeys(
+                (
+                    *kept_out,
+                    *radar_kept_out,
+                    *dem_kept_out,
+                    *refused,
+                    *radar_refused,
+                    *dem_refused,
+                    *unused_optical(optical, skies, choices),
+                    *unused_radar(radar, choices, dates),
+                )
+            )
         ),
     )
     return Considered(chosen, tuple(optical), tuple(radar), skies)
@@ -142,7 +150,7 @@ def _admitted(
     for item in items:
         if excluded and item.id in excluded:
             refused.append((item.id, Refusal.EXCLUDED.because(why=excluded[item.id])))
-        elif item.collection_id is None:
+        elif item.collection_id is None and FAULT not in item.extra_fields:
             refused.append((item.id, Refusal.NO_COLLECTION.because()))
         else:
             admitted.append(item)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.sessions import Session, retry_after
 from monitor.archive.signing import forget, sign, unsigned
 from monitor.errors import AssetError
 
@@ -46,8 +47,12 @@ class HttpError(OSError):
     def __init__(self, response: requests.Response, reason: str | None = None) -> None:
         super().__init__(f"HTTP {response.status_code} {reason or response.reason}")
         self.status = response.status_code
-        later = response.headers.get("Retry-After", "")
-        self.later = min(float(later), LONGEST_LATER) if later.isdigit() else 0.0
+        self.later = later_of(response)
+
+
+def later_of(response: requests.Response | None) -> float:
+    """Seconds to wait by the Retry-After of a response, at most `LONGEST_LATER`; 0 without one."""
+    return 0.0 if response is None else min(retry_after(response.headers), LONGEST_LATER)
 
 
 class GivenUp(OSError):
@@ -79,7 +84,7 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
             cause = words_of(error)
             status = _status_of(error)
         except OSError as error:
-            cause = words_of(error)
+            cause, later = words_of(error), later_of(getattr(error, "response", None))
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
             # outside of `except`, so that the error, which may contain a signature, is not its context
             raise AssetError(item, asset, unsigned(href), cause)
@@ -142,9 +147,8 @@ def fetch(href: str) -> bytes:
     """
     parts = urlsplit(href)
     if parts.scheme in ("http", "https"):
-        import requests
-
-        answer = requests.get(href, timeout=TIMEOUT)
+        with Session() as session:
+            answer = session.get(href, timeout=TIMEOUT)
         if not answer.ok:
             raise HttpError(answer)
         return answer.content

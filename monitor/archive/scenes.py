@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import shapely
-from shapely.geometry import shape
 
+from monitor.archive import properties
 from monitor.archive.catalog import taken
 from monitor.archive.conventions import decide
 from monitor.archive.explanations import Explanation, Refusal, Refused
+from monitor.archive.items import FAULT, TIMELESS
+from monitor.archive.outlines import outline
 from monitor.archive.profiles import S1_BANDS, DemProfile, OpticalProfile, RadarProfile
 from monitor.errors import AssetError
 from monitor.grid import Tile, cells_near
@@ -33,8 +35,9 @@ NEAR = 256
 TERRAIN_NEAR = 1000
 #: copies of one acquisition differ by a millisecond; two data strips of one pass lie seconds apart
 SAME_TIME = timedelta(seconds=1)
-#: time of an item that has none (a DEM)
-TIMELESS = datetime(1970, 1, 1, tzinfo=UTC)
+#: share of an outline outside a newer copy up to which both show the same ground; outlines of reprocessed
+#: scenes differ by 0.3 % (recorded items of Earth Search)
+SAME_GROUND = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,29 +69,18 @@ class Scene:
 
     @cached_property
     def footprint(self) -> BaseGeometry:
-        """Outline, EPSG:4326."""
-        return shape(self.item["geometry"])
+        """Outline, EPSG:4326, cut at 180 degrees."""
+        return outline(self.item)
 
     @property
     def sun(self) -> tuple[float, float] | None:
         """Mean azimuth from north and elevation in degrees; None where the item does not state them."""
-        properties = self.item["properties"]
-        azimuth = properties.get("view:sun_azimuth", properties.get("s2:mean_solar_azimuth"))
-        elevation = properties.get("view:sun_elevation")
-        if elevation is None and "s2:mean_solar_zenith" in properties:
-            elevation = 90 - properties["s2:mean_solar_zenith"]
-        return None if azimuth is None or elevation is None else (float(azimuth), float(elevation))
+        return properties.sun(properties.facts_of(self.item))
 
     @property
     def square(self) -> str:
         """The 100 km square of the MGRS grid, such as 43TFH; empty where the item does not name it."""
-        properties = self.item["properties"]
-        if square := properties.get("s2:mgrs_tile") or properties.get("grid:code"):
-            return str(square).removeprefix("MGRS-")
-        zone, band, square = (
-            properties.get(f"mgrs:{part}") for part in ("utm_zone", "latitude_band", "grid_square")
-        )
-        return f"{int(zone):02d}{band}{square}" if zone and band and square else ""
+        return properties.square(properties.facts_of(self.item), self.id)
 
     @property
     def name(self) -> str:
@@ -157,33 +149,71 @@ class SceneList:
 def usable_optical(items: Iterable[pystac.Item], profile: OpticalProfile) -> tuple[list[Scene], Refused]:
     """Sentinel-2 scenes of known offset with all bands, oldest first, and why others are refused.
 
-    Of one acquisition in several baselines the newest is used.
+    Of copies of one acquisition the newest is used (see `newest`).
     """
     refused: list[tuple[str, Explanation]] = []
-    copies: dict[tuple[str, str], list[list[Scene]]] = {}
+    scenes: list[Scene] = []
     for item in sorted(items, key=lambda item: item.id):
         scene = optical_scene(item, profile)
         if isinstance(scene, Explanation):
             refused.append((item.id, scene))
-            continue
-        here = copies.setdefault((_place(item), scene.platform.lower()), [])
-        same = next((group for group in here if abs(group[0].datetime - scene.datetime) <= SAME_TIME), None)
+        else:
+            scenes.append(scene)
+    used, older = newest(scenes)
+    return used, (*refused, *older)
+
+
+def newest(scenes: Iterable[Scene]) -> tuple[list[Scene], Refused]:
+    """Scenes without older copies of the same acquisition, oldest first, and the copies.
+
+    Items of one satellite, place and time are copies as far as newer ones (by baseline, then by id) cover
+    them. Two products of one pass that show different parts of its ground are both used.
+    """
+    groups: dict[tuple[str, str], list[list[Scene]]] = {}
+    for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.id)):
+        here = groups.setdefault((scene.collection, scene.square), [])
+        same = next((group for group in here if _of_one_time(group[-1], scene)), None)
         if same is None:
             here.append([scene])
         else:
             same.append(scene)
-    newest: list[Scene] = []
-    for group in (group for here in copies.values() for group in here):
-        *older, best = sorted(group, key=lambda scene: (scene.baseline, scene.id))
-        newest.append(best)
-        refused += [(scene.id, Refusal.NEWER_BASELINE.because(newer=best.id)) for scene in older]
-    return sorted(newest, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
+    used: list[Scene] = []
+    refused: list[tuple[str, Explanation]] = []
+    for group in (group for here in groups.values() for group in here):
+        kept: list[Scene] = []
+        for scene in sorted(group, key=lambda scene: (scene.baseline, scene.id), reverse=True):
+            covered = [other for other in kept if _covers(other, scene)] if kept else []
+            ground = shapely.union_all([other.footprint for other in kept])
+            if not covered and kept and _bare(scene, ground) <= SAME_GROUND:
+                covered = kept
+            if covered:
+                refused.append((scene.id, Refusal.NEWER_BASELINE.because(newer=covered[0].id)))
+            else:
+                kept.append(scene)
+        used += kept
+    return sorted(used, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
+
+
+def _of_one_time(scene: Scene, other: Scene) -> bool:
+    """Whether two scenes were acquired at the same time, and as far as known by the same satellite."""
+    satellites = {one.platform.lower() for one in (scene, other) if one.platform}
+    return abs(scene.datetime - other.datetime) <= SAME_TIME and len(satellites) <= 1
+
+
+def _covers(newer: Scene, older: Scene) -> bool:
+    return _bare(older, newer.footprint) <= SAME_GROUND
+
+
+def _bare(scene: Scene, ground: BaseGeometry) -> float:
+    """Share of a scene's outline that lies outside `ground`."""
+    outside = shapely.area(shapely.difference(scene.footprint, ground))
+    return float(outside / shapely.area(scene.footprint))
 
 
 def optical_scene(item: pystac.Item, profile: OpticalProfile) -> Scene | Explanation:
     """The scene with its offset decided, or why it is refused."""
     wanted = [*profile.bands.values(), *([profile.scene_classes] if profile.scene_classes else [])]
-    if lacking := _lacking(item, wanted):
+    if lacking := _lacking(item, wanted) or _undated(item):
         return lacking
     convention = decide(item, profile)
     if isinstance(convention, Explanation):
@@ -200,19 +230,22 @@ def usable_radar(items: Iterable[pystac.Item], profile: RadarProfile) -> tuple[l
     scenes: list[Scene] = []
     notes = [key.format(band.lower()) for key in profile.annotations.values() for band in S1_BANDS]
     for item in items:
-        mode = item.properties.get("sar:instrument_mode", "IW")
+        mode = properties.mode(item.properties, item.id)
         missing = tuple(band for band in S1_BANDS if asset_of(profile.bands[band]) not in item.assets)
         if item.assets and missing:
             refused.append((item.id, Refusal.LACKS_POLARISATIONS.because(polarisations=missing)))
-        elif lacking := _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]):
+        elif lacking := (
+            _lacking(item, [*(profile.bands[band] for band in S1_BANDS), *notes]) or _undated(item)
+        ):
             refused.append((item.id, lacking))
         elif mode != "IW":
-            refused.append((item.id, Refusal.OTHER_MODE.because(mode=str(mode))))
-        elif not item.properties.get("sat:orbit_state"):
+            refused.append((item.id, Refusal.OTHER_MODE.because(mode=mode)))
+        elif not properties.orbit_state(item.properties):
             refused.append((item.id, Refusal.UNKNOWN_PASS.because()))
         else:
             scenes.append(_scene(item))
-    return sorted(scenes, key=lambda scene: (scene.datetime, scene.id)), tuple(refused)
+    used, older = newest(scenes)
+    return used, (*refused, *older)
 
 
 def usable_dem(items: Iterable[pystac.Item], profile: DemProfile) -> tuple[tuple[Scene, ...], Refused]:
@@ -225,12 +258,22 @@ def usable_dem(items: Iterable[pystac.Item], profile: DemProfile) -> tuple[tuple
 
 
 def _lacking(item: pystac.Item, keys: Iterable[str]) -> Explanation | None:
-    """Why an item without an outline or without one of these assets cannot be read; else None."""
+    """Why an item without a usable outline or without one of these assets cannot be read; else None."""
+    if fault := item.extra_fields.get(FAULT):
+        return Refusal.MALFORMED.because(fault=str(fault))
     if not item.assets:
         return Refusal.NO_ASSETS.because()
     if missing := sorted({asset for key in keys if (asset := asset_of(key)) not in item.assets}):
         return Refusal.LACKS_ASSETS.because(assets=tuple(missing))
-    return None if item.geometry else Refusal.NO_OUTLINE.because()
+    try:
+        outline({"geometry": item.geometry, "bbox": item.bbox})
+    except ValueError as error:
+        return Refusal.NO_OUTLINE.because(cause=str(error))
+    return None
+
+
+def _undated(item: pystac.Item) -> Explanation | None:
+    return Refusal.NO_TIME.because() if taken(item) == TIMELESS else None
 
 
 def asset_of(key: str) -> str:
@@ -239,20 +282,14 @@ def asset_of(key: str) -> str:
 
 
 def _scene(item: pystac.Item, moment: datetime | None = None) -> Scene:
-    properties: Mapping[str, Any] = item.properties
+    facts: Mapping[str, Any] = item.properties
     return Scene(
         id=item.id,
         collection=item.collection_id or "",
         datetime=moment or taken(item),
         item=item.to_dict(include_self_link=False, transform_hrefs=False),
-        platform=str(properties.get("platform", "")),
-        relative_orbit=properties.get("sat:relative_orbit"),
-        orbit_state=str(properties.get("sat:orbit_state", "")),
-        cloud_cover=properties.get("eo:cloud_cover"),
+        platform=properties.platform(facts, item.id),
+        relative_orbit=properties.relative_orbit(facts),
+        orbit_state=properties.orbit_state(facts),
+        cloud_cover=properties.cloud_cover(facts),
     )
-
-
-def _place(item: pystac.Item) -> str:
-    """MGRS tile where the item names it, else the bounding box rounded to about a kilometre."""
-    tile = item.properties.get("s2:mgrs_tile") or item.properties.get("grid:code")
-    return str(tile) if tile else ",".join(f"{edge:.2f}" for edge in item.bbox or ())

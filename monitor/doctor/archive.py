@@ -17,10 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import shapely
 
-from monitor.archive.catalog import BBox, Catalog, FolderCatalog, open_catalog
+from monitor.archive.catalog import Catalog, FolderCatalog, open_catalog
 from monitor.archive.choice import RADAR_WINDOW
 from monitor.archive.explanations import Refused
 from monitor.archive.load import load_backscatter, load_classes, load_elevation, load_optical
+from monitor.archive.outlines import BBox
 from monitor.archive.profiles import CatalogProfile, RadarKind
 from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
 from monitor.archive.signing import sign

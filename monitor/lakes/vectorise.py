@@ -17,7 +17,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from monitor.compute.layers import TileLayers
-from monitor.grid import WGS84, reproject
+from monitor.grid import WGS84, reproject, split_at_180
 from storage.codes import NO_ELEVATION
 
 EIGHT = np.ones((3, 3), np.int8)
@@ -52,7 +52,8 @@ def join_pieces(found: Iterable[Piece], zone: BaseGeometry, smallest_m2: float) 
     # vertices left on tile borders would change the first point of an outline, and with it the identity
     lakes["utm"] = [shapely.normalize(shapely.simplify(outline, 0)) for outline in lakes.utm]
     lakes["geometry"] = [
-        reproject(g, WGS84 if e == 0 else e, WGS84) for g, e in zip(lakes.utm, lakes.epsg, strict=True)
+        split_at_180(reproject(g, WGS84 if e == 0 else e, WGS84))
+        for g, e in zip(lakes.utm, lakes.epsg, strict=True)
     ]
     if lakes.epsg.nunique() > 1:
         lakes["border"] = True

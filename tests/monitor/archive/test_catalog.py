@@ -17,6 +17,7 @@ import shapely
 
 from monitor.archive import catalog
 from monitor.archive.catalog import ApiCatalog, FolderCatalog, open_catalog, taken
+from monitor.archive.items import TIMELESS
 from monitor.archive.profiles import read_profile
 from monitor.archive.scenes import usable_optical
 from monitor.errors import MonitorError, RefusedError
@@ -83,19 +84,24 @@ def test_a_scene_added_later_is_found(tmp_path: Path) -> None:
     assert folder.always("s2", HERE) == []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"type": "Feature",',
-        '{"type": "Feature", "stac_version": "1.0.0"}',
-        '{"type": "Feature", "stac_version": 1}',
-    ],
-    ids=["cut off", "without id", "odd version"],
-)
-def test_broken_item_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "broken.json").write_text(text)
-    with pytest.raises(MonitorError, match=r"broken\.json is not .*correct or remove"):
-        FolderCatalog(tmp_path).always("s2", HERE)
+BROKEN = {
+    "cut off": '{"type": "Feature",',
+    "without id": '{"type": "Feature", "stac_version": "1.0.0"}',
+    "deep": "[" * 200_000,
+    "bytes": "\udcff",
+    "in a collection": '{"type": "FeatureCollection", "features": [{"type": "Feature", "assets": {}}]}',
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_refused_by_name_and_does_not_hide_the_others(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken.json").write_text(text, errors="surrogateescape")
+    save(item("one", datetime(2022, 8, 1, tzinfo=UTC)), tmp_path)
+    found = FolderCatalog(tmp_path).always("s2", HERE)
+    assert [made.id for made in found if made.assets] == ["one"]
+    scenes, refused = usable_optical(found, read_profile("plain", Path()).optical)
+    (why,) = [str(why) for name, why in refused if name.startswith("broken.json")]
+    assert "broken.json" in why and "correct or remove the file" in why and not scenes
 
 
 def test_no_folder(tmp_path: Path) -> None:
@@ -252,8 +258,9 @@ class TestRecordedApis:
         ) as served:
             found = {one.id: one for one in ApiCatalog(served.url).always("naip", VERMONT)}
         assert set(found) == {"broken", *whole[1:]}
-        assert not found["broken"].assets and not found[whole[1]].assets and not found[whole[2]].assets
-        assert all(found[name].assets for name in whole[3:])
+        assert not found["broken"].assets and not found[whole[2]].assets
+        assert taken(found[whole[1]]) == TIMELESS, "refused by name where a date is needed"
+        assert all(found[name].assets for name in (whole[1], *whole[3:]))
 
     def test_a_busy_catalogue(self, pc: Replay) -> None:
         """429 with Retry-After, 5xx, a reset connection, a truncated response: all items are found."""

@@ -28,6 +28,8 @@ from monitor.errors import AssetError
 from monitor.grid import CELL, Tile
 
 HERE = Tile(32643, CELL, 516 * CELL, 64 * CELL)
+#: Sen2Cor's class of vegetation
+CLEAR = 4
 EAST = Tile(32643, CELL, 516 * CELL, 65 * CELL)
 END = date(2022, 9, 30)
 DAY = datetime(2022, 8, 15, 5, 30, tzinfo=UTC)
@@ -80,7 +82,9 @@ def test_unknown_cloud_comes_last() -> None:
 def test_best_dates_are_kept_and_scenes_of_one_pass_are_one_date() -> None:
     many = [(scene(f"d{n}", n), Sky(1, n / 100)) for n in range(DATES_KEPT + 2)]
     assert order(*many) == tuple(f"d{n}" for n in range(DATES_KEPT))
-    left, right = (scene("left", 0), Sky(0.3, 0.0)), (scene("right", 0.0001), Sky(0.7, 0.0))
+    row = np.arange(10)
+    left = scene("left", 0), sky_of(np.where(row < 3, CLEAR, 0)[np.newaxis])
+    right = scene("right", 0.0001), sky_of(np.where(row >= 3, CLEAR, 0)[np.newaxis])
     ids = order(*many[1:], left, right)
     assert ids[:2] == ("right", "left") and len(ids) == DATES_KEPT + 1
 

@@ -51,7 +51,7 @@ class TestByBaseline:
     def test_unknown_baselines_are_refused(self, text: object) -> None:
         reason = decide(item(baseline(text)), optical("planetary-computer"))
         assert isinstance(reason, Explanation) and reason.code is Refusal.UNKNOWN_BASELINE
-        assert reason.params == {"baseline": str(text or "")}
+        assert reason.params == {"baseline": str(text or ""), "key": "s2:processing_baseline"}
 
     def test_a_missing_baseline_is_refused(self) -> None:
         assert "unknown processing baseline ''" in str(decide(item({}), optical("planetary-computer")))

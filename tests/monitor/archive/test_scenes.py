@@ -156,11 +156,13 @@ def test_ground_range_requires_its_annotations() -> None:
 def test_what_else_of_radar_is_refused() -> None:
     unknown, flat = radar("unknown", 0), radar("flat", 0)
     del unknown.properties["sat:orbit_state"]
-    flat.geometry = None
+    flat.geometry = flat.bbox = None
     _, refused = usable_radar([unknown, flat], PC.radar)
     assert dict(refused) == {
         "unknown": Refusal.UNKNOWN_PASS.because(),
-        "flat": Refusal.NO_OUTLINE.because(),
+        "flat": Refusal.NO_OUTLINE.because(
+            cause="it has no geometry, and its bbox is missing or not four or six numbers"
+        ),
     }
 
 
