@@ -22,9 +22,11 @@ from odc.loader.types import RasterLoadParams
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.outlines import boxed
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.resampling import Doubles, Floats, places
 from monitor.archive.retries import is_remote
+from monitor.grid import bounds_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -210,14 +212,14 @@ def check(
             raise ValueError(f"its numbers are {kind}, which {dtype} cannot hold")
     ground = _ground(file.crs.to_wkt(), tuple(file.bounds))
     if not shapely.intersects(ground, footprint):
-        edges = ", ".join(f"{edge:.4f}" for edge in ground.bounds)
+        edges = ", ".join(f"{edge:.4f}" for edge in bounds_of(ground))
         raise ValueError(f"it lies at {edges} (west, south, east, north), outside its item's footprint")
 
 
 @lru_cache(maxsize=256)
-def _ground(crs: str, bounds: tuple[float, float, float, float]) -> shapely.Polygon:
-    """Box around a file, EPSG:4326."""
-    return shapely.box(*Transformer.from_crs(crs, 4326, always_xy=True).transform_bounds(*bounds))
+def _ground(crs: str, bounds: tuple[float, float, float, float]) -> BaseGeometry:
+    """Box around a file, EPSG:4326, in two parts if it lies on both sides of 180 degrees."""
+    return boxed(Transformer.from_crs(crs, 4326, always_xy=True).transform_bounds(*bounds))
 
 
 def decoded(

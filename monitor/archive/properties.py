@@ -55,12 +55,12 @@ def sun(facts: Mapping[str, Any]) -> tuple[float, float] | None:
 
     Azimuths from -180 to 180 occur too.
     """
-    azimuth = number(facts, "view:sun_azimuth", "s2:mean_solar_azimuth", low=-360, high=360)
+    bearing = number(facts, "view:sun_azimuth", "s2:mean_solar_azimuth", low=-360, high=360)
     elevation = number(facts, "view:sun_elevation", low=-90, high=90)
     if elevation is None:
         zenith = number(facts, "s2:mean_solar_zenith", low=0, high=180)
         elevation = None if zenith is None else 90 - zenith
-    return None if azimuth is None or elevation is None else (azimuth % 360, elevation)
+    return None if bearing is None or elevation is None else (bearing % 360, elevation)
 
 
 def platform(facts: Mapping[str, Any], item_id: str) -> str:
@@ -81,6 +81,18 @@ def orbit_state(facts: Mapping[str, Any]) -> str:
     """Direction of the pass, "ascending" or "descending"; "" where it is neither."""
     found = text(facts, "sat:orbit_state").lower()
     return found if found in ("ascending", "descending") else ""
+
+
+def incidence(facts: Mapping[str, Any]) -> float | None:
+    """Angle between the radar's beam and the vertical, degrees; 0 is a value of items that do not know it."""
+    found = number(facts, "view:incidence_angle", low=0, high=90)
+    return found or None
+
+
+def azimuth(facts: Mapping[str, Any]) -> float | None:
+    """Azimuth of the radar's beam, 0 to 360 degrees from north."""
+    found = number(facts, "view:azimuth", low=-360, high=360)
+    return None if found is None else found % 360
 
 
 def relative_orbit(facts: Mapping[str, Any]) -> int | None:

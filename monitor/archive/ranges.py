@@ -13,6 +13,8 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +24,8 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from urllib3.exceptions import HTTPError
 
 from monitor.archive.profiles import CatalogProfile
-from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, HttpError, pause
+from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, HttpError, later_of, pause
+from monitor.archive.sessions import Session
 from monitor.archive.signing import forget, sign, unsigned
 
 #: bytes of the first request: the header of a COG with its block offsets (20 kB for a whole Sentinel-1 scene)
@@ -33,6 +36,11 @@ GAP = 8192
 TIMEOUT = (10.0, 10.0)
 #: bytes per second below which a response counts as stalled
 LEAST_SPEED = 4096
+
+#: length of a range that reaches beyond the end of any file
+UNBOUNDED = 2**50
+#: known bytes that are compared where a version has another name, and requests until it is served again
+COMPARED, MIRRORS = 65536, 4
 
 _local = threading.local()
 
@@ -50,8 +58,10 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         self._href, self._profile = href, profile
         #: start and bytes of every range that was read
         self._parts: list[tuple[int, bytes]] = []
-        #: size in bytes, and ETag or time of the file's version
-        self._is: tuple[int, str | None] | None = None
+        #: in bytes; None as long as nothing was read
+        self._size: int | None = None
+        #: ETags or times of the file, several where its mirrors have their own
+        self._versions: set[str] = set()
 
     def ranges(self, spans: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of each span (start, stop); neighbouring spans are read in one request."""
@@ -85,7 +95,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def _fetch(self, start: int, stop: int) -> None:
         """Read from `start` to `stop`, or to the end of the file; failures are retried."""
-        last = (stop if self._is is None else min(stop, self._is[0])) - 1
+        last = (stop if self._size is None else min(stop, self._size)) - 1
         if last < start:
             raise OSError("it ends before its own blocks")
         for tried in itertools.count(1):
@@ -100,7 +110,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             except HttpError as error:
                 status, later, cause = error.status, error.later, str(error)
             except (HTTPError, OSError) as error:
-                cause = unsigned(str(error))
+                cause, later = unsigned(str(error)), later_of(getattr(error, "response", None))
             if tried >= (TRIES_ABSENT if status == 404 else TRIES):
                 raise GivenUp(f"{cause} ({tried} tries)")
             if status in (401, 403):
@@ -109,32 +119,68 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def _ask(self, address: str, start: int, last: int) -> bytes:
         """The complete body of one response."""
+        with self._answer(address, start, last) as answer:
+            first, end, size = _placed(answer)
+            if size is None:
+                size = end + 1 if end < last else self._size or self._end_after(address, end)
+            if self._size not in (None, size):
+                raise _Replaced("it was replaced by another file while it was read")
+            if (first, end) != (start, min(last, size - 1)):
+                raise OSError(f"bytes {start}-{last} were requested, {first}-{end} returned")
+            version, strong = _version_of(answer)
+            body = _body(answer, end - first + 1)
+        if self._versions and version not in self._versions:
+            self._compare(address, version, strong)
+        self._size = size
+        self._versions.add(version)
+        return body
+
+    @contextmanager
+    def _answer(self, address: str, start: int, last: int) -> Iterator[requests.Response]:
+        """The response to a range request."""
         headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
         with _session().get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code != 206:
                 raise HttpError(answer, "its server does not support byte ranges" if answer.ok else None)
-            placed = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
-            if placed is None:
-                raise OSError("the response to a range request has no Content-Range")
-            first, end, size = (int(number) for number in placed.groups())
-            version = (size, answer.headers.get("ETag") or answer.headers.get("Last-Modified"))
-            if self._is is not None and self._is != version:
-                raise _Replaced("it was replaced by another file while it was read")
-            if (first, end) != (start, min(last, size - 1)):
-                raise OSError(f"bytes {start}-{last} were requested, {first}-{end} returned")
-            body = _body(answer, end - first + 1)
-            self._is = version
-            return body
+            yield answer
+
+    def _end_after(self, address: str, at: int) -> int:
+        """Size of a file whose server does not state it, from the end of a range that is longer than it.
+
+        Only the head of the response is read.
+        """
+        with self._answer(address, at, at + UNBOUNDED) as answer:
+            return _placed(answer)[1] + 1
+
+    def _compare(self, address: str, version: str, strong: bool) -> None:
+        """Check that a version with another name is the same file, of which some bytes are known.
+
+        Mirrors name the same content differently, and some servers name it differently each time.
+
+        Raises:
+            _Replaced: its bytes differ, or the version with a strong ETag is not served again.
+        """
+        start, known = max(self._parts, key=lambda part: len(part[1]))
+        known = known[:COMPARED]
+        for _ in range(MIRRORS):
+            with self._answer(address, start, start + len(known) - 1) as answer:
+                found, _ = _version_of(answer)
+                same = _placed(answer)[:2] == (start, start + len(known) - 1)
+                if not same or _body(answer, len(known)) != known:
+                    break
+            if found == version or not strong:
+                return
+        raise _Replaced("it was replaced by another file while it was read")
 
     # the methods that rasterio calls on an opener
 
     def size(self, path: str = "") -> int:
-        if self._is is None and self.fault is None:
+        if self._size is None and self.fault is None:
             try:
                 self._fetch(0, HEADER)
             except OSError as error:
                 self.fault = error
-        return self._is[0] if self._is else 0
+        return self._size or 0
 
     def open(self, path: str, mode: str = "rb", **kwds: Any) -> _Handle:
         return _Handle(self)
@@ -181,6 +227,22 @@ class _Replaced(OSError):
     """The file changed after its header was read."""
 
 
+def _placed(answer: requests.Response) -> tuple[int, int, int | None]:
+    """First and last byte of a response, and the size of the file, None where it is not stated."""
+    placed = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    if placed is None:
+        raise OSError("the response to a range request has no Content-Range")
+    return int(placed[1]), int(placed[2]), None if placed[3] == "*" else int(placed[3])
+
+
+def _version_of(answer: requests.Response) -> tuple[str, bool]:
+    """Name of the file's version (ETag or time), and whether it stands for the same bytes (RFC 9110, 8.8)."""
+    tag = answer.headers.get("ETag", "").strip()
+    if not tag:
+        return answer.headers.get("Last-Modified", ""), False
+    return tag.removeprefix("W/"), not tag.startswith("W/")
+
+
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Spans (start, stop) in order, joined where the gap between them is at most `GAP`."""
     merged: list[tuple[int, int]] = []
@@ -212,7 +274,7 @@ def _body(answer: requests.Response, size: int) -> bytes:
 def _session() -> requests.Session:
     """The session of this thread, whose connections are reused for all files."""
     if not hasattr(_local, "session"):
-        _local.session = requests.Session()
+        _local.session = Session()
     session: requests.Session = _local.session
     return session
 

@@ -69,8 +69,11 @@ class Scene:
 
     @cached_property
     def footprint(self) -> BaseGeometry:
-        """Outline, EPSG:4326, cut at 180 degrees."""
-        return outline(self.item)
+        """Outline, EPSG:4326, cut at 180 degrees; empty where it cannot be used (such items are refused)."""
+        try:
+            return outline(self.item)
+        except ValueError:
+            return shapely.Polygon()
 
     @property
     def sun(self) -> tuple[float, float] | None:

@@ -9,7 +9,7 @@ middle of the swath, so that the result is approximate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,8 +18,10 @@ import numpy as np
 import shapely
 from pyproj import Geod, Proj, Transformer
 
+from monitor.archive import properties
+from monitor.archive.outlines import outline
 from monitor.errors import RefusedError
-from monitor.grid import WGS84
+from monitor.grid import WGS84, continuous
 
 #: mean radius of the Earth and of Sentinel-1's orbit, metres (ESA Sentinel-1 Product Definition: semi-major
 #: axis 7071 km; 693 km above the equator, and 700 km above the mean sphere, its height near 35 degrees)
@@ -72,26 +74,27 @@ def radar_geometry(item: dict[str, Any]) -> Sight:
 
     Raises:
         RefusedError: the item states no direction, or was not acquired in interferometric wide swath.
+        ValueError: it has no usable outline.
     """
-    facts, name = item["properties"], item["id"]
-    if (mode := facts.get("sar:instrument_mode", "IW")) != "IW":
+    facts, name = properties.facts_of(item), item["id"]
+    if (mode := properties.mode(facts, name)) != "IW":
         raise RefusedError(f"{name}: instrument mode {mode}; its angles are known for IW only: exclude it")
-    outline = _outline(item)
-    longitude, latitude = outline.centroid.x, outline.centroid.y
+    ground = continuous(outline(item))
+    longitude, latitude = ground.centroid.x, ground.centroid.y
     azimuth = _azimuth(facts, name, latitude)
 
-    across = _across(outline, longitude, latitude, azimuth)
+    across = _across(ground, longitude, latitude, azimuth)
     near, far = (ground_range(angle) for angle in _IW)
     if abs(float(np.ptp(across)) - (far - near)) <= _SLACK:
         middle = (float(across.min()) + float(across.max())) / 2
         longitude, latitude, back = _GLOBE.fwd(longitude, latitude, azimuth, middle)
         return Sight(longitude, latitude, (back + 180) % 360, _middle())
-    stated = facts.get("view:incidence_angle")
+    stated = properties.incidence(facts)
     if stated is None:
         return Sight(longitude, latitude, azimuth, _middle(), approximate=True)
-    if (stated_azimuth := facts.get("view:azimuth")) is not None:
+    if (stated_azimuth := properties.azimuth(facts)) is not None:
         azimuth = _arrival(latitude, ground_range(stated), lambda _: math.radians(stated_azimuth))
-    return Sight(longitude, latitude, azimuth, float(stated))
+    return Sight(longitude, latitude, azimuth, stated)
 
 
 def ground_range(incidence: float) -> float:
@@ -110,13 +113,6 @@ def _to_utm(epsg: int) -> Transformer:
     return Transformer.from_crs(WGS84, epsg, always_xy=True)
 
 
-def _outline(item: dict[str, Any]) -> shapely.Geometry:
-    """The footprint in degrees, without the empty parts that some items have and shapely cannot read."""
-    geometry = item["geometry"]
-    parts = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
-    return shapely.unary_union([shapely.Polygon(part[0], part[1:]) for part in parts if part])
-
-
 def _across(outline: shapely.Geometry, longitude: float, latitude: float, azimuth: float) -> np.ndarray:
     """Distances in metres of all vertices from a place, along the beam's direction there."""
     points = shapely.get_coordinates(outline)
@@ -132,13 +128,12 @@ def _middle() -> float:
     return math.degrees(angle + math.atan2(EARTH * math.sin(angle), ORBIT - EARTH * math.cos(angle)))
 
 
-def _azimuth(facts: dict[str, Any], name: str, latitude: float) -> float:
+def _azimuth(facts: Mapping[str, Any], name: str, latitude: float) -> float:
     """Azimuth of the beam at a place, from the pass of the item, or else from its `view:azimuth`."""
-    state = str(facts.get("sat:orbit_state", "")).lower()
-    if state in ("ascending", "descending"):
+    if state := properties.orbit_state(facts):
         return _arrival(latitude, ground_range(_middle()), lambda below: _bearing(below, state))
-    if (stated := facts.get("view:azimuth")) is not None:
-        distance = ground_range(facts.get("view:incidence_angle", _middle()))
+    if (stated := properties.azimuth(facts)) is not None:
+        distance = ground_range(properties.incidence(facts) or _middle())
         return _arrival(latitude, distance, lambda _: math.radians(stated))
     raise RefusedError(
         f"{name}: neither sat:orbit_state nor view:azimuth, so its viewing direction is unknown: exclude it"
