@@ -1,8 +1,13 @@
 """The base class of the errors of this package. Every message names the problem, its place, and a remedy."""
 
+from storage.redaction import redacted
+
 
 class MonitorError(Exception):
-    """An error that the user can fix; shown as a message without a traceback."""
+    """An error that the user can fix; shown as a message without a traceback, and without secrets."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(str(message)))
 
 
 class RefusedError(MonitorError):
@@ -21,7 +26,7 @@ class AssetError(MonitorError):
 
     def __init__(self, item: str, asset: str, href: str, cause: str) -> None:
         super().__init__(f"{item}: asset {asset} at {href} cannot be read: {cause}")
-        self.item, self.asset, self.href, self.cause = item, asset, href, cause
+        self.item, self.asset, self.href, self.cause = item, asset, redacted(href), redacted(cause)
 
     def detached(self) -> "AssetError":
         """A copy without traceback and context, which can be kept and sent to other processes."""

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, Boolean, Connection, Date, Double, Integer, Table, Text, TextClause, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from storage.errors import StorageError
+from storage.redaction import storable
+from storage.rules import StoredJson
 
 # Type OIDs of PostgreSQL (pg_type.oid).
 _BOOL_OIDS, _INTEGER_OIDS, _FLOAT_OIDS, _TIME_OIDS = {16}, {20, 21, 23}, {700, 701, 1700}, {1184}
@@ -38,7 +39,7 @@ _WIRE_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
     (Double, "float8"),
     (Boolean, "bool"),
     (Date, "date"),
-    (JSONB, "jsonb"),
+    (StoredJson, "jsonb"),
     (Geometry, "bytea"),  # COPY ignores the name of the type; PostGIS parses the bytes as EWKB
 )
 
@@ -133,8 +134,8 @@ def _values(series: pd.Series[Any], column: TypeEngine[Any]) -> list[Any]:
             shapes = multi(shapes)
         return list(shapely.to_wkb(shapely.set_srid(shapes, column.srid), include_srid=True))
     values: list[Any] = series.astype(object).where(series.notna(), None).tolist()
-    if isinstance(column, JSONB):
-        return [Jsonb({} if value is None else value) for value in values]
+    if isinstance(column, StoredJson):
+        return [Jsonb({} if value is None else storable(value)) for value in values]
     if isinstance(column, Date):
         return [value.date() if isinstance(value, pd.Timestamp) else value for value in values]
     casts: Mapping[type, type] = {Integer: int, Double: float, Boolean: bool, Text: str}

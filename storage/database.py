@@ -47,6 +47,7 @@ class Database:
         self.url = url
         self.engine: Engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,  # the values of a statement do not belong into error messages
             pool_size=3,
             max_overflow=5,
             pool_pre_ping=True,

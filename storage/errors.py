@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from storage.redaction import redacted
+
 __all__ = ["StorageError", "storage_error_on_full_disk"]
 
 _NO_SPACE = ("No space left on device", "os error 28", "ENOSPC", "disk full")
@@ -12,6 +14,9 @@ _NO_SPACE = ("No space left on device", "os error 28", "ENOSPC", "disk full")
 
 class StorageError(Exception):
     """Stored data could not be read or written. The message gives the cause, the place and a remedy."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(str(message)))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from storage.codes import RunOutcome, SurveyKind, TaskState
 from storage.errors import StorageError
+from storage.redaction import redacted, storable
 from storage.tables import Run, Scene, Task, TaskScene
 
 __all__ = [
@@ -101,7 +102,7 @@ class TaskRow:
 def start_run(conn: Connection, command: str, settings: Mapping[str, Any]) -> UUID:
     """Record the start of a command. Commit this at once, so that a run that is killed stays "running"."""
     run_id = uuid4()
-    conn.execute(insert(Run).values(id=run_id, command=command, settings=dict(settings)))
+    conn.execute(insert(Run).values(id=run_id, command=redacted(command), settings=dict(settings)))
     return run_id
 
 
@@ -173,10 +174,10 @@ def set_state(
     fault = fault or Fault()
     values: dict[str, Any] = {
         "state": state.value,
-        "reason": reason,
+        "reason": reason and redacted(reason),
         "failed_item": fault.item,
         "failed_asset": fault.asset,
-        "failed_href": fault.href,
+        "failed_href": fault.href and storable(fault.href),
         "survey_id": None,
         "superseded_by": None,
         "updated_at": func.now(),
@@ -291,7 +292,10 @@ def _know_scenes(
     if not scenes:
         return {}
     columns = [column.name for column in fields(FrozenScene) if column.name != "item"]
-    rows = [{c: getattr(scene, c) for c in columns} | {"item": dict(scene.item)} for scene in scenes.values()]
+    rows = [
+        {c: storable(getattr(scene, c)) for c in columns} | {"item": dict(scene.item)}
+        for scene in scenes.values()
+    ]
     conn.execute(insert(Scene).on_conflict_do_nothing(), rows)
     query = text(
         "SELECT id, collection, item_id, baseline FROM scene JOIN unnest(:collections ::text[], "

@@ -8,15 +8,27 @@ from typing import Any
 from uuid import UUID
 
 from geoalchemy2 import Geometry
-from sqlalchemy import CheckConstraint, MetaData, Text, Uuid
+from sqlalchemy import CheckConstraint, Dialect, MetaData, Text, TypeDecorator, Uuid
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
+
+from storage.redaction import storable
 
 __all__ = ["MULTIPOLYGON", "POLYGON", "SRID", "Base", "number", "one_of", "season_check", "share", "sound"]
 
 SRID = 4326
 MULTIPOLYGON = Geometry("MULTIPOLYGON", srid=SRID, spatial_index=False)
 POLYGON = Geometry("POLYGON", srid=SRID, spatial_index=False)
+
+
+class StoredJson(TypeDecorator[Any]):
+    """JSONB without secrets, and without NaN, which PostgreSQL refuses."""
+
+    impl = JSONB
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return storable(value)
 
 
 class Base(DeclarativeBase):
@@ -35,7 +47,7 @@ class Base(DeclarativeBase):
         str: Text,
         float: DOUBLE_PRECISION,
         datetime: TIMESTAMP(timezone=True),
-        dict[str, Any]: JSONB,
+        dict[str, Any]: StoredJson,
         UUID: Uuid(),
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from monitor.archive import properties
+from storage.redaction import redacted
 
 if TYPE_CHECKING:
     import pystac
@@ -88,7 +89,7 @@ def broken(name: str, fault: str) -> pystac.Item:
     """An item without assets that carries the reason why it cannot be used."""
     import pystac
 
-    return pystac.Item(name[:LONGEST_NAME], None, None, TIMELESS, {}, extra_fields={FAULT: fault})
+    return pystac.Item(name[:LONGEST_NAME], None, None, TIMELESS, {}, extra_fields={FAULT: redacted(fault)})
 
 
 def local_href(href: str, beside: Path) -> str:

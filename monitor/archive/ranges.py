@@ -26,7 +26,8 @@ from urllib3.exceptions import HTTPError
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, HttpError, later_of, pause
 from monitor.archive.sessions import Session
-from monitor.archive.signing import forget, sign, unsigned
+from monitor.archive.signing import forget, sign
+from storage.redaction import redacted
 
 #: bytes of the first request: the header of a COG with its block offsets (20 kB for a whole Sentinel-1 scene)
 HEADER = 32768
@@ -110,7 +111,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             except HttpError as error:
                 status, later, cause = error.status, error.later, str(error)
             except (HTTPError, OSError) as error:
-                cause, later = unsigned(str(error)), later_of(getattr(error, "response", None))
+                cause, later = redacted(str(error)), later_of(getattr(error, "response", None))
             if tried >= (TRIES_ABSENT if status == 404 else TRIES):
                 raise GivenUp(f"{cause} ({tried} tries)")
             if status in (401, 403):
@@ -280,7 +281,7 @@ def _session() -> requests.Session:
 
 
 def _without_signatures(record: logging.LogRecord) -> bool:
-    record.msg, record.args = unsigned(record.getMessage()), ()
+    record.msg, record.args = redacted(record.getMessage()), ()
     return True
 
 

@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.sessions import Session, retry_after
-from monitor.archive.signing import forget, sign, unsigned
+from monitor.archive.signing import forget, sign
 from monitor.errors import AssetError
+from storage.redaction import redacted
 
 if TYPE_CHECKING:
     import requests
@@ -87,7 +88,7 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
             cause, later = words_of(error), later_of(getattr(error, "response", None))
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
             # outside of `except`, so that the error, which may contain a signature, is not its context
-            raise AssetError(item, asset, unsigned(href), cause)
+            raise AssetError(item, asset, href, cause)
         if status in (401, 403):
             forget(signed, profile)
         pause(number, later)
@@ -131,7 +132,7 @@ def words_of(error: BaseException) -> str:
     """The messages of an error and its causes, deepest first, without signatures."""
     said: list[str] = []
     for cause in _causes(error):
-        words = unsigned(str(cause)).strip()
+        words = redacted(str(cause)).strip()
         if words and words not in said:
             said.insert(0, words)
     return "; ".join(said)

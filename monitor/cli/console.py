@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from monitor import progress
+from storage.redaction import RedactingFormatter, redacted
 
 #: columns that are not wrapped, because they are copied or read as one word
 NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
@@ -48,7 +49,7 @@ class ProgressBars:
             yield lambda: bars.advance(bar)
 
     def note(self, text: str) -> None:
-        self._console.print(f"  {escape(text)}", highlight=False)
+        self._console.print(f"  {escape(redacted(text))}", highlight=False)
 
 
 def progress_of(title: str) -> progress.Progress:
@@ -58,7 +59,7 @@ def progress_of(title: str) -> progress.Progress:
     log = logging.getLogger(progress.__name__)
     if not log.handlers:  # not the root's handler: Dask logs at this level, too
         lines = logging.StreamHandler()
-        lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        lines.setFormatter(RedactingFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(lines)
         log.setLevel(logging.INFO)
         log.propagate = False

@@ -28,6 +28,7 @@ from monitor.cli.status import status
 from monitor.errors import MonitorError, RefusedError
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
+from storage.redaction import hide_secrets
 
 app = typer.Typer(
     help="Glacial lakes, every season: mapped, compared with earlier seasons, and flagged for review.",
@@ -65,6 +66,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a question mark for a character that it cannot show
+    hide_secrets()
     try:
         app()
     except (RefusedError, SegmenterError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +9,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from queue import Empty, SimpleQueue
 
-from monitor.archive.signing import unsigned
 from monitor.errors import MonitorError
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
+from storage.redaction import redacted
 
 #: name and password in an address
-_LOGIN = re.compile(r"(?<=://)[^\s/@]+@")
 
 
 class State(StrEnum):
@@ -78,8 +76,8 @@ def _work(group: Sequence[Check], answers: SimpleQueue[Finding | None]) -> None:
         if finding is not None:
             finding = replace(
                 finding,
-                found=_discreet(finding.found),
-                remedy=_discreet(finding.remedy),
+                found=redacted(finding.found),
+                remedy=redacted(finding.remedy),
                 seconds=round(time.perf_counter() - start, 3),
             )
         answers.put(finding)
@@ -92,8 +90,3 @@ def _looked(check: Check) -> Finding | None:
         return Finding(check.name, State.PROBLEM, str(error))  # the message says what to do
     except Exception as error:  # an error in one check must not end the others
         return Finding(check.name, State.PROBLEM, f"{type(error).__name__}: {error}", check.remedy)
-
-
-def _discreet(text: str) -> str:
-    """`text` without the signatures, names and passwords in its addresses."""
-    return _LOGIN.sub("***@", unsigned(text))

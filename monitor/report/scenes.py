@@ -24,6 +24,7 @@ from monitor.grid import CELL, Tile, tiles_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
+from storage.redaction import redacted
 
 #: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
 DEM_SLACK = 0.01
@@ -169,7 +170,7 @@ def report_scenes(
         last_day=end,
         late_day=region.season.reserve(season),
         profile=workspace.settings.catalog.profile,
-        location=str(workspace.location or workspace.profile.url),
+        location=redacted(str(workspace.location or workspace.profile.url)),
         radar_kind=workspace.profile.radar_kind,
         optical=tuple(_optical(scene, considered, set(grounds)) for scene in considered.optical),
         radar=tuple(_radar(scene, considered, set(grounds)) for scene in considered.radar),

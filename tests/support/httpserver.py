@@ -80,6 +80,8 @@ class HttpServer(ThreadingHTTPServer):
         self.busy = self.most_busy = 0
         #: seconds before each response
         self.delay = 0.0
+        #: seconds by which the server's clock is ahead, for its `Date`
+        self.clock_ahead = 0.0
 
     @property
     def sent(self) -> int:
@@ -93,6 +95,9 @@ class HttpServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: HttpServer
     protocol_version = "HTTP/1.1"
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + self.server.clock_ahead)
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -167,17 +172,21 @@ class FileServer(HttpServer):
     def reset(self) -> None:
         self.fault: Callable[[Request, int], int | Fault] = lambda request, number: None
         self.pages: dict[str, Callable[[], bytes]] = {}
+        #: headers that replace those of a response, by request and its number
+        self.heads: Callable[[Request, int], Mapping[str, str]] = lambda request, number: {}
         self.requests = []
         self.busy = self.most_busy = 0
-        self.delay = 0.0
+        self.delay = self.clock_ahead = 0.0
 
     def _find(self, request: Request) -> Answer:
         with self.lock:
             number = next(at for at, each in enumerate(self.requests) if each is request)
         fault = self.fault(request, number)
         page, file = self.pages.get(request.path), self.folder / request.path.lstrip("/")
+        heads = self.heads(request, number)
         if isinstance(fault, int):
-            return Answer(fault, b"sorry")
+            return Answer(fault, b"sorry", heads)
         if page is None and not file.is_file():
             return Answer(404, b"sorry", fault="reset" if fault == "reset" else None)
-        return replace(part_of(file.read_bytes() if page is None else page(), request), fault=fault)
+        found = part_of(file.read_bytes() if page is None else page(), request)
+        return replace(found, headers={**found.headers, **heads}, fault=fault)

@@ -7,9 +7,11 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from odc.geo.geobox import GeoBox
 
 from monitor.archive import ranges, retries, signing
 from monitor.archive.retries import TRIES, TRIES_ABSENT
+from monitor.archive.sessions import Session
 from monitor.errors import AssetError
 from monitor.grid import geobox_at
 from tests.support.httpserver import STALL, Fault, FileServer, Request, serving
@@ -240,6 +243,119 @@ def test_a_file_replaced_while_it_is_read(server: FileServer, folder: Path) -> N
     assert np.array_equal(found, after, equal_nan=True) and len(server.requests) == 6
 
 
+def pixels(source: str | Path) -> np.ndarray:
+    return read(scene(source), bands(), PROFILE, SMALL)["band"]
+
+
+VERSIONS: dict[str, Callable[[int], dict[str, str]]] = {
+    "mirrors": lambda number: {"ETag": f'"mirror {number % 2}"'},
+    "three mirrors": lambda number: {"ETag": f'"mirror {number % 3}"'},
+    "weak": lambda number: {"ETag": f'{"W/" * (number % 2)}"same"'},
+    "weak, of each response": lambda number: {"ETag": f'W/"{number}"'},
+    "times": lambda number: {"ETag": "", "Last-Modified": f"Mon, 01 Aug 2022 00:00:0{number % 2} GMT"},
+    "not always": lambda number: {"ETag": '"x"' if number % 2 else ""},
+}
+
+
+@pytest.mark.parametrize("kind", VERSIONS)
+def test_a_file_whose_version_is_named_differently(kind: str, server: FileServer, folder: Path) -> None:
+    server.heads = lambda request, number: VERSIONS[kind](number)
+    assert np.array_equal(pixels(f"{server.url}/plain.tif"), pixels(folder / "plain.tif"), equal_nan=True)
+    assert len(server.requests) <= 12
+
+
+def test_mirrors_with_other_content_are_never_combined(
+    server: FileServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two uncompressed files of one size and header, each with its own ETag, served in turn."""
+    monkeypatch.setattr(ranges, "TRIES", 2)
+    monkeypatch.setattr(retries, "TRIES", 2)
+    write(folder / "other.tif", GRID, numbers(GRID[2], 0.05, 7), compress="NONE")
+    contents = [(folder / name).read_bytes() for name in ("plain.tif", "other.tif")]
+    assert len(contents[0]) == len(contents[1])
+    server.pages["/mixed.tif"] = lambda: contents[len(server.requests) % 2]
+    with pytest.raises(AssetError, match="replaced by another file while it was read"):
+        pixels(f"{server.url}/mixed.tif")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "plain.tif", "tiny.tif"])
+def test_a_server_that_does_not_state_the_size(name: str, server: FileServer, folder: Path) -> None:
+    grid = around(EPSG, 60, 40)
+    write(folder / "tiny.tif", grid, numbers(grid[2]))
+
+    def star(request: Request, number: int) -> dict[str, str]:
+        first, last = request.span or (0, 0)
+        end = min(last, (folder / name).stat().st_size - 1)
+        return {"Content-Range": f"bytes {first}-{end}/*"}
+
+    server.heads = star
+    assert np.array_equal(pixels(f"{server.url}/{name}"), pixels(folder / name), equal_nan=True)
+    assert len(server.requests) <= 4, "one more than with a size"
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+@pytest.mark.parametrize("ahead", [0, -7200, 7200], ids=["right clock", "clock behind", "clock ahead"])
+def test_retry_after(form: str, ahead: float, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date is compared with the server's own clock."""
+    waited: list[float] = []
+    monkeypatch.setattr(retries.time, "sleep", waited.append)
+    server.clock_ahead = ahead
+    until = time.time() + ahead + 25
+
+    def heads(request: Request, number: int) -> dict[str, str]:
+        return (
+            {} if number else {"Retry-After": "25" if form == "seconds" else formatdate(until, usegmt=True)}
+        )
+
+    server.heads, server.fault = heads, lambda request, number: None if number else 503
+    assert pixels(f"{server.url}/a.tif") is not None
+    assert len(waited) == 1 and 20 < waited[0] <= 26
+
+
+NETRC = "default login someone password secret"
+
+
+@pytest.mark.parametrize(
+    ("entry", "query", "sent"),
+    [
+        (NETRC, "?sig=abc", None),
+        (NETRC, "", None),
+        ("machine 127.0.0.1 login u password secret", "", "Basic dTpzZWNyZXQ="),
+        ("machine 127.0.0.1 login u password secret", "?sig=abc", None),
+        ("machine other.org login u password secret", "", None),
+        ("no entry at all", "", None),
+    ],
+)
+def test_a_password_goes_only_to_its_own_host(
+    entry: str,
+    query: str,
+    sent: str | None,
+    server: FileServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "netrc").write_text(entry)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert pixels(f"{server.url}/a.tif{query}") is not None
+    assert {request.headers.get("authorization") for request in server.requests} == {sent}
+
+
+def test_a_password_is_not_sent_to_the_host_of_a_redirect(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text(f"{NETRC}\nmachine localhost login u password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    server.fault = lambda request, number: 302 if number == 0 else None
+    server.heads = lambda request, number: {} if number else {"Location": f"{server.url}/a.tif"}
+    with Session() as session:
+        answer = session.get(f"{server.url.replace('127.0.0.1', 'localhost')}/old.tif")
+    assert answer.ok and [one.headers.get("authorization") for one in server.requests] == [
+        "Basic dTpzZWNyZXQ=",
+        None,
+    ]
+
+
 def test_connections_are_bounded(server: FileServer) -> None:
     """The limit applies to all reads of a process together."""
     profile = PROFILE.model_copy(update={"connections": 3})
@@ -255,15 +371,18 @@ def test_connections_are_bounded(server: FileServer) -> None:
 class Tokens:
     """Signatures for one container, issued at /token and required for every file."""
 
-    def __init__(self, server: FileServer, lifetime: float = 3600) -> None:
+    def __init__(self, server: FileServer, lifetime: float = 3600, ahead: float = 0) -> None:
+        """`ahead`: seconds by which the server's clock differs from this machine's."""
         self.given: list[str] = []
+        self.ahead = ahead
+        server.clock_ahead = ahead
         self.lifetime, self.refused = lifetime, set[str]()
         server.pages["/token/account/container"] = self.give
         server.fault = self.check
 
     def give(self) -> bytes:
         self.given.append(f"sig=secret{len(self.given)}")
-        ends = datetime.now(UTC) + timedelta(seconds=self.lifetime)
+        ends = datetime.now(UTC) + timedelta(seconds=self.lifetime + self.ahead)
         return json.dumps({"msft:expiry": ends.isoformat(), "token": self.given[-1]}).encode()
 
     def check(self, request: Request, number: int) -> int | Fault:
@@ -316,10 +435,51 @@ def test_a_refused_token_is_replaced(server: FileServer, signed: str) -> None:
     ]  # fmt: skip
 
 
-def test_a_token_is_renewed_before_it_expires(server: FileServer, signed: str) -> None:
-    tokens = Tokens(server, lifetime=signing.EARLY - 1)
+def test_a_token_is_renewed_before_it_expires(
+    server: FileServer, signed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = Tokens(server, lifetime=signing.EARLY + 100)
     read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
-    assert len(tokens.given) == 4, "one for the file and one per request: none is valid long enough for two"
+    assert len(tokens.given) == 1
+    now = time.monotonic
+    monkeypatch.setattr(signing.time, "monotonic", lambda: now() + 90)
+    read(scene(f"{signed}/b.tif"), bands(), PC, SMALL)
+    assert len(tokens.given) == 1
+    monkeypatch.setattr(signing.time, "monotonic", lambda: now() + 101)
+    read(scene(f"{signed}/c.tif"), bands(), PC, SMALL)
+    assert len(tokens.given) == 2
+
+
+@pytest.mark.parametrize("ahead", [-5400, 5400], ids=["behind", "ahead"])
+def test_the_lifetime_of_a_token_does_not_depend_on_this_machines_clock(
+    ahead: float, server: FileServer, signed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the difference between the end of a token and the `Date` of its response is used."""
+    tokens = Tokens(server, ahead=-ahead)
+    hrefs = [f"{signed}/{name}.tif" for name in "abc"]
+    for href in hrefs:
+        signing.sign(href, PC)
+    assert len(tokens.given) == 1
+    now = time.monotonic
+    monkeypatch.setattr(signing.time, "monotonic", lambda: now() + tokens.lifetime)
+    signing.sign(hrefs[0], PC)
+    assert len(tokens.given) == 2
+
+
+def test_a_token_that_ended_before_it_was_issued_is_used(server: FileServer, signed: str) -> None:
+    tokens = Tokens(server, lifetime=-900)
+    assert read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
+    assert len(tokens.given) == 1
+
+
+@pytest.mark.parametrize("text", [b"[]", b"{}", b"no JSON", b'{"msft:expiry": null, "token": null}'])
+def test_a_response_that_is_no_token_is_named(
+    text: bytes, server: FileServer, signed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tokens(server)
+    server.pages["/token/account/container"] = lambda: text
+    with pytest.raises(AssetError, match="the response of the token service is not a token"):
+        read(scene(f"{signed}/a.tif"), bands(), PC, SMALL)
 
 
 def test_a_missing_token_is_reported_for_the_asset(server: FileServer, signed: str) -> None:
