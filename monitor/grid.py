@@ -168,7 +168,7 @@ def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
 
 def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
     """EPSG codes of UTM zones to the positions of the outlines (EPSG:4326) whose centres lie in them."""
-    bounds = outlines.bounds.to_numpy()
+    bounds = outlines.bounds.to_numpy(copy=True)
     for row in np.flatnonzero(bounds[:, 2] - bounds[:, 0] > HALF_TURN):
         bounds[row] = continuous(outlines.iloc[row]).bounds
     centres = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
@@ -207,8 +207,10 @@ def split_at_180(geometry: BaseGeometry) -> BaseGeometry:
     if not _is_wide(geometry) and west >= -HALF_TURN and east <= HALF_TURN:
         return geometry
     globe = shapely.box(-HALF_TURN, -90, HALF_TURN, 90)
-    parts = [_unwrapped(part) for part in shapely.get_parts(geometry)]
-    turned = (_shifted(part, turn) if turn else part for part in parts for turn in (-360, 0, 360))
+    parts = [_unwrapped(part) for part in shapely.get_parts(geometry) if not part.is_empty]
+    # first turned so that their western edge lies between -180 and 180
+    homes = [_shifted(part, -360 * np.floor((part.bounds[0] + HALF_TURN) / 360)) for part in parts]
+    turned = (_shifted(part, turn) for part in homes for turn in (0, -360))
     cut = [shapely.intersection(shapely.make_valid(part), globe) for part in turned]
     # a part that only touches the cut from the other side is a line
     pieces = shapely.get_parts(shapely.get_parts(cut))
@@ -226,6 +228,8 @@ def _is_wide(geometry: BaseGeometry) -> bool:
 
 
 def _shifted(geometry: BaseGeometry, degrees: float) -> BaseGeometry:
+    if degrees == 0:
+        return geometry
     return shapely.transform(geometry, lambda points: points + np.array([degrees, 0.0]))
 
 

@@ -186,13 +186,20 @@ class Workspace:
         """
         import shapely
 
+        from monitor.grid import HALF_TURN, split_at_180
         from monitor.vectors import read_polygons
 
         settings = self.region_settings(name)
         if settings.bounds is not None:
             return shapely.box(*settings.bounds)
         frame = read_polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
-        return frame.geometry.union_all()
+        outline = split_at_180(frame.geometry.union_all())
+        if any(part.bounds[2] - part.bounds[0] > HALF_TURN for part in shapely.get_parts(outline)):
+            raise RefusedError(
+                f"regions.{name}.outline: {settings.outline} has a polygon of more than half the globe; "
+                "cut polygons at 180 degrees"
+            )
+        return outline
 
     def region(self, name: str) -> Region:
         """The region called `name`, with its outline and glacier zone; its files are read once.
@@ -205,7 +212,7 @@ class Workspace:
         return self._regions[name]
 
     def _read_region(self, name: str) -> Region:
-        from monitor.grid import grown
+        from monitor.grid import grown, split_at_180
         from monitor.vectors import read_polygons
 
         settings, outline = self.region_settings(name), self.outline(name)
@@ -218,7 +225,7 @@ class Workspace:
                 "downloads the outlines of RGI 7.0 to it"
             )
         frame = read_polygons(path, f"regions.{name}.glaciers")
-        glaciers = frame.geometry.union_all()
+        glaciers = split_at_180(frame.geometry.union_all())
         zone = grown(glaciers, settings.glacier_zone_km * 1000).intersection(outline)
         if zone.is_empty:
             raise RefusedError(

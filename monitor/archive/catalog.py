@@ -19,6 +19,7 @@ from monitor.archive.outlines import BBox, bbox_of, boxed, outline
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.retries import TIMEOUT, TRANSIENT
 from monitor.errors import MonitorError, RefusedError
+from monitor.grid import bounds_of
 
 if TYPE_CHECKING:
     import pystac
@@ -113,7 +114,7 @@ def _may_touch(item: pystac.Item, bbox: BBox, area: BaseGeometry) -> bool:
     box = bbox_of(content)
     if box is None or box[0] > box[2] or bbox[0] > bbox[2] or box[0] < -180 or box[2] > 180:
         try:
-            return bool(shapely.intersects(boxed(box) if box else outline(content).envelope, area))
+            return bool(shapely.intersects(boxed(box or bounds_of(outline(content))), area))
         except ValueError:
             return True
     return box[0] < bbox[2] and box[2] > bbox[0] and box[1] < bbox[3] and box[3] > bbox[1]

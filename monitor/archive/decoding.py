@@ -102,7 +102,7 @@ class Window:
         """Rows and columns, within the span, of the pixels of the box or of a part of it."""
         if geobox == self.geobox or self.span is None:
             return self.rows, self.cols
-        rows, cols = places(geobox, self.grid.crs, self.grid.transform)
+        rows, cols = places(geobox, self.grid.crs, self.grid.transform, self.grid.shape[1])
         return rows * self.scale[0] - self.span[0].start, cols * self.scale[1] - self.span[1].start
 
 
@@ -138,7 +138,7 @@ class Load:
         )
 
     def _places(self, grid: Grid) -> tuple[Doubles, Doubles]:
-        return self._once(grid, lambda: places(self.geobox, grid.crs, grid.transform))
+        return self._once(grid, lambda: places(self.geobox, grid.crs, grid.transform, grid.shape[1]))
 
     def _once(self, key: Any, make: Callable[[], T]) -> T:
         """A value made by the first thread that needs it; other threads wait for the value or its error."""

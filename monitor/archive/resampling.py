@@ -30,13 +30,14 @@ STRIP = 64
 STEPS = 2.0**20
 
 
-def places(geobox: GeoBox, crs: str, transform: Affine) -> tuple[Doubles, Doubles]:
+def places(geobox: GeoBox, crs: str, transform: Affine, width: int) -> tuple[Doubles, Doubles]:
     """Rows and columns, in pixels from a file's upper-left corner, of the pixel centres of `geobox`.
 
     Args:
         geobox: north-up box (H, W).
         crs: of the file, as WKT.
         transform: of the file, pixels to coordinates.
+        width: of the file, pixels; a box beside the file across 180 degrees lies near its edge.
 
     Returns:
         Rows (H, 1) and columns (1, W) where the grids are parallel, else both (H, W); infinite outside the
@@ -53,12 +54,27 @@ def places(geobox: GeoBox, crs: str, transform: Affine) -> tuple[Doubles, Double
     knots_x = (first_x + np.arange(int(at_x.max()) + 2)) * step
     knots_y = (first_y + np.arange(int(at_y.max()) + 2)) * step
     east, north = _transformer(source.to_wkt(), crs).transform(*np.meshgrid(knots_x, knots_y))
+    if CRS.from_wkt(crs).is_geographic:
+        east = _around(east, transform.c + transform.a * width / 2)
     rows, cols = np.empty(geobox.shape), np.empty(geobox.shape)
     with np.errstate(invalid="ignore"):
         for knots, out in zip(_in_file(east, north, transform), (rows, cols), strict=True):
             for strip in _strips(len(y)):
                 out[strip] = _rounded(_between(_between(knots, at_y[strip], 0), at_x, 1))
     return rows, cols
+
+
+def _around(longitudes: Doubles, middle: float) -> Doubles:
+    """Longitudes without a jump at 180 degrees, as near as possible to those of a file around `middle`."""
+    known = longitudes[np.isfinite(longitudes)]
+    if known.size == 0 or np.ptp([known.min(), known.max(), middle]) <= 180:
+        return longitudes
+    turns = np.rint((known - known[0]) / 360)
+    away = np.rint(((known - 360 * turns).mean() - middle) / 360)
+    # one subtraction, so that a place has the same bits in every box
+    beside = longitudes.copy()
+    beside[np.isfinite(longitudes)] -= 360 * (turns + away)
+    return beside
 
 
 def _centres(geobox: GeoBox) -> tuple[Doubles, Doubles]:

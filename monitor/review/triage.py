@@ -14,7 +14,7 @@ from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from monitor.compute.layers import TileLayers
-from monitor.grid import PIXEL, Tile
+from monitor.grid import PIXEL, Tile, continuous
 from monitor.lakes.change import Verdict
 from monitor.lakes.suspect import Suspicion
 from monitor.stack.index import EXPLAINED
@@ -97,7 +97,8 @@ def _patches(tile: Tile, kind: str, where: Any, gated: Any, index: Any) -> list[
 
 
 def _chip_footprint(tile: Tile, row: int, col: int) -> BaseGeometry:
-    return Tile(tile.epsg, CHIP, tile.row + row * CHIP, tile.col + col * CHIP).footprint()
+    chip = Tile(tile.epsg, CHIP, tile.row + row * CHIP, tile.col + col * CHIP)
+    return continuous(chip.footprint())
 
 
 def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> list[Flag]:
@@ -116,7 +117,7 @@ def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> 
             kind="drained" if row.verdict == Verdict.DRAINED else "lost water",
             explained=False,
             score=-row.change_m2 / 1e4,
-            footprint=shapely.box(*shapely.buffer(outlines[UUID(str(lake))], 0.002).bounds),
+            footprint=_box_around(shapely.buffer(continuous(outlines[UUID(str(lake))]), 0.002)),
             lake=UUID(str(lake)),
             detail={
                 "since": since,
@@ -128,12 +129,17 @@ def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> 
     ]
 
 
+def _box_around(area: BaseGeometry) -> BaseGeometry:
+    """Box around an area (EPSG:4326); its longitudes exceed 180 where the area lies on both sides of it."""
+    return shapely.box(*continuous(area).bounds)
+
+
 def season_flag(region: BaseGeometry, suspicion: Suspicion) -> Flag:
     """One flag for a suspect season instead of one for each of its lakes."""
     return Flag(
         kind="suspect season",
         explained=False,
         score=suspicion.lost_m2 / 1e4,
-        footprint=shapely.box(*region.bounds),
+        footprint=_box_around(region),
         detail={"why": suspicion.why},
     )

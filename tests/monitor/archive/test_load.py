@@ -49,7 +49,7 @@ def test_as_gdal_warps_parallel_grids(name: str, holes: float) -> None:
     epsg, transform, shape = GRIDS[name]
     values = numbers(shape, holes).astype(np.float32)
     values[values == 0] = np.nan
-    rows, cols = places(BOX, CRS.from_epsg(epsg).to_wkt(), transform)
+    rows, cols = places(BOX, CRS.from_epsg(epsg).to_wkt(), transform, shape[1])
     for sampled, method in (
         (bilinear(values, rows, cols), "bilinear"),
         (nearest(values, rows, cols, np.nan), "nearest"),
@@ -67,7 +67,7 @@ def test_positions_are_those_of_proj(epsg: int, pixel: int) -> None:
     """Between the points of the lattice too, to a ten-thousandth of a pixel."""
     box = GeoBox((300, 300), Affine(pixel, 0, LEFT, 0, -pixel, TOP), f"EPSG:{EPSG}")
     _, transform, _ = around(epsg, 10 if epsg != 4326 else 1 / 3600, 100)
-    rows, cols = places(box, CRS.from_epsg(epsg).to_wkt(), transform)
+    rows, cols = places(box, CRS.from_epsg(epsg).to_wkt(), transform, 100)
     x, y = np.meshgrid(LEFT + (np.arange(300) + 0.5) * pixel, TOP - (np.arange(300) + 0.5) * pixel)
     moved = pyproj.Transformer.from_crs(EPSG, epsg, always_xy=True).transform(x, y)
     exact_cols, exact_rows = ~transform @ moved

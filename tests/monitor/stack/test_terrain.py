@@ -200,7 +200,7 @@ def test_tiles_of_two_sizes_agree_on_real_relief() -> None:
 def _baltoro(box: GeoBox) -> tuple[Field, GeoBox]:
     relief = relief_geobox(box)
     with rasterio.open(sample("stac/dem/oggm_baltoro_srtm_clip.tif")) as source:
-        rows, cols = places(relief, source.crs.to_wkt(), source.transform)
+        rows, cols = places(relief, source.crs.to_wkt(), source.transform, source.width)
         return bilinear(source.read(1).astype(np.float32), rows, cols).astype(np.float64), relief
 
 
