@@ -24,7 +24,7 @@ from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
 from monitor.history.season import PreviousSeason, draft_season
 from monitor.history.tiles import holds, located
-from monitor.plan import Action, Planned, TileTask, decide, ledger_row, plan, size_of
+from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import System, config_digest
@@ -77,11 +77,23 @@ class Report:
 
 
 def run_season(
-    system: System, workers: Workers, region_name: str, season: int, progress: Progress, run_id: UUID
+    system: System,
+    workers: Workers,
+    region_name: str,
+    season: int,
+    progress: Progress,
+    run_id: UUID,
+    redo: Redo | None = None,
 ) -> Report:
-    """Bring one region and season up to date; finished tiles are not predicted again."""
+    """Bring one region and season up to date; finished tiles are predicted again only if `redo` has them.
+
+    Raises:
+        RefusedError: `redo` has no tile of the season.
+    """
     region = system.workspace.region(region_name)
     planned = plan_season(system, region, season, progress)
+    if redo is not None:
+        planned = redo.applied(planned)
     if (size := size_of(planned)).tiles:
         progress.note(f"to predict: {size}")
     _write_plan(system, region, planned, run_id)
@@ -189,6 +201,8 @@ def _predict(
                     fault=result.fault,
                     run_id=run_id,
                 )
+                if result.slot is not None:
+                    history.make_stale(conn, result.task.tile.name, result.task.key)
             done()
             if result.reason:
                 progress.note(f"{result.task.tile.name}: {result.state}: {result.reason}")

@@ -195,10 +195,6 @@ def test_a_program_is_kept_and_only_believed_as_this_installation_wrote_it(
     for place in (folder / "program.pt2", path):
         place.write_bytes(other.read_bytes())
         assert load(folder, "cpu").logits(*chips(1)).equal(first), f"the swapped {place} was believed"
-    damaged = bytearray(made)
-    damaged[len(made) // 2] ^= 0xFF
-    path.write_bytes(damaged)
-    assert load(folder, "cpu").logits(*chips(1)).equal(first)
     assert kept_program(elsewhere) is not None, "it was made again"
 
 
