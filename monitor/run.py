@@ -31,6 +31,7 @@ from monitor.workspace import System, config_digest
 from segmenter.manifest import Manifest
 from storage import history, ledger, registry
 from storage.codes import ModelState, SurveyKind, TaskState
+from storage.cube_damage import DamagedError
 from storage.errors import StorageError
 from storage.history import Survey
 from storage.prior import SurveyKey, prior_surveys
@@ -224,7 +225,13 @@ def _survey(
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
         written = _written(system, tasks, season)
-        done = {task.key for task in tasks if written.get(task.tile.name) == task.key}
+        done = {
+            task.key
+            for task in tasks
+            if written.get(task.tile.name) == task.key
+            # of a tile that failed again, the layers of before stand, unless they are the damage
+            and (states[task.key] != TaskState.FAILED or _can_be_read(system.cube, task))
+        }
         if not done and TaskState.FAILED in states.values():
             return False  # no tile could be read, so there is no survey
         inputs = SurveyInputs(
@@ -234,6 +241,15 @@ def _survey(
         )
         finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
         return record_season(conn, system.cube, region, manifest, inputs, run_id, finished, progress)
+
+
+def _can_be_read(cube: Cube, task: TileTask) -> bool:
+    """Whether no layer of the task's tile is damaged."""
+    layers = CubeTiles.of(cube.view(), task.season, [task.tile]).read(task.tile)
+    try:
+        return bool(layers.arrays)
+    except DamagedError:
+        return False
 
 
 def record_season(
