@@ -90,7 +90,7 @@ def variants(bench: Bench) -> Figures:
     ):
         began = time.perf_counter()
         with inductor_config.patch(options), torch.inference_mode():
-            forward = _ahead_of_time(half, chips, bench.folder / "variant.pt")
+            forward = _ahead_of_time(half, chips, "variant.pt")
             compiled = time.perf_counter()
             rounds = bench.seconds(lambda forward=forward: [forward(*chips) for _ in range(10)])  # type: ignore[misc]
         found[name] = {

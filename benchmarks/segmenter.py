@@ -268,7 +268,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], tuple[dict[str, Any], list[Row]]
 def without_passes(model: Path) -> Iterator[Path]:
     """A copy of the model without dropout passes and flips, which terratorch does not have."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(shutil.copytree(model, Path(name) / "model", ignore=shutil.ignore_patterns("*.pt2")))
+        folder = Path(shutil.copytree(model, Path(name) / "model"))
         path = folder / MANIFEST_FILE
         path.write_text(json.dumps(json.loads(path.read_text()) | {"passes": 0, "flips": False}))
         yield folder

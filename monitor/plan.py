@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from statistics import mean
 from uuid import UUID, uuid5
@@ -14,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from monitor.archive.choice import DATES_KEPT, RADAR_KEPT
 from monitor.archive.explanations import Code, Explanation
 from monitor.archive.scenes import SceneList
-from monitor.errors import AssetError
+from monitor.errors import AssetError, RefusedError
 from monitor.grid import Tile, grown, tiles_of
 from monitor.progress import readable_bytes
 from monitor.settings import NAMESPACE
@@ -43,6 +44,7 @@ class Why(Code):
     NEW_SCENES = "new_scenes", "new scenes: {scenes}"
     SCENES_GONE = "scenes_gone", "scenes no longer used: {scenes}"
     OTHER_ORDER = "other_order", "the order or the baselines of the scenes changed"
+    REDO = "redo", "asked for again ({before})"
     NO_SCENE = "no_scene", "no usable {input} scene"
     ALL_REFUSED = "all_refused", "no usable {input} scene ({examples})"
 
@@ -120,6 +122,11 @@ class Planned:
     def explanations(self) -> tuple[Explanation, ...]:
         """Why the tile cannot be predicted, else why the action is taken."""
         return (self.task.impossible,) if self.task.impossible else self.why
+
+    @property
+    def words(self) -> str:
+        """The explanations in one line."""
+        return "; ".join(map(str, self.explanations))
 
 
 @dataclass(frozen=True)
@@ -251,6 +258,42 @@ def decide(
             action, why = Action.NEW, ((Why.INTERRUPTED if row else Why.NEVER_DONE).because(),)
         planned.append(Planned(task, action, why))
     return planned
+
+
+@dataclass(frozen=True)
+class Redo:
+    """The tiles of a season that are done again although they are finished."""
+
+    #: name of the only tile; None: all tiles
+    tile: str | None = None
+    #: text in the explanation that a plan gives of the tile, in any case; None: whatever it is
+    reason: str | None = None
+
+    def applied(self, planned: Sequence[Planned]) -> list[Planned]:
+        """The plan in which the tiles are predicted again, under their keys; other entries are unchanged.
+
+        Raises:
+            RefusedError: there is no such tile, or none with such an explanation; names those that there are.
+        """
+        names = [entry.task.tile.name for entry in planned]
+        if self.tile is not None and self.tile not in names:
+            near = get_close_matches(self.tile, names, n=3, cutoff=0) or ["none"]
+            raise RefusedError(
+                f"--tile: the region has no tile {self.tile!r} in this season; the nearest of its "
+                f"{len(names)} names: {', '.join(near)}. `monitor plan` lists them"
+            )
+        mine = [entry for entry in planned if self.tile in (None, entry.task.tile.name)]
+        chosen = [entry for entry in mine if (self.reason or "").casefold() in entry.words.casefold()]
+        if not chosen:
+            there = "; ".join(sorted({entry.words for entry in mine})[:EXAMPLES]) or "no tile at all"
+            raise RefusedError(f"--reason: no tile has {self.reason!r} in its explanation; there is: {there}")
+        keys = {entry.task.key for entry in chosen if not entry.to_predict}
+        return [
+            replace(entry, action=Action.AGAIN, why=(Why.REDO.because(before=entry.words),))
+            if entry.task.key in keys
+            else entry
+            for entry in planned
+        ]
 
 
 def _difference(

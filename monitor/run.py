@@ -24,13 +24,14 @@ from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
 from monitor.history.season import PreviousSeason, draft_season
 from monitor.history.tiles import holds, located
-from monitor.plan import Action, Planned, TileTask, decide, ledger_row, plan, size_of
+from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import System, config_digest
 from segmenter.manifest import Manifest
 from storage import history, ledger, registry
 from storage.codes import ModelState, SurveyKind, TaskState
+from storage.cube_damage import DamagedError
 from storage.errors import StorageError
 from storage.history import Survey
 from storage.prior import SurveyKey, prior_surveys
@@ -77,11 +78,23 @@ class Report:
 
 
 def run_season(
-    system: System, workers: Workers, region_name: str, season: int, progress: Progress, run_id: UUID
+    system: System,
+    workers: Workers,
+    region_name: str,
+    season: int,
+    progress: Progress,
+    run_id: UUID,
+    redo: Redo | None = None,
 ) -> Report:
-    """Bring one region and season up to date; finished tiles are not predicted again."""
+    """Bring one region and season up to date; finished tiles are predicted again only if `redo` has them.
+
+    Raises:
+        RefusedError: `redo` has no tile of the season.
+    """
     region = system.workspace.region(region_name)
     planned = plan_season(system, region, season, progress)
+    if redo is not None:
+        planned = redo.applied(planned)
     if (size := size_of(planned)).tiles:
         progress.note(f"to predict: {size}")
     _write_plan(system, region, planned, run_id)
@@ -190,6 +203,8 @@ def _predict(
                     fault=result.fault,
                     run_id=run_id,
                 )
+                if result.slot is not None:
+                    history.make_stale(conn, result.task.tile.name, result.task.key)
             done()
             if result.reason:
                 progress.note(f"{result.task.tile.name}: {result.state}: {result.reason}")
@@ -211,7 +226,13 @@ def _survey(
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
         written = _written(system, tasks, season)
-        done = {task.key for task in tasks if written.get(task.tile.name) == task.key}
+        done = {
+            task.key
+            for task in tasks
+            if written.get(task.tile.name) == task.key
+            # of a tile that failed again, the layers of before stand, unless they are the damage
+            and (states[task.key] != TaskState.FAILED or _can_be_read(system.cube, task))
+        }
         if not done and TaskState.FAILED in states.values():
             return False  # no tile could be read, so there is no survey
         inputs = SurveyInputs(
@@ -221,6 +242,15 @@ def _survey(
         )
         finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
         return record_season(conn, system.cube, region, manifest, inputs, run_id, finished, progress)
+
+
+def _can_be_read(cube: Cube, task: TileTask) -> bool:
+    """Whether no layer of the task's tile is damaged."""
+    layers = CubeTiles.of(cube.view(), task.season, [task.tile]).read(task.tile)
+    try:
+        return bool(layers.arrays)
+    except DamagedError:
+        return False
 
 
 def record_season(

@@ -74,11 +74,15 @@ class Workspace:
 
     def cube_of(self, kind: SurveyKind) -> Cube:
         """The cube with the layers of surveys of a kind; those of an index have a separate cube."""
-        from storage.codes import SurveyKind
         from storage.cube import Cube
 
-        name = "cube-index" if kind == SurveyKind.INDEX else "cube"
-        return Cube(self.folder / name, self.settings.tile_size)
+        return Cube(self.cube_folder(kind), self.settings.tile_size)
+
+    def cube_folder(self, kind: SurveyKind) -> Path:
+        """Folder of the cube of surveys of a kind."""
+        from storage.codes import SurveyKind
+
+        return self.folder / ("cube-index" if kind == SurveyKind.INDEX else "cube")
 
     @property
     def database_folder(self) -> Path:

@@ -1,8 +1,8 @@
-"""The network compiled ahead of time for one type of GPU, and kept beside the model.
+"""The network compiled ahead of time for one type of GPU, and kept in the user's private cache.
 
 The network is exported and compiled for batches of one size, with weights in half precision. Compiled code
-and weights are kept in a file `program-gpu-*.pt`, which is specific to a type of GPU, a version of torch and
-a model. Loading it does not import terratorch.
+and weights are kept in a file `gpu-*.pt` (`segmenter.cache`), which is specific to a type of GPU, a version
+of torch and a model. Loading it does not import terratorch.
 """
 
 import hashlib
@@ -14,21 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from zipfile import is_zipfile
 
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 from torch.export.graph_signature import InputKind
 
+from segmenter import cache
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
 from segmenter.products import as_products, faster_of_both, fold
-from segmenter.program import Forward, made_from, place
+from segmenter.program import Forward, made_from
 
 BATCH = 64
 """Chips of a forward pass on a GPU; halved where its memory does not do."""
 #: raised when this file makes another program from the same model
-_FORM = 1
+_FORM = 2
 _CODE, _VALUES = "code", "values"
 _log = logging.getLogger(__name__)
 
@@ -61,22 +60,19 @@ def prepare(device: torch.device) -> None:
     torch.empty(0, device=device)
 
 
-def compiled(
-    folder: Path, manifest: Manifest, device: torch.device, network: Callable[[], nn.Module]
-) -> Compiled:
+def compiled(manifest: Manifest, device: torch.device, network: Callable[[], nn.Module]) -> Compiled:
     """The kept program, or one made of `network()` and kept."""
-    lock = _place(folder, manifest, device, BATCH).with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # if several workers start at once, one compiles and the others wait
-        return _kept(folder, manifest, device) or make(folder, manifest, device, network())
+    # torch keeps what it compiles in a folder of /tmp that any user could have made before, and trusts it
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.place("inductor")))
+    with cache.alone(_name(manifest, device, BATCH)):  # of workers that start at once, one compiles
+        return _kept(manifest, device) or make(manifest, device, network())
 
 
-def _kept(folder: Path, manifest: Manifest, device: torch.device) -> Compiled | None:
+def _kept(manifest: Manifest, device: torch.device) -> Compiled | None:
     """The kept program with the largest batch."""
     batch = BATCH
     while batch >= 1:
-        path = _place(folder, manifest, device, batch)
-        if is_zipfile(path):  # else absent, or cut off
+        if path := cache.lookup(_name(manifest, device, batch)):
             try:
                 return Compiled(_load(path, device), batch)
             except Exception as error:  # whatever is wrong with it, it can be made anew
@@ -85,13 +81,13 @@ def _kept(folder: Path, manifest: Manifest, device: torch.device) -> Compiled | 
     return None
 
 
-def make(folder: Path, manifest: Manifest, device: torch.device, network: nn.Module) -> Compiled:
+def make(manifest: Manifest, device: torch.device, network: nn.Module) -> Compiled:
     """Compile the network for this GPU and keep the program; it runs as it is where it cannot be compiled."""
     module = in_half(network, manifest, device)
     batch = BATCH
     while True:
         try:
-            return Compiled(_make(folder, manifest, device, module, batch), batch)
+            return Compiled(_make(manifest, device, module, batch), batch)
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise
@@ -129,14 +125,13 @@ def example(manifest: Manifest, device: torch.device, batch: int) -> tuple[Tenso
     return optical, radar, dem
 
 
-def _make(folder: Path, manifest: Manifest, device: torch.device, module: nn.Module, batch: int) -> Forward:
+def _make(manifest: Manifest, device: torch.device, module: nn.Module, batch: int) -> Forward:
     """The module compiled and kept for batches of this size. Raises `torch.OutOfMemoryError`."""
     chips = example(manifest, device, batch)
     with torch.inference_mode():
         module(*chips)  # fails before minutes are spent on compiling, if memory is too small
-    path = _place(folder, manifest, device, batch)
     try:
-        forward = _ahead_of_time(module, chips, path)
+        forward = _ahead_of_time(module, chips, _name(manifest, device, batch))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -155,8 +150,8 @@ def _make(folder: Path, manifest: Manifest, device: torch.device, module: nn.Mod
     return forward
 
 
-def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], path: Path) -> Forward:
-    """Compile the module for these chips and write it to `path`."""
+def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], name: str) -> Forward:
+    """Compile the module for these chips and keep it in the cache."""
     from torch._inductor import standalone_compile
 
     with torch.no_grad():
@@ -168,19 +163,15 @@ def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], path: Path) -> 
             if spec.kind != InputKind.USER_INPUT
         ]
         artifact: Any = standalone_compile(exported.graph_module, [*values, *chips])
-    beside = path.with_name(f"{path.stem}-{os.getpid()}.part")
-    code = beside.with_suffix(".code")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        artifact.save(path=str(code), format="binary")
-        torch.save({_CODE: torch.frombuffer(bytearray(code.read_bytes()), dtype=torch.uint8),
-                    _VALUES: values}, beside)  # fmt: skip
-        beside.replace(path)
-    except (OSError, RuntimeError, AssertionError) as error:
-        _log.warning("%s: cannot be written (%s); every start takes minutes", path, error)
-    finally:
-        code.unlink(missing_ok=True)
-        beside.unlink(missing_ok=True)
+
+    def write(path: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            code = Path(folder) / "code"
+            artifact.save(path=str(code), format="binary")
+            torch.save({_CODE: torch.frombuffer(bytearray(code.read_bytes()), dtype=torch.uint8),
+                        _VALUES: values}, path)  # fmt: skip
+
+    cache.store(name, write)
     return _Program(artifact, values)
 
 
@@ -209,9 +200,8 @@ class _Program:
         return self.artifact(*self.values, *chips)[0]
 
 
-def _place(folder: Path, manifest: Manifest, device: torch.device, batch: int) -> Path:
+def _name(manifest: Manifest, device: torch.device, batch: int) -> str:
     """Of the program of this model, GPU, torch and batch."""
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     text = json.dumps([_FORM, chip, torch.version.cuda, batch, made_from(manifest)])
-    name = f"program-gpu-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pt"
-    return place(folder, name, name)
+    return f"gpu-{hashlib.sha256(text.encode()).hexdigest()}.pt"

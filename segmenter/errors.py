@@ -24,6 +24,10 @@ class InputError(SegmenterError):
     """Input arrays have a wrong shape or too small a halo."""
 
 
+class OutputError(SegmenterError):
+    """A model's answer is not finite on pixels with valid input."""
+
+
 class CheckpointError(SegmenterError):
     """A checkpoint cannot be read, contains objects that must not be read, or cannot be imported."""
 

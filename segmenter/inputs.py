@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from segmenter.errors import InputError
+from segmenter.errors import InputError, OutputError
 from segmenter.manifest import OPTICAL_BANDS, RADAR_BANDS
-from segmenter.protocol import Pixels
+from segmenter.protocol import Answer, Pixels, TileArrays
 
 
 def check(
@@ -39,3 +39,23 @@ def valid(optical: Pixels, radar: Pixels, dem: Pixels) -> NDArray[np.bool_]:
     for band in (*optical, *radar):  # band by band, to avoid a mask (12, H, W) in memory
         known &= np.isfinite(band)
     return known
+
+
+def refuse_unanswered(scene: TileArrays, answer: Answer, model: str) -> None:
+    """Check that a scene's answer is finite on every wanted pixel with valid input.
+
+    A pixel without an answer counts as a pixel without a view, so a failure of the model must not leave one.
+
+    Raises:
+        OutputError: it is not; the message has the number of pixels.
+    """
+    rows, cols = (slice(scene.halo, size - scene.halo) for size in scene.dem.shape)
+    known = valid(scene.optical[:, rows, cols], scene.radar[:, rows, cols], scene.dem[rows, cols])
+    if scene.wanted is not None:
+        known &= scene.wanted
+    missing = known & ~(np.isfinite(answer.probability) & np.isfinite(answer.uncertainty))
+    if missing.any():
+        raise OutputError(
+            f"model {model}: its answer is not finite on {missing.sum()} of {known.sum()} pixels with valid "
+            "input; check its weights, and on a GPU that it is not too large for half precision"
+        )

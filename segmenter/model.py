@@ -1,5 +1,6 @@
 """A model: its manifest and its weights on a device, ready to predict."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from segmenter import dense, network
 from segmenter.compiled import BATCH, Half, compiled, prepare
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
-from segmenter.program import Forward, kept_program, make_program
+from segmenter.program import Forward, program
 from segmenter.protocol import Answer, Predicts, TileArrays
 
 
@@ -61,10 +62,9 @@ def load(folder: Path | str, device: str = "auto", *, half: bool | None = None) 
             pool.submit(prepare, target)
         manifest = read_manifest(folder)  # whose digest of the weights takes seconds too
     if target.type == "cpu":
-        program = kept_program(folder, manifest) or make_program(folder, manifest, _network(folder, manifest))
-        return Model(manifest, program, target)
+        return Model(manifest, program(manifest, lambda: _network(folder, manifest)), target)
     if target.type == "cuda" and half is not False:
-        made = compiled(folder, manifest, target, lambda: _network(folder, manifest))
+        made = compiled(manifest, target, lambda: _network(folder, manifest))
         return Model(manifest, made.forward, target, made.batch, whole=True)
     module = _network(folder, manifest).to(target)
     return Model(manifest, Half(module, torch.float16) if half else module, target, BATCH)
@@ -74,7 +74,7 @@ def _network(folder: Path, manifest: Manifest) -> network.Chips:
     """The network with its weights, and an output more for every dropout pass."""
     if manifest.architecture is None:
         raise ManifestError(f"{folder}: architecture: is not named, so this is no network but an index")
-    weights = _read_weights(folder / WEIGHTS_FILE)
+    weights = _read_weights(folder / WEIGHTS_FILE, manifest.digest)
     module = network.build_network(manifest.architecture, manifest.inputs.S1.kind)
     _fill(module, weights, manifest.name, manifest.architecture)
     return network.Chips(module, manifest).eval()
@@ -123,12 +123,24 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights by name. They may lie on disk as float16 and come back as float32."""
+def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
+    """Weights by name, of the very bytes that have this digest.
+
+    They may lie on disk as float16 and come back as float32.
+    """
     try:
-        stored = safetensors.torch.load_file(path)
+        content = path.read_bytes()
+        stored = safetensors.torch.load(content)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be read as safetensors ({error})") from error
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise WeightsError(f"{path}: was changed while it was read; start again")
+    not_finite = [name for name, value in stored.items() if not value.isfinite().all()]
+    if not_finite:
+        raise WeightsError(
+            f"{path}: {len(not_finite)} weights are not finite, {not_finite[0]} among them; the training "
+            "diverged or the file is damaged, use another model"
+        )
     return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
 
 

@@ -1,55 +1,64 @@
 """The network as an exported program: ready in seconds, and cheaper on a processor, with the same answers.
 
 Building the network takes terratorch, whose import alone takes ten seconds. Exported once (`torch.export`)
-and kept beside the weights, it needs torch alone. Its products are then run by oneDNN, which torch leaves to
-another library unless asked, twice as fast on many processors.
+and kept in the user's private cache (`segmenter.cache`), it needs torch alone. Its products are then run by
+oneDNN, which torch leaves to another library unless asked, twice as fast on many processors.
 """
 
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
-from zipfile import is_zipfile
 
-import platformdirs
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from segmenter import cache
 from segmenter.errors import WeightsError
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
 
-PROGRAM_FILE = "program.pt2"
 Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Logits (B, 1 + passes, H, W) of normalised chips (B, 12 | 2 | 1, H, W)."""
 
 #: raised when this file writes another program from the same model
-_FORM = 1
-_MADE_FROM = "made_from"
+_FORM = 2
 #: largest difference of a logit from the network's own that is rounding, in units of the largest logit
 _ROUNDING = 2e-5
 _log = logging.getLogger(__name__)
 
 
-def kept_program(folder: Path, manifest: Manifest) -> Forward | None:
-    """The program of the model in `folder`, if it was made from this model by this version of torch."""
-    path = _place(folder, manifest)
-    if not is_zipfile(path):  # absent, or cut off
+def program(manifest: Manifest, network: Callable[[], nn.Module]) -> Forward:
+    """The kept program, or one made of `network()` and kept.
+
+    Args:
+        manifest: its digest is that of the weights of `network()`.
+
+    Raises:
+        WeightsError: the program's answers are not the network's.
+    """
+    if found := kept_program(manifest):
+        return found
+    with cache.alone(_name(manifest)):  # if several workers start at once, one exports and the others wait
+        return kept_program(manifest) or make_program(manifest, network())
+
+
+def kept_program(manifest: Manifest) -> Forward | None:
+    """The program that this installation made from this model with these versions of torch and terratorch."""
+    path = cache.lookup(_name(manifest))
+    if path is None:
         return None
-    extra = {_MADE_FROM: ""}
     try:
-        exported = torch.export.load(path, extra_files=extra)
+        return _quick(torch.export.load(path))
     except Exception as error:  # whatever is wrong with it, it can be made anew
         _log.warning("%s: cannot be read (%s); it is made anew", path, error)
         return None
-    return _quick(exported) if extra[_MADE_FROM] == made_from(manifest) else None
 
 
-def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forward:
-    """Export `network` (forward as `Forward`), keep it beside the weights or in a cache, and return it.
+def make_program(manifest: Manifest, network: nn.Module) -> Forward:
+    """Export `network` (forward as `Forward`), keep it in the cache, and return it.
 
     Raises:
         WeightsError: the program's answers are not the network's.
@@ -57,35 +66,20 @@ def make_program(folder: Path, manifest: Manifest, network: nn.Module) -> Forwar
     chips = _example(manifest)
     with torch.no_grad():
         exported = torch.export.export(network, chips)
-        program = _quick(exported)
+        made = _quick(exported)
         expected = network(*chips)
-        difference = float((program(*chips) - expected).abs().max())
+        difference = float((made(*chips) - expected).abs().max())
     if not difference <= _ROUNDING * max(1.0, float(expected.abs().max())):
         raise WeightsError(
-            f"{folder}: the exported program's logits differ by {difference:.2g} from the network's; "
-            "this version of torch cannot be trusted with it, install the one in constraints.txt"
+            f"model {manifest.name}: the exported program's logits differ by {difference:.2g} from the "
+            "network's; this version of torch cannot be trusted with it, install the one in constraints.txt"
         )
-    path = _place(folder, manifest)
-    beside = path.with_name(f"{path.stem}-{os.getpid()}.part.pt2")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.export.save(exported, beside, extra_files={_MADE_FROM: made_from(manifest)})
-        beside.replace(path)
-    except (OSError, RuntimeError) as error:
-        beside.unlink(missing_ok=True)
-        _log.warning("%s: cannot be written (%s); every start takes some seconds longer", path, error)
-    return program
+    cache.store(_name(manifest), lambda path: torch.export.save(exported, path))
+    return made
 
 
-def _place(folder: Path, manifest: Manifest) -> Path:
-    return place(folder, PROGRAM_FILE, f"{made_from(manifest)}.pt2")
-
-
-def place(folder: Path, name: str, name_in_cache: str) -> Path:
-    """Beside the weights, or in the user's cache where that folder cannot be written."""
-    if os.access(folder, os.W_OK):
-        return folder / name
-    return platformdirs.user_cache_path("lake-monitor") / name_in_cache
+def _name(manifest: Manifest) -> str:
+    return f"{made_from(manifest)}.pt2"
 
 
 def made_from(manifest: Manifest) -> str:
@@ -93,7 +87,7 @@ def made_from(manifest: Manifest) -> str:
     decisive = manifest.model_dump(
         mode="json", include={"architecture", "chip", "digest", "dropout", "passes", "inputs"}
     )
-    text = json.dumps([_FORM, torch.__version__, decisive], sort_keys=True)
+    text = json.dumps([_FORM, torch.__version__, version("terratorch"), decisive], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

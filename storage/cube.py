@@ -9,10 +9,11 @@ last commit. `CubeView.dataset` opens a zone with xarray, as can any tool that r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,8 @@ import zarr
 from numpy.typing import NDArray
 
 from storage import cube_layout as layout
+from storage.cube_clock import with_present_time
+from storage.cube_damage import readable, readable_metadata
 from storage.cube_layout import LAYERS
 from storage.cube_place import BRANCH, committing, open_repository
 from storage.errors import StorageError, storage_error_on_full_disk
@@ -98,24 +101,35 @@ class CubeView:
 
     def seasons(self, epsg: int) -> list[int]:
         """Seasons of a zone in the order in which they were added; empty when there are none."""
-        return layout.seasons(layout.zone(self._root, epsg)) if str(epsg) in self._root else []
+        with readable_metadata():
+            return layout.seasons(layout.zone(self.root, epsg)) if str(epsg) in self.root else []
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
         """The task that wrote each tile, by (tile_row, tile_col); unwritten tiles are left out."""
-        if season not in self.seasons(epsg):
-            return {}
-        group = layout.zone(self._root, epsg)
-        index = layout.season_index(group, season)
-        tiles = sorted((r, c) for s, r, c, _ in _chunks(self.session, f"/{epsg}/task") if s == index)
-        if not tiles:
-            return {}
-        (top, left), (bottom, right) = np.min(tiles, axis=0), np.max(tiles, axis=0)
-        keys = np.asarray(layout.array(group, "task")[index, top : bottom + 1, left : right + 1, :])
+        with readable_metadata():
+            if season not in self.seasons(epsg):
+                return {}
+            group = layout.zone(self.root, epsg)
+            index = layout.season_index(group, season)
+            tiles = sorted((r, c) for s, r, c, _ in self.chunks(f"{epsg}/task") if s == index)
+            if not tiles:
+                return {}
+            (top, left), (bottom, right) = np.min(tiles, axis=0), np.max(tiles, axis=0)
+            task = layout.array(group, "task")
+            try:
+                keys = np.asarray(task[index, top : bottom + 1, left : right + 1, :])
+            except ValueError:  # a checksum: the key of a damaged chunk is not that of any task
+                found = {(row, col): _task_at(task, index, row, col) for row, col in tiles}
+                return {place: key for place, key in found.items() if key is not None}
         return {(row, col): UUID(bytes=keys[row - top, col - left].tobytes()) for row, col in tiles}
+
+    def chunks(self, path: str) -> list[tuple[int, ...]]:
+        """Coordinates of the written chunks of an array, such as "32643/r10m/mask"."""
+        return _chunks(self.session, f"/{path}")
 
     def zones(self) -> list[int]:
         """EPSG codes of the zones that were prepared."""
-        return sorted(int(name) for name, _ in self._root.groups())
+        return sorted(int(name) for name, _ in self.root.groups())
 
     def dataset(self, epsg: int, factor: int = 1) -> xr.Dataset:
         """Layers (season, y, x) of a whole zone, read lazily.
@@ -126,20 +140,21 @@ class CubeView:
         Raises:
             StorageError: the zone or the overview does not exist.
         """
-        if (epsg, factor) not in self._opened:
-            level = layout.level_name(factor)
-            if level not in layout.zone(self._root, epsg):
-                raise StorageError(f"The cube at EPSG:{epsg} has no overview by {factor}.")
-            self._opened[epsg, factor] = xr.open_zarr(
-                self.session.store,
-                group=f"{epsg}/{level}",
-                consolidated=False,
-                chunks=None,
-                decode_coords="all",
-                mask_and_scale=False,
-                # indexes would load the million coordinates of a zone; pixels are selected by number
-                create_default_indexes=False,
-            )
+        with readable_metadata():
+            if (epsg, factor) not in self._opened:
+                level = layout.level_name(factor)
+                if level not in layout.zone(self.root, epsg):
+                    raise StorageError(f"The cube at EPSG:{epsg} has no overview by {factor}.")
+                self._opened[epsg, factor] = xr.open_zarr(
+                    self.session.store,
+                    group=f"{epsg}/{level}",
+                    consolidated=False,
+                    chunks=None,
+                    decode_coords="all",
+                    mask_and_scale=False,
+                    # indexes would load the million coordinates of a zone; pixels are selected by number
+                    create_default_indexes=False,
+                )
         return self._opened[epsg, factor]
 
     def window(self, epsg: int, season: int, rows: slice, cols: slice) -> xr.Dataset:
@@ -148,7 +163,8 @@ class CubeView:
         Raises:
             StorageError: the zone or season does not exist, or the window exceeds the zone.
         """
-        index = layout.season_index(layout.zone(self._root, epsg), season)
+        with readable_metadata():
+            index = layout.season_index(layout.zone(self.root, epsg), season)
         dataset = self.dataset(epsg)
         for edge, size in ((rows, dataset.sizes["y"]), (cols, dataset.sizes["x"])):
             if edge.start is None or edge.stop is None or not 0 <= edge.start <= edge.stop <= size:
@@ -159,14 +175,29 @@ class CubeView:
         return dataset.isel(season=index, y=rows, x=cols)
 
     def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
-        """One layer of `window` as an array (y, x). Raises StorageError for an unknown layer."""
+        """One layer of `window` as an array (y, x).
+
+        Raises StorageError for an unknown layer, and `DamagedError` naming the tiles if it cannot be read.
+        """
         if layer not in LAYERS:
             raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
-        return np.asarray(self.window(epsg, season, rows, cols)[layer].to_numpy())
+        window = self.window(epsg, season, rows, cols)
+        with readable(f"layer {layer} of {self._tiles_of(epsg, rows, cols)}", season):
+            return np.asarray(window[layer].to_numpy())
+
+    def _tiles_of(self, epsg: int, rows: slice, cols: slice) -> str:
+        """Names of the tiles of a window."""
+        size = int(str(self.root.attrs["tile_size"]))
+        places = [range(edge.start // size, (edge.stop - 1) // size + 1) for edge in (rows, cols)]
+        names = [f"{epsg}_{size}_{row}_{col}" for row, col in product(*places)]
+        more = f" or one of {len(names) - 1} more" if len(names) > 4 else ""
+        return f"tile {names[0]}{more}" if more else f"tile {' or '.join(names)}"
 
     @cached_property
-    def _root(self) -> zarr.Group:
-        return zarr.open_group(self.session.store, mode="r")
+    def root(self) -> zarr.Group:
+        """The group of the whole cube."""
+        with readable_metadata():
+            return zarr.open_group(self.session.store, mode="r")
 
     @cached_property
     def _opened(self) -> dict[tuple[int, int], xr.Dataset]:
@@ -197,24 +228,18 @@ class Cube:
         """Add a season to a zone, before slots are created; do nothing when the season exists."""
         if season in self.seasons(epsg):
             return
-        for attempt in range(_TRIES):
-            with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-                session = self._repository.writable_session(BRANCH)
-                root = zarr.open_group(session.store, mode="r+")
-                group = (
-                    layout.zone(root, epsg)
-                    if str(epsg) in root
-                    else layout.make_zone(root, epsg, self.tile_size)
-                )
-                if season in layout.seasons(group):
-                    return
-                layout.grow(group, season)
-                try:
-                    session.commit(f"Season {season} of EPSG:{epsg}")
-                    return
-                except icechunk.ConflictError:
-                    if attempt == _TRIES - 1:
-                        raise
+
+        def grown(session: icechunk.Session) -> bool:
+            root = zarr.open_group(session.store, mode="r+")
+            group = (
+                layout.zone(root, epsg) if str(epsg) in root else layout.make_zone(root, epsg, self.tile_size)
+            )
+            if season in layout.seasons(group):
+                return False
+            layout.grow(group, season)
+            return True
+
+        self._commit(grown, f"Season {season} of EPSG:{epsg}")
 
     def slot(self) -> CubeSlot:
         """Return a slot for one tile task, based on the last commit."""
@@ -228,17 +253,13 @@ class Cube:
         """
         if not slot.found:
             return self.head()
-        for attempt in range(_TRIES):
-            with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-                session = self._repository.writable_session(BRANCH)
-                self._refuse_second_writer(session, slot)
-                session.merge(slot.fork)
-                try:
-                    return session.commit(message, dict(metadata or {}))
-                except icechunk.ConflictError:
-                    if attempt == _TRIES - 1:
-                        raise
-        raise AssertionError("unreachable")
+
+        def merged(session: icechunk.Session) -> bool:
+            self._refuse_second_writer(session, slot)
+            session.merge(slot.fork)
+            return True
+
+        return self._commit(merged, message, metadata)
 
     def seasons(self, epsg: int) -> list[int]:
         """Seasons of a zone in the order in which they were added; empty when there are none."""
@@ -279,7 +300,8 @@ class Cube:
     def view(self, tag: str | None = None) -> CubeView:
         """The cube at the head or at a tag. Raises StorageError for an unknown tag."""
         if tag is None:
-            return CubeView(self._repository.readonly_session(BRANCH))
+            with readable_metadata():
+                return CubeView(self._repository.readonly_session(BRANCH))
         if tag not in self._repository.list_tags():
             raise StorageError(
                 f"The cube at {self.place} has no tag {tag}; it has {', '.join(self.tags()) or 'none'}."
@@ -291,7 +313,8 @@ class Cube:
         return self.view(tag).session.store
 
     def _root(self) -> zarr.Group:
-        return zarr.open_group(self.store(), mode="r")
+        with readable_metadata():
+            return zarr.open_group(self.store(), mode="r")
 
     def _has_root(self) -> bool:
         try:
@@ -301,14 +324,40 @@ class Cube:
         return True
 
     def _make(self) -> int:
-        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-            if not self._has_root():
-                session = self._repository.writable_session(BRANCH)
-                zarr.create_group(
-                    session.store, attributes={"tile_size": self.tile_size, "pixel_m": layout.PIXEL_M}
-                )
-                session.commit("Make the cube")
+        def made(session: icechunk.Session) -> bool:
+            if self._has_root():
+                return False
+            zarr.create_group(
+                session.store, attributes={"tile_size": self.tile_size, "pixel_m": layout.PIXEL_M}
+            )
+            return True
+
+        self._commit(made, "Make the cube")
         return int(str(self._root().attrs["tile_size"]))
+
+    def _commit(
+        self,
+        change: Callable[[icechunk.Session], bool],
+        message: str,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Commit what `change` makes of a session, unless it returns False; return the id of the head."""
+        for attempt in range(_TRIES):
+            with (
+                committing(self.place),
+                readable_metadata(),
+                storage_error_on_full_disk(f"the cube at {self.place}"),
+            ):
+                self._repository = with_present_time(self._repository, self.place, BRANCH)
+                session = self._repository.writable_session(BRANCH)
+                if not change(session):
+                    break
+                try:
+                    return session.commit(message, dict(metadata or {}))
+                except icechunk.ConflictError:
+                    if attempt == _TRIES - 1:
+                        raise
+        return self.head()
 
     def _refuse_second_writer(self, session: icechunk.Session, slot: CubeSlot) -> None:
         root = zarr.open_group(session.store, mode="r")
@@ -326,7 +375,11 @@ class Cube:
 
 
 def _task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) -> UUID | None:
-    key = np.asarray(keys[index, tile_row, tile_col, :]).tobytes()
+    """The task that wrote a tile; None if there is none, or if its key is damaged."""
+    try:
+        key = np.asarray(keys[index, tile_row, tile_col, :]).tobytes()
+    except ValueError:
+        return None
     return UUID(bytes=key) if any(key) else None
 
 

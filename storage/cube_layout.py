@@ -17,7 +17,7 @@ import zarr
 import zarr_cm
 from numpy.typing import NDArray
 from pyproj import CRS
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from storage.codes import NO_ANSWER, NO_ELEVATION, Index, Reason
 from storage.errors import StorageError
@@ -93,7 +93,9 @@ LAYERS: Mapping[str, Layer] = {
 }
 BYTES_PER_PIXEL = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
 """Bytes of all layers of one pixel, before compression."""
-_PACKED = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+_PACKED = (BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec())
+"""Compression, and a checksum of the compressed bytes: a chunk that was damaged cannot be read unnoticed.
+Arrays of zones that earlier versions made have no checksum."""
 
 
 def level_name(factor: int) -> str:
@@ -129,7 +131,7 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
         chunks=(1, 1, 1, 16),
         dtype="uint8",
         fill_value=0,
-        compressors=None,
+        compressors=(Crc32cCodec(),),
         dimension_names=("season", "tile_row", "tile_col", "byte"),
         attributes={"long_name": "UUID of the task that wrote the tile (all zero = none)"},
     )
@@ -171,7 +173,14 @@ def _level_attributes(epsg: int, factor: int, rows: int, cols: int) -> dict[str,
 
 
 def _season_axis(group: zarr.Group) -> None:
-    group.create_array("season", shape=(0,), chunks=(1024,), dtype="int16", dimension_names=("season",))
+    group.create_array(
+        "season",
+        shape=(0,),
+        chunks=(1024,),
+        dtype="int16",
+        compressors=(ZstdCodec(), Crc32cCodec()),
+        dimension_names=("season",),
+    )
 
 
 def _axes(level: zarr.Group, epsg: int, factor: int, rows: int, cols: int) -> None:

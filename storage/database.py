@@ -117,6 +117,11 @@ class Database:
                     f"The disk of the database {self.shown_url} is full. The transaction was rolled back and "
                     "earlier results are unchanged; free some space and run the same command again."
                 ) from error
+            if isinstance(error.orig, psycopg.errors.DataCorrupted | psycopg.errors.IndexCorrupted):
+                raise StorageError(
+                    f"The database {self.shown_url} is damaged: {_message(error)}. Restore a backup; "
+                    "`monitor doctor --deep` names the damaged tables."
+                ) from error
             if isinstance(error, OperationalError) and error.connection_invalidated:
                 raise StorageError(
                     f"The connection to the database {self.shown_url} was lost: {_message(error)}. "

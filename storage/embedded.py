@@ -114,6 +114,18 @@ class EmbeddedPostgis:
                 fcntl.flock(users, fcntl.LOCK_UN)
                 time.sleep(0.05)
 
+    def read_all_files(self) -> str:
+        """Let the running server read all its files from disk, and return its warnings of damaged pages.
+
+        The files are those of a backup (`pg_basebackup`), which is not kept. Raises StorageError when it
+        fails for another reason than damage.
+        """
+        options = ("-D", "-", "-F", "t", "-X", "none", "--no-slot", "--no-manifest", "-c", "fast")
+        done = self._client(installed(self.data), "pg_basebackup", *options, output=subprocess.DEVNULL)
+        if done.returncode != 0 and "checksum" not in done.stderr:
+            raise StorageError(f"The database in {self.folder} cannot be read: {done.stderr.strip()}")
+        return done.stderr
+
     def _make_folders(self) -> None:
         """Create folders that the server's account owns and only it can enter."""
         for folder in (self.folder, self.socket_folder):
@@ -183,7 +195,7 @@ class EmbeddedPostgis:
             made = subprocess.run(
                 [
                     *(str(installation.bin / "initdb"), "-D", str(folder / partial.name), "-U", USER),
-                    *("-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
+                    *("-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums"),
                     *(() if self.durable else ("--no-sync",)),
                 ],
                 user=account and account.pw_uid,
@@ -218,8 +230,10 @@ class EmbeddedPostgis:
         return done.stdout
 
     def _client(
-        self, installation: Installation, name: str, *options: str
+        self, installation: Installation, name: str, *options: str, output: int = subprocess.PIPE
     ) -> subprocess.CompletedProcess[str]:
         place = ("-h", str(self.socket_folder), "-p", str(PORT), "-U", USER)
         command = [str(installation.bin / name), *place, *options]
-        return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=environment(), stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )

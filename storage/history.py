@@ -29,6 +29,7 @@ __all__ = [
     "lineage",
     "lineage_of",
     "lock",
+    "make_stale",
     "observations_of",
     "outlines_of",
     "season_before",
@@ -105,6 +106,26 @@ def current_survey(conn: Connection, key: SurveyKey) -> Survey | None:
     )
     row = conn.execute(query, key.parameters).mappings().one_or_none()
     return None if row is None else Survey(**{**row, "kind": SurveyKind(row["kind"])})
+
+
+def make_stale(conn: Connection, tile: str, task: UUID) -> None:
+    """Make the current surveys stale that used this tile of a task, since its layers were written again.
+
+    These are the survey that was drawn from it, and the next one of its region and kind, which is compared
+    with it. A stale survey is drafted again, and superseded only if it differs.
+    """
+    query = text(
+        """
+        UPDATE survey AS stale SET prior_digest = '' FROM survey AS drawn
+        WHERE drawn.superseded_by IS NULL AND stale.superseded_by IS NULL
+            AND drawn.drawn_from ->> :tile = :task
+            AND (stale.region, stale.kind) = (drawn.region, drawn.kind)
+            AND (stale.id = drawn.id OR stale.season = (SELECT min(season) FROM survey AS later
+                WHERE later.superseded_by IS NULL AND later.season > drawn.season
+                    AND (later.region, later.kind) = (drawn.region, drawn.kind)))
+        """
+    )
+    conn.execute(query, {"tile": tile, "task": str(task)})
 
 
 def season_before(conn: Connection, key: SurveyKey) -> int | None:

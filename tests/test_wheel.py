@@ -7,15 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from segmenter.program import PROGRAM_FILE
 from storage.exports import View
-from tests.support.places import MODEL, ROOT
+from tests.support.places import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -87,8 +87,6 @@ def test_the_wheel_is_complete(site: Path, tmp_path: Path) -> None:
 def test_the_first_tile_of_a_demo(site: Path, workspace: Path, small_archive: Path) -> None:
     (workspace / "archive").symlink_to(small_archive)
     (workspace / "monitor.yaml").write_text(yaml.safe_dump(SETTINGS))
-    if (exported := MODEL / PROGRAM_FILE).exists():  # an export takes half a minute
-        shutil.copy(exported, site / "monitor/_data/models/terramind-tiny-simulated")
     ran = monitor(site, "run", "--season", "2021", "-w", workspace, cwd=workspace)
     assert ran.returncode == 0, ran.stderr
     assert "demo 2021: 1 done" in ran.stdout
@@ -99,19 +97,22 @@ def test_the_first_tile_of_a_demo(site: Path, workspace: Path, small_archive: Pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch to an account without privileges")
-def test_a_plain_user_of_an_installation_by_root(site: Path, tmp_path: Path) -> None:
-    """The model's exported program goes to the user's cache if the installation is read-only."""
+def test_a_plain_user_of_an_installation_by_root(site: Path) -> None:
+    """The installation can be read-only: the model's exported program goes to the user's cache."""
     script = (
         f"import sys; sys.path = [{str(site)!r}, *(p for p in sys.path if p not in ('', {str(ROOT)!r}))]; "
-        "import os, pwd; from segmenter.manifest import read_manifest; from segmenter.program import _place; "
+        "import os, pwd; from segmenter import cache; from segmenter.manifest import read_manifest; "
         "from monitor.models.listing import folder_of_model; account = pwd.getpwnam(sys.argv[1]); "
-        "folder = folder_of_model('terramind-tiny-simulated'); manifest = read_manifest(folder); "
-        "os.setgid(account.pw_gid); os.setuid(account.pw_uid); print(_place(folder, manifest))"
+        "folder = folder_of_model('terramind-tiny-simulated'); "
+        "os.setgid(account.pw_gid); os.setuid(account.pw_uid); read_manifest(folder); "
+        "kept = cache.store('a', lambda path: path.write_text('b')); assert cache.lookup('a'); print(kept)"
     )
-    cache = tmp_path / "cache"
-    done = run(sys.executable, "-c", script, NOBODY, cwd=Path("/"), XDG_CACHE_HOME=str(cache))
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).parent == cache / "lake-monitor"
+    with tempfile.TemporaryDirectory() as home:  # pytest's own folders are root's alone
+        shutil.chown(home, NOBODY)
+        folders = {"XDG_CACHE_HOME": f"{home}/cache", "XDG_STATE_HOME": f"{home}/state"}
+        done = run(sys.executable, "-c", script, NOBODY, cwd=Path("/"), **folders)
+        assert done.returncode == 0, done.stderr
+        assert Path(done.stdout.strip()).parent == Path(home) / "cache" / "lake-monitor"
 
 
 @pytest.mark.prove

@@ -26,15 +26,22 @@ def doctor(
         str | None,
         typer.Option(help="Folder or URL of the second catalogue, if not the address in its profile."),
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also read every chunk of the cube and every page of the database."),
+    ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Most seconds for one check.")] = 120,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
-    """Check that this workspace can run: settings, model, catalogue, offsets, database, machine."""
+    """Check that this workspace can run: settings, model, catalogue, offsets, database, machine.
+
+    Tiles that --deep finds damaged are marked as failed, so that the next run does them again.
+    """
     from monitor.doctor.checks import checks_of
     from monitor.doctor.examination import State, examine
 
-    checks = checks_of(workspace, region, compare, compare_location)
+    checks = checks_of(workspace, region, compare, compare_location, deep=deep)
     findings = []
     with err.status("checking"):
         for finding in examine(checks, timeout):

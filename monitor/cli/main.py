@@ -23,7 +23,7 @@ from monitor.cli.options import DEMO
 from monitor.cli.review import review_app
 from monitor.cli.scenes import scenes
 from monitor.cli.schedule import schedule
-from monitor.cli.seasons import backfill, plan, run
+from monitor.cli.seasons import backfill, plan, redo, run
 from monitor.cli.status import status
 from monitor.errors import MonitorError, RefusedError
 from segmenter.errors import SegmenterError
@@ -36,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, run, backfill, plan, scenes, doctor, status, schedule, serve):
+for command in (demo, init, run, redo, backfill, plan, scenes, doctor, status, schedule, serve):
     app.command()(command)
 for name, group in {
     "lakes": lakes_app,

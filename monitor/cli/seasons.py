@@ -1,7 +1,8 @@
-"""`monitor run`, `backfill` and `plan`: seasons of regions."""
+"""`monitor run`, `redo`, `backfill` and `plan`: seasons of regions."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, Wo
 
 if TYPE_CHECKING:
     from monitor.operations.runs import Outcome
+    from monitor.plan import Redo
     from monitor.run import Report
     from monitor.workspace import Workspace
 
@@ -29,6 +31,30 @@ def run(
 
     year = season or date.today().year
     bring_up_to_date(workspace, region, [year], f"run --season {year}", json=json)
+
+
+def redo(
+    region: Annotated[str, typer.Option("--region", "-r", help="Region of the settings.")],
+    season: Annotated[int, typer.Option("--season", "-s", help="Year of the late summer.")],
+    tile: Annotated[str | None, typer.Option(help="Only this tile, by its name in `monitor plan`.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only tiles whose explanation in `monitor plan` has this text.")
+    ] = None,
+    workspace: WorkspaceOption = DEMO,
+    json: JsonOption = False,
+) -> None:
+    """Do finished tiles of a season again, also empty ones; without --tile and --reason, all of them.
+
+    Nothing is deleted: the tiles keep their keys, and if their layers are the same, so is the history.
+    """
+    from monitor.plan import Redo
+    from monitor.settings import parse_years
+
+    chosen = {"--tile": tile, "--reason": reason}
+    options = "".join(f" {name} {shlex.quote(value)}" for name, value in chosen.items() if value is not None)
+    command = f"redo --region {shlex.quote(region)} --season {season}{options}"
+    (year,) = parse_years(str(season))
+    bring_up_to_date(workspace, region, [year], command, json=json, redo=Redo(tile, reason))
 
 
 def backfill(
@@ -100,7 +126,13 @@ def print_size(workspace: Workspace, names: Sequence[str], seasons: int) -> None
 
 
 def bring_up_to_date(
-    folder: Path, region: str | None, years: list[int], command: str, *, json: bool = False
+    folder: Path,
+    region: str | None,
+    years: list[int],
+    command: str,
+    *,
+    json: bool = False,
+    redo: Redo | None = None,
 ) -> None:
     """Run `years` of one or all regions; exit code 1 when a tile failed or nothing was observed."""
     from monitor.operations.runs import run_seasons
@@ -108,9 +140,10 @@ def bring_up_to_date(
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
-    print_size(workspace, names, len(years))
+    if redo is None:
+        print_size(workspace, names, len(years))
     with open_system(workspace) as system:
-        outcome = run_seasons(system, names, years, command, progress_of)
+        outcome = run_seasons(system, names, years, command, progress_of, redo)
     if json:
         print_json([asdict(report) for report in outcome.reports])
     else:

@@ -12,6 +12,7 @@ from odc.geo.xr import xr_coords
 
 from monitor.grid import Tile
 from storage.codes import NO_ANSWER
+from storage.cube_damage import readable
 from storage.cube_layout import LAYERS
 
 
@@ -22,6 +23,8 @@ class TileLayers:
     tile: Tile
     #: the variables of `storage.cube_layout.LAYERS` on (y, x); those of a cube are read when they are used
     data: xr.Dataset
+    #: of layers in a cube
+    season: int | None = None
 
     @classmethod
     def of(cls, tile: Tile, **arrays: NDArray[Any]) -> TileLayers:
@@ -42,7 +45,11 @@ class TileLayers:
         return cls.of(tile, **arrays)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.data[name].to_numpy()
+        """A layer. Raises `DamagedError` naming the tile, if the cube's cannot be read."""
+        if self.season is None:
+            return self.data[name].to_numpy()
+        with readable(f"layer {name} of tile {self.tile.name}", self.season):
+            return self.data[name].to_numpy()
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:

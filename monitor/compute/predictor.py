@@ -118,24 +118,36 @@ class Predictor:
         return future
 
     def _predict_queued(self, chosen: ChosenModel) -> None:
-        """Predict the scenes at the head of the queue that are for this model, on the predicting thread."""
-        pending: deque[Future[Answer]] = deque()
+        """Predict the scenes at the head of the queue that are for this model, on the predicting thread.
+
+        If a batch of several scenes fails, each is predicted alone, so that only those at fault fail.
+        """
+        pending: deque[tuple[TileArrays, Future[Answer]]] = deque()
 
         def queued() -> Iterator[TileArrays]:
             while self._queue and _same(self._queue[0][0], chosen):
                 _, scene, future = self._queue.popleft()
-                pending.append(future)
+                pending.append((scene, future))
                 yield scene
 
         scenes = queued()
         try:
             for answer in self.segmenter(chosen).predict_all(scenes):
-                pending.popleft().set_result(answer)
+                pending.popleft()[1].set_result(answer)
         except Exception as error:
             if not pending:  # the model could not be opened: the error is that of the first scene
                 next(scenes, None)
-            for future in pending:
-                future.set_exception(error)
+            for scene, future in pending:
+                if len(pending) == 1 or isinstance(error, UnopenedError):
+                    future.set_exception(error)
+                else:
+                    self._predict_alone(chosen, scene, future)
+
+    def _predict_alone(self, chosen: ChosenModel, scene: TileArrays, future: Future[Answer]) -> None:
+        try:
+            future.set_result(next(self.segmenter(chosen).predict_all([scene])))
+        except Exception as error:
+            future.set_exception(error)
 
     def opened(self) -> Opened:
         """The state of this predictor, on the predicting thread."""

@@ -107,4 +107,4 @@ class CubeTiles:
         if tile not in self.written:
             return TileLayers.unwritten(tile)
         rows, cols = slice(tile.row, tile.row + tile.size), slice(tile.col, tile.col + tile.size)
-        return TileLayers(tile, self.view.window(tile.epsg, self.season, rows, cols))
+        return TileLayers(tile, self.view.window(tile.epsg, self.season, rows, cols), self.season)

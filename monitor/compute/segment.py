@@ -12,7 +12,8 @@ from monitor.compute.layers import TileLayers
 from monitor.grid import WGS84, Tile, reproject
 from monitor.stack.dataset import planes
 from monitor.stack.index import index_of
-from segmenter.protocol import Segmenter
+from segmenter.inputs import refuse_unanswered
+from segmenter.protocol import Segmenter, TileArrays
 from storage.codes import NO_ANSWER, NO_ELEVATION, Reason
 
 
@@ -30,8 +31,11 @@ def segment(
         stack: of the tile grown by `halo` pixels, as from `monitor.stack.acquire.acquire`.
         zone: area in which lakes are mapped (EPSG:4326); the reason of all other pixels is OUTSIDE.
         reach: area that is predicted (EPSG:4326), the whole tile by default.
+
+    Raises:
+        OutputError: the model's answer is not finite on pixels with valid input.
     """
-    answer = segmenter.predict(
+    scene = TileArrays(
         planes(stack, S2_BANDS),
         planes(stack, S1_BANDS),
         stack["dem"].to_numpy(),
@@ -40,6 +44,8 @@ def segment(
         halo=halo,
         wanted=None if reach is None else inside(reach, tile),
     )
+    answer = next(segmenter.predict_all([scene]))
+    refuse_unanswered(scene, answer, segmenter.manifest.name)
     inner = slice(halo, halo + tile.size)
     core = stack.isel(y=inner, x=inner)
     cloud, snow, shadow, layover, dem = (

@@ -48,7 +48,8 @@ def compute_tile(
     slot: CubeSlot,
     on_read: Callable[[], None] = lambda: None,
 ) -> TileResult:
-    """Compute one tile. It is `failed` if data cannot be read, and `empty` without any clear view.
+    """Compute one tile. It is `failed` if data cannot be read or the model fails on it, and `empty` without
+    any clear view.
 
     Args:
         on_read: called after reading and before prediction.
@@ -58,6 +59,7 @@ def compute_tile(
     """
     from monitor.compute.segment import segment
     from monitor.stack.acquire import acquire
+    from segmenter.errors import SegmenterError
     from segmenter.windows import halo
 
     segmenter = QueuedSegmenter(model, predictor)
@@ -69,7 +71,7 @@ def compute_tile(
         slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers.arrays, task.key)
     except AssetError as error:
         return TileResult(task, TaskState.FAILED, str(error), Fault(error.item, error.asset, error.href))
-    except StorageError as error:
+    except (SegmenterError, StorageError) as error:
         return TileResult(task, TaskState.FAILED, str(error))
     if layers.observed:
         return TileResult(task, TaskState.WRITTEN, slot=slot)

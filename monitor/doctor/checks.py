@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from monitor.doctor.archive import ArchiveChecks
 from monitor.doctor.computing import cluster, device
+from monitor.doctor.deep import cubes, database_pages
 from monitor.doctor.examination import Check, Finding, State
 from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
@@ -30,9 +31,17 @@ LEAST_DISK = 0.5e9
 
 
 def checks_of(
-    folder: Path, region: str | None, compare: str | None, compare_location: str | None
+    folder: Path,
+    region: str | None,
+    compare: str | None,
+    compare_location: str | None,
+    *,
+    deep: bool = False,
 ) -> list[list[Check]]:
     """All checks of the workspace in `folder`, in groups that can run in parallel.
+
+    Args:
+        deep: also read all that the cube and the database hold.
 
     Raises:
         RefusedError: there is no region of that name.
@@ -48,7 +57,12 @@ def checks_of(
     own = WorkspaceChecks(workspace, names)
     archive = ArchiveChecks(workspace, names[0])
     again = "check the machine and the network, then run the doctor again"
+    stored = [
+        Check("database pages", lambda: database_pages(workspace), again, unlimited=True),
+        Check("cube", lambda: cubes(workspace), again, unlimited=True),
+    ]
     return [
+        *([stored] if deep else []),
         [
             Check("settings", own.settings, again),
             Check("model", own.model, "check that the folder of the model can be read"),

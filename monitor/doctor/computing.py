@@ -19,7 +19,7 @@ from segmenter.manifest import read_manifest
 from segmenter.program import kept_program
 
 def kept(folder):
-    return kept_program(folder, read_manifest(folder)) is not None
+    return kept_program(read_manifest(folder)) is not None
 
 cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
 print(json.dumps({

@@ -44,12 +44,14 @@ class Check:
     look: Callable[[], Finding | None]
     #: what to do when the check does not end in time or raises an unexpected error
     remedy: str
+    #: it reads everything, so that it has no limit of time
+    unlimited: bool = False
 
 
 def examine(groups: Sequence[Sequence[Check]], timeout: float) -> Iterator[Finding]:
     """The findings of the checks, in order. Groups run in parallel, the checks of a group in sequence.
 
-    A check that does not end within `timeout` seconds is a problem, and ends its group.
+    A check that does not end within `timeout` seconds is a problem and ends its group, unless it has none.
     """
     answers: list[SimpleQueue[Finding | None]] = []
     for group in groups:
@@ -60,7 +62,7 @@ def examine(groups: Sequence[Sequence[Check]], timeout: float) -> Iterator[Findi
     for group, queue in zip(groups, answers, strict=True):
         for check in group:
             try:
-                finding = queue.get(timeout=timeout)
+                finding = queue.get(timeout=None if check.unlimited else timeout)
             except Empty:
                 said = f"no answer within {timeout:g} s"
                 yield Finding(check.name, State.PROBLEM, said, check.remedy, timeout)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from monitor.compute.cluster import Workers
+from monitor.plan import Redo
 from monitor.progress import Progress
 from monitor.run import Report, replay_stale, run_season
 from monitor.workspace import System
@@ -28,15 +29,18 @@ def run_seasons(
     years: Sequence[int],
     command: str,
     progress_of: Callable[[str], Progress],
+    redo: Redo | None = None,
 ) -> Outcome:
     """Bring seasons up to date, one after the other, then replay the surveys that became stale.
 
     Args:
         command: the command, as the ledger records it.
         progress_of: returns the progress of a title, such as region and season.
+        redo: finished tiles that are predicted again.
 
     Raises:
-        RefusedError: the model does not fit the catalogue; nothing is recorded then.
+        RefusedError: the model does not fit the catalogue; nothing is recorded then. Or `redo` has no tile of
+            the season.
     """
     workspace = system.workspace
     workspace.profile  # noqa: B018 - a model that does not fit the catalogue is refused before a run begins
@@ -50,7 +54,7 @@ def run_seasons(
             for name in regions:
                 for year in years:
                     progress = progress_of(f"{name} {year}")
-                    reports.append(run_season(system, pool, name, year, progress, run_id))
+                    reports.append(run_season(system, pool, name, year, progress, run_id, redo))
             with progress_of("history").stage("replaying later seasons"):
                 replayed = replay_stale(system)
         if not any(report.failed for report in reports):

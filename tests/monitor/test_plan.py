@@ -11,9 +11,9 @@ import shapely
 
 from monitor.archive.explanations import Explanation, Refusal
 from monitor.archive.scenes import NEAR, Choice, Scene, SceneList
-from monitor.errors import AssetError
+from monitor.errors import AssetError, RefusedError
 from monitor.grid import cells_near, cells_of, tiles_of
-from monitor.plan import Action, Planned, TileTask, Why, decide, plan, season_size, size_of
+from monitor.plan import Action, Planned, Redo, TileTask, Why, decide, plan, season_size, size_of
 from storage.codes import SurveyKind, TaskState
 from storage.cube_layout import BYTES_PER_PIXEL
 from storage.ledger import TaskRow
@@ -236,3 +236,44 @@ def test_size_of_a_plan_counts_what_is_to_predict() -> None:
     assert size.download_bytes == pytest.approx((2 * 11.4 + 8 + 0.4) * len(others) * 1024**2, rel=0.01)
     assert f"{len(others)} tiles, 3 scenes, about " in str(size)
     assert size_of(planned[:1]).tiles == size_of(planned[:1]).download_bytes == 0
+
+
+def finished_plan() -> list[Planned]:
+    """Two finished tiles, two empty ones and one that was never done."""
+    states = [TaskState.DONE, TaskState.DONE, TaskState.EMPTY, TaskState.EMPTY, None]
+    some = tasks()[: len(states)]
+    known = [row(task, state) for task, state in zip(some, states, strict=True) if state is not None]
+    return decide(some, known, {task.tile.name: task.key for task in some}, {})
+
+
+def test_a_finished_tile_is_done_again_under_its_key() -> None:
+    planned = finished_plan()
+    again = Redo(tile=planned[1].task.tile.name).applied(planned)
+    assert [entry.task for entry in again] == [entry.task for entry in planned]
+    assert [entry.action for entry in again] == [
+        Action.DONE, Action.AGAIN, Action.DONE, Action.DONE, Action.NEW,
+    ]  # fmt: skip
+    assert again[1].words == "asked for again (done before)"
+    everything = Redo().applied(planned)
+    assert [entry.action for entry in everything] == [Action.AGAIN] * 4 + [Action.NEW]
+    assert everything[4] == planned[4]
+
+
+def test_tiles_are_selected_by_their_explanation() -> None:
+    planned = finished_plan()
+    again = Redo(reason="EMPTY: Why").applied(planned)
+    assert [entry.to_predict for entry in again] == [False, False, True, True, True]
+    one = Redo(tile=planned[3].task.tile.name, reason="empty").applied(planned)
+    assert [entry.to_predict for entry in one] == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("redo", "message"),
+    [
+        (Redo(tile="32643_512_1_1"), r"--tile: the region has no tile '32643_512_1_1' .* 32643_512_"),
+        (Redo(reason="all cloud"), r"--reason: no tile has 'all cloud' .* there is: done before; empty: why"),
+    ],
+)
+def test_a_selection_without_a_tile_is_refused(redo: Redo, message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
+        redo.applied(finished_plan())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from torch import nn
 
 from segmenter import network
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
-from segmenter.manifest import WEIGHTS_FILE, Architecture, Manifest, digest_of
+from segmenter.manifest import WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
 from segmenter.members import dropout_masks
-from segmenter.model import Model, load, save
-from segmenter.program import PROGRAM_FILE
+from segmenter.model import Model, _read_weights, load, save
+from segmenter.program import kept_program, made_from
 from segmenter.protocol import Segmenter
 
 pytestmark = pytest.mark.slow
@@ -163,26 +164,108 @@ def test_dropout_passes_are_the_head_with_channels_left_out(
     assert output[:, 1:].std(1).mean() > 1e-3
 
 
-def test_an_exported_program_is_reused_and_replaced_if_of_another_model(
-    tiny_folder: Path, tmp_path: Path
+@pytest.fixture
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of programs, with a key of its own; returns its folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "cache" / "lake-monitor"
+
+
+def programs(cache: Path) -> dict[Path, int]:
+    """The programs of a cache, with the times at which they were made."""
+    return {path: path.stat().st_ctime_ns for path in cache.glob("*.pt2")}
+
+
+def test_a_program_is_kept_and_only_believed_as_this_installation_wrote_it(
+    tiny_folder: Path, tmp_path: Path, private_cache: Path, manifest_of: Callable[..., Manifest]
+) -> None:
+    """The folder's own `program.pt2`, and files of the cache that were changed, are never opened."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    first = load(folder, "cpu").logits(*chips(1))
+    (path,) = programs(private_cache)
+    made = path.read_bytes()
+    assert load(folder, "cpu").logits(*chips(1)).equal(first)
+    assert path.read_bytes() == made
+
+    other, elsewhere = tmp_path / "other", read_manifest(folder)
+    swapped = torch.export.export(Constant(elsewhere.passes), chips(1))
+    torch.export.save(swapped, other)
+    for place in (folder / "program.pt2", path):
+        place.write_bytes(other.read_bytes())
+        assert load(folder, "cpu").logits(*chips(1)).equal(first), f"the swapped {place} was believed"
+    assert kept_program(elsewhere) is not None, "it was made again"
+
+
+class Constant(nn.Module):
+    """Another program: the same logit everywhere."""
+
+    def __init__(self, passes: int) -> None:
+        super().__init__()
+        self.passes = passes
+
+    def forward(self, optical: torch.Tensor, radar: torch.Tensor, dem: torch.Tensor) -> torch.Tensor:
+        return dem.expand(-1, 1 + self.passes, -1, -1) * 0 - 9
+
+
+class Runs:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def test_no_pickle_of_a_model_folder_is_opened(
+    tiny_folder: Path, tmp_path: Path, private_cache: Path
+) -> None:
+    folder, witness = tmp_path / "model", tmp_path / "it ran"
+    shutil.copytree(tiny_folder, folder)
+    manifest = read_manifest(folder)
+    for name in ("program.pt2", "program.pt", f"{made_from(manifest)}.pt2", "training_args.bin"):
+        torch.save(Runs(witness), folder / name)
+    private_cache.mkdir(parents=True)
+    torch.save(Runs(witness), private_cache / f"{made_from(manifest)}.pt2")
+    load(folder, "cpu")
+    assert not witness.exists()
+    torch.load(folder / "program.pt2", weights_only=False)
+    assert witness.exists(), "the test can see it"
+
+
+def test_a_program_is_of_one_manifest(manifest_of: Callable[..., Manifest]) -> None:
+    some = manifest_of()
+    others = [manifest_of(passes=2), manifest_of(digest=f"sha256:{1:064}"), manifest_of(dropout=0.2)]
+    assert len({made_from(each) for each in (some, *others)}) == 4
+    assert made_from(some) == made_from(manifest_of(name="another name", threshold=0.4))
+
+
+def test_weights_that_change_while_they_are_read_are_refused(
+    tiny_folder: Path, tmp_path: Path, private_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
-    (folder / PROGRAM_FILE).unlink(missing_ok=True)
-    first = load(folder, "cpu").logits(*chips(1))
-    made = (folder / PROGRAM_FILE).stat().st_mtime_ns
-    torch.testing.assert_close(load(folder, "cpu").logits(*chips(1)), first, rtol=0, atol=0)
-    assert (folder / PROGRAM_FILE).stat().st_mtime_ns == made
+    manifest = read_manifest(folder)
+    path = folder / WEIGHTS_FILE
+    save_file({name: value * 2 for name, value in load_file(path).items()}, path)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: was changed while it was read"):
+        _read_weights(path, manifest.digest)
 
-    path = folder / "manifest.json"
-    path.write_text(path.read_text().replace('"passes": 8', '"passes": 2'))
-    assert load(folder, "cpu").logits(*chips(1)).shape[1] == 3
-    assert (folder / PROGRAM_FILE).stat().st_mtime_ns > made
 
-    (folder / PROGRAM_FILE).write_bytes(b"cut off")
-    again = load(folder, "cpu").logits(*chips(1))
-    torch.testing.assert_close(again[:, 0], first[:, 0], rtol=0, atol=1e-5)
-    assert (folder / PROGRAM_FILE).stat().st_size > 1000
+def test_weights_that_are_not_finite_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    stored = load_file(folder / WEIGHTS_FILE)
+    stored["head.head.2.bias"] = torch.full_like(stored["head.head.2.bias"], torch.nan)
+    save_file(stored, folder / WEIGHTS_FILE)
+    manifest = folder / "manifest.json"
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text()) | {"digest": digest_of(folder / WEIGHTS_FILE)})
+    )
+    with pytest.raises(WeightsError, match=r"1 weights are not finite, head\.head\.2\.bias among them"):
+        load(folder, "cpu")
 
 
 def test_an_exported_program_needs_neither_terratorch_nor_torchvision(tiny_folder: Path) -> None:

@@ -7,12 +7,14 @@ import json
 import shutil
 import time
 import weakref
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from distributed import LocalCluster
 
@@ -21,7 +23,9 @@ from monitor.compute.plugin import OpenModel, opened
 from monitor.compute.predictor import ChosenModel, Opened, Predictor, UnopenedError, predictor
 from monitor.errors import MonitorError, RefusedError
 from monitor.settings import ClusterSettings
+from segmenter.errors import SegmenterError
 from segmenter.opening import read_manifests
+from segmenter.protocol import Answer, Predicts, TileArrays
 from tests.support.places import MODEL, ROOT
 from tests.support.workspaces import make_workspace, monitor, run_here
 
@@ -125,6 +129,31 @@ def test_reading_does_not_wait_for_the_previous_tile() -> None:
     busy = predictor.submit(time.sleep, 0.5)
     assert predictor.manifest(chosen(INDEX)).name == "index-baseline" and not busy.done()
     busy.result()
+
+
+def test_of_scenes_that_share_a_batch_only_the_one_at_fault_fails() -> None:
+    class Batches(Predicts):
+        """Fails as a whole if one of its scenes is at fault, as a batch on a GPU does."""
+
+        def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
+            batch = list(scenes)
+            if any(scene.row == 1 for scene in batch):
+                raise SegmenterError("a row is at fault")
+            yield from (Answer(scene.dem, scene.dem) for scene in batch)
+
+    predictor, wanted = Predictor(), chosen(INDEX)
+    predictor._open = wanted, Batches()  # type: ignore[assignment]
+    nothing = np.zeros((12, 1, 1), np.float32)
+    busy = predictor.submit(time.sleep, 0.2)
+    answers = [
+        predictor.predict(wanted, TileArrays(nothing, nothing[:2], np.full((1, 1), row), row, 0, 0))
+        for row in range(3)
+    ]
+    busy.result()
+    for row in (0, 2):
+        assert answers[row].result().probability == row
+    with pytest.raises(SegmenterError, match="at fault"):
+        answers[1].result()
 
 
 def test_a_process_that_cannot_open_the_model(tmp_path: Path) -> None:

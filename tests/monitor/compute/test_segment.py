@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,8 @@ import shapely
 from monitor.compute.layers import TileLayers
 from monitor.compute.segment import inside, segment
 from monitor.grid import Tile
-from segmenter.protocol import Answer
+from segmenter.errors import OutputError
+from segmenter.protocol import Answer, Predicts, TileArrays
 from storage.codes import NO_ANSWER, Index, Reason
 from storage.cube_layout import LAYERS
 from tests.support.scenery import COL, EPSG, ROW, pixels
@@ -23,13 +25,17 @@ TILE = Tile(EPSG, SIDE, ROW, COL)
 AROUND = pixels(-10, -10, 60, 60)
 
 
-class DarkIsWater:
+class DarkIsWater(Predicts):
     """Segmenter that maps water where the near infrared is dark."""
 
-    manifest: Any = SimpleNamespace(threshold=0.5)
+    manifest: Any = SimpleNamespace(name="dark", threshold=0.5)
 
-    def predict(self, optical, radar, dem, *, row: int, col: int, halo: int, wanted=None):
-        self.position = (row, col, halo)
+    def predict_all(self, scenes):
+        return map(self.answered, scenes)
+
+    def answered(self, scene: TileArrays) -> Answer:
+        optical, radar, dem, halo, wanted = scene.optical, scene.radar, scene.dem, scene.halo, scene.wanted
+        self.position = (scene.row, scene.col, halo)
         inner = np.s_[halo : optical.shape[1] - halo, halo : optical.shape[2] - halo]
         seen = (np.isfinite(optical).all(axis=0) & np.isfinite(radar).all(axis=0) & np.isfinite(dem))[inner]
         seen &= True if wanted is None else wanted
@@ -38,7 +44,11 @@ class DarkIsWater:
 
 
 def predicted(
-    zone: shapely.Geometry = AROUND, halo: int = HALO, reach: shapely.Geometry | None = None, **flags: Any
+    zone: shapely.Geometry = AROUND,
+    halo: int = HALO,
+    reach: shapely.Geometry | None = None,
+    segmenter: Any = None,
+    **flags: Any,
 ) -> TileLayers:
     """Predict with water in the left half. Flags are (top, left, height, width) in pixels of the tile."""
     side = SIDE + 2 * halo
@@ -53,7 +63,7 @@ def predicted(
     radar, dem = np.full((2, side, side), -18, np.float32), np.full((side, side), 3500, np.float32)
     flags_of = {name: layers[name] for name in ("cloud", "snow", "shadow", "layover")}
     stack = stack_of(TILE.geobox(halo), optical, radar, dem=dem, day_of_year=day, **flags_of)
-    return segment(stack, DarkIsWater(), TILE, halo, zone, reach)
+    return segment(stack, segmenter or DarkIsWater(), TILE, halo, zone, reach)
 
 
 def test_layers_are_of_the_core() -> None:
@@ -102,6 +112,38 @@ def test_outside_the_zone() -> None:
 
 def test_nothing_observed() -> None:
     assert not predicted(cloud=(0, 0, 36, 36)).observed
+
+
+@dataclass
+class Failing(DarkIsWater):
+    """Its answer has `value` in a layer, on these pixels (rows, columns)."""
+
+    layer: str
+    value: float
+    where: tuple[slice, slice]
+
+    def answered(self, scene: TileArrays) -> Answer:
+        answer = super().answered(scene)
+        getattr(answer, self.layer)[self.where] = self.value
+        return answer
+
+
+@pytest.mark.parametrize("layer", ["probability", "uncertainty"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [np.s_[:, :], np.s_[30:31, 7:8]], ids=["everywhere", "one pixel"])
+def test_no_answer_on_valid_pixels_is_an_error_and_not_weather(
+    layer: str, value: float, where: tuple[slice, slice]
+) -> None:
+    count = 1 if where[0].start else 36 * 36 - 100
+    with pytest.raises(OutputError, match=rf"model dark: .* not finite on {count} of 1196 pixels with valid"):
+        predicted(segmenter=Failing(layer, value, where), cloud=(0, 0, 10, 10))
+
+
+def test_no_answer_where_none_is_due_is_no_error() -> None:
+    hidden = Failing("probability", np.nan, np.s_[:10, :10])
+    assert predicted(segmenter=hidden, cloud=(0, 0, 10, 10)).observed
+    beyond = Failing("probability", np.inf, np.s_[:, 20:])
+    assert predicted(segmenter=beyond, reach=pixels(0, 0, 36, 20)).observed
 
 
 def test_segmenter_gets_the_global_pixel_of_the_halo() -> None:
