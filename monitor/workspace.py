@@ -72,13 +72,13 @@ class Workspace:
         """Absolute path of a path in the settings, which is relative to the workspace."""
         return (self.folder / name).resolve()
 
-    def cube_of(self, kind: SurveyKind) -> Cube:
-        """The cube with the layers of surveys of a kind; those of an index have a separate cube."""
+    def cube_of(self, kind: SurveyKind, region: str) -> Cube:
+        """The cube with a region's layers of surveys of a kind; those of an index have a separate cube."""
         from storage.codes import SurveyKind
         from storage.cube import Cube
 
         name = "cube-index" if kind == SurveyKind.INDEX else "cube"
-        return Cube(self.folder / name, self.settings.tile_size)
+        return Cube(self.folder / name, self.settings.tile_size, region)
 
     @property
     def database_folder(self) -> Path:
@@ -201,14 +201,18 @@ class Workspace:
             RefusedError: no such region, or a file without polygons or CRS.
         """
         if name not in self._regions:
-            self._regions[name] = self._read_region(name)
+            self._regions[name] = self.region_of(name, self.region_settings(name), self.outline(name))
         return self._regions[name]
 
-    def _read_region(self, name: str) -> Region:
+    def region_of(self, name: str, settings: RegionSettings, outline: BaseGeometry) -> Region:
+        """A region from its settings and outline (EPSG:4326).
+
+        Raises:
+            RefusedError: its file of glaciers is missing, cannot be read, or has none near the region.
+        """
         from monitor.grid import grown
         from monitor.vectors import read_polygons
 
-        settings, outline = self.region_settings(name), self.outline(name)
         if settings.glaciers is None:
             return Region(name, settings, outline, outline)
         path = self.path(settings.glaciers)
@@ -266,10 +270,9 @@ class System:
     workspace: Workspace
     database: Database
 
-    @cached_property
-    def cube(self) -> Cube:
-        """The cube of the surveys made with the workspace's model."""
-        return self.workspace.cube_of(self.workspace.survey_kind)
+    def cube(self, region: str) -> Cube:
+        """The cube of a region's surveys made with the workspace's model."""
+        return self.workspace.cube_of(self.workspace.survey_kind, region)
 
 
 @contextmanager

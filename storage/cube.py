@@ -4,6 +4,10 @@ Each UTM zone has a group (`storage.cube_layout`) with arrays (season, y, x) ove
 10 m grid. Only written chunks take space. A chunk is one tile in one season; one worker writes it whole
 through a `CubeSlot`, and the coordinator commits. Uncommitted chunks are not visible, so a crash leaves the
 last commit. `CubeView.dataset` opens a zone with xarray, as can any tool that reads Zarr through Icechunk.
+
+Each region has its own branch. Regions overlap, and the layers of a tile depend on the region (its zone and
+season), so a tile of two regions is kept twice. A region's branch begins at the branch `main`, which holds
+what earlier versions wrote for all regions.
 """
 
 from __future__ import annotations
@@ -177,14 +181,16 @@ class CubeView:
 
 
 class Cube:
-    """A cube in a folder or at an s3:// or gs:// URL; created when it does not exist.
+    """The layers of a region, in a cube in a folder or at an s3:// or gs:// URL; created when missing.
 
-    Raises StorageError when the cube exists with another tile size.
+    Without a region, the branch `main` is used. Raises StorageError when the cube exists with another tile
+    size.
     """
 
-    def __init__(self, place: Path | str, tile_size: int) -> None:
+    def __init__(self, place: Path | str, tile_size: int, region: str | None = None) -> None:
         self.place = str(place)
         self.tile_size = tile_size
+        self.region = region
         self._repository = open_repository(self.place)
         made_with = self._root().attrs.get("tile_size") if self._has_root() else self._make()
         if made_with != tile_size:
@@ -193,13 +199,25 @@ class Cube:
                 f"Set the tile size back to {made_with}, or use another workspace."
             )
 
+    @property
+    def branch(self) -> str:
+        """The region's branch, or `main` as long as the region has none."""
+        own = f"region-{self.region}"
+        return own if self.region is not None and own in self._repository.list_branches() else BRANCH
+
+    def regions(self) -> list[str]:
+        """Names of the regions that have layers in the cube, sorted."""
+        names = self._repository.list_branches()
+        return sorted(name.removeprefix("region-") for name in names if name.startswith("region-"))
+
     def prepare(self, epsg: int, season: int) -> None:
         """Add a season to a zone, before slots are created; do nothing when the season exists."""
+        self._begin_branch()
         if season in self.seasons(epsg):
             return
         for attempt in range(_TRIES):
             with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-                session = self._repository.writable_session(BRANCH)
+                session = self._repository.writable_session(self.branch)
                 root = zarr.open_group(session.store, mode="r+")
                 group = (
                     layout.zone(root, epsg)
@@ -218,7 +236,7 @@ class Cube:
 
     def slot(self) -> CubeSlot:
         """Return a slot for one tile task, based on the last commit."""
-        return CubeSlot(self._repository.writable_session(BRANCH).fork(), self.place, self.tile_size)
+        return CubeSlot(self._repository.writable_session(self.branch).fork(), self.place, self.tile_size)
 
     def commit(self, slot: CubeSlot, message: str, metadata: Mapping[str, Any] | None = None) -> str:
         """Commit all tiles of a slot to the head; return the id of the new snapshot.
@@ -230,7 +248,7 @@ class Cube:
             return self.head()
         for attempt in range(_TRIES):
             with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-                session = self._repository.writable_session(BRANCH)
+                session = self._repository.writable_session(self.branch)
                 self._refuse_second_writer(session, slot)
                 session.merge(slot.fork)
                 try:
@@ -257,7 +275,7 @@ class Cube:
 
     def head(self) -> str:
         """Snapshot id of the last commit."""
-        return self._repository.lookup_branch(BRANCH)
+        return self._repository.lookup_branch(self.branch)
 
     def tag(self, name: str) -> None:
         """Tag the head, unless it has the tag already.
@@ -279,7 +297,7 @@ class Cube:
     def view(self, tag: str | None = None) -> CubeView:
         """The cube at the head or at a tag. Raises StorageError for an unknown tag."""
         if tag is None:
-            return CubeView(self._repository.readonly_session(BRANCH))
+            return CubeView(self._repository.readonly_session(self.branch))
         if tag not in self._repository.list_tags():
             raise StorageError(
                 f"The cube at {self.place} has no tag {tag}; it has {', '.join(self.tags()) or 'none'}."
@@ -289,6 +307,19 @@ class Cube:
     def store(self, tag: str | None = None) -> icechunk.IcechunkStore:
         """Read-only Zarr store of the head or of a tag, for xarray and other tools."""
         return self.view(tag).session.store
+
+    def _begin_branch(self) -> None:
+        """Create the region's branch at the head of `main`, unless it exists."""
+        if self.region is None or self.branch != BRANCH:
+            return
+        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
+            try:
+                self._repository.create_branch(
+                    f"region-{self.region}", self._repository.lookup_branch(BRANCH)
+                )
+            except icechunk.IcechunkError:
+                if self.branch == BRANCH:  # else another process has created it
+                    raise
 
     def _root(self) -> zarr.Group:
         return zarr.open_group(self.store(), mode="r")
@@ -303,7 +334,7 @@ class Cube:
     def _make(self) -> int:
         with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             if not self._has_root():
-                session = self._repository.writable_session(BRANCH)
+                session = self._repository.writable_session(self.branch)
                 zarr.create_group(
                     session.store, attributes={"tile_size": self.tile_size, "pixel_m": layout.PIXEL_M}
                 )
