@@ -10,12 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import ValidationError
 
 from monitor.archive.catalog import Catalog, open_catalog
 from monitor.archive.profiles import CatalogProfile, read_profile
-from monitor.errors import RefusedError
+from monitor.errors import RefusedError, unknown
 from monitor.settings import (
     CONFIG,
     RECIPE,
@@ -26,6 +25,7 @@ from monitor.settings import (
     explain,
     keys_of_section,
 )
+from monitor.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -61,10 +61,7 @@ class Workspace:
                 "`monitor init FOLDER` creates a new one, `monitor demo` a simulated one"
             )
         try:
-            content = yaml.safe_load(path.read_text()) or {}
-            return cls(folder, Settings.model_validate(content))
-        except yaml.YAMLError as error:
-            raise RefusedError(f"{path} is not YAML: {error}") from error
+            return cls(folder, Settings.model_validate(read_yaml(path) or {}))
         except ValidationError as error:
             raise RefusedError(explain(path, error, keys_of_section)) from error
 
@@ -135,7 +132,7 @@ class Workspace:
         """The regions of the settings, else the sub-regions of High Mountain Asia."""
         if self.settings.regions:
             return self.settings.regions
-        content = yaml.safe_load((CONFIG / "regions.yaml").read_text())
+        content = read_yaml(CONFIG / "regions.yaml")
         return {name: RegionSettings.model_validate(entry) for name, entry in content.items()}
 
     def region_names(self, requested: str | None) -> list[str]:
@@ -173,9 +170,7 @@ class Workspace:
         """
         regions = self.regions()
         if name not in regions:
-            raise RefusedError(
-                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
-            )
+            raise unknown("region", name, regions)
         return regions[name]
 
     def outline(self, name: str) -> BaseGeometry:

@@ -26,6 +26,7 @@ RULE = {
 FLOORS = (
     "errors",
     "progress",
+    "yaml_files",
     "grid",
     "settings",
     "vectors",
