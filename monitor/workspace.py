@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from monitor.archive.catalog import Catalog, open_catalog
 from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError, unknown
 from monitor.settings import (
     CONFIG,
@@ -25,7 +26,6 @@ from monitor.settings import (
     explain,
     keys_of_section,
 )
-from monitor.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry

@@ -26,7 +26,7 @@ RULE = {
 FLOORS = (
     "errors",
     "progress",
-    "yaml_files",
+    "entries",
     "grid",
     "settings",
     "vectors",

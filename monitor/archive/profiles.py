@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError, unknown
 from monitor.settings import CONFIG
-from monitor.yaml_files import read_yaml
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 S1_BANDS: tuple[Literal["VV"], Literal["VH"]] = ("VV", "VH")

@@ -10,9 +10,9 @@ import shapely
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from shapely.geometry.base import BaseGeometry
 
+from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError
 from monitor.settings import CONFIG, explain
-from monitor.yaml_files import read_yaml
 
 INVENTORIES = CONFIG / "inventories"
 
