@@ -85,7 +85,10 @@ class RegionSettings(Section):
         if self.bounds is not None:
             west, south, east, north = self.bounds
             if not (-180 <= west < east <= 180 and -80 <= south < north <= 84):
-                raise ValueError(f"bounds {[*self.bounds]} are not west, south, east, north in degrees")
+                raise ValueError(
+                    f"bounds {[*self.bounds]} are not west, south, east, north in degrees; the outline of a "
+                    "region that crosses 180 degrees is given as a file"
+                )
         return self
 
 

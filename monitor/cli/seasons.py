@@ -25,9 +25,9 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Bring one season up to date."""
-    from datetime import date
+    from monitor.settings import season_or_this
 
-    year = season or date.today().year
+    year = season_or_this(season)
     bring_up_to_date(workspace, region, [year], f"run --season {year}", json=json)
 
 

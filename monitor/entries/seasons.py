@@ -14,6 +14,8 @@ from monitor.errors import RefusedError
 
 #: Sentinel-2 has taken images since then
 FIRST_SEASON = 2015
+#: earliest season of the lake history
+FIRST_INVENTORY = 1900
 #: days between the last scenes of a season and the final run
 FINAL_AFTER = 15
 
@@ -145,6 +147,19 @@ def parse_years(text: str) -> list[int]:
             f"to {this_year}; later ones have not begun"
         )
     return list(range(start, end + 1))
+
+
+def check_inventory_year(year: int) -> None:
+    """Check the season of an inventory, which can be older than Sentinel-2.
+
+    Raises:
+        RefusedError: it is before 1900, or after this year.
+    """
+    this_year = date.today().year
+    if not FIRST_INVENTORY <= year <= this_year:
+        raise RefusedError(
+            f"--year {year}: the season of an inventory is a year from {FIRST_INVENTORY} to {this_year}"
+        )
 
 
 def season_or_this(season: int | None) -> int:

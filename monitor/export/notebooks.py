@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitor.errors import RefusedError, unknown
 from monitor.grid import geobox_at
+from monitor.history.regions import check_region
 from monitor.workspace import Workspace, open_database
 from storage.codes import SurveyKind
 
@@ -100,6 +101,7 @@ def open_history(workspace: str | Path, region: str | None = None) -> geopandas.
 
     opened = Workspace.open(Path(workspace))
     with open_database(opened) as database, exports.snapshot(database) as conn:
+        check_region(conn, opened, region)
         scope = exports.Scope(region=region)
         with exports.stream(conn, exports.View.HISTORY, scope) as rows:
             table = rows.read_pandas()
