@@ -13,12 +13,13 @@ what earlier versions wrote for all regions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 import icechunk
@@ -202,13 +203,13 @@ class Cube:
     @property
     def branch(self) -> str:
         """The region's branch, or `main` as long as the region has none."""
-        own = f"region-{self.region}"
+        own = _stored(f"region-{self.region}")
         return own if self.region is not None and own in self._repository.list_branches() else BRANCH
 
     def regions(self) -> list[str]:
         """Names of the regions that have layers in the cube, sorted."""
-        names = self._repository.list_branches()
-        return sorted(name.removeprefix("region-") for name in names if name.startswith("region-"))
+        names = _plain(self._repository.list_branches())
+        return [name.removeprefix("region-") for name in names if name.startswith("region-")]
 
     def prepare(self, epsg: int, season: int) -> None:
         """Add a season to a zone, before slots are created; do nothing when the season exists."""
@@ -283,26 +284,26 @@ class Cube:
         Raises StorageError when the tag names another snapshot.
         """
         with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-            if name not in self._repository.list_tags():
-                self._repository.create_tag(name, self.head())
-            elif self._repository.lookup_tag(name) != self.head():
+            if name not in self.tags():
+                self._repository.create_tag(_stored(name), self.head())
+            elif self._repository.lookup_tag(_stored(name)) != self.head():
                 raise StorageError(
                     f"Tag {name} of the cube at {self.place} exists already; choose another name."
                 )
 
     def tags(self) -> list[str]:
         """Names of all tags, sorted."""
-        return sorted(self._repository.list_tags())
+        return _plain(self._repository.list_tags())
 
     def view(self, tag: str | None = None) -> CubeView:
         """The cube at the head or at a tag. Raises StorageError for an unknown tag."""
         if tag is None:
             return CubeView(self._repository.readonly_session(self.branch))
-        if tag not in self._repository.list_tags():
+        if tag not in self.tags():
             raise StorageError(
                 f"The cube at {self.place} has no tag {tag}; it has {', '.join(self.tags()) or 'none'}."
             )
-        return CubeView(self._repository.readonly_session(tag=tag))
+        return CubeView(self._repository.readonly_session(tag=_stored(tag)))
 
     def store(self, tag: str | None = None) -> icechunk.IcechunkStore:
         """Read-only Zarr store of the head or of a tag, for xarray and other tools."""
@@ -314,9 +315,8 @@ class Cube:
             return
         with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             try:
-                self._repository.create_branch(
-                    f"region-{self.region}", self._repository.lookup_branch(BRANCH)
-                )
+                head = self._repository.lookup_branch(BRANCH)
+                self._repository.create_branch(_stored(f"region-{self.region}"), head)
             except icechunk.IcechunkError:
                 if self.branch == BRANCH:  # else another process has created it
                     raise
@@ -354,6 +354,16 @@ class Cube:
                     f"{now} while this task worked on it; the results of this task were not kept. Run it "
                     "again when the other run has ended."
                 )
+
+
+def _stored(name: str) -> str:
+    """A name of a branch or a tag in ASCII. Icechunk does not list the tags whose files it must encode."""
+    return quote(name, safe=" ").replace("~", "%7E").replace("%", "=")
+
+
+def _plain(names: Iterable[str]) -> list[str]:
+    """Names of branches or tags, from `_stored` ones, sorted."""
+    return sorted(unquote(name.replace("=", "%")) for name in names)
 
 
 def _task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) -> UUID | None:
