@@ -93,18 +93,17 @@ def overlap(archive: Path, threads: int = ClusterSettings().threads) -> dict[str
         for _ in _reading(read, tasks, threads):
             pass
         reading = time.perf_counter() - started
-        system.cube.prepare(tasks[0].tile.epsg, SEASON)
+        cube = system.cube(REGION)
+        cube.prepare(tasks[0].tile.epsg, SEASON)
         online.begin(**slow)
         with Workers(ClusterSettings(threads=threads)) as workers:
             warm = list(
-                workers.predict(
-                    tasks[:1], system.workspace.profile, system.workspace.model_folders, system.cube
-                )
+                workers.predict(tasks[:1], system.workspace.profile, system.workspace.model_folders, cube)
             )
             online.begin(**slow)
             started = time.perf_counter()
             done = list(
-                workers.predict(tasks, system.workspace.profile, system.workspace.model_folders, system.cube)
+                workers.predict(tasks, system.workspace.profile, system.workspace.model_folders, cube)
             )
             both = time.perf_counter() - started
         assert all(result.slot is not None for result in (*warm, *done)), done

@@ -96,7 +96,7 @@ def _cost(system: System, key: SurveyKey) -> Cost:
         tiles = [tile_named(name) for name in sorted(survey.drawn_from)]
         with counted() as read:
             start = time.perf_counter()
-            view = system.cube.view()
+            view = system.cube(REGION).view()
             previous = None if before is None else PreviousSeason(before, CubeTiles.of(view, before, tiles))
             draft = draft_season(
                 CubeTiles.of(view, key.season, tiles),

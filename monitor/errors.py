@@ -1,6 +1,12 @@
 """The base class of the errors of this package. Every message names the problem, its place, and a remedy."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from storage.redaction import redacted
+
+#: names that a message lists
+NAMES_SHOWN = 15
 
 
 class MonitorError(Exception):
@@ -12,6 +18,24 @@ class MonitorError(Exception):
 
 class RefusedError(MonitorError):
     """Bad settings, arguments or inputs, found before any work started (exit code 2)."""
+
+
+def unknown(what: str, name: object, known: Iterable[object], otherwise: str = "") -> RefusedError:
+    """The error for a name or number that does not exist, with the nearest known ones.
+
+    Args:
+        what: what the name stands for, such as "region".
+        otherwise: the message's end where nothing is known.
+    """
+    names = sorted({str(other) for other in known})
+    folded = {other.casefold(): other for other in names}
+    near = [folded[other] for other in get_close_matches(str(name).casefold(), folded, 3, 0.6)]
+    listed = ", ".join(names[:NAMES_SHOWN])
+    if len(names) > NAMES_SHOWN:
+        listed += f" and {len(names) - NAMES_SHOWN} more"
+    nearest = f" Did you mean {' or '.join(near)}?" if near and len(names) > 1 else ""
+    known_ones = f"known: {listed}." if names else otherwise or "there is none yet."
+    return RefusedError(f"there is no {what} {name!r}; {known_ones}{nearest}")
 
 
 class AssetError(MonitorError):

@@ -15,10 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from monitor.archive.freeze import freeze
 from monitor.compute.cluster import Workers
 from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
+from monitor.errors import RefusedError
 from monitor.grid import continuous, tile_named
 from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
@@ -26,7 +29,7 @@ from monitor.history.season import PreviousSeason, draft_season
 from monitor.history.tiles import holds, located
 from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
-from monitor.settings import Region
+from monitor.settings import Region, RegionSettings
 from monitor.workspace import System, config_digest
 from segmenter.manifest import Manifest
 from storage import history, ledger, registry
@@ -98,7 +101,7 @@ def run_season(
     if (size := size_of(planned)).tiles:
         progress.note(f"to predict: {size}")
     _write_plan(system, region, planned, run_id)
-    results = list(_predict(system, workers, planned, season, progress, run_id))
+    results = list(_predict(system, workers, region, planned, season, progress, run_id))
     recorded = _survey(system, region, season, [entry.task for entry in planned], run_id, progress)
     return _report(region, season, planned, results, system, recorded)
 
@@ -130,12 +133,12 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
             for row in known
             if row.state in (TaskState.DONE, TaskState.EMPTY)
         }
-    return decide(tasks, known, _written(system, tasks, season), old_scenes)
+    return decide(tasks, known, _written(system.cube(region.name), tasks, season), old_scenes)
 
 
-def _written(system: System, tasks: Sequence[TileTask], season: int) -> dict[str, UUID]:
+def _written(cube: Cube, tasks: Sequence[TileTask], season: int) -> dict[str, UUID]:
     """Key of the task whose layers the cube holds, by tile name."""
-    by_zone = {epsg: system.cube.written(epsg, season) for epsg in {task.tile.epsg for task in tasks}}
+    by_zone = {epsg: cube.written(epsg, season) for epsg in {task.tile.epsg for task in tasks}}
     found = {}
     for tile in (task.tile for task in tasks):
         key = by_zone[tile.epsg].get((tile.row // tile.size, tile.col // tile.size))
@@ -178,6 +181,7 @@ def _write_plan(system: System, region: Region, planned: Iterable[Planned], run_
 def _predict(
     system: System,
     workers: Workers,
+    region: Region,
     planned: Sequence[Planned],
     season: int,
     progress: Progress,
@@ -185,15 +189,14 @@ def _predict(
 ) -> Iterator[TileResult]:
     """Predict the tiles that are left; each is committed to the cube, then marked in the ledger."""
     todo = [entry.task for entry in planned if entry.to_predict]
+    cube = system.cube(region.name)
     for epsg in sorted({entry.task.tile.epsg for entry in planned}):
-        system.cube.prepare(epsg, season)
+        cube.prepare(epsg, season)
     with progress.count("tiles", len(todo)) as done:
-        for result in workers.predict(
-            todo, system.workspace.profile, system.workspace.model_folders, system.cube
-        ):
+        for result in workers.predict(todo, system.workspace.profile, system.workspace.model_folders, cube):
             if result.slot is not None:
                 metadata = {"task": str(result.task.key), "tile": result.task.tile.name, "season": season}
-                system.cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
+                cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
             with system.database.begin() as conn:
                 ledger.set_state(
                     conn,
@@ -222,16 +225,17 @@ def _survey(
 ) -> bool:
     """Record the season's survey from the cube; False when the current survey is up to date."""
     manifest, kind = system.workspace.manifest, system.workspace.survey_kind
+    cube = system.cube(region.name)
     with system.database.begin() as conn:
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
-        written = _written(system, tasks, season)
+        written = _written(cube, tasks, season)
         done = {
             task.key
             for task in tasks
             if written.get(task.tile.name) == task.key
             # of a tile that failed again, the layers of before stand, unless they are the damage
-            and (states[task.key] != TaskState.FAILED or _can_be_read(system.cube, task))
+            and (states[task.key] != TaskState.FAILED or _can_be_read(cube, task))
         }
         if not done and TaskState.FAILED in states.values():
             return False  # no tile could be read, so there is no survey
@@ -241,7 +245,7 @@ def _survey(
             {task.tile.name: str(task.key) if task.key in done else None for task in tasks},
         )
         finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
-        return record_season(conn, system.cube, region, manifest, inputs, run_id, finished, progress)
+        return record_season(conn, cube, region, manifest, inputs, run_id, finished, progress)
 
 
 def _can_be_read(cube: Cube, task: TileTask) -> bool:
@@ -302,7 +306,7 @@ class Replayed:
 
     #: surveys that differ after their replay
     changed: tuple[tuple[str, int], ...]
-    #: surveys that are still stale, because this workspace lacks their region or their layers
+    #: surveys that are still stale, because this workspace lacks their layers
     stale: tuple[tuple[str, int], ...]
 
 
@@ -321,8 +325,8 @@ def replay_stale(system: System) -> Replayed:
                 continue
             if survey.kind == SurveyKind.INVENTORY:
                 differs = replay_inventory(conn, survey)
-            elif can_replay(system, survey):
-                differs = _replay_season(system, conn, survey)
+            elif (region := region_of(system, conn, survey.region)) and can_replay(system, survey):
+                differs = _replay_season(system, conn, survey, region)
             else:
                 stale.append((key.region, key.season))
                 continue
@@ -331,13 +335,28 @@ def replay_stale(system: System) -> Replayed:
     return Replayed(tuple(changed), tuple(stale))
 
 
+def region_of(system: System, conn: Connection, name: str) -> Region | None:
+    """The region of the settings, else as it was recorded; None if its files cannot be read.
+
+    Surveys of a region that is no longer in the settings are replayed, too: otherwise the lakes that another
+    region has there would be recorded twice.
+    """
+    if name in system.workspace.regions():
+        return system.workspace.region(name)
+    outline, settings = registry.regions(conn)[name]
+    try:
+        recorded = RegionSettings.model_validate(settings)
+        return None if outline is None else system.workspace.region_of(name, recorded, outline)
+    except (RefusedError, ValidationError):
+        return None
+
+
 def can_replay(system: System, survey: Survey) -> bool:
-    """Whether the workspace has the region, and the cube the layers that the survey was drawn from."""
-    known = survey.region in system.workspace.regions()
-    return known and holds(system.workspace.cube_of(survey.kind), survey.season, survey.drawn_from)
+    """Whether the cube holds the layers that the survey was drawn from."""
+    return holds(system.workspace.cube_of(survey.kind, survey.region), survey.season, survey.drawn_from)
 
 
-def _replay_season(system: System, conn: Connection, survey: Survey) -> bool:
+def _replay_season(system: System, conn: Connection, survey: Survey, region: Region) -> bool:
     """Draft and record a survey again, with the model that made it.
 
     Raises:
@@ -352,8 +371,8 @@ def _replay_season(system: System, conn: Connection, survey: Survey) -> bool:
         )
     return record_season(
         conn,
-        system.workspace.cube_of(survey.kind),
-        system.workspace.region(survey.region),
+        system.workspace.cube_of(survey.kind, survey.region),
+        region,
         Manifest.model_validate(model.manifest),
         SurveyInputs.of(survey),
         survey.run_id,

@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
-from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from monitor.errors import RefusedError
+from monitor.entries.seasons import (
+    FIRST_SEASON,
+    ScheduleSettings,
+    SeasonWindow,
+    Section,
+    parse_years,
+    season_or_this,
+)
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+__all__ = [
+    "CONFIG",
+    "DATA",
+    "FIRST_SEASON",
+    "NAMESPACE",
+    "RECIPE",
+    "SETTINGS_FILE",
+    "CatalogSettings",
+    "ClusterSettings",
+    "DatabaseSettings",
+    "Region",
+    "RegionSettings",
+    "RgiSettings",
+    "ScheduleSettings",
+    "SeasonWindow",
+    "Settings",
+    "explain",
+    "keys_of_section",
+    "parse_years",
+    "season_or_this",
+]
 
 _PACKAGE = Path(str(files("monitor")))
 #: holds config/ and models/: package data of an installation, the repository in a checkout
@@ -28,38 +63,11 @@ RECIPE = 3
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
 #: NSIDC-0770, version 7: RGI 7.0 (doi:10.5067/f6jmovy5navz, CC BY 4.0), behind an Earthdata login
 NSIDC_RGI = "https://daacdata.apps.nsidc.org/pub/DATASETS/nsidc0770_rgi_v7"
-FIRST_SEASON, LAST_SEASON = 2015, 2100
+#: bytes of a region's name
+LONGEST_NAME = 100
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SeasonWindow(_Section):
-    """Days of the year that count as late summer, `MM-DD`, both included."""
-
-    start: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "07-01"
-    end: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "09-30"
-    #: last day of the dates that are used where no date up to `end` is clear
-    late: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "10-31"
-
-    def dates(self, year: int) -> tuple[date, date]:
-        """First and last day in `year`."""
-        return date.fromisoformat(f"{year}-{self.start}"), date.fromisoformat(f"{year}-{self.end}")
-
-    def reserve(self, year: int) -> date:
-        """Last day in `year` whose scenes can be used; the window's end if that is later."""
-        return max(date.fromisoformat(f"{year}-{self.late}"), self.dates(year)[1])
-
-    @model_validator(mode="after")
-    def _forwards(self) -> SeasonWindow:
-        start, end = self.dates(2023)  # not a leap year: 29 February is refused, because most years lack it
-        if start > end:
-            raise ValueError(f"season starts {self.start} after it ends {self.end}")
-        return self
-
-
-class RegionSettings(_Section):
+class RegionSettings(Section):
     """The area of a region, as a box or a polygon file, and the zone around glaciers in which lakes count."""
 
     bounds: tuple[float, float, float, float] | None = None
@@ -67,7 +75,7 @@ class RegionSettings(_Section):
     outline: str | None = None
     #: file of glacier outlines, such as RGI; without it lakes of the whole region count
     glaciers: str | None = None
-    glacier_zone_km: Annotated[float, Field(gt=0)] = 10.0
+    glacier_zone_km: Annotated[float, Field(gt=0, le=1000)] = 10.0
     season: SeasonWindow = SeasonWindow()
 
     @model_validator(mode="after")
@@ -77,24 +85,27 @@ class RegionSettings(_Section):
         if self.bounds is not None:
             west, south, east, north = self.bounds
             if not (-180 <= west < east <= 180 and -80 <= south < north <= 84):
-                raise ValueError(f"bounds {[*self.bounds]} are not west, south, east, north in degrees")
+                raise ValueError(
+                    f"bounds {[*self.bounds]} are not west, south, east, north in degrees; the outline of a "
+                    "region that crosses 180 degrees is given as a file"
+                )
         return self
 
 
-class CatalogSettings(_Section):
+class CatalogSettings(Section):
     profile: str
     #: a folder of STAC items, or the URL of a STAC API, read instead of the profile's address
     location: str | None = None
     #: item id to the reason why it is not used, for items that stay broken
-    exclude: dict[str, str] = {}
+    exclude: dict[str, str] = Field(default_factory=dict)
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     #: SQLAlchemy URL of a PostGIS; without it the workspace has a private one
     url: str | None = None
 
 
-class ClusterSettings(_Section):
+class ClusterSettings(Section):
     """The workers that compute tiles: threads of this process, GPUs, or workers of a Dask scheduler."""
 
     #: address of a Dask scheduler whose workers compute the tiles
@@ -114,16 +125,7 @@ class ClusterSettings(_Section):
         return self
 
 
-class ScheduleSettings(_Section):
-    """When `monitor schedule` runs: hour of the local day, months of the year."""
-
-    nightly_hour: Annotated[int, Field(ge=0, le=23)] = 2
-    months: Annotated[str, Field(pattern=r"^\d\d?-\d\d?$")] = "7-10"
-    #: day of the season's last run, MM-DD, after late and reprocessed scenes have arrived
-    final: Annotated[str, Field(pattern=r"^\d\d-\d\d$")] = "11-15"
-
-
-class RgiSettings(_Section):
+class RgiSettings(Section):
     """Where `monitor glaciers fetch` finds the Randolph Glacier Inventory, version 7.0."""
 
     #: zipped shapefile with the outlines of the first-order regions
@@ -145,18 +147,63 @@ def _listed(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else value
 
 
-class Settings(_Section):
+def _same_letters(name: str) -> str:
+    """The one form of a name whose letters Unicode can write in several ways."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _different_names(regions: Any) -> Any:
+    """Refuse regions whose files could not be told apart."""
+    names: dict[str, str] = {}
+    for name in regions if isinstance(regions, dict) else ():
+        if (
+            isinstance(name, str)
+            and (other := names.setdefault(_same_letters(name).casefold(), name)) != name
+        ):
+            raise ValueError(
+                f"the names {other!r} and {name!r} differ in the case of letters only; change one"
+            )
+    return regions
+
+
+def _region_name(name: str) -> str:
+    """Check the name of a region, which is also a part of file names and the name of a branch of the cube."""
+    name = _same_letters(name)
+    if not name.strip():
+        raise ValueError("a region needs a name")
+    forbidden = any(letter in '/\\:*?"<>|' or not letter.isprintable() for letter in name)
+    if forbidden or name != name.strip() or name.startswith("."):
+        raise ValueError(
+            f"{name!r} cannot be the name of a region, because files are named after it: it has no "
+            '/ \\ : * ? " < > |, no line breaks, no dot at its beginning, and no space at its ends'
+        )
+    if len(name.encode()) > LONGEST_NAME:
+        raise ValueError(f"{name[:20]}… is too long for the name of a region, at most {LONGEST_NAME} bytes")
+    return name
+
+
+class Settings(Section):
     """All settings of a workspace. Paths are relative to the folder of its `monitor.yaml`."""
 
     catalog: CatalogSettings
     #: names of config/models.yaml or folders; several are an ensemble. One model can be given without a list.
     model: Annotated[tuple[str, ...], BeforeValidator(_listed)]
-    regions: dict[str, RegionSettings] = {}
+    regions: Annotated[
+        dict[Annotated[str, AfterValidator(_region_name)], RegionSettings], BeforeValidator(_different_names)
+    ] = Field(default_factory=dict)
     rgi: RgiSettings = RgiSettings()
     tile_size: Annotated[int, Field(ge=256, le=8192, multiple_of=256)] = 1024
     database: DatabaseSettings = DatabaseSettings()
     cluster: ClusterSettings = ClusterSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+
+    @property
+    def nights(self) -> ScheduleSettings:
+        """The schedule, with months and final days after the regions' seasons where it gives none."""
+        if not self.regions:
+            return self.schedule
+        windows = [region.season for region in self.regions.values()]
+        return ScheduleSettings.following(windows, **self.schedule.model_dump(exclude_unset=True))
 
 
 class Region:
@@ -191,31 +238,11 @@ class Region:
         return hashlib.sha256(self.season.model_dump_json().encode() + shape).hexdigest()
 
 
-def parse_years(text: str) -> list[int]:
-    """`2021-2023` or `2021` as a list of seasons.
-
-    Raises:
-        RefusedError: not years, backwards, or outside the years of Sentinel-2.
-    """
-    first, dash, last = text.partition("-")
-    try:
-        start, end = int(first), int(last if dash else first)
-    except ValueError as error:
-        raise RefusedError(f"{text!r} is not a year or a range of years such as 2017-2023") from error
-    if start > end:
-        raise RefusedError(f"the years {text} run backwards; write {end}-{start}")
-    if start < FIRST_SEASON or end > LAST_SEASON:
-        raise RefusedError(
-            f"the years {text} are outside {FIRST_SEASON}-{LAST_SEASON}, the years of Sentinel-2"
-        )
-    return list(range(start, end + 1))
-
-
 def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str, ...]], str]) -> str:
     """The errors of a settings file, one line per key; `keys` gives the valid keys of a section."""
     lines = [f"{path} cannot be used:"]
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        where = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(whole file)"
         hint = problem["msg"]
         if problem["type"] == "extra_forbidden":
             hint = f"no such key; valid keys are {keys(problem['loc'][:-1])}"

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import ValidationError
 
 from monitor.archive.catalog import Catalog, open_catalog
 from monitor.archive.profiles import CatalogProfile, read_profile
-from monitor.errors import RefusedError
+from monitor.entries.yaml_files import read_yaml
+from monitor.errors import RefusedError, unknown
 from monitor.settings import (
     CONFIG,
     RECIPE,
@@ -61,10 +61,7 @@ class Workspace:
                 "`monitor init FOLDER` creates a new one, `monitor demo` a simulated one"
             )
         try:
-            content = yaml.safe_load(path.read_text()) or {}
-            return cls(folder, Settings.model_validate(content))
-        except yaml.YAMLError as error:
-            raise RefusedError(f"{path} is not YAML: {error}") from error
+            return cls(folder, Settings.model_validate(read_yaml(path) or {}))
         except ValidationError as error:
             raise RefusedError(explain(path, error, keys_of_section)) from error
 
@@ -72,11 +69,11 @@ class Workspace:
         """Absolute path of a path in the settings, which is relative to the workspace."""
         return (self.folder / name).resolve()
 
-    def cube_of(self, kind: SurveyKind) -> Cube:
-        """The cube with the layers of surveys of a kind; those of an index have a separate cube."""
+    def cube_of(self, kind: SurveyKind, region: str | None = None) -> Cube:
+        """The cube with a region's layers of surveys of a kind; those of an index have a separate cube."""
         from storage.cube import Cube
 
-        return Cube(self.cube_folder(kind), self.settings.tile_size)
+        return Cube(self.cube_folder(kind), self.settings.tile_size, region)
 
     def cube_folder(self, kind: SurveyKind) -> Path:
         """Folder of the cube of surveys of a kind."""
@@ -139,7 +136,7 @@ class Workspace:
         """The regions of the settings, else the sub-regions of High Mountain Asia."""
         if self.settings.regions:
             return self.settings.regions
-        content = yaml.safe_load((CONFIG / "regions.yaml").read_text())
+        content = read_yaml(CONFIG / "regions.yaml")
         return {name: RegionSettings.model_validate(entry) for name, entry in content.items()}
 
     def region_names(self, requested: str | None) -> list[str]:
@@ -177,9 +174,7 @@ class Workspace:
         """
         regions = self.regions()
         if name not in regions:
-            raise RefusedError(
-                f"there is no region {name!r}; this workspace has {', '.join(sorted(regions))}"
-            )
+            raise unknown("region", name, regions)
         return regions[name]
 
     def outline(self, name: str) -> BaseGeometry:
@@ -212,14 +207,18 @@ class Workspace:
             RefusedError: no such region, or a file without polygons or CRS.
         """
         if name not in self._regions:
-            self._regions[name] = self._read_region(name)
+            self._regions[name] = self.region_of(name, self.region_settings(name), self.outline(name))
         return self._regions[name]
 
-    def _read_region(self, name: str) -> Region:
+    def region_of(self, name: str, settings: RegionSettings, outline: BaseGeometry) -> Region:
+        """A region from its settings and outline (EPSG:4326).
+
+        Raises:
+            RefusedError: its file of glaciers is missing, cannot be read, or has none near the region.
+        """
         from monitor.grid import grown, split_at_180
         from monitor.vectors import read_polygons
 
-        settings, outline = self.region_settings(name), self.outline(name)
         if settings.glaciers is None:
             return Region(name, settings, outline, outline)
         path = self.path(settings.glaciers)
@@ -277,10 +276,9 @@ class System:
     workspace: Workspace
     database: Database
 
-    @cached_property
-    def cube(self) -> Cube:
-        """The cube of the surveys made with the workspace's model."""
-        return self.workspace.cube_of(self.workspace.survey_kind)
+    def cube(self, region: str) -> Cube:
+        """The cube of a region's surveys made with the workspace's model."""
+        return self.workspace.cube_of(self.workspace.survey_kind, region)
 
 
 @contextmanager

@@ -4,18 +4,23 @@ Each UTM zone has a group (`storage.cube_layout`) with arrays (season, y, x) ove
 10 m grid. Only written chunks take space. A chunk is one tile in one season; one worker writes it whole
 through a `CubeSlot`, and the coordinator commits. Uncommitted chunks are not visible, so a crash leaves the
 last commit. `CubeView.dataset` opens a zone with xarray, as can any tool that reads Zarr through Icechunk.
+
+Each region has its own branch. Regions overlap, and the layers of a tile depend on the region (its zone and
+season), so a tile of two regions is kept twice. A region's branch begins at the branch `main`, which holds
+what earlier versions wrote for all regions.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 import icechunk
@@ -208,14 +213,16 @@ class CubeView:
 
 
 class Cube:
-    """A cube in a folder or at an s3:// or gs:// URL; created when it does not exist.
+    """The layers of a region, in a cube in a folder or at an s3:// or gs:// URL; created when missing.
 
-    Raises StorageError when the cube exists with another tile size.
+    Without a region, the branch `main` is used. Raises StorageError when the cube exists with another tile
+    size.
     """
 
-    def __init__(self, place: Path | str, tile_size: int) -> None:
+    def __init__(self, place: Path | str, tile_size: int, region: str | None = None) -> None:
         self.place = str(place)
         self.tile_size = tile_size
+        self.region = region
         self._repository = open_repository(self.place)
         made_with = self._root().attrs.get("tile_size") if self._has_root() else self._make()
         if made_with != tile_size:
@@ -224,8 +231,20 @@ class Cube:
                 f"Set the tile size back to {made_with}, or use another workspace."
             )
 
+    @property
+    def branch(self) -> str:
+        """The region's branch, or `main` as long as the region has none."""
+        own = _stored(f"region-{self.region}")
+        return own if self.region is not None and own in self._repository.list_branches() else BRANCH
+
+    def regions(self) -> list[str]:
+        """Names of the regions that have layers in the cube, sorted."""
+        names = _plain(self._repository.list_branches())
+        return [name.removeprefix("region-") for name in names if name.startswith("region-")]
+
     def prepare(self, epsg: int, season: int) -> None:
         """Add a season to a zone, before slots are created; do nothing when the season exists."""
+        self._begin_branch()
         if season in self.seasons(epsg):
             return
 
@@ -243,7 +262,7 @@ class Cube:
 
     def slot(self) -> CubeSlot:
         """Return a slot for one tile task, based on the last commit."""
-        return CubeSlot(self._repository.writable_session(BRANCH).fork(), self.place, self.tile_size)
+        return CubeSlot(self._repository.writable_session(self.branch).fork(), self.place, self.tile_size)
 
     def commit(self, slot: CubeSlot, message: str, metadata: Mapping[str, Any] | None = None) -> str:
         """Commit all tiles of a slot to the head; return the id of the new snapshot.
@@ -278,7 +297,7 @@ class Cube:
 
     def head(self) -> str:
         """Snapshot id of the last commit."""
-        return self._repository.lookup_branch(BRANCH)
+        return self._repository.lookup_branch(self.branch)
 
     def tag(self, name: str) -> None:
         """Tag the head, unless it has the tag already.
@@ -286,31 +305,43 @@ class Cube:
         Raises StorageError when the tag names another snapshot.
         """
         with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-            if name not in self._repository.list_tags():
-                self._repository.create_tag(name, self.head())
-            elif self._repository.lookup_tag(name) != self.head():
+            if name not in self.tags():
+                self._repository.create_tag(_stored(name), self.head())
+            elif self._repository.lookup_tag(_stored(name)) != self.head():
                 raise StorageError(
                     f"Tag {name} of the cube at {self.place} exists already; choose another name."
                 )
 
     def tags(self) -> list[str]:
         """Names of all tags, sorted."""
-        return sorted(self._repository.list_tags())
+        return _plain(self._repository.list_tags())
 
     def view(self, tag: str | None = None) -> CubeView:
         """The cube at the head or at a tag. Raises StorageError for an unknown tag."""
         if tag is None:
             with readable_metadata():
-                return CubeView(self._repository.readonly_session(BRANCH))
-        if tag not in self._repository.list_tags():
+                return CubeView(self._repository.readonly_session(self.branch))
+        if tag not in self.tags():
             raise StorageError(
                 f"The cube at {self.place} has no tag {tag}; it has {', '.join(self.tags()) or 'none'}."
             )
-        return CubeView(self._repository.readonly_session(tag=tag))
+        return CubeView(self._repository.readonly_session(tag=_stored(tag)))
 
     def store(self, tag: str | None = None) -> icechunk.IcechunkStore:
         """Read-only Zarr store of the head or of a tag, for xarray and other tools."""
         return self.view(tag).session.store
+
+    def _begin_branch(self) -> None:
+        """Create the region's branch at the head of `main`, unless it exists."""
+        if self.region is None or self.branch != BRANCH:
+            return
+        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
+            try:
+                head = self._repository.lookup_branch(BRANCH)
+                self._repository.create_branch(_stored(f"region-{self.region}"), head)
+            except icechunk.IcechunkError:
+                if self.branch == BRANCH:  # else another process has created it
+                    raise
 
     def _root(self) -> zarr.Group:
         with readable_metadata():
@@ -348,8 +379,8 @@ class Cube:
                 readable_metadata(),
                 storage_error_on_full_disk(f"the cube at {self.place}"),
             ):
-                self._repository = with_present_time(self._repository, self.place, BRANCH)
-                session = self._repository.writable_session(BRANCH)
+                self._repository = with_present_time(self._repository, self.place, self.branch)
+                session = self._repository.writable_session(self.branch)
                 if not change(session):
                     break
                 try:
@@ -372,6 +403,16 @@ class Cube:
                     f"{now} while this task worked on it; the results of this task were not kept. Run it "
                     "again when the other run has ended."
                 )
+
+
+def _stored(name: str) -> str:
+    """A name of a branch or a tag in ASCII. Icechunk does not list the tags whose files it must encode."""
+    return quote(name, safe=" ").replace("~", "%7E").replace("%", "=")
+
+
+def _plain(names: Iterable[str]) -> list[str]:
+    """Names of branches or tags, from `_stored` ones, sorted."""
+    return sorted(unquote(name.replace("=", "%")) for name in names)
 
 
 def _task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) -> UUID | None:

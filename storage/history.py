@@ -213,12 +213,18 @@ def history(
 def lakes(conn: Connection, region: str | None = None, like: str | None = None) -> pd.DataFrame:
     """Lakes with a current observation, largest first; `like` is the beginning of an id or of a code.
 
-    Columns: lake_id, code, region, first_season, last_season, seasons (number with water), and of the latest
-    season with water area_m2, area_low_m2, area_high_m2 (95 %) and kind of the survey.
+    Columns: lake_id, code, region, first_season, last_season, seasons (number with water), outcome and
+    outcome_season (the latest answer, water or dry), and of the latest season with water (area_season)
+    area_m2, area_low_m2, area_high_m2 (95 %) and kind of the survey.
     """
     latest = ", ".join(
-        f"(array_agg(c.{name} ORDER BY c.season DESC) FILTER (WHERE c.outcome = 'water'))[1] AS {name}"
-        for name in ("area_m2", "area_low_m2", "area_high_m2", "kind")
+        f"(array_agg(c.{column} ORDER BY c.season DESC) FILTER (WHERE c.outcome {which}))[1] AS {name}"
+        for column, name, which in (
+            ("outcome", "outcome", "<> 'not observed'"),
+            ("season", "outcome_season", "<> 'not observed'"),
+            ("season", "area_season", "= 'water'"),
+            *((name, name, "= 'water'") for name in ("area_m2", "area_low_m2", "area_high_m2", "kind")),
+        )
     )
     query = text(
         f"""

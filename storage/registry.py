@@ -20,6 +20,7 @@ __all__ = [
     "TileRow",
     "model",
     "region_outline",
+    "regions",
     "register_model",
     "upsert_region",
     "upsert_tiles",
@@ -66,6 +67,12 @@ def upsert_region(
     }
     statement = insert(Region).values(name=name, **row)
     conn.execute(statement.on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+def regions(conn: Connection) -> dict[str, tuple[MultiPolygon | None, Mapping[str, Any]]]:
+    """Area (EPSG:4326) and settings of every registered region, by name."""
+    rows = conn.execute(select(Region.name, Region.geom, Region.settings).order_by(Region.name))
+    return {row.name: (None if row.geom is None else to_shape(row.geom), row.settings) for row in rows}
 
 
 def region_outline(conn: Connection, name: str) -> MultiPolygon | None:

@@ -26,6 +26,7 @@ RULE = {
 FLOORS = (
     "errors",
     "progress",
+    "entries",
     "grid",
     "settings",
     "vectors",

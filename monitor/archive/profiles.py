@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from monitor.errors import RefusedError
+from monitor.entries.yaml_files import read_yaml
+from monitor.errors import RefusedError, unknown
 from monitor.settings import CONFIG
 
 S2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
@@ -147,11 +147,8 @@ def read_profile(name: str, base: Path) -> CatalogProfile:
     if not path.exists():
         path = base / name
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
-        raise RefusedError(
-            f"catalog.profile: no profile {name!r}; known: {known}, or the path of a YAML file"
-        )
+        raise unknown("catalogue profile", name, (file.stem for file in PROFILES.glob("*.yaml")))
     try:
-        return CatalogProfile.model_validate(yaml.safe_load(path.read_text()))
-    except (ValidationError, yaml.YAMLError) as error:
+        return CatalogProfile.model_validate(read_yaml(path))
+    except ValidationError as error:
         raise RefusedError(f"{path}: {error}") from error

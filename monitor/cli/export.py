@@ -133,10 +133,12 @@ def export_masks_to(
 ) -> None:
     """Write a season's pixels and print where; without a region, of all that were run."""
     from monitor.export.masks import MasksRequest, export_masks
+    from monitor.settings import season_or_this
     from monitor.workspace import Workspace, open_system
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
+    season = season_or_this(season)
     request = MasksRequest(target, kind, season, tuple(dict.fromkeys(layers)), tag, force)
     written, refusals = [], []
     with open_system(workspace) as system:

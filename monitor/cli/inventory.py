@@ -66,11 +66,14 @@ def list_inventories(
     region: RegionOption = None, workspace: WorkspaceOption = DEMO, json: JsonOption = False
 ) -> None:
     """List the imported inventories, season by season."""
+    from monitor.history.regions import check_region
     from monitor.workspace import Workspace, open_database
     from storage.copying import records
     from storage.inventories import standing
 
-    with open_database(Workspace.open(workspace)) as database, database.connect() as conn:
+    opened = Workspace.open(workspace)
+    with open_database(opened) as database, database.connect() as conn:
+        check_region(conn, opened, region)
         rows = records(standing(conn, region))
     if json:
         print_json(rows)
@@ -107,11 +110,14 @@ def import_file(
     json: bool = False,
 ) -> None:
     """Import one season of an inventory, or all, and print what changed."""
+    from monitor.entries.seasons import check_inventory_year
     from monitor.history.inventories.mapping import read_mapping
     from monitor.history.inventories.outlines import read_inventory, years_of
     from monitor.operations.imports import import_seasons
     from monitor.workspace import Workspace, open_system
 
+    if year is not None:
+        check_inventory_year(year)
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
     if len(names) != 1:

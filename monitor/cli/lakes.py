@@ -22,7 +22,7 @@ lakes_app = typer.Typer(help="Lakes and their history.", no_args_is_help=True)
 @lakes_app.command("list")
 def list_lakes(
     region: RegionOption = None,
-    limit: Annotated[int, typer.Option(help="Number of lakes, largest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of lakes, largest first.")] = 20,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
@@ -60,11 +60,14 @@ def changes(
 
 def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> None:
     """Print known lakes, largest first."""
+    from monitor.history.regions import check_region
     from monitor.workspace import Workspace, open_database
     from storage.copying import records
     from storage.history import lakes
 
-    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+    workspace = Workspace.open(folder)
+    with open_database(workspace) as database, database.connect() as conn:
+        check_region(conn, workspace, region)
         frame = lakes(conn, region)
     shown = frame.head(limit)
     if json:
@@ -72,19 +75,30 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
         return
     table(
         f"{len(shown)} of {len(frame)} lakes",
-        "lake|code|region|>seasons with water|last|>area ha|>± 95 %",
+        "lake|code|region|>seasons with water|last|>area ha|>± 95 %|area of",
         [
             [
                 str(r["lake_id"])[:8],
                 r["code"],
                 r["region"],
                 str(r["seasons"]),
-                season_name(r["last_season"], r["kind"]),
+                _latest(r),
                 hectares(r["area_m2"]),
                 _half_interval(r),
+                "-" if r["area_season"] is None else season_name(r["area_season"], r["kind"]),
             ]
             for r in records(shown)
         ],
+    )
+
+
+def _latest(row: dict[str, Any]) -> str:
+    """The latest answer about a lake, and whether it was looked for in vain since."""
+    if row["outcome_season"] is None:
+        return f"not observed {row['last_season']}"
+    since = row["last_season"] > row["outcome_season"]
+    return f"{row['outcome']} {row['outcome_season']}" + (
+        f", not observed {row['last_season']}" if since else ""
     )
 
 
@@ -161,14 +175,16 @@ def show_changes(
 ) -> None:
     """Print significant changes, largest first."""
     from monitor.history.changes import changes_between, seasons_of, suspect_seasons
+    from monitor.history.regions import check_region
     from monitor.workspace import Workspace, open_database
     from storage.copying import records
 
     if start >= end:
         raise RefusedError(f"--from {start} --to {end}: the first season must be the earlier one")
     workspace = Workspace.open(folder)
-    wanted = [workspace.region(region).name] if region else sorted(workspace.regions())
+    wanted = [region] if region is not None else sorted(workspace.regions())
     with open_database(workspace) as database, database.connect() as conn:
+        check_region(conn, workspace, region)
         # without a region, those that were surveyed in both seasons
         surveyed = {name: seasons_of(conn, name) for name in wanted}
         names = [name for name in wanted if {start, end} <= set(surveyed[name])] or wanted[:1]

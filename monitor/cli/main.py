@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from monitor.archive.threads import share_heaps
+from monitor.cli.boundary import foreseen
 from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
@@ -74,6 +76,15 @@ def main() -> None:
         sys.exit(2)
     except (MonitorError, StorageError) as error:
         _print_error(error)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of the output has ended, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        message = foreseen(error)
+        if message is None:
+            raise
+        _print_error(MonitorError(message))
         sys.exit(1)
 
 

@@ -38,10 +38,14 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the queue as GeoJSON, with a picture of each chip: colours, index, mask and probability."""
+    from monitor.history.regions import check_region, check_season
     from monitor.review.export import export_queue
     from monitor.workspace import Workspace, open_system
 
     with open_system(Workspace.open(workspace)) as system:
+        with system.database.connect() as conn:
+            check_region(conn, system.workspace, region)
+            check_season(conn, region, season)
         written = export_queue(
             system, folder, region, season, explained=explained, progress=progress_of("review")
         )
@@ -53,11 +57,15 @@ def export(
 
 def show_queue(folder: Path, region: str | None, season: int | None, *, explained: bool, json: bool) -> None:
     """Print open flags, highest score first."""
+    from monitor.history.regions import check_region, check_season
     from monitor.workspace import Workspace, open_database
     from storage.copying import records
     from storage.reviews import queue
 
-    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+    workspace = Workspace.open(folder)
+    with open_database(workspace) as database, database.connect() as conn:
+        check_region(conn, workspace, region)
+        check_season(conn, region, season)
         frame = queue(conn, region, season)
     shown = frame if explained else frame[~frame.explained]
     if json:

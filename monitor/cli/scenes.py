@@ -47,15 +47,13 @@ def show_scenes(
     json: bool = False,
 ) -> None:
     """Print the report of one or all regions; exit code 1 when a file could not be read."""
-    from datetime import date
-
     from monitor.report.scenes import report_scenes
-    from monitor.settings import parse_years
+    from monitor.settings import season_or_this
     from monitor.workspace import Workspace
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
-    (year,) = parse_years(str(season or date.today().year))
+    year = season_or_this(season)
     if picture is not None and len(names) > 1:
         raise RefusedError(f"--map: name one region with --region: {', '.join(names)}")
     reports = [

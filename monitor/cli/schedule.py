@@ -24,7 +24,7 @@ def schedule(
     opened = Workspace.open(workspace)
     names = opened.region_names(None)
     if once:
-        years = due(opened.settings.schedule, date.today())
+        years = due(opened.settings.nights, date.today())
         if not years:
             err.print(f"Nothing is due on {date.today()}: see `schedule` in {opened.folder / SETTINGS_FILE}.")
             return

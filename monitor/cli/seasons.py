@@ -27,9 +27,9 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Bring one season up to date."""
-    from datetime import date
+    from monitor.settings import season_or_this
 
-    year = season or date.today().year
+    year = season_or_this(season)
     bring_up_to_date(workspace, region, [year], f"run --season {year}", json=json)
 
 
@@ -76,6 +76,7 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do with every tile, and why, without doing it."""
+    from monitor.history.regions import refuse_renamed
     from monitor.plan import size_of
     from monitor.run import plan_season
     from monitor.settings import parse_years
@@ -86,6 +87,9 @@ def plan(
     names = opened.region_names(region)
     print_size(opened, names, len(years))
     with open_system(opened) as system:
+        with system.database.connect() as conn:
+            for name in names:
+                refuse_renamed(conn, opened, name)
         seasons = [
             (name, year, plan_season(system, opened.region(name), year, progress_of(f"{name} {year}")))
             for name in names

@@ -16,10 +16,13 @@ def status(region: RegionOption = None, workspace: WorkspaceOption = DEMO, json:
 
 def show_status(folder: Path, region: str | None, *, json: bool) -> None:
     """Print one row for each region and season."""
+    from monitor.history.regions import check_region
     from monitor.workspace import Workspace, open_database
     from storage.status import status as status_of
 
-    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+    workspace = Workspace.open(folder)
+    with open_database(workspace) as database, database.connect() as conn:
+        check_region(conn, workspace, region)
         rows = status_of(conn, region)
     if json:
         print_json([asdict(row) for row in rows])

@@ -51,9 +51,8 @@ def checks_of(
     except RefusedError as error:
         said = str(error)  # without settings no other check is possible
         return [[Check("settings", lambda: Finding("settings", State.PROBLEM, said), "")]]
-    names = [region] if region else sorted(workspace.regions())
-    if region and region not in workspace.regions():
-        workspace.region(region)
+    names = [region] if region is not None else sorted(workspace.regions())
+    workspace.region_settings(names[0])
     own = WorkspaceChecks(workspace, names)
     archive = ArchiveChecks(workspace, names[0])
     again = "check the machine and the network, then run the doctor again"

@@ -31,16 +31,18 @@ def cubes(workspace: Workspace) -> Finding | None:
     for kind in (SurveyKind.MODEL, SurveyKind.INDEX):
         if not workspace.cube_folder(kind).exists():
             continue
-        cube = workspace.cube_of(kind)
-        read += 1
-        view = cube.view()
-        damaged = list(damages(view))
-        unchecked += unchecked_zones(view)
-        coordinates += damaged_coordinates(view)
-        if damaged:
-            found += [_words(cube, each) for each in damaged]
-            with open_database(workspace) as database, database.begin() as conn:
-                _mark_failed(conn, cube, kind, damaged)
+        regions: list[str | None] = [*workspace.cube_of(kind).regions()]
+        for region in regions or [None]:
+            cube = workspace.cube_of(kind, region)
+            read += 1
+            view = cube.view()
+            damaged = list(damages(view))
+            unchecked += unchecked_zones(view)
+            coordinates += damaged_coordinates(view)
+            if damaged:
+                found += [_words(cube, each) for each in damaged]
+                with open_database(workspace) as database, database.begin() as conn:
+                    _mark_failed(conn, cube, kind, damaged)
     if not read:
         return None
     if found:
@@ -74,7 +76,7 @@ def cubes(workspace: Workspace) -> Finding | None:
 def _mark_failed(conn: Connection, cube: Cube, kind: SurveyKind, damaged: Iterable[Damage]) -> None:
     """Set the tasks whose layers are damaged to failed, with the damaged layers as the reason."""
     by_place = {(_tile(cube, each), each.season): each for each in damaged}
-    for row in ledger.tasks(conn, kind=kind):
+    for row in ledger.tasks(conn, cube.region, kind=kind):
         each = by_place.get((row.tile, row.season))
         if each is None or row.state == TaskState.SUPERSEDED or each.task not in (None, row.key):
             continue

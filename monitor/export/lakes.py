@@ -14,7 +14,7 @@ import shapely
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.table import Column, TableExtension
 
-from monitor.errors import RefusedError
+from monitor.errors import RefusedError, unknown
 from monitor.export.columns import COLUMNS
 from monitor.export.formats import TableFormat, part_of, refuse_existing
 from monitor.export.items import ItemContent, add_file, new_item, size_of, write_item
@@ -107,8 +107,7 @@ def _surveys(conn: Connection, request: LakesRequest) -> pd.DataFrame:
     if request.region is not None:
         found = every[every.region == request.region]
         if found.empty:
-            known = ", ".join(sorted(set(every.region)))
-            raise RefusedError(f"--region {request.region}: it has no survey; the lake history has {known}")
+            raise unknown("surveyed region", request.region, every.region)
     if request.season is not None:
         seasons = sorted(set(found.season))
         found = found[found.season == request.season]

@@ -127,7 +127,7 @@ def export_masks(
 
 
 def _season_pixels(system: System, region: Region, request: MasksRequest) -> SeasonPixels:
-    kind = system.workspace.survey_kind
+    kind, cube = system.workspace.survey_kind, system.cube(region.name)
     with system.database.connect() as conn:
         made = surveys(conn, region.name)
         named = {tile_named(task.tile) for task in ledger.tasks(conn, region.name, request.season, kind=kind)}
@@ -136,11 +136,9 @@ def _season_pixels(system: System, region: Region, request: MasksRequest) -> Sea
     tags = {f"{region.name}-{request.season}-{survey.id}": survey for survey in made.itertuples()}
     tag = request.tag
     if tag is None:
-        tag = next(
-            (name for name, survey in tags.items() if survey.current and name in system.cube.tags()), None
-        )
+        tag = next((name for name, survey in tags.items() if survey.current and name in cube.tags()), None)
     try:
-        view = system.cube.view(tag)
+        view = cube.view(tag)
     except StorageError as error:
         raise RefusedError(f"--tag {tag}: {error}") from error
     tiles: dict[int, list[Tile]] = {}
@@ -150,7 +148,7 @@ def _season_pixels(system: System, region: Region, request: MasksRequest) -> Sea
         if mine:
             tiles[epsg] = mine
     if not tiles:
-        where = f"the cube at {system.cube.place}" + (f", tag {tag}," if tag else "")
+        where = f"the cube at {cube.place}" + (f", tag {tag}," if tag else "")
         raise RefusedError(
             f"--season {request.season}: {where} holds no tile of {region.name} in that season; "
             f"`monitor run --region {region.name} --season {request.season}` makes them"

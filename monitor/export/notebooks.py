@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.errors import RefusedError
+from monitor.errors import RefusedError, unknown
 from monitor.grid import geobox_at
+from monitor.history.regions import check_region
 from monitor.workspace import Workspace, open_database
 from storage.codes import SurveyKind
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from storage.cube import Cube, CubeView
 
 
-def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) -> xr.DataTree:
-    """Open the cube of a workspace lazily: a dataset (season, y, x) for each UTM zone, by EPSG code.
+def open_cube(
+    workspace: str | Path, region: str | None = None, *, factor: int = 1, index: bool = False
+) -> xr.DataTree:
+    """Open the cube of a region lazily: a dataset (season, y, x) for each UTM zone, by EPSG code.
 
     Each dataset covers the written tiles, one Dask chunk per tile; pixels are read when they are computed.
     Variables and their codes are described by their attributes; `spatial_ref` is understood by rioxarray and
@@ -26,11 +29,12 @@ def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) ->
 
     Args:
         workspace: the folder with monitor.yaml.
+        region: needed where the cube has the layers of several: a tile of two regions has layers for each.
         factor: 1, or 2 to 64 for an overview of the mask with pixels of so many times 10 m.
         index: the cube of the surveys by the index, in place of those by the model.
 
     Raises:
-        RefusedError: the folder is no workspace, or its cube holds nothing yet.
+        RefusedError: the folder is no workspace, its cube holds nothing yet, or has no such region.
         StorageError: the cube cannot be read, or has no overview of that factor.
 
     Examples:
@@ -41,7 +45,15 @@ def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) ->
 
     opened = Workspace.open(Path(workspace))
     kind = SurveyKind.INDEX if index else SurveyKind.MODEL
-    cube = opened.cube_of(kind)
+    regions = opened.cube_of(kind).regions()
+    if region is None and len(regions) > 1:
+        raise RefusedError(
+            f"the cube of {opened.folder} has the layers of {', '.join(regions)}: name the region, as in "
+            f"open_cube(folder, {regions[0]!r})"
+        )
+    if region is not None and regions and region not in regions:
+        raise unknown("region", region, regions)
+    cube = opened.cube_of(kind, region or next(iter(regions), None))
     view = cube.view()
     zones = {str(epsg): zone for epsg in view.zones() if (zone := _written(view, cube, epsg, factor))}
     if not zones:
@@ -87,7 +99,9 @@ def open_history(workspace: str | Path, region: str | None = None) -> geopandas.
 
     from storage import exports
 
-    with open_database(Workspace.open(Path(workspace))) as database, exports.snapshot(database) as conn:
+    opened = Workspace.open(Path(workspace))
+    with open_database(opened) as database, exports.snapshot(database) as conn:
+        check_region(conn, opened, region)
         scope = exports.Scope(region=region)
         with exports.stream(conn, exports.View.HISTORY, scope) as rows:
             table = rows.read_pandas()

@@ -10,6 +10,7 @@ import geopandas
 
 from monitor.history.inventories.importing import Imported, record_inventory
 from monitor.history.inventories.mapping import Mapping
+from monitor.history.regions import refuse_renamed
 from monitor.progress import SILENT, Progress
 from monitor.run import replay_stale
 from monitor.settings import Region
@@ -34,8 +35,11 @@ def import_seasons(
         one result per season; the last one names the replayed surveys of all regions.
 
     Raises:
-        RefusedError: no polygons, no CRS, or a missing column or season.
+        RefusedError: no polygons, no CRS, a missing column or season, or the region has another name in the
+            history.
     """
+    with system.database.connect() as conn:
+        refuse_renamed(conn, system.workspace, region.name, region.outline)
     results = []
     with progress.count("seasons", len(seasons)) as done:
         for season in seasons:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from monitor.compute.cluster import Workers
+from monitor.history.regions import refuse_renamed
 from monitor.plan import Redo
 from monitor.progress import Progress
 from monitor.run import Report, replay_stale, run_season
@@ -44,6 +45,9 @@ def run_seasons(
     """
     workspace = system.workspace
     workspace.profile  # noqa: B018 - a model that does not fit the catalogue is refused before a run begins
+    with system.database.connect() as conn:
+        for name in regions:
+            refuse_renamed(conn, workspace, name)
     workers = Workers(workspace.settings.cluster)
     with system.database.begin() as conn:
         run_id = ledger.start_run(conn, command, workspace.settings.model_dump(mode="json"))
@@ -70,7 +74,7 @@ def stale_words(stale: Iterable[tuple[str, int]]) -> list[str]:
     """A line for each stale survey that this workspace cannot replay."""
     return [
         f"{region} {season} was recorded before an earlier season arrived and must be replayed, but this "
-        f"workspace lacks the region or its layers: run `monitor run --region {region} --season {season}` "
-        "in the workspace that has them."
+        "workspace lacks its layers or its region's files: run "
+        f"`monitor run --region {region} --season {season}` in the workspace that has them."
         for region, season in stale
     ]

@@ -1,14 +1,14 @@
 """The schedule: a run every night of the season, and one final run per season.
 
-Jobs are kept in APScheduler's own table in the database of the lake history, so that a scheduler that was not
-running at the hour of a job runs it when it is started again.
+A scheduler that was not running at the hour of a job runs it when it is started again: the ledger of runs
+shows when these regions were run last.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,50 +16,78 @@ from monitor.operations.runs import Outcome, run_seasons, stale_words
 from monitor.progress import LoggedProgress, Progress
 from monitor.settings import ScheduleSettings
 from monitor.workspace import Workspace, open_system
+from storage import ledger
 
 #: how late a missed nightly or final run is still started
 GRACE = timedelta(days=3)
+#: the command of these runs in the ledger
+COMMAND = "schedule"
 
 _log = logging.getLogger(__name__)
 
 
 def due(settings: ScheduleSettings, today: date) -> list[int]:
-    """Seasons to bring up to date on `today`: this year's within its months or on the final day."""
-    first, _, last = settings.months.partition("-")
-    in_season = int(first) <= today.month <= int(last or first)
-    return [today.year] if in_season or f"{today:%m-%d}" == settings.final else []
+    """Seasons to bring up to date on `today`: the current one within its months or on a final day.
+
+    The season of a final day in January is the one of the year before, unless seasons begin in January.
+    """
+    if today.month in settings.month_numbers:
+        return [today.year]
+    if f"{today:%m-%d}" not in settings.final:
+        return []
+    return [today.year if today.month > settings.month_numbers[0] else today.year - 1]
 
 
 def make_scheduler(workspace: Workspace, engine: Any) -> Any:
-    """A scheduler that has not been started, with its two jobs in the database of `engine`."""
-    from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+    """A scheduler that has not been started, with the jobs of a workspace.
+
+    Jobs are kept in memory, because several workspaces can use one database. A run that was missed since the
+    last one of these regions, which the database of `engine` knows, is started at once.
+    """
     from apscheduler.schedulers.background import BackgroundScheduler
+    from apscheduler.triggers.combining import OrTrigger
     from apscheduler.triggers.cron import CronTrigger
 
-    settings = workspace.settings.schedule
-    month, day = (int(part) for part in settings.final.split("-"))
+    settings = workspace.settings.nights
     scheduler = BackgroundScheduler(
-        jobstores={"default": SQLAlchemyJobStore(engine=engine, tablename="schedule_job")},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": int(GRACE.total_seconds())},
     )
+    days = [(int(day[:2]), int(day[3:])) for day in settings.final]
     triggers = {
-        "nightly": CronTrigger(month=settings.months, hour=settings.nightly_hour),
-        "final": CronTrigger(month=month, day=day, hour=settings.nightly_hour),
+        "nightly": CronTrigger(month=settings.cron_months, hour=settings.nightly_hour),
+        "final": OrTrigger(
+            [CronTrigger(month=month, day=day, hour=settings.nightly_hour) for month, day in days]
+        ),
     }
+    with engine.connect() as conn:
+        last = ledger.last_start(conn, COMMAND, sorted(workspace.settings.regions))
+    now = datetime.now(UTC)
     for name, trigger in triggers.items():
-        scheduler.add_job(nightly, trigger, args=[str(workspace.folder)], id=name, replace_existing=True)
+        scheduler.add_job(nightly, trigger, args=[str(workspace.folder)], id=name)
+    since = None if last is None else max(last, now - GRACE)
+    if since and any(_fires_between(trigger, since, now) for trigger in triggers.values()):
+        scheduler.add_job(nightly, args=[str(workspace.folder)], id="missed")
     return scheduler
+
+
+def _fires_between(trigger: Any, start: datetime, end: datetime) -> bool:
+    at: datetime | None = trigger.get_next_fire_time(None, start)
+    return at is not None and at < end
 
 
 def run_due(workspace: Workspace, years: Sequence[int], progress_of: Callable[[str], Progress]) -> Outcome:
     """Bring seasons of every region up to date."""
     with open_system(workspace) as system:
-        return run_seasons(system, workspace.region_names(None), years, "schedule", progress_of)
+        return run_seasons(system, workspace.region_names(None), years, COMMAND, progress_of)
 
 
 def nightly(folder: str) -> None:
-    """Bring this year's season of every region up to date: the job of the scheduler."""
-    outcome = run_due(Workspace.open(Path(folder)), [date.today().year], LoggedProgress)
+    """Bring the current season of every region up to date: the job of the scheduler."""
+    workspace, today = Workspace.open(Path(folder)), date.today()
+    # a run that was missed can be started on a day on which nothing is due any more
+    days = (today - timedelta(days=number) for number in range(GRACE.days + 1))
+    years = next((years for day in days if (years := due(workspace.settings.nights, day))), [today.year])
+    outcome = run_due(workspace, years, LoggedProgress)
     for report in outcome.reports:
         _log.info(report.summary)
         for reason, count in report.reasons.items():

@@ -114,9 +114,8 @@ def _write_picture(
 ) -> None:
     chip = chip_of(flag.geometry, zone_at(flag.geometry.centroid.x, flag.geometry.centroid.y), CHIP)
     rows, cols = slice(chip.row, chip.row + chip.size), slice(chip.col, chip.col + chip.size)
-    layers = {
-        name: system.cube.read(chip.epsg, flag.season, rows, cols, name) for name in ("mask", "probability")
-    }
+    view = system.cube(flag.region).view()
+    layers = {name: view.read(chip.epsg, flag.season, rows, cols, name) for name in ("mask", "probability")}
     try:
         stack = acquire(scenes.over(chip), system.workspace.profile, chip, 0)
         imagery: Imagery | str = _colours(stack), mndwi(*planes(stack, ("B03", "B11")))

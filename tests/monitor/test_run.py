@@ -218,7 +218,7 @@ def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> Non
     while time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be killed"
         if (folder / "cube").exists():
-            cube = Cube(folder / "cube", 256)
+            cube = Cube(folder / "cube", 256, "demo")
             if sum(len(cube.written(32643, season)) for season in (2021, 2022)) >= tiles:
                 return
         time.sleep(0.2)

@@ -65,7 +65,7 @@ def test_real_tiles_through_the_whole_path(place: Path) -> None:
             (report,) = run_seasons(system, [name], [day.year], "test", lambda _: SILENT).reports
             assert not report.failed, report.reasons
             assert report.tiles["done"] >= 1
-            _check_cube(system.cube, workspace.region(name).outline, day)
+            _check_cube(system.cube(name), workspace.region(name).outline, day)
     rows = tables(place)
     assert {row[1] for row in rows["survey"]} == set(TILES)
     water = [row for row in rows["lake_observation"] if row[4] == "water"]

@@ -118,10 +118,11 @@ def test_its_layers_are_stored_separately(both: Path) -> None:
     model = layers(both, 2022)
     choose(both, "index-baseline")
     with open_system(Workspace.open(both)) as system:
-        assert system.cube.seasons(32643) == [2021, 2022]
-        (tile,) = set(system.cube.written(32643, 2022))
+        cube = system.cube("demo")
+        assert cube.seasons(32643) == [2021, 2022]
+        (tile,) = set(cube.written(32643, 2022))
         window = slice(tile[0] * 512, (tile[0] + 1) * 512), slice(tile[1] * 512, (tile[1] + 1) * 512)
-        index = {name: system.cube.read(32643, 2022, *window, name) for name in ("probability", "reason")}
+        index = {name: cube.read(32643, 2022, *window, name) for name in ("probability", "reason")}
     choose(both, str(MODEL))
     assert not np.allclose(index["probability"], model["probability"], equal_nan=True)
     wet = [layer["reason"] == Reason.WATER for layer in (index, model)]

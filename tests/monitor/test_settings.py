@@ -11,10 +11,20 @@ import numpy as np
 import pytest
 import shapely
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from monitor.archive.profiles import read_profile
 from monitor.errors import RefusedError
-from monitor.settings import CONFIG, RegionSettings, SeasonWindow, Settings, parse_years
+from monitor.settings import (
+    CONFIG,
+    RegionSettings,
+    ScheduleSettings,
+    SeasonWindow,
+    Settings,
+    parse_years,
+)
 from monitor.vectors import read_polygons
 from monitor.workspace import Workspace, config_digest
 
@@ -102,12 +112,44 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
         ({"regions": {"demo": {"bounds": [76, 42, 77, 43], "glacier_zone_km": 0}}}, ["glacier_zone_km"]),
         (
             {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"start": "10-01"}}}},
-            ["season starts 10-01 after it ends 09-30"],
+            ["season starts 10-01 after it ends 09-30", "within one calendar year"],
         ),
-        ({"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"end": "13-01"}}}}, ["month"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"end": "31-10"}}}},
+            ["regions.demo.season.end", "the month comes first: 10-31"],
+        ),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"late": "09-29"}}}},
+            ["late, 09-29, lies before the season's end, 09-30"],
+        ),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"end": "09-31"}}}},
+            ["09-31 is not a day of every year"],
+        ),
+        ({"schedule": {"months": "0-13"}}, ["schedule.months", "1 to 12"]),
+        ({"schedule": {"final": "02-30"}}, ["schedule.final", "02-30 is not a day of every year"]),
+        ({"schedule": {"final": "31-10"}}, ["schedule.final", "the month comes first: 10-31"]),
+        ({"schedule": {"final": "99-99"}}, ["schedule.final", "not a day of every year"]),
+        (
+            {"regions": {"Ile/Alatau": {"bounds": [76, 42, 77, 43]}}},
+            ["regions.Ile/Alatau", "are named"],
+        ),
+        ({"regions": {"../../escape": {"bounds": [76, 42, 77, 43]}}}, ["files are named"]),
+        ({"regions": {"a\n": {"bounds": [76, 42, 77, 43]}}}, ["files are named"]),
+        ({"regions": {"": {"bounds": [76, 42, 77, 43]}}}, ["a region needs a name"]),
+        ({"regions": {"x" * 101: {"bounds": [76, 42, 77, 43]}}}, ["too long"]),
+        (
+            {"regions": {name: {"bounds": [76, 42, 77, 43]} for name in ("Demo", "demo")}},
+            ["'Demo' and 'demo' differ in the case of letters"],
+        ),
+        ({"regions": {"demo": {"bounds": [76, 42, 77, float("nan")]}}}, ["west, south, east, north"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "glacier_zone_km": float("inf")}}},
+            ["glacier_zone_km"],
+        ),
         (
             {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"start": "02-29"}}}},
-            ["day is out of range"],
+            ["02-29 is not a day of every year"],
         ),
         ({"cluster": {"threads": 0}}, ["cluster.threads"]),
         ({"schedule": {"months": "July-October"}}, ["schedule.months"]),
@@ -132,7 +174,7 @@ def test_all_invalid_keys_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_unknown_region_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="there is no region 'dmo'; this workspace has demo"):
+    with pytest.raises(RefusedError, match="there is no region 'dmo'; known: demo"):
         opened(tmp_path).region("dmo")
 
 
@@ -227,8 +269,14 @@ def test_years(text: str, years: list[int]) -> None:
     ("text", "message"),
     [
         ("2023-2017", "run backwards; write 2017-2023"),
-        ("1999", "outside 2015-2100"),
-        ("2014-2016", "outside 2015-2100"),
+        ("1999", "seasons are years from 2015"),
+        ("2014-2016", "seasons are years from 2015"),
+        ("2021-2200", "later ones have not begun"),
+        ("99999", "later ones have not begun"),
+        ("0", "seasons are years from 2015"),
+        ("-5", "not a year or a range"),
+        ("2_021", "not a year or a range"),
+        ("9" * 5000, "not a year or a range"),
         ("2021-22", "run backwards"),
         ("2021-", "not a year or a range"),
         ("-2021", "not a year or a range"),
@@ -295,6 +343,89 @@ def test_commented_keys_of_the_example_are_valid_too() -> None:
     settings = Settings.model_validate(yaml.safe_load("\n".join(lines)))
     assert settings.database.url and settings.cluster.address and settings.catalog.location
     assert settings.regions["ile_alatau"].glaciers and settings.schedule.months == "7-10"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "regions:\n  Ötztal: {bounds: [76, 42, 78, 44]}\n".encode("cp1252"),
+            r"not UTF-8 \(byte 0xd6 in line 2\)",
+        ),
+        ("model: a\n".encode("utf-16"), "is UTF-16 and not UTF-8"),
+        (b"model: a\nmodel: b\n", "the key 'model' stands twice(.|\n)*line 2"),
+        (b"regions:\n  a: {bounds: [76, 42, 78, 44]}\n  a: {bounds: [6, 7, 8, 9]}\n", "'a' stands twice"),
+        (b"regions:\n  no: {bounds: [76, 42, 78, 44]}\n", 'reads the key no as False: quote it, as "no"'),
+        (b"~: 1\n", 'reads the key ~ as None: quote it, as "~"'),
+        (b"[" * 2_000, "nested too deeply"),
+        (b"model: \x00\n", "is not YAML"),
+    ],
+)
+def test_files_that_are_not_settings_as_they_are_written(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "monitor.yaml").write_bytes(content)
+    with pytest.raises(RefusedError, match=message) as caught:
+        Workspace.open(tmp_path)
+    assert str(tmp_path / "monitor.yaml") in str(caught.value)
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_read(tmp_path: Path) -> None:
+    (tmp_path / "monitor.yaml").write_bytes(yaml.safe_dump(GOOD).replace("\n", "\r\n").encode("utf-8-sig"))
+    assert list(Workspace.open(tmp_path).regions()) == ["demo"]
+
+
+def test_names_in_another_form_of_unicode_are_the_same_name(tmp_path: Path) -> None:
+    region = {"bounds": [76, 42, 77, 43]}
+    assert list(opened(tmp_path, regions={"O\u0308tztal": region}).regions()) == ["\u00d6tztal"]
+    assert "differ in the case" in refusal(tmp_path, regions={"O\u0308tztal": region, "\u00d6tztal": region})
+
+
+@given(days=st.lists(st.dates(date(2023, 1, 1), date(2023, 12, 31)), min_size=2, max_size=2))
+def test_the_late_dates_follow_the_end_of_any_season(days: list[date]) -> None:
+    start, end = (f"{day:%m-%d}" for day in sorted(days))
+    window = SeasonWindow(start=start, end=end)
+    first, last = window.dates(2024)
+    assert first <= last <= window.reserve(2024) <= date(2024, 12, 31)
+    after = (window.reserve(2023) - window.dates(2023)[1]).days
+    assert 0 <= after <= 31 and (after >= 28 or window.late == "12-31")
+
+
+@pytest.mark.parametrize(
+    ("end", "late"),
+    [("09-30", "10-31"), ("03-31", "04-30"), ("01-31", "02-28"), ("09-15", "10-15"), ("12-15", "12-31")],
+)
+def test_the_late_dates_end_a_month_later(end: str, late: str) -> None:
+    assert SeasonWindow(start="01-01", end=end).late == late
+
+
+@given(
+    text=st.builds("{:02d}-{:02d}".format, st.integers(0, 13), st.integers(0, 32)),
+    key=st.sampled_from(["start", "end", "late", "final"]),
+)
+def test_a_day_is_a_day_of_every_year_or_refused(text: str, key: str) -> None:
+    """`late` and the season's ends must be in order, too; then the settings can be used in any year."""
+    try:
+        model = ScheduleSettings(final=text) if key == "final" else SeasonWindow(**{key: text})
+    except ValidationError:
+        return
+    for year in (2023, 2024):
+        date.fromisoformat(f"{year}-{text}")
+        if isinstance(model, SeasonWindow):
+            start, end = model.dates(year)
+            assert start <= end <= model.reserve(year)
+
+
+def test_the_schedule_follows_the_seasons_of_the_regions(tmp_path: Path) -> None:
+    north, south = {"bounds": [76, 42, 77, 43]}, {"bounds": [-73, -50, -72, -49]}
+    south = south | {"season": {"start": "01-01", "end": "03-31"}}
+    nights = opened(tmp_path, regions={"south": south}).settings.nights
+    assert (nights.months, nights.final) == ("1-4", ("05-15",))
+    nights = opened(tmp_path, regions={"north": north, "south": south}).settings.nights
+    assert (nights.month_numbers, nights.final) == ([1, 2, 3, 4, 7, 8, 9, 10], ("11-15", "05-15"))
+    given_ones = {"months": "11-3", "final": "04-15", "nightly_hour": 5}
+    nights = opened(tmp_path, regions={"north": north}, schedule=given_ones).settings.nights
+    assert (nights.month_numbers, nights.final, nights.nightly_hour) == ([1, 2, 3, 11, 12], ("04-15",), 5)
 
 
 def test_season_window_of_a_year() -> None:

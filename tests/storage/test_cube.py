@@ -79,6 +79,24 @@ def test_every_layer_is_read_back_and_other_pixels_have_no_value(cube: Cube) -> 
     assert fresh.written(EPSG, 2022) == fresh.written(32644, 2021) == {}
 
 
+def test_regions_do_not_see_or_replace_the_tiles_of_each_other(cube: Cube) -> None:
+    """Both begin with the tiles of `main`, which earlier versions wrote for all regions."""
+    cube.commit(work(cube.slot(), 0), "of an earlier version")
+    regions = {name: Cube(cube.place, SIZE, name) for name in ("Ötz tal 50%~=天", "main")}
+    for number, region in enumerate(regions.values(), 1):
+        assert region.written(EPSG, 2021) == {(1100, 120): key(2021, 0)}
+        region.prepare(EPSG, 2021)
+        slot = region.slot().write(EPSG, 2021, ROW, COL, layers(number), key("again", number))
+        region.commit(slot, "the same tile")
+        region.tag(f"Ötz-tag {number}")
+    for number, region in enumerate(regions.values(), 1):
+        assert region.written(EPSG, 2021) == {(1100, 120): key("again", number)}
+        for read in (region, region.view(f"Ötz-tag {number}")):
+            np.testing.assert_array_equal(read.read(EPSG, 2021, *window(0), "mask"), layers(number)["mask"])
+    np.testing.assert_array_equal(cube.read(EPSG, 2021, *window(0), "mask"), layers(0)["mask"])
+    assert cube.regions() == ["main", "Ötz tal 50%~=天"]
+
+
 def test_a_view_keeps_its_commit(cube: Cube) -> None:
     cube.commit(work(cube.slot(), 0), "one tile")
     view = cube.view()

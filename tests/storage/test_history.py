@@ -137,6 +137,16 @@ def test_not_observed_is_neither_area_zero_nor_dry(database: Database, world) ->
     assert past["reason"].tolist() == [None, "cloud", "dry bed"]
     assert (lake["first_season"], lake["last_season"], lake["seasons"]) == (2021, 2023, 1)
     assert lake["area_m2"] == past["area_m2"][0]
+    assert (lake["outcome"], lake["outcome_season"], lake["area_season"]) == ("dry", 2023, 2021)
+
+
+def test_the_outcome_is_the_latest_answer(database: Database, world) -> None:
+    """A later season in which the lake was not observed does not hide it."""
+    with database.begin() as conn:
+        record(conn, world, world.survey(2021), 1)
+        record(conn, world, world.survey(2022), observations=not_observed(world, 1))
+        (lake,) = history.lakes(conn, "demo").to_dict("records")
+    assert (lake["outcome"], lake["outcome_season"], lake["last_season"]) == ("water", 2021, 2022)
 
 
 def test_areas_are_shown_with_their_interval(database: Database, world) -> None:

@@ -163,7 +163,7 @@ def _pixels(
             for t in every
         ]
         ledger.plan_tasks(conn, tasks)
-    cube = Cube(folder / "cube", SIZE)
+    cube = Cube(folder / "cube", SIZE, "demo")
     pixels = {}
     for number, tile in enumerate(written):
         cube.prepare(tile.epsg, 2021)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import shapely
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from shapely.geometry.base import BaseGeometry
 
+from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError
 from monitor.settings import CONFIG, explain
 
@@ -99,10 +99,7 @@ def read_mapping(name: str | None, overrides: Dictionary[str, Any] | None = None
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in INVENTORIES.glob("*.yaml")))
             raise RefusedError(f"--mapping {name}: neither one of config/inventories ({known}) nor a file")
-        try:
-            content = yaml.safe_load(path.read_text()) or {}
-        except yaml.YAMLError as error:
-            raise RefusedError(f"{path} is not YAML: {error}") from error
+        content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise RefusedError(f"{path} cannot be used as a mapping: it must be a YAML mapping of keys to values")
     try:

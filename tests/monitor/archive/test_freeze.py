@@ -126,7 +126,7 @@ def test_a_scene_with_unreadable_classes(small_archive: Path) -> None:
 def test_reserve_ends_on_a_date() -> None:
     assert DAY + timedelta(days=60) < datetime(2022, 10, 31, tzinfo=UTC)
     assert SeasonWindow().reserve(2022) == datetime(2022, 10, 31).date()
-    assert SeasonWindow(start="10-01", end="11-20").reserve(2022) == datetime(2022, 11, 20).date()
+    assert SeasonWindow(start="10-01", end="11-20").reserve(2022) == datetime(2022, 12, 20).date()
 
 
 def test_the_frozen_list_is_read_back_from_the_ledger(small_archive: Path, database: Database) -> None:

@@ -51,7 +51,7 @@ def test_help_is_fast() -> None:
     [
         (
             ["run", "--season", "2021", "--region", "atlantis"],
-            "no region 'atlantis'; this workspace has demo",
+            "no region 'atlantis'; known: demo",
         ),
         (["backfill", "--years", "2023-2017"], "run backwards; write 2017-2023"),
         (["backfill", "--years", "soon"], "is not a year"),

@@ -82,12 +82,14 @@ def tiles(system: System, season: int) -> list[TileTask]:
     """The season's tile tasks. The cube is prepared for them."""
     region = system.workspace.region("demo")
     tasks = [planned.task for planned in plan_season(system, region, season)]
-    system.cube.prepare(tasks[0].tile.epsg, season)
+    system.cube("demo").prepare(tasks[0].tile.epsg, season)
     return tasks
 
 
 def predicted(workers: Workers, system: System, tasks: list[TileTask]) -> list[TileResult]:
-    return list(workers.predict(tasks, system.workspace.profile, system.workspace.model_folders, system.cube))
+    return list(
+        workers.predict(tasks, system.workspace.profile, system.workspace.model_folders, system.cube("demo"))
+    )
 
 
 def opened_models(cluster: LocalCluster) -> list[Opened]:
@@ -149,7 +151,7 @@ def test_a_model_that_cannot_be_opened_is_one_error(cluster: LocalCluster, by_in
     (folder / "index").rename(folder / "away")
     with Workers(ClusterSettings(address=cluster.scheduler_address)) as workers:
         place = by_index.workspace
-        results = workers.predict(tasks, place.profile, place.model_folders, by_index.cube)
+        results = workers.predict(tasks, place.profile, place.model_folders, by_index.cube("demo"))
         with pytest.raises(UnopenedError) as caught:
             next(results)
         message = str(caught.value)
@@ -196,7 +198,7 @@ def test_tasks_are_small(workspace: Path, small_archive: Path) -> None:
                 name: len(cloudpickle.dumps(part))
                 for name, part in (("task", task), ("profile", system.workspace.profile), ("model", model))
             }
-            sizes["slot"] = len(cloudpickle.dumps(system.cube.slot()))
+            sizes["slot"] = len(cloudpickle.dumps(system.cube("demo").slot()))
             assert sum(sizes.values()) < TASK_BYTES, sizes
             assert sum(sizes.values()) - sizes["task"] < 5_000, sizes
 

@@ -394,7 +394,7 @@ def test_an_external_database(small_archive: Path, tmp_path: Path, database: Dat
 def test_an_unknown_region_is_refused(small_archive: Path, tmp_path: Path) -> None:
     answer = monitor("doctor", "-r", "atlantis", "-w", make_workspace(tmp_path, small_archive))
     assert answer.returncode == 2
-    assert "no region 'atlantis'; this workspace has demo" in answer.stderr
+    assert "no region 'atlantis'; known: demo" in answer.stderr
 
 
 def test_a_check_that_hangs_or_breaks_does_not_hide_the_others() -> None:

@@ -298,7 +298,7 @@ def test_force_overwrites_and_leaves_no_partial_files(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("name", "wanted", "message"),
     [
-        ("a.csv", {"region": "atlantis"}, "it has no survey; the lake history has demo, other"),
+        ("a.csv", {"region": "atlantis"}, "no surveyed region 'atlantis'; known: demo, other"),
         ("a.csv", {"season": 2019}, "it has no survey; the lake history has 2015, 2021, 2022"),
         ("a.csv", {"season": 2021, "history": True}, "give one of the two options"),
         ("a.shp", {}, "unknown file extension"),

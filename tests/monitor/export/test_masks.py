@@ -167,7 +167,7 @@ def test_the_state_of_the_survey_is_written_not_a_later_one(workspace: Path, dat
     """A tile computed again after the survey is in the head of the cube, but not in the survey's snapshot."""
     kept = keep(workspace, database)
     tile = kept.tiles[0]
-    cube = Cube(kept.folder / "cube", SIZE)
+    cube = Cube(kept.folder / "cube", SIZE, "demo")
     later = {name: values * 0 for name, values in kept.pixels[tile].items()}
     slot = cube.slot().write(tile.epsg, 2021, tile.row, tile.col, later, uid("later"))
     cube.commit(slot, "later")

@@ -1,19 +1,22 @@
-"""Seasons due on a date, and jobs that are stored in the database."""
+"""Seasons due on a date, and the jobs of schedulers."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert
 
 from monitor.operations.schedule import due, make_scheduler
 from monitor.settings import ScheduleSettings
 from monitor.workspace import Workspace
+from storage import ledger
 from storage.database import Database
+from storage.tables import Run
 from tests.support.places import MODEL
-from tests.support.workspaces import make_workspace, monitor, tables
+from tests.support.workspaces import make_workspace, monitor, tables, uuid_of
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,23 @@ from tests.support.workspaces import make_workspace, monitor, tables
 )
 def test_due(today: date, seasons: list[int]) -> None:
     assert due(ScheduleSettings(), today) == seasons
+
+
+@pytest.mark.parametrize(
+    ("months", "final", "today", "seasons"),
+    [
+        ("11-3", "04-15", date(2027, 1, 15), [2027]),
+        ("11-3", "04-15", date(2026, 12, 15), [2026]),
+        ("11-3", "04-15", date(2027, 4, 15), [2027]),
+        ("11-3", "04-15", date(2027, 4, 14), []),
+        ("1-4", "05-15", date(2027, 7, 1), []),
+        ("10-12", "01-15", date(2027, 1, 15), [2026]),
+        ("1-4,7-10", ["05-15", "11-15"], date(2027, 5, 15), [2027]),
+        ("8", "11-15", date(2027, 8, 31), [2027]),
+    ],
+)
+def test_due_anywhere_on_earth(months: str, final: str | list[str], today: date, seasons: list[int]) -> None:
+    assert due(ScheduleSettings(months=months, final=final), today) == seasons
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -52,19 +72,50 @@ def test_once_out_of_season_does_nothing(workspace: Path, small_archive: Path) -
     assert not (folder / "postgis").exists()
 
 
-def test_jobs_are_stored_in_the_database_of_the_history(database: Database, tmp_path: Path) -> None:
-    workspace = Workspace.open(make_workspace(tmp_path, tmp_path))
-    for _ in range(2):  # a second scheduler uses the first one's jobs and adds none
-        scheduler = make_scheduler(workspace, database.engine)
+def new_scheduler(workspace: Workspace, database: Database) -> Any:
+    return make_scheduler(workspace, database.engine)
+
+
+def test_two_workspaces_on_one_database_keep_their_own_nights(database: Database, tmp_path: Path) -> None:
+    found = {}
+    for name, hour in (("a", 1), ("b", 4)):
+        folder = make_workspace(tmp_path / name, tmp_path, schedule={"nightly_hour": hour})
+        scheduler = new_scheduler(Workspace.open(folder), database)
         scheduler.start(paused=True)
-        assert {job.id for job in scheduler.get_jobs()} == {"nightly", "final"}
+        found[name] = {(job.id, job.args[0]) for job in scheduler.get_jobs()}
+        assert f"hour='{hour}'" in str(scheduler.get_job("nightly").trigger)
         scheduler.shutdown()
-    with database.connect() as conn:
-        assert conn.execute(text("SELECT count(*) FROM schedule_job")).scalar_one() == 2
+    assert found == {
+        name: {(job, str((tmp_path / name).resolve())) for job in ("nightly", "final")} for name in ("a", "b")
+    }
+
+
+def test_a_missed_night_is_run_at_the_next_start(database: Database, tmp_path: Path) -> None:
+    settings = {"months": "1-12", "nightly_hour": 2}
+    workspace = Workspace.open(make_workspace(tmp_path, tmp_path, schedule=settings))
+
+    def jobs() -> set[str]:
+        return {job.id for job in new_scheduler(workspace, database).get_jobs()}
+
+    assert jobs() == {"nightly", "final"}, "nothing was missed before the first run"
+    with database.begin() as conn:
+        conn.execute(
+            insert(Run).values(
+                id=uuid_of("run"),
+                command="schedule",
+                settings=workspace.settings.model_dump(mode="json"),
+                started_at=datetime.now(UTC) - timedelta(days=2),
+            )
+        )
+        ledger.start_run(conn, "schedule", {"regions": {"elsewhere": {}}})  # of another workspace
+    assert jobs() == {"nightly", "final", "missed"}
+    with database.begin() as conn:
+        ledger.start_run(conn, "schedule", workspace.settings.model_dump(mode="json"))
+    assert jobs() == {"nightly", "final"}
 
 
 def test_nights_of_the_season_and_one_final_run(database: Database, tmp_path: Path) -> None:
-    scheduler = make_scheduler(Workspace.open(make_workspace(tmp_path, tmp_path)), database.engine)
+    scheduler = new_scheduler(Workspace.open(make_workspace(tmp_path, tmp_path)), database)
     jobs = {job.id: job.trigger for job in scheduler.get_jobs()}
     winter = datetime(2026, 1, 10, tzinfo=UTC)
     first = jobs["nightly"].get_next_fire_time(None, winter)
@@ -72,3 +123,13 @@ def test_nights_of_the_season_and_one_final_run(database: Database, tmp_path: Pa
     assert jobs["nightly"].get_next_fire_time(first, first).day == 2
     final = jobs["final"].get_next_fire_time(None, winter)
     assert (final.month, final.day) == (11, 15)
+
+
+def test_nights_over_new_year_and_in_the_southern_summer(database: Database, tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path, tmp_path, schedule={"months": "11-3", "final": ["04-15", "05-01"]})
+    jobs = {job.id: job.trigger for job in new_scheduler(Workspace.open(folder), database).get_jobs()}
+    for month, expected in ((4, (11, 1)), (12, (12, 10)), (1, (1, 10)), (10, (11, 1))):
+        first = jobs["nightly"].get_next_fire_time(None, datetime(2026, month, 10, tzinfo=UTC))
+        assert (first.month, first.day) == expected
+    final = jobs["final"].get_next_fire_time(None, datetime(2026, 4, 20, tzinfo=UTC))
+    assert (final.month, final.day) == (5, 1)

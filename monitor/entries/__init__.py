@@ -1,0 +1,1 @@
+"""What people enter: YAML files, days, months and seasons."""
