@@ -96,7 +96,7 @@ def pixel_at(easting: float, northing: float) -> tuple[int, int]:
 
 def zone_at(longitude: float, latitude: float) -> int:
     """EPSG code of the UTM zone of a place, either hemisphere."""
-    return (32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) + 1
+    return (32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) % 60 + 1
 
 
 def tiles_of(area: BaseGeometry, size: int) -> list[Tile]:
@@ -157,16 +157,69 @@ def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
 
 
 def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
-    """Outlines (EPSG:4326), each in the UTM zone of its centre; lengths are accurate to 0.1 %."""
-    flat = np.empty(len(outlines), object)
-    for zone, at in by_zone(outlines).items():
-        flat[at] = outlines.iloc[at].to_crs(zone).to_numpy()
+    """Outlines (EPSG:4326), each in the UTM zone of its centre; lengths are accurate to 0.1 %.
+
+    One that is cut at 180 degrees is joined there.
+    """
+    joined = type(outlines)(joined_at_180(outlines.to_numpy()), crs=outlines.crs)
+    flat = np.empty(len(joined), object)
+    for zone, at in by_zone(joined).items():
+        flat[at] = joined.iloc[at].to_crs(zone).to_numpy()
     return flat
+
+
+def unwrapped(outlines: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Outlines (longitudes from -360 to 360) whose parts that cross 180 degrees are continuous there.
+
+    A part that is wider than 180 degrees crosses it the short way, as in RFC 7946, 3.1.9. One that reaches
+    from 180 W to 180 E is left as it is.
+    """
+    result = outlines.copy()
+    for at in np.flatnonzero(np.ptp(shapely.bounds(outlines)[:, ::2], axis=1) > 180):
+        parts = [_short_way(part) for part in shapely.get_parts(outlines[at])]
+        result[at] = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+    return result
+
+
+def cut_at_180(outlines: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Valid outlines (longitudes from -360 to 360) between 180 W and 180 E, cut where they cross it."""
+    result = outlines.copy()
+    bounds = shapely.bounds(outlines)
+    for at in np.flatnonzero((bounds[:, 0] < -180) | (bounds[:, 2] > 180)):
+        strips = [(shift, shapely.box(-180 + shift, -90, 180 + shift, 90)) for shift in (-360, 0, 360)]
+        parts = [_moved(shapely.intersection(outlines[at], strip), -shift) for shift, strip in strips]
+        result[at] = shapely.union_all([part for part in parts if shapely.area(part) > 0])
+    return result
+
+
+def joined_at_180(outlines: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Outlines (EPSG:4326); those that are cut at 180 degrees are whole, with longitudes from 0 to 360."""
+    joined = outlines.copy()
+    for at in np.flatnonzero(np.ptp(shapely.bounds(outlines)[:, ::2], axis=1) > 180):
+        parts = shapely.get_parts(joined[at])
+        joined[at] = shapely.union_all([_moved(part, 360 if part.bounds[0] < 0 else 0) for part in parts])
+    return joined
+
+
+def _short_way(part: BaseGeometry) -> BaseGeometry:
+    """A polygon, with longitudes from 0 to 360 or -180 to 180 where that makes it narrower than 180."""
+    moved = [_from_west(part, west) for west in (0, -180)]
+    width, narrow = min(((np.ptp(shapely.bounds(one)[::2]), one) for one in moved), key=lambda pair: pair[0])
+    return narrow if 0 < width < 180 < np.ptp(shapely.bounds(part)[::2]) else part
+
+
+def _from_west(outline: BaseGeometry, west: float) -> BaseGeometry:
+    """An outline with its longitudes from `west` to `west` + 360."""
+    return shapely.transform(outline, lambda xy: np.column_stack([(xy[:, 0] - west) % 360 + west, xy[:, 1]]))
+
+
+def _moved(outline: BaseGeometry, degrees: float) -> BaseGeometry:
+    return shapely.transform(outline, lambda xy: xy + np.array([degrees, 0]))
 
 
 def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
     """EPSG codes of UTM zones to the positions of the outlines (EPSG:4326) whose centres lie in them."""
-    bounds = outlines.bounds.to_numpy()
+    bounds = shapely.bounds(joined_at_180(outlines.to_numpy()))
     centres = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
     zones = np.array([zone_at(x, y) for x, y in centres], int)
     return {int(zone): np.flatnonzero(zones == zone) for zone in np.unique(zones)}
