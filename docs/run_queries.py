@@ -21,6 +21,7 @@ from sqlalchemy import Connection, text
 
 from monitor.history.inventories.importing import record_inventory
 from monitor.history.inventories.mapping import read_mapping
+from monitor.history.inventories.outlines import prepare, read_inventory
 from monitor.settings import Region, RegionSettings
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def load(database: Database, samples: Path) -> None:
     for season in SEASONS:
         # in the last season, the sample contains only lakes west of 88 E
         mapping = read_mapping("hkh-icimod", {"bounds": "67,26,88,39"} if season == 2020 else {})
-        record_inventory(database, samples / INVENTORY, region=region, season=season, mapping=mapping)
+        lakes = prepare(read_inventory(samples / INVENTORY, mapping), season, mapping, region)
+        record_inventory(database, samples / INVENTORY, lakes, region=region, season=season, mapping=mapping)
     with database.begin() as conn:
         glaciers = geopandas.read_file(samples / GLACIERS)
         conn.execute(text("CREATE TABLE glacier (rgiid text, area float8, geom geometry(Geometry, 4326))"))

@@ -159,21 +159,35 @@ def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
 
 
 def in_utm(outlines: geopandas.GeoSeries) -> NDArray[np.object_]:
-    """Outlines (EPSG:4326), each in the UTM zone of its centre; lengths are accurate to 0.1 %."""
-    flat = np.empty(len(outlines), object)
-    for zone, at in by_zone(outlines).items():
-        flat[at] = outlines.iloc[at].to_crs(zone).to_numpy()
+    """Outlines (EPSG:4326), each in the UTM zone of its centre; lengths are accurate to 0.1 %.
+
+    One that is cut at 180 degrees is joined there.
+    """
+    joined = _joined(outlines)
+    flat = np.empty(len(joined), object)
+    for zone, at in by_zone(joined).items():
+        flat[at] = joined.iloc[at].to_crs(zone).to_numpy()
     return flat
 
 
 def by_zone(outlines: geopandas.GeoSeries) -> dict[int, NDArray[np.intp]]:
     """EPSG codes of UTM zones to the positions of the outlines (EPSG:4326) whose centres lie in them."""
-    bounds = outlines.bounds.to_numpy(copy=True)
-    for row in np.flatnonzero(bounds[:, 2] - bounds[:, 0] > HALF_TURN):
-        bounds[row] = continuous(outlines.iloc[row]).bounds
+    bounds = _joined(outlines).bounds.to_numpy()
     centres = zip((bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2, strict=True)
     zones = np.array([zone_at(x, y) for x, y in centres], int)
     return {int(zone): np.flatnonzero(zones == zone) for zone in np.unique(zones)}
+
+
+def _joined(outlines: geopandas.GeoSeries) -> geopandas.GeoSeries:
+    """Outlines; each one on both sides of 180 degrees is continuous."""
+    bounds = shapely.bounds(outlines.to_numpy())
+    wide = np.flatnonzero(bounds[:, 2] - bounds[:, 0] > HALF_TURN)
+    if not wide.size:
+        return outlines
+    joined = outlines.copy()
+    for row in wide:
+        joined.iloc[row] = continuous(outlines.iloc[row])
+    return joined
 
 
 def grown(geometry: BaseGeometry, metres: float) -> BaseGeometry:

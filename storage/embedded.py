@@ -37,6 +37,7 @@ from storage.embedded_system import (
     environment,
     installed,
     log_tail,
+    mend_copied,
     refuse_foreign,
     server_account,
     wait_for_orphan,
@@ -83,6 +84,7 @@ class EmbeddedPostgis:
         with storage_error_on_full_disk(f"the database in {self.folder}"):
             installation = installed(self.data)
             self._make_folders()
+            self._refuse_unwritable()
             users = (self.folder / "users.lock").open("a")
             try:
                 fcntl.flock(users, fcntl.LOCK_SH)  # waits while a keeper is stopping the server
@@ -142,10 +144,20 @@ class EmbeddedPostgis:
                     "choose another workspace."
                 ) from error
 
+    def _refuse_unwritable(self) -> None:
+        """The files of a copied folder can belong to another user, although the folder does not."""
+        for name in ("users.lock", "start.lock", "server.log"):
+            if (self.folder / name).exists() and not os.access(self.folder / name, os.W_OK):
+                raise StorageError(
+                    f"The database's file {self.folder / name} may not be written by this user. If the "
+                    f"workspace was copied, give it to this user as root: `chown -R USER {self.folder}`."
+                )
+
     def _start(self, installation: Installation) -> None:
         """Create the cluster if there is none, start the keeper and wait until the server answers."""
         if not self.data.exists():
             self._make_cluster(installation)
+        mend_copied(self.data)
         wait_for_orphan(self.data, START_SECONDS)
         inside_temp = self.socket_folder.parent != self.folder
         with self.log.open("a") as log, within_reach(self.folder) as (folder, handed_on):

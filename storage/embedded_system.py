@@ -24,6 +24,7 @@ __all__ = [
     "environment",
     "installed",
     "log_tail",
+    "mend_copied",
     "refuse_foreign",
     "server_account",
     "wait_for_orphan",
@@ -33,6 +34,13 @@ __all__ = [
 SERVER_ACCOUNT = "postgres"  # for root, as which the server does not run; created by the packages
 PORT = 5432  # only part of the socket's name
 SOCKET_NAME = f".s.PGSQL.{PORT}"
+#: folders of every cluster, several of them empty, since PostgreSQL 13
+CLUSTER_FOLDERS = (
+    *("base", "global", "pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_logical/mappings"),
+    *("pg_logical/snapshots", "pg_multixact", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots"),
+    *("pg_stat", "pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_wal/archive_status"),
+    "pg_xact",
+)
 INSTALLED = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -123,6 +131,36 @@ def refuse_foreign(folder: Path) -> None:
         )
 
 
+def mend_copied(data: Path) -> None:
+    """Give a cluster that was copied the owner and the mode that the server needs.
+
+    Raises StorageError where the copy cannot be used: it belongs to another user, or has lost folders.
+    """
+    if not data.exists():
+        return
+    account = server_account() if os.geteuid() == 0 else None
+    owner, group = (account.pw_uid, account.pw_gid) if account else (os.geteuid(), os.getegid())
+    for place, folders, files in os.walk(data):
+        for path in (Path(place), *(Path(place, name) for name in (*folders, *files))):
+            state = path.lstat()
+            if state.st_uid == owner:
+                continue
+            if account is None or state.st_uid != 0:
+                raise StorageError(
+                    f"{path} belongs to another user, so the database in {data} cannot start. If it was "
+                    f"copied, run `chown -R {pwd.getpwuid(owner).pw_name} {data.parent}` as root."
+                )
+            os.chown(path, owner, group, follow_symlinks=False)
+    if data.stat().st_mode & 0o077:
+        data.chmod(0o700)
+    lost = [name for name in CLUSTER_FOLDERS if not (data / name).is_dir()]
+    if lost:
+        raise StorageError(
+            f"The database in {data} has lost folders: {', '.join(lost)}. A copy without empty folders is "
+            "not complete; copy the workspace again, with `cp -a` or `tar`, while no command uses it."
+        )
+
+
 @contextmanager
 def within_reach(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
     """Return a path of the folder that the server's account can open, and the descriptors to pass to it.
@@ -141,7 +179,10 @@ def within_reach(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
 
 
 def wait_for_orphan(data: Path, seconds: float) -> None:
-    """Wait until a server whose keeper was killed has stopped; only then can another start."""
+    """Wait until a server whose keeper was killed has stopped; only then can another start.
+
+    Raises StorageError where the server of another folder is named, so that this one is a copy of it.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -149,9 +190,22 @@ def wait_for_orphan(data: Path, seconds: float) -> None:
             name = Path(f"/proc/{number}/comm").read_text().strip()
         except (OSError, ValueError, IndexError):
             return
+        if name == "postgres" and _works_elsewhere(number, data):
+            raise StorageError(
+                f"{data / 'postmaster.pid'} names the running server of another folder: the workspace was "
+                "copied while a command used it, and the copy is not complete. Copy it again while nothing "
+                "uses it; if it was not copied, remove that file."
+            )
         if name != "postgres":
             return
         time.sleep(0.05)
+
+
+def _works_elsewhere(process: int, data: Path) -> bool:
+    try:
+        return not Path(f"/proc/{process}/cwd").samefile(data)
+    except OSError:  # it has ended, and waits for its parent
+        return False
 
 
 def log_tail(log: Path) -> str:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-__all__ = ["DRAINAGE_LOSS", "PREFERENCE", "SEEN_WHOLE", "Z95"]
+__all__ = ["DRAINAGE_LOSS", "FIRST_SEASON", "LAST_SEASON", "PREFERENCE", "SEEN_WHOLE", "Z95"]
+
+FIRST_SEASON, LAST_SEASON = 1900, 2200
+"""The years that a season can have."""
 
 Z95 = 1.96
 """Two-sided 95 % of a normal distribution, in standard deviations."""

@@ -12,6 +12,7 @@ from sqlalchemy import CheckConstraint, Dialect, MetaData, Text, TypeDecorator, 
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
 
+from storage.policy import FIRST_SEASON, LAST_SEASON
 from storage.redaction import storable
 
 __all__ = ["MULTIPOLYGON", "POLYGON", "SRID", "Base", "number", "one_of", "season_check", "share", "sound"]
@@ -59,7 +60,7 @@ def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
 
 def season_check(column: str = "season") -> CheckConstraint:
     """Constraint: a plausible year."""
-    return CheckConstraint(f"{column} BETWEEN 1900 AND 2200", name=column)
+    return CheckConstraint(f"{column} BETWEEN {FIRST_SEASON} AND {LAST_SEASON}", name=column)
 
 
 def number(column: str) -> CheckConstraint:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from monitor.cli.console import err, out, print_json, progress_of, table
 from monitor.cli.options import DEMO, JsonOption, RegionOption, WorkspaceOption
@@ -14,8 +15,8 @@ from monitor.errors import RefusedError
 if TYPE_CHECKING:
     from monitor.history.inventories.importing import Imported
 
-#: repaired geometries that are printed one by one
-REPAIRS_SHOWN = 10
+#: repairs and losses that are printed one by one
+SHOWN = 10
 
 inventory_app = typer.Typer(help="Published inventories in the lake history.", no_args_is_help=True)
 
@@ -53,11 +54,23 @@ def import_inventory(
         str | None,
         typer.Option(help="Area that it covers, if less than the region: west,south,east,north in degrees."),
     ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer to import, if the file has several.")] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Encoding of the texts, if the file does not declare it: GBK, cp1252 ..."),
+    ] = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
 ) -> None:
     """Import an inventory as seasons of the lake history; a second import changes nothing."""
-    overrides = {"year": year_column, "source": source, "complete": complete, "bounds": bounds}
+    overrides = {
+        "year": year_column,
+        "source": source,
+        "complete": complete,
+        "bounds": bounds,
+        "layer": layer,
+        "encoding": encoding,
+    }
     import_file(workspace, file, year, region, mapping, overrides, json=json)
 
 
@@ -141,20 +154,33 @@ def import_file(
 
 
 def _print_import(file: Path, result: Imported) -> None:
+    from monitor.history.inventories.outlines import DUPLICATE
     from monitor.operations.runs import stale_words
 
+    name = escape(file.name)
+    if not result.lakes:
+        out.print(f"{name}, {result.season}: no lake in the region, nothing imported")
+    elif not result.changed:
+        out.print(f"{name}, {result.season}: already imported, nothing changed ({result.lakes} lakes)")
+    else:
+        out.print(
+            f"{name}, {result.season}: {result.lakes} lakes, {result.minted} of them new to the history; "
+            f"{result.repaired} geometries repaired, {result.duplicates} exact duplicates left out"
+        )
+    others = {why: number for why, number in result.left_out.items() if why != DUPLICATE}
+    if others:
+        listed = ", ".join(f"{why} ({number})" for why, number in others.items())
+        out.print(
+            f"  of {result.rows} rows, {sum(others.values())} are left out: {escape(listed)}", highlight=False
+        )
+    _list([str(loss) for loss in result.lost], "left out")
+    _list([str(loss) for loss in result.values_lost], "value not used")
+    for note in result.notes:
+        err.print(f"  note: {escape(note)}", highlight=False)
     if not result.changed:
-        out.print(f"{file.name}, {result.season}: already imported, nothing changed ({result.lakes} lakes)")
         return
-    out.print(
-        f"{file.name}, {result.season}: {result.lakes} lakes, {result.minted} of them new to the history; "
-        f"{result.repaired} geometries repaired, {result.duplicates} exact duplicates left out"
-    )
-    for repair in result.repairs[:REPAIRS_SHOWN]:
-        name = f" ({repair.label})" if repair.label else ""
-        err.print(f"  row {repair.row}{name} repaired: {repair.what}", highlight=False)
-    if result.repaired > REPAIRS_SHOWN:
-        err.print(f"  ... and {result.repaired - REPAIRS_SHOWN} more; --json lists them all")
+    repairs = [f"row {one.row}{f' ({one.label})' if one.label else ''}: {one.what}" for one in result.repairs]
+    _list(repairs, "repaired")
     if result.suspect:
         err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses are not flagged.")
     if result.replayed:
@@ -162,3 +188,10 @@ def _print_import(file: Path, result: Imported) -> None:
         out.print(f"  replayed, because this season precedes them: {seasons}", highlight=False)
     for line in stale_words(result.stale):
         err.print(f"  {line}", highlight=False)
+
+
+def _list(lines: list[str], what: str) -> None:
+    for line in lines[:SHOWN]:
+        err.print(f"  {what}: {escape(line)}", highlight=False)
+    if len(lines) > SHOWN:
+        err.print(f"  ... and {len(lines) - SHOWN} more; --json lists them all")

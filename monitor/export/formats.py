@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from monitor.errors import MonitorError, RefusedError
+from monitor.vectors.replacing import refuse_open
 
 
 class TableFormat(StrEnum):
@@ -56,13 +57,15 @@ def refuse_existing(paths: list[Path], *, force: bool) -> None:
     """Check, before anything is written, that no file would be overwritten without `force`.
 
     Raises:
-        RefusedError: a file exists and `force` is not set, or a folder has the name of a file.
+        RefusedError: a file exists and `force` is not set, a folder has the name of a file, or another
+            program has the file open.
     """
     for path in paths:
         if path.is_dir() and path.suffix != ".zarr":
             raise RefusedError(f"{path} is a folder; give the name of a file in it")
         if path.exists() and not force:
             raise RefusedError(f"{path} exists already; --force overwrites it, or choose another name")
+        refuse_open(path)
 
 
 @contextmanager
@@ -75,6 +78,7 @@ def part_of(path: Path) -> Iterator[Path]:
     try:
         with beside(path, "part") as part:
             yield part
+            refuse_open(path)
             if path.is_dir() and part.is_dir():  # a file never replaces a folder
                 shutil.rmtree(path)
             part.replace(path)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 import shapely
 
+from monitor.grid import continuous
 from monitor.settings import NAMESPACE
 
 
@@ -27,6 +28,7 @@ def mint_unused(outline: shapely.Geometry, region: str, season: int, used: set[U
 
 def code_of(outline: shapely.Geometry) -> str:
     """Code of a lake as in inventories, `GL086900E27725N`: its centroid in 0.001 degrees; not unique."""
-    centre = outline.centroid
-    east, north = round(abs(centre.x) * 1000), round(abs(centre.y) * 1000)
-    return f"GL{east:06d}{'E' if centre.x >= 0 else 'W'}{north:05d}{'N' if centre.y >= 0 else 'S'}"
+    centre = continuous(outline).centroid
+    longitude = centre.x - 360 if centre.x > 180 else centre.x
+    east, north = round(abs(longitude) * 1000), round(abs(centre.y) * 1000)
+    return f"GL{east:06d}{'E' if longitude >= 0 else 'W'}{north:05d}{'N' if centre.y >= 0 else 'S'}"

@@ -26,6 +26,8 @@ from monitor.errors import MonitorError, RefusedError
 from monitor.grid import grown
 from monitor.progress import SILENT, Progress
 from monitor.settings import SETTINGS_FILE
+from monitor.vectors.files import PARQUET
+from monitor.vectors.replacing import refuse_open
 from monitor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -71,10 +73,10 @@ def fetch_glaciers(
     """
     settings = workspace.region_settings(name)
     file = workspace.path(settings.glaciers or f"{FOLDER}/{name}.gpkg")
-    if file.suffix not in (".gpkg", ".parquet"):
+    if file.suffix.lower() not in (".gpkg", *PARQUET):
         raise RefusedError(
             f"regions.{name}.glaciers: {file} is neither a GeoPackage nor GeoParquet; name a file that ends "
-            "in .gpkg or .parquet"
+            "in .gpkg, .parquet or .geoparquet"
         )
     if file.exists() and not force:
         raise RefusedError(f"{file} exists already; --force replaces it")
@@ -127,7 +129,7 @@ def _read(archive: Path, ending: str, area: BaseGeometry) -> geopandas.GeoDataFr
 def write(frame: geopandas.GeoDataFrame, file: Path) -> None:
     """Write a GeoPackage or GeoParquet in the place of `file`, which stays whole until the new one is."""
     with _replacing(file) as part:
-        if file.suffix == ".parquet":
+        if file.suffix.lower() in PARQUET:
             frame.to_parquet(part)
         else:
             frame.to_file(part, layer="glaciers", driver="GPKG")
@@ -143,7 +145,9 @@ def _replacing(file: Path) -> Iterator[Path]:
     part = file.with_name(f".{os.getpid()}-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        refuse_open(file)
         yield part
+        refuse_open(file)
         part.replace(file)
     except requests.RequestException:
         raise

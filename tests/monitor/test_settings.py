@@ -26,6 +26,7 @@ from monitor.settings import (
     parse_years,
 )
 from monitor.vectors import read_polygons
+from monitor.vectors.polygons import NO_AREA
 from monitor.workspace import Workspace, config_digest
 
 GOOD = {
@@ -245,16 +246,18 @@ def test_polygons_are_projected_and_repaired(tmp_path: Path) -> None:
     moved = shapely.transform(bow, lambda xy: xy * 1000 + (500_000, 4_700_000))
     polygons(tmp_path / "bow.gpkg", moved, crs="EPSG:32643")
     frame = read_polygons(tmp_path / "bow.gpkg", "inventory")
-    assert list(frame.repaired) == [True] and frame.is_valid.all() and frame.crs.to_epsg() == 4326
-    assert frame.to_crs(32643).area.iloc[0] == pytest.approx(0.5e6, rel=1e-6)
+    assert list(frame.repairs) == [0]
+    assert frame.geometry.is_valid.all() and frame.geometry.crs.to_epsg() == 4326
+    assert frame.geometry.to_crs(32643).area.iloc[0] == pytest.approx(0.5e6, rel=1e-6)
 
 
 def test_outlines_without_area_are_left_out(tmp_path: Path) -> None:
     line = shapely.Polygon([(77, 42), (77.5, 42), (78, 42)])
     polygons(tmp_path / "mixed.gpkg", SQUARE, line)
-    assert len(read_polygons(tmp_path / "mixed.gpkg", "inventory")) == 1
+    mixed = read_polygons(tmp_path / "mixed.gpkg", "inventory")
+    assert len(mixed) == 2 and list(mixed.rows) == [0] and mixed.left_out == {1: NO_AREA}
     polygons(tmp_path / "line.gpkg", line)
-    with pytest.raises(RefusedError, match="contains no polygon with an area"):
+    with pytest.raises(RefusedError, match="contains no polygon that can be used: its outline has no area"):
         read_polygons(tmp_path / "line.gpkg", "inventory")
 
 

@@ -220,6 +220,48 @@ def test_as_root_it_works_below_a_folder_closed_to_the_servers_account(workspace
     assert hidden.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.fixture
+def copy_of(folder: Path, tmp_path: Path) -> Path:
+    """A copy as `cp -r` makes it: of another owner where root copies, readable by everybody."""
+    with EmbeddedPostgis(folder, durable=False):
+        pass
+    EmbeddedPostgis(folder).wait_stopped()
+    target = tmp_path / "copy"
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("socket"))
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755)
+    return target
+
+
+def test_a_copied_folder_gets_the_owner_and_mode_that_the_server_needs(copy_of: Path) -> None:
+    server = EmbeddedPostgis(copy_of, durable=False)
+    with server as url:
+        assert fetch_value(url, "SELECT postgis_version()").startswith("3.")
+        assert (copy_of / "data").stat().st_mode & 0o077 == 0
+    server.wait_stopped()
+
+
+def test_a_copy_without_its_empty_folders_is_refused(copy_of: Path) -> None:
+    for name in ("pg_notify", "pg_twophase"):
+        (copy_of / "data" / name).rmdir()
+    with pytest.raises(StorageError, match=r"lost folders: pg_notify, pg_twophase.*`cp -a` or `tar`"):
+        EmbeddedPostgis(copy_of).__enter__()
+
+
+def test_a_copy_of_a_running_server_is_refused(folder: Path, copy_of: Path) -> None:
+    with EmbeddedPostgis(folder, durable=False):
+        shutil.copy(folder / "data" / "postmaster.pid", copy_of / "data")
+        with pytest.raises(StorageError, match=r"postmaster\.pid names the running server of another folder"):
+            EmbeddedPostgis(copy_of).__enter__()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="needs root to give files to another user")
+def test_a_copy_with_files_of_another_user_is_refused(copy_of: Path) -> None:
+    os.chown(copy_of / "data" / "PG_VERSION", 12345, 12345)
+    with pytest.raises(StorageError, match=r"PG_VERSION belongs to another user.*`chown -R postgres "):
+        EmbeddedPostgis(copy_of).__enter__()
+
+
 def test_a_folder_with_other_content_is_never_used(workspace: Path) -> None:
     (workspace / "thesis.tex").write_text("precious")
     with pytest.raises(StorageError, match=r"not the embedded database's own folder.*thesis\.tex"):

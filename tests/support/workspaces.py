@@ -14,7 +14,6 @@ from typing import Any
 from unittest import mock
 from uuid import UUID, uuid5
 
-import geopandas
 import numpy as np
 import yaml
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from monitor.operations.runs import run_seasons
 from monitor.progress import SILENT
 from monitor.run import Report
 from monitor.settings import NAMESPACE, Region, Settings
+from monitor.vectors import Polygons
 from monitor.workspace import System, Workspace, open_database, open_system
 from storage.codes import SurveyKind
 from storage.database import Database
@@ -77,7 +77,7 @@ def import_inventory(
     region: Region,
     season: int,
     mapping: Mapping = Mapping(),  # noqa: B008 - frozen
-    polygons: geopandas.GeoDataFrame | None = None,
+    polygons: Polygons | None = None,
 ) -> Imported:
     """Import one season, and replay the inventories that become stale. There is no cube."""
     system = System(Workspace(Path("/nowhere"), Settings.model_construct()), database)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+import os
+from collections.abc import Mapping as Dictionary
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import geopandas
 import shapely
@@ -18,14 +20,13 @@ from monitor.history.inventories.draft import draft_inventory
 from monitor.history.inventories.mapping import Mapping
 from monitor.history.inventories.outlines import (
     InventoryLakes,
+    Loss,
     Repair,
     columns_bytes,
     measured,
-    of_season,
-    prepare,
-    read_inventory,
     west_to_east,
 )
+from monitor.history.inventories.values import ValueLoss
 from monitor.history.record import SurveyInputs, record, survey_state
 from monitor.settings import NAMESPACE, Region
 from storage import history, inventories, registry
@@ -49,6 +50,15 @@ class Imported:
     duplicates: int
     #: False if the same inventory was already current
     changed: bool
+    #: of the file: the lakes and the rows that are left out
+    rows: int = 0
+    #: reason to number of the rows that are left out, duplicates included
+    left_out: Dictionary[str, int] = field(default_factory=dict)
+    #: rows that should be lakes and cannot be used
+    lost: tuple[Loss, ...] = ()
+    #: values of another type than the mapping says, without which their lakes are used
+    values_lost: tuple[ValueLoss, ...] = ()
+    notes: tuple[str, ...] = ()
     repairs: tuple[Repair, ...] = ()
     #: why the losses of this season are doubted, None if they are not
     suspect: str | None = None
@@ -66,27 +76,20 @@ class Imported:
 
 
 def record_inventory(
-    database: Database,
-    path: Path,
-    *,
-    region: Region,
-    season: int,
-    mapping: Mapping,
-    polygons: geopandas.GeoDataFrame | None = None,
+    database: Database, path: Path, prepared: InventoryLakes, *, region: Region, season: int, mapping: Mapping
 ) -> Imported:
-    """Record the polygons of `path` as a survey; a repeated import changes nothing.
+    """Record the lakes of a season of the file `path` as a survey; a repeated import changes nothing.
 
     The area in which an inventory was searched for lakes is not known. A known lake that it leaves out is
     therefore not recorded as dry, unless the mapping declares the inventory complete.
 
     Args:
-        polygons: as from `read_inventory`, if the file was read before.
+        prepared: from `prepare`. Without a lake, nothing is recorded.
 
     Raises:
-        RefusedError: no polygons, no CRS, a missing column or season, or bounds outside the region.
+        RefusedError: bounds outside the region, or an inventory of this name with other outlines is known and
+            the mapping does not name its source.
     """
-    polygons = read_inventory(path, mapping) if polygons is None else polygons
-    prepared = prepare(of_season(polygons, path, season, mapping), mapping)
     inventory = _inventory(path, season, mapping, prepared)
     covered = mapping.covered(region.outline)
     if covered is None or covered.is_empty:
@@ -94,11 +97,23 @@ def record_inventory(
             f"bounds {[*(mapping.bounds or ())]} do not overlap the region {region.name}, which lies in "
             f"{[*region.outline.bounds]} (west, south, east, north in degrees)"
         )
+    result = Imported(
+        season,
+        len(prepared.lakes),
+        minted=0,
+        duplicates=prepared.duplicates,
+        changed=False,
+        rows=prepared.rows,
+        left_out=prepared.left_out,
+        lost=prepared.lost,
+        values_lost=prepared.values_lost,
+        notes=prepared.notes,
+        repairs=prepared.repairs,
+    )
+    if prepared.lakes.empty:
+        return result
     lakes = measured(prepared.lakes, mapping.pixel_m, region.glaciers)
     key = SurveyKey(region.name, season, SurveyKind.INVENTORY, inventory.source)
-    result = Imported(
-        season, len(lakes), minted=0, duplicates=prepared.duplicates, changed=False, repairs=prepared.repairs
-    )
     with database.begin() as conn:
         history.lock(conn)
         registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
@@ -106,6 +121,8 @@ def record_inventory(
         state = survey_state(conn, SurveyInputs(key, inventory.digest, inventory_id=inventory.id))
         if state.current is not None and state.up_to_date:
             return replace(result, suspect=state.current.suspect)
+        if state.replaced is not None and mapping.source is None:
+            _refuse_namesake(conn, state.replaced, lakes, path, inventory)
         prior = prior_surveys(conn, key, replaced=state.replaced)
         draft = draft_inventory(
             prior,
@@ -121,16 +138,36 @@ def record_inventory(
     return replace(result, minted=minted, changed=changed, suspect=survey.suspect)
 
 
+def _refuse_namesake(
+    conn: Connection, current: UUID, lakes: geopandas.GeoDataFrame, path: Path, inventory: Inventory
+) -> None:
+    """Refuse that a file supersedes another one only because it has the same name."""
+    known = history.outlines_of(conn, current).geometry
+    if _outlines(known) != _outlines(lakes.geometry):
+        raise RefusedError(
+            f"{path}: the history has an inventory {inventory.source!r} of {inventory.season} already, with "
+            f"other outlines ({len(known)} lakes; this file has {len(lakes)}). Give --source: the same name "
+            "replaces it, with another name both are kept"
+        )
+
+
+def _outlines(lakes: geopandas.GeoSeries) -> set[bytes]:
+    parts = [shapely.MultiPolygon(shapely.get_parts(lake)) for lake in lakes]
+    return set(shapely.to_wkb(shapely.normalize(parts)))
+
+
 def _inventory(path: Path, season: int, mapping: Mapping, prepared: InventoryLakes) -> Inventory:
     """The inventory's row; the same file with the same mapping gives the same id."""
-    source, lakes = mapping.source or path.name, prepared.lakes
+    # a name of a file may have bytes that are no text, which the database cannot keep
+    name = os.fsencode(path.name).decode(errors="replace")
+    source, lakes = mapping.source or name, prepared.lakes
     settings = mapping.model_dump_json().encode()
     digest = hashlib.sha256(settings + b"".join(lakes.geometry.to_wkb()) + columns_bytes(lakes)).hexdigest()
     return Inventory(
         id=uuid5(NAMESPACE, f"inventory|{season}|{source}|{digest}"),
         source=source,
         season=season,
-        file=path.name,
+        file=name,
         digest=digest,
         mapping=mapping.model_dump(mode="json", exclude_none=True),
         complete=mapping.complete,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dictionary
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import shapely
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from shapely.geometry.base import BaseGeometry
 
 from monitor.entries.yaml_files import read_yaml
@@ -41,6 +42,12 @@ class Mapping(BaseModel):
     #: columns with the first and last day of the lake's images
     first_day: str | None = None
     last_day: str | None = None
+    #: format of days that are written otherwise than 2017-08-15 or 20170815, as in `strptime`: %d/%m/%Y
+    day_format: Annotated[str, Field(min_length=1)] | None = None
+    #: layer of a file that has several
+    layer: str | None = None
+    #: encoding of the texts of a file that does not declare it, such as GBK
+    encoding: str | None = None
     #: other columns to store: name in the history to column of the file
     attributes: dict[str, str] = {}
 
@@ -51,6 +58,15 @@ class Mapping(BaseModel):
             if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
                 raise ValueError(f"bounds {[*self.bounds]} are not west, south, east, north in degrees")
         return self
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str | None) -> str | None:
+        try:
+            b"".decode(name or "ascii")
+        except LookupError as error:
+            raise ValueError(f"there is no encoding {name!r}; such as GBK, cp1252, UTF-8") from error
+        return name
 
     def covered(self, outline: BaseGeometry | None) -> BaseGeometry | None:
         """The part of a region (EPSG:4326) that the inventory covers; None if neither is known."""
@@ -67,12 +83,17 @@ class Mapping(BaseModel):
         named = {key: column for key, column in single.items() if column is not None}
         return named | {f"attributes.{name}": column for name, column in self.attributes.items()}
 
-    def check(self, path: Path, columns: list[str]) -> None:
-        """Check that `columns` has all columns of this mapping.
+    def check(self, path: Path, columns: Sequence[str]) -> None:
+        """Check that `columns` has each column of this mapping, once.
 
         Raises:
-            RefusedError: columns are missing; the message names them.
+            RefusedError: columns are missing or occur twice; the message names them.
         """
+        for key, column in self.columns().items():
+            if columns.count(column) > 1:
+                raise RefusedError(
+                    f"{path} has {columns.count(column)} columns {column!r} ({key}); rename one"
+                )
         missing = {key: column for key, column in self.columns().items() if column not in columns}
         if missing:
             wanted = ", ".join(f"{column!r} ({key})" for key, column in missing.items())

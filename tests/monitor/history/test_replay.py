@@ -24,6 +24,7 @@ from monitor.history.inventories.mapping import Mapping, read_mapping
 from monitor.history.inventories.outlines import read_inventory, years_of
 from monitor.lakes.change import compare
 from monitor.settings import Region, RegionSettings
+from monitor.vectors import Columns, Layer, Polygons, polygons_of
 from storage import history
 from storage.codes import LineageKind
 from storage.database import Database
@@ -49,13 +50,11 @@ HIMALAYA = box_region("hkh", 67, 26, 104, 39)
 
 
 @pytest.fixture(scope="module")
-def hkh() -> geopandas.GeoDataFrame:
+def hkh() -> Polygons:
     return read_inventory(HKH, read_mapping("hkh-icimod"))
 
 
-def import_epochs(
-    database: Database, polygons: geopandas.GeoDataFrame, years: Any, region: Region
-) -> list[Imported]:
+def import_epochs(database: Database, polygons: Polygons, years: Any, region: Region) -> list[Imported]:
     mapping = read_mapping("hkh-icimod" if region is HIMALAYA else "iceland-yearly")
     return [
         import_inventory(database, HKH, region=region, season=year, mapping=mapping, polygons=polygons)
@@ -64,7 +63,7 @@ def import_epochs(
 
 
 @needs_samples
-def test_hkh_in_every_order(new_database: NewDatabase, hkh: geopandas.GeoDataFrame) -> None:
+def test_hkh_in_every_order(new_database: NewDatabase, hkh: Polygons) -> None:
     """The same lakes, lineage and changes in every order; every identity ever assigned leads to a lake."""
     expected: dict[str, Any] = {}
     for order in permutations((2000, 2010, 2020)):
@@ -127,7 +126,7 @@ def test_a_duplicated_polygon_is_one_lake(three_epochs: Database) -> None:
 
 
 @pytest.fixture(scope="module")
-def three_epochs(new_database: NewDatabase, hkh: geopandas.GeoDataFrame) -> Iterator[Database]:
+def three_epochs(new_database: NewDatabase, hkh: Polygons) -> Iterator[Database]:
     with new_database() as database:
         import_epochs(database, hkh, (2010, 2020, 2000), HIMALAYA)
         yield database
@@ -140,7 +139,7 @@ def test_iceland_raises_no_alarm_for_badly_mapped_years(database: Database) -> N
     years = years_of(polygons, read_mapping("iceland-yearly"))
     assert len(years) == 32
     imported = {i.season: i for i in import_epochs(database, polygons, years, region)}
-    totals = polygons.to_crs(32627).area.groupby(polygons.year).sum()
+    totals = polygons.geometry.to_crs(32627).area.groupby(polygons.values("year")).sum()
     fell = totals.pct_change()
     suspect = {season for season, i in imported.items() if i.suspect}
     collapsed = set(fell.index[fell < -0.25])
@@ -261,10 +260,8 @@ def import_all(
     mapping = Mapping(source="drawn", complete=complete, pixel_m=1)
     results = []
     for season in order:
-        frame = geopandas.GeoDataFrame(geometry=drawn[season], crs=4326)
-        frame["row"], frame["repaired"] = range(len(frame)), ~frame.is_valid
-        frame["why"] = frame.geometry.is_valid_reason()
-        frame.geometry = frame.make_valid(method="structure", keep_collapsed=False)
+        layer = Layer(np.array(drawn[season]), 4326, Columns((), None))
+        frame = polygons_of(Path("drawn"), "inventory", layer)
         results.append(
             import_inventory(
                 database, Path("drawn"), region=region, season=season, mapping=mapping, polygons=frame
