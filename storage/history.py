@@ -31,7 +31,7 @@ __all__ = [
     "lock",
     "observations_of",
     "outlines_of",
-    "season_before",
+    "seasons_before",
     "survey_keys",
     "surveys",
 ]
@@ -107,14 +107,14 @@ def current_survey(conn: Connection, key: SurveyKey) -> Survey | None:
     return None if row is None else Survey(**{**row, "kind": SurveyKind(row["kind"])})
 
 
-def season_before(conn: Connection, key: SurveyKey) -> int | None:
-    """The latest season before that of `key` with a current survey of its region and kind, or None."""
+def seasons_before(conn: Connection, key: SurveyKey) -> list[int]:
+    """The seasons before that of `key` with a current survey of its region and kind that is not suspect,
+    the latest first."""
     query = text(
-        "SELECT max(season) FROM survey WHERE superseded_by IS NULL AND region = :region AND kind = :kind "
-        "AND season < :season"
+        "SELECT DISTINCT season FROM survey WHERE superseded_by IS NULL AND suspect IS NULL "
+        "AND region = :region AND kind = :kind AND season < :season ORDER BY season DESC"
     )
-    season: int | None = conn.execute(query, key.parameters).scalar_one()
-    return season
+    return list(conn.execute(query, key.parameters).scalars())
 
 
 def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:

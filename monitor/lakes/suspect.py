@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from monitor.lakes.match import Matching
-from storage.codes import LineageKind, Outcome
-from storage.policy import DRAINAGE_LOSS, SEEN_WHOLE
+from storage.codes import Outcome
+from storage.policy import DRAINAGE_LOSS
 
-#: share of the previous water area whose loss makes a season suspect
+#: share of the earlier water area whose loss makes a season suspect
 SUSPECT_LOSS = 0.25
-#: lakes that must have lost water: a single one may be an outburst
-MIN_LOST_LAKES = 2
 
 
 @dataclass(frozen=True)
@@ -29,51 +25,44 @@ class Suspicion:
 
 
 def suspicion(
-    reference: pd.DataFrame,
-    matching: Matching,
-    water: pd.DataFrame,
-    areas_m2: Sequence[float] | NDArray[np.float64],
-    absent: pd.DataFrame,
-    left_out: Collection[UUID] = (),
+    changes: pd.DataFrame, before: pd.DataFrame, left_out: Collection[UUID] = ()
 ) -> Suspicion | None:
     """Suspicion against a season that lost much water, or None.
 
-    For all lakes that were under water when last seen, the area at that time is added up, and compared with
-    the area that this season maps of the same lakes. Lakes that this season did not see whole are excluded,
-    and so are lakes that merged into another; a part that split off counts for the lake it split from. The
-    season is suspect if it lost a quarter of that area and at least two lakes lost more than 30 %.
+    The lost area is compared with the area of the same lakes in their last reliable outlines. Lakes that the
+    season did not see whole are not compared. The season is suspect if a quarter of that area is lost, and
+    also a quarter of the area without the lake of the largest loss, which may be an outburst. A lake that an
+    inventory leaves out was not seen to be dry: it is no outburst, and a quarter of the area in such lakes
+    suffices.
 
     Args:
-        reference: as from `match.references`.
-        matching: as from `match.match`.
-        water: lake_id and seen_share of the season's outlines.
-        areas_m2: areas of the same outlines.
-        absent: lake_id and outcome of the lakes that the survey recorded without an outline.
+        changes: as from `change.compare`, the lakes of `left_out` as dry.
+        before: the earlier observations, as from `change.last_observations`.
         left_out: known lakes that an inventory leaves out of the area it covers.
     """
-    known = reference[reference.before.notna() & ~reference.ended & (reference.last_outcome == Outcome.WATER)]
-    parents = {e.lake: e.other for e in matching.lineage if e.kind == LineageKind.SPLIT}
-    merged = {e.lake for e in matching.lineage if e.kind == LineageKind.MERGED}
-    hidden = set(absent.lake_id[absent.outcome == Outcome.NOT_OBSERVED])
-    hidden |= set(water.lake_id[water.seen_share < SEEN_WHOLE])
-    surveyed = {*water.lake_id, *absent.lake_id, *left_out} - hidden - merged
-    compared = known[[lake in surveyed for lake in known.index]]
+    reliable = before.index[~before.suspect.astype(bool)]
+    compared = changes[
+        changes.index.isin(reliable) & (changes.area_before_m2 > 0) & changes.change_m2.notna()
+    ]
     if compared.empty:
         return None
-    before = compared.area_m2
-    mapped = pd.Series(areas_m2, water.lake_id.tolist(), dtype=float)
-    after = mapped.groupby([parents.get(lake, lake) for lake in mapped.index], sort=False).sum()
-    after = after.reindex(before.index).fillna(0.0)
-    kept = np.minimum(after, before)  # growth of one lake does not make up for the loss of another
-    lost = after < (1 - DRAINAGE_LOSS) * before
-    share = 1 - kept.sum() / before.sum()
-    if share < SUSPECT_LOSS or lost.sum() < MIN_LOST_LAKES:
+    area = compared.area_before_m2
+    # growth of one lake does not make up for the loss of another
+    lost = area - np.minimum(compared.area_after_m2, area)
+    largest = lost == lost.max()
+    largest &= ~largest.duplicated(keep="first")
+    share = lost.sum() / area.sum()
+    unseen = lost[lost.index.isin(list(left_out))].sum() / area.sum()
+    rest = area[~largest].sum()
+    of_rest = lost[~largest].sum() / rest if rest > 0 else 0.0
+    if share < SUSPECT_LOSS or max(unseen, of_rest) < SUSPECT_LOSS:
         return None
+    many = int((lost > DRAINAGE_LOSS * area).sum())
     why = (
         f"{share:.0%} of the water is gone that the lakes had when last seen; "
-        f"{int(lost.sum())} of {len(before)} lost more than {DRAINAGE_LOSS:.0%}"
+        f"{many} of {len(area)} lost more than {DRAINAGE_LOSS:.0%}"
     )
-    return Suspicion(why, float(before.sum() - kept.sum()))
+    return Suspicion(why, float(lost.sum()))
 
 
 def doubted(absent: pd.DataFrame, suspicion: Suspicion) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from monitor.lakes.change import Verdict, compare
 from monitor.lakes.uncertainty import area_sigma
 from storage.codes import LineageKind, Outcome
 
-LINEAGE = pd.DataFrame(columns=["kind", "lake_id", "other_lake_id"])
+LINEAGE = pd.DataFrame(columns=["season", "kind", "lake_id", "other_lake_id"])
 
 
 def water(area: float, sigma: float | None = 100.0, seen: float | None = 1.0) -> dict[str, Any]:
@@ -26,13 +26,13 @@ HIDDEN = {"outcome": "not observed", "area_m2": None, "sigma_m2": None, "seen_sh
 
 
 def frame(row: dict[str, Any] | None) -> pd.DataFrame:
-    rows = [] if row is None else [{"lake_id": "a", **row}]
-    columns = ["lake_id", "outcome", "area_m2", "sigma_m2", "seen_share"]
+    rows = [] if row is None else [{"lake_id": "a", "season": 2021, **row}]
+    columns = ["lake_id", "season", "outcome", "area_m2", "sigma_m2", "seen_share"]
     return pd.DataFrame(rows, columns=columns).set_index("lake_id")
 
 
 def verdict(before: dict[str, Any] | None, after: dict[str, Any] | None, *kinds: LineageKind) -> pd.Series:
-    lineage = pd.DataFrame([(k, "a", None) for k in kinds], columns=LINEAGE.columns)
+    lineage = pd.DataFrame([(2022, k, "a", None) for k in kinds], columns=LINEAGE.columns)
     return compare(frame(before), frame(after), lineage).loc["a"]
 
 
@@ -61,7 +61,7 @@ def test_sigma_by_hand() -> None:
         (DRY, DRY, (), Verdict.SAME),
         (HIDDEN, HIDDEN, (), Verdict.NOT_OBSERVED),
         (water(10_000), water(4_000, seen=0.5), (), Verdict.NOT_OBSERVED),
-        (water(10_000, seen=0.5), DRY, (), Verdict.NOT_OBSERVED),
+        (water(10_000, seen=0.5), DRY, (), Verdict.DRAINED),
         (water(10_000, seen=None), water(9_000), (), Verdict.NOT_OBSERVED),
         (DRY, water(4_000, seen=0.5), (), Verdict.NOT_OBSERVED),
         (water(10_000, sigma=None), water(10_001, sigma=None), (), Verdict.GROWN),
