@@ -45,9 +45,9 @@ class PriorSurveys:
     """Surveys prior to a survey, limited to its region. Outlines are in EPSG:4326."""
 
     observations: gpd.GeoDataFrame
-    """Observations from which identities and changes are decided: for each lake the latest outline; of earlier
-    seasons the latest outline, the latest observation as water or dry, and the latest that can be compared
-    (`monitor.lakes.change.last_observations`); and all of the same season.
+    """Observations from which identities and changes are decided: for each lake the latest outline; of
+    earlier seasons the latest outline, the latest observation as water or dry, and the latest that can be
+    compared (`monitor.lakes.change.last_observations`); and all of the same season.
     Columns: lake_id, survey_id, season, kind, outcome, seen_share, area_m2, sigma_m2, first_day, last_day,
     counts (by a survey that counts for events), earlier (counts, and is of an earlier season), suspect (of a
     suspect season), reliable (seen whole, in a season that is not suspect), geometry (None unless water)."""
@@ -188,9 +188,7 @@ def prior_digest(conn: Connection, key: SurveyKey) -> str:
     return str(conn.execute(_DIGEST, key.parameters).scalar_one())
 
 
-def prior_surveys(
-    conn: Connection, key: SurveyKey, replaced: UUID | None = None
-) -> PriorSurveys:
+def prior_surveys(conn: Connection, key: SurveyKey, replaced: UUID | None = None) -> PriorSurveys:
     """Return the surveys prior to `key`.
 
     Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake

@@ -1,4 +1,4 @@
-"""Changes of a survey's lakes since they were last observed, and the flags for review that follow from them."""
+"""Changes of a survey's lakes since they were last observed, and the flags for review that follow."""
 
 from __future__ import annotations
 

@@ -157,9 +157,7 @@ class History:
         )
         self.record(SurveyDraft(frame, pd.DataFrame(), lineage, geopandas.GeoDataFrame(), suspect), season)
 
-    def prior(
-        self, season: int, kind: SurveyKind = SurveyKind.MODEL, *, counts: bool = True
-    ) -> PriorSurveys:
+    def prior(self, season: int, kind: SurveyKind = SurveyKind.MODEL, *, counts: bool = True) -> PriorSurveys:
         """Return the prior surveys of `season` and this kind, as `storage.prior.prior_surveys` does."""
         columns = ["lake_id", "survey_id", "season", "kind", "outcome", "area_m2", "sigma_m2", "seen_share"]
         columns += ["first_day", "last_day", "suspect", "geometry"]

@@ -51,7 +51,7 @@ def draft_inventory(
         outline: the part of the region that the inventory covers; None if unknown.
         complete: the inventory contains every lake of that part.
         earlier: the earlier inventories of the region. A first observed lake is new in the area that a
-            complete one of them covers. A lake that one of them left out was lost then, and not in this season.
+            complete one of them covers. A lake that one of them left out was lost then, not in this season.
     """
     reference = references(prior.observations, prior.lineage, season)
     matching = match(
