@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -24,21 +22,18 @@ class Suspicion:
     lost_m2: float
 
 
-def suspicion(
-    changes: pd.DataFrame, before: pd.DataFrame, left_out: Collection[UUID] = ()
-) -> Suspicion | None:
+def suspicion(changes: pd.DataFrame, before: pd.DataFrame, *, outburst: bool) -> Suspicion | None:
     """Suspicion against a season that lost much water, or None.
 
     The lost area is compared with the area of the same lakes in their last reliable outlines. Lakes that the
-    season did not see whole are not compared. The season is suspect if a quarter of that area is lost, and
-    also a quarter of the area without the lake of the largest loss, which may be an outburst. A lake that an
-    inventory leaves out was not seen to be dry: it is no outburst, and a quarter of the area in such lakes
-    suffices.
+    season did not see whole are not compared. The season is suspect if a quarter of that area is lost. With
+    `outburst`, a quarter of the area without the lake of the largest loss must be lost as well.
 
     Args:
-        changes: as from `change.compare`, the lakes of `left_out` as dry.
+        changes: as from `change.compare`.
         before: the earlier observations, as from `change.last_observations`.
-        left_out: known lakes that an inventory leaves out of the area it covers.
+        outburst: the largest loss may be an outburst, because images show it. An inventory shows only that
+            it has no outline, or a smaller one.
     """
     reliable = before.index[~before.suspect.astype(bool)]
     compared = changes[
@@ -49,13 +44,9 @@ def suspicion(
     area = compared.area_before_m2
     # growth of one lake does not make up for the loss of another
     lost = area - np.minimum(compared.area_after_m2, area)
-    largest = lost == lost.max()
-    largest &= ~largest.duplicated(keep="first")
+    rest = (lost.index != lost.idxmax()) | (not outburst)
     share = lost.sum() / area.sum()
-    unseen = lost[lost.index.isin(list(left_out))].sum() / area.sum()
-    rest = area[~largest].sum()
-    of_rest = lost[~largest].sum() / rest if rest > 0 else 0.0
-    if share < SUSPECT_LOSS or max(unseen, of_rest) < SUSPECT_LOSS:
+    if share < SUSPECT_LOSS or not lost[rest].sum() >= SUSPECT_LOSS * area[rest].sum() > 0:
         return None
     many = int((lost > DRAINAGE_LOSS * area).sum())
     why = (

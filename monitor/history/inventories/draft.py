@@ -69,9 +69,8 @@ def draft_inventory(
         }
     )
     compared = Comparison.of(prior, season, matching, _all(water, absent))
-    left_out = [lake for lake in missing if not _left_out_before(lake, reference, compared.before, earlier)]
-    others = set(missing) - set(left_out)
-    suspect = suspicion(compared.changes.drop(index=list(others)), compared.before, left_out)
+    lost = [lake for lake in missing if _left_out_before(lake, reference, compared.before, earlier)]
+    suspect = suspicion(compared.changes.drop(index=lost), compared.before, outburst=False)
     if suspect:
         absent = doubted(absent, suspect)
     absent = absent if complete else absent.iloc[:0]

@@ -155,9 +155,10 @@ def test_iceland_raises_no_alarm_for_badly_mapped_years(database: Database) -> N
     assert not (alarms.verdict == "drained").any(), "a lake absent from an inventory is not dry"
     assert alarms[alarms.season_to.isin(suspect)].suspect.all()
     reliable = alarms[~alarms.suspect]
-    assert len(reliable) <= 4 and (reliable.area_before_m2 < 2e6).all(), "small ones, one per year"
+    assert len(reliable) <= 6 and (reliable.area_before_m2 < 3e6).all(), "small ones, one per year"
     assert reliable.season_to.is_unique
-    assert {season for season, _ in flags} == suspect and {kind for _, kind in flags} == {"suspect season"}
+    raised = {kind: {season for season, other in flags if other == kind} for _, kind in flags}
+    assert raised == {"suspect season": suspect, "lost water": set(reliable.season_to)}
     assert seasons[0] == 32 and seasons[1] >= 31, "each large lake keeps one identity, through the bad years"
 
 
@@ -415,7 +416,7 @@ def test_every_kind_of_event_is_recorded(database: Database) -> None:
     ]  # fmt: skip
     assert verdicts[2019, "drained"] == verdicts[2019, "merged"] == verdicts[2019, "split off"] == 1
     assert verdicts[2019, "grown"] == verdicts[2019, "shrunk"] == 1 and verdicts[2020, "new"] == 2
-    assert (100.0, False) in [tuple(row) for row in drained] and len(drained) == 2
+    assert [tuple(row) for row in drained] == [(100.0, False)], "the split lake has lost no water"
     assert set(LineageKind) == {event for _, event in events}
 
 
