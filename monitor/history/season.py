@@ -77,7 +77,7 @@ def draft_season(
     water = _water_rows(found, matching, second, season, area_factor)
     absent = _absence_rows(matching, dict(zip(reference.index, first.latest, strict=True)))
     compared = Comparison.of(prior, season, matching, _observations(water, absent, found))
-    suspect = suspicion(compared.changes, compared.before, outburst=True)
+    suspect = suspicion(compared.changes, compared.before, images=True)
     if suspect:
         absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()

@@ -12,6 +12,8 @@ from storage.policy import DRAINAGE_LOSS
 
 #: share of the earlier water area whose loss makes a season suspect
 SUSPECT_LOSS = 0.25
+#: share from which the loss of a single lake, or that of all lakes but one, is suspect
+MOST = 0.6
 
 
 @dataclass(frozen=True)
@@ -22,18 +24,19 @@ class Suspicion:
     lost_m2: float
 
 
-def suspicion(changes: pd.DataFrame, before: pd.DataFrame, *, outburst: bool) -> Suspicion | None:
+def suspicion(changes: pd.DataFrame, before: pd.DataFrame, *, images: bool) -> Suspicion | None:
     """Suspicion against a season that lost much water, or None.
 
     The lost area is compared with the area of the same lakes in their last reliable outlines. Lakes that the
-    season did not see whole are not compared. The season is suspect if a quarter of that area is lost. With
-    `outburst`, a quarter of the area without the lake of the largest loss must be lost as well.
+    season did not see whole are not compared. A loss of less than a quarter is not suspect. A single lake may
+    have burst. In images, which show that it is dry, any lake may have: the season is suspect if the other
+    lakes have lost a quarter of the whole area, or most of their own. An inventory shows less: it is suspect
+    if a second lake has lost more than 30 %, or if most of the whole area is lost.
 
     Args:
         changes: as from `change.compare`.
         before: the earlier observations, as from `change.last_observations`.
-        outburst: the largest loss may be an outburst, because images show it. An inventory shows only that
-            it has no outline, or a smaller one.
+        images: the season was mapped from images, and is no inventory.
     """
     reliable = before.index[~before.suspect.astype(bool)]
     compared = changes[
@@ -44,11 +47,15 @@ def suspicion(changes: pd.DataFrame, before: pd.DataFrame, *, outburst: bool) ->
     area = compared.area_before_m2
     # growth of one lake does not make up for the loss of another
     lost = area - np.minimum(compared.area_after_m2, area)
-    rest = (lost.index != lost.idxmax()) | (not outburst)
-    share = lost.sum() / area.sum()
-    if share < SUSPECT_LOSS or not lost[rest].sum() >= SUSPECT_LOSS * area[rest].sum() > 0:
+    share, many = lost.sum() / area.sum(), int((lost > DRAINAGE_LOSS * area).sum())
+    one = lost.idxmax()
+    others, rest = lost.drop(one).sum(), area.drop(one).sum()
+    if images:
+        mass = others >= SUSPECT_LOSS * area.sum() or others >= MOST * rest > 0
+    else:
+        mass = many > 1 or share >= MOST
+    if share < SUSPECT_LOSS or not mass:
         return None
-    many = int((lost > DRAINAGE_LOSS * area).sum())
     why = (
         f"{share:.0%} of the water is gone that the lakes had when last seen; "
         f"{many} of {len(area)} lost more than {DRAINAGE_LOSS:.0%}"

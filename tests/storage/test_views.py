@@ -102,9 +102,7 @@ def test_nearest_lakes(database: Database, world) -> None:
     assert {row.season for row in found} == {2021, 2022}
 
 
-def test_a_suspect_season_is_marked_and_left_out_of_later_comparisons(
-    database: Database, world
-) -> None:
+def test_a_suspect_season_is_marked_and_left_out_of_later_comparisons(database: Database, world) -> None:
     whole = {"seen_share": 1.0, "sigma_m2": 100.0}
     with database.begin() as conn:
         for season, size in ((2020, 0.004), (2021, 0.001), (2022, 0.004)):

@@ -26,11 +26,12 @@ LEFT_OUT = "left out by an inventory that is complete"
 
 @dataclass(frozen=True)
 class EarlierInventory:
-    """An inventory of an earlier season that is not suspect."""
+    """An inventory of an earlier season."""
 
     season: int
     #: the part of the region that it covers
     covered: BaseGeometry
+    #: it is declared complete, and its survey is not suspect
     complete: bool
 
 
@@ -70,7 +71,7 @@ def draft_inventory(
     )
     compared = Comparison.of(prior, season, matching, _all(water, absent))
     lost = [lake for lake in missing if _left_out_before(lake, reference, compared.before, earlier)]
-    suspect = suspicion(compared.changes.drop(index=lost), compared.before, outburst=False)
+    suspect = suspicion(compared.changes.drop(index=lost), compared.before, images=False)
     if suspect:
         absent = doubted(absent, suspect)
     absent = absent if complete else absent.iloc[:0]

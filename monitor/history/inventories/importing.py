@@ -172,11 +172,11 @@ def replay_inventory(conn: Connection, survey: Survey) -> bool:
 def _earlier(
     conn: Connection, region: str, outline: BaseGeometry | None, season: int
 ) -> list[EarlierInventory]:
-    """The earlier inventories of a region that are not suspect, with the area that each covers."""
-    known = [found for found in inventories.before(conn, region, season) if not found.suspect]
+    """The earlier inventories of a region, with the area that each covers."""
+    known = inventories.before(conn, region, season)
     covered = [Mapping.model_validate(found.mapping).covered(outline) for found in known]
     return [
-        EarlierInventory(found.season, area, found.complete)
+        EarlierInventory(found.season, area, found.complete and not found.suspect)
         for found, area in zip(known, covered, strict=True)
         if area is not None
     ]

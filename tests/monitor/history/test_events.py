@@ -233,3 +233,15 @@ def test_a_season_against_an_inventory() -> None:
     prior = history.prior(2019, SurveyKind.INVENTORY)
     rows = draft_season(season_of(cut(mask(B), SIDE)), region(), 2019, prior, [], smallest_m2=2000)
     assert list(rows.flags.kind) == ["drained"] and rows.flags.detail[0]["since"] == 2018
+
+
+@pytest.mark.parametrize("size", [0.004, 0.009])
+def test_two_lakes_of_which_one_drains(database: Database, size: float) -> None:
+    """A lake that a second inventory leaves out has drained, even if the first without it was suspect."""
+    record(database, 2015, [lake(0, size), lake(1)])
+    why = record(database, 2016, [lake(1)])
+    assert (why is not None) == (size > 0.004), "half of the water may be one lake, most of it is suspect"
+    record(database, 2017, [lake(1)], complete=True)
+    record(database, 2018, [lake(1)], complete=True)
+    assert drainages(database) == [(2015, 2017, "drained")]
+    assert queue(database) == ([(2016, "suspect season")] if why else []) + [(2017, "drained")]
