@@ -27,10 +27,10 @@ from rich.table import Table
 from monitor.cli.demo import REGION, prepare
 from monitor.compute.season_layers import CubeTiles
 from monitor.grid import tile_named
-from monitor.history.season import PreviousSeason, draft_season
+from monitor.history.season import draft_season
 from monitor.workspace import System, Workspace, open_system
 from storage.cube import LAYERS
-from storage.history import current_survey, season_before, survey_keys
+from storage.history import current_survey, seasons_before, survey_keys
 from storage.prior import SurveyKey, prior_surveys
 
 #: greatest number of bytes per pixel
@@ -91,13 +91,13 @@ def _cost(system: System, key: SurveyKey) -> Cost:
     with system.database.connect() as conn:
         survey = current_survey(conn, key)
         assert survey is not None
-        before = season_before(conn, key)
-        prior = prior_surveys(conn, key, compared=before)
+        before = seasons_before(conn, key)
+        prior = prior_surveys(conn, key)
         tiles = [tile_named(name) for name in sorted(survey.drawn_from)]
         with counted() as read:
             start = time.perf_counter()
             view = system.cube(REGION).view()
-            previous = None if before is None else PreviousSeason(before, CubeTiles.of(view, before, tiles))
+            previous = [CubeTiles.of(view, season, tiles) for season in before]
             draft = draft_season(
                 CubeTiles.of(view, key.season, tiles),
                 region,

@@ -25,7 +25,7 @@ from monitor.errors import RefusedError
 from monitor.grid import continuous, tile_named
 from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
-from monitor.history.season import PreviousSeason, draft_season
+from monitor.history.season import draft_season
 from monitor.history.tiles import holds, located
 from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
@@ -277,10 +277,9 @@ def record_season(
         ledger.complete(conn, done_tasks, state.current.id)
         return False
     key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
-    before = history.season_before(conn, key)
     view = cube.view()
-    previous = None if before is None else PreviousSeason(before, CubeTiles.of(view, before, tiles))
-    prior = prior_surveys(conn, key, compared=before, replaced=state.replaced)
+    previous = [CubeTiles.of(view, season, tiles) for season in history.seasons_before(conn, key)]
+    prior = prior_surveys(conn, key, replaced=state.replaced)
     draft = draft_season(
         CubeTiles.of(view, key.season, tiles),
         region,

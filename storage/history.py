@@ -32,7 +32,7 @@ __all__ = [
     "make_stale",
     "observations_of",
     "outlines_of",
-    "season_before",
+    "seasons_before",
     "survey_keys",
     "surveys",
 ]
@@ -111,7 +111,7 @@ def current_survey(conn: Connection, key: SurveyKey) -> Survey | None:
 def make_stale(conn: Connection, tile: str, task: UUID) -> None:
     """Make the current surveys stale that used this tile of a task, since its layers were written again.
 
-    These are the survey that was drawn from it, and the next one of its region and kind, which is compared
+    These are the survey that was drawn from it, and the later ones of its region and kind, which are compared
     with it. A stale survey is drafted again, and superseded only if it differs.
     """
     query = text(
@@ -120,22 +120,20 @@ def make_stale(conn: Connection, tile: str, task: UUID) -> None:
         WHERE drawn.superseded_by IS NULL AND stale.superseded_by IS NULL
             AND drawn.drawn_from ->> :tile = :task
             AND (stale.region, stale.kind) = (drawn.region, drawn.kind)
-            AND (stale.id = drawn.id OR stale.season = (SELECT min(season) FROM survey AS later
-                WHERE later.superseded_by IS NULL AND later.season > drawn.season
-                    AND (later.region, later.kind) = (drawn.region, drawn.kind)))
+            AND (stale.id = drawn.id OR stale.season > drawn.season)
         """
     )
     conn.execute(query, {"tile": tile, "task": str(task)})
 
 
-def season_before(conn: Connection, key: SurveyKey) -> int | None:
-    """The latest season before that of `key` with a current survey of its region and kind, or None."""
+def seasons_before(conn: Connection, key: SurveyKey) -> list[int]:
+    """The seasons before that of `key` with a current survey of its region and kind that is not suspect,
+    the latest first."""
     query = text(
-        "SELECT max(season) FROM survey WHERE superseded_by IS NULL AND region = :region AND kind = :kind "
-        "AND season < :season"
+        "SELECT DISTINCT season FROM survey WHERE superseded_by IS NULL AND suspect IS NULL "
+        "AND region = :region AND kind = :kind AND season < :season ORDER BY season DESC"
     )
-    season: int | None = conn.execute(query, key.parameters).scalar_one()
-    return season
+    return list(conn.execute(query, key.parameters).scalars())
 
 
 def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from storage import tables
 from storage.copying import read_frame
 
-__all__ = ["Inventory", "add", "complete_before", "get", "standing"]
+__all__ = ["EarlierInventory", "Inventory", "add", "before", "get", "standing"]
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,22 @@ def standing(conn: Connection, region: str | None = None) -> pd.DataFrame:
     return read_frame(conn, query, region=region)
 
 
-def complete_before(conn: Connection, region: str, season: int) -> list[Mapping[str, Any]]:
-    """Mappings of the complete inventories of the region with a current survey of an earlier season."""
+@dataclass(frozen=True)
+class EarlierInventory:
+    """An inventory of an earlier season whose survey is current."""
+
+    season: int
+    mapping: Mapping[str, Any]
+    complete: bool
+    suspect: bool
+
+
+def before(conn: Connection, region: str, season: int) -> list[EarlierInventory]:
+    """The inventories of the region with a current survey of an earlier season."""
     query = text(
-        "SELECT i.mapping FROM survey s JOIN inventory i ON i.id = s.inventory_id "
-        "WHERE s.region = :region AND s.season < :season AND s.superseded_by IS NULL AND i.complete "
+        "SELECT s.season, i.mapping, i.complete, s.suspect IS NOT NULL FROM survey s "
+        "JOIN inventory i ON i.id = s.inventory_id "
+        "WHERE s.region = :region AND s.season < :season AND s.superseded_by IS NULL "
         "ORDER BY s.season, s.source"
     )
-    return list(conn.execute(query, {"region": region, "season": season}).scalars())
+    return [EarlierInventory(*row) for row in conn.execute(query, {"region": region, "season": season})]

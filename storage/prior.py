@@ -45,12 +45,12 @@ class PriorSurveys:
     """Surveys prior to a survey, limited to its region. Outlines are in EPSG:4326."""
 
     observations: gpd.GeoDataFrame
-    """Observations from which identities and changes are decided: for each lake the latest outline, the
-    latest outline of an earlier season, the latest water or dry observation of an earlier season, and all
-    observations of the compared season.
-    Columns: lake_id, survey_id, season, kind, outcome, seen_share, area_m2, sigma_m2, earlier (of an earlier
-    season, by a survey that counts for events), reliable (seen whole, in a season that is not suspect),
-    geometry (None unless water)."""
+    """Observations from which identities and changes are decided: for each lake the latest outline; of
+    earlier seasons the latest outline, the latest observation as water or dry, and the latest that can be
+    compared (`monitor.lakes.change.last_observations`); and all of the same season.
+    Columns: lake_id, survey_id, season, kind, outcome, seen_share, area_m2, sigma_m2, first_day, last_day,
+    counts (by a survey that counts for events), earlier (counts, and is of an earlier season), suspect (of a
+    suspect season), reliable (seen whole, in a season that is not suspect), geometry (None unless water)."""
     lineage: pd.DataFrame
     """Columns: season, kind, lake_id, other_lake_id."""
     superseded: gpd.GeoDataFrame
@@ -94,7 +94,8 @@ _DIGEST = text(
 _OBSERVATIONS = text(
     f"""
     WITH {_PRIOR}, dated AS (
-        SELECT prior.*, (prior.kind = 'index') = (:kind = 'index') AND prior.season < :season AS earlier
+        SELECT prior.*, (prior.kind = 'index') = (:kind = 'index') AS counts,
+            (prior.kind = 'index') = (:kind = 'index') AND prior.season < :season AS earlier
         FROM prior
     ), here AS (
         SELECT o.lake_id FROM dated JOIN lake_observation o ON o.survey_id = dated.id
@@ -104,8 +105,11 @@ _OBSERVATIONS = text(
         JOIN region r ON r.name = :region AND o.geom && r.geom
     ), observed AS (
         SELECT o.id, o.lake_id, o.survey_id, o.season, dated.kind, o.outcome, o.seen_share, o.area_m2,
-            o.sigma_m2, dated.earlier,
-            dated.suspect IS NULL AND coalesce(o.seen_share, 1) >= :seen_whole AS reliable
+            o.sigma_m2, o.first_day, o.last_day, dated.counts, dated.earlier,
+            dated.suspect IS NOT NULL AS suspect,
+            dated.suspect IS NULL AND coalesce(o.seen_share, 1) >= :seen_whole AS reliable,
+            dated.earlier AND (o.outcome = 'dry' OR o.outcome = 'water' AND dated.suspect IS NULL
+                AND coalesce(o.seen_share, 0) >= :seen_whole) AS comparable
         FROM dated JOIN lake_observation o ON o.survey_id = dated.id
         WHERE dated.region = :region OR o.lake_id IN (SELECT lake_id FROM here)
     ), ordered AS (
@@ -118,13 +122,14 @@ _OBSERVATIONS = text(
                 min(place) FILTER (WHERE outcome = 'water') OVER lake) AS latest,
             coalesce(min(place) FILTER (WHERE outcome = 'water' AND earlier AND reliable) OVER lake,
                 min(place) FILTER (WHERE outcome = 'water' AND earlier) OVER lake) AS before,
-            min(place) FILTER (WHERE outcome <> 'not observed' AND earlier) OVER lake AS answer
+            min(place) FILTER (WHERE outcome <> 'not observed' AND earlier) OVER lake AS answer,
+            max(season) FILTER (WHERE comparable) OVER lake AS compared
         FROM ordered WINDOW lake AS (PARTITION BY lake_id)
     )
-    SELECT ranked.lake_id, survey_id, season, kind, outcome, seen_share, ranked.area_m2, sigma_m2, earlier,
-        reliable, ST_AsBinary(o.geom) AS geometry
+    SELECT ranked.lake_id, survey_id, season, kind, outcome, seen_share, ranked.area_m2, sigma_m2, first_day,
+        last_day, counts, earlier, suspect, reliable, ST_AsBinary(o.geom) AS geometry
     FROM ranked JOIN (SELECT id, geom FROM lake_observation) o USING (id)
-    WHERE place IN (latest, before, answer) OR season = :compared
+    WHERE place IN (latest, before, answer) OR comparable AND season = compared OR season = :season
     """
 )
 
@@ -183,26 +188,17 @@ def prior_digest(conn: Connection, key: SurveyKey) -> str:
     return str(conn.execute(_DIGEST, key.parameters).scalar_one())
 
 
-def prior_surveys(
-    conn: Connection, key: SurveyKey, compared: int | None = None, replaced: UUID | None = None
-) -> PriorSurveys:
+def prior_surveys(conn: Connection, key: SurveyKey, replaced: UUID | None = None) -> PriorSurveys:
     """Return the surveys prior to `key`.
 
     Lakes of a neighbouring region's surveys are included where they reach into this region, so that a lake
     across the border has one identity.
 
     Args:
-        compared: season whose observations are all included.
         replaced: the current survey of `key`, if the new one has other inputs.
     """
     parameters = key.parameters
-    observations = read_geoframe(
-        conn,
-        _OBSERVATIONS,
-        **parameters,
-        compared=-1 if compared is None else compared,
-        seen_whole=SEEN_WHOLE,
-    )
+    observations = read_geoframe(conn, _OBSERVATIONS, **parameters, seen_whole=SEEN_WHOLE)
 
     def older(outlines: gpd.GeoSeries) -> gpd.GeoDataFrame:
         boxes = list(shapely.to_wkb(shapely.envelope(outlines.to_numpy()))) if len(observations) else []

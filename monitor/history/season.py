@@ -8,6 +8,7 @@ errors of their areas.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
@@ -21,9 +22,9 @@ from numpy.typing import NDArray
 from monitor.compute.layers import TileLayers
 from monitor.compute.season_layers import Outlines, SeasonLayers
 from monitor.grid import PIXEL, WGS84, Tile
+from monitor.history.alarms import Comparison
 from monitor.history.draft import SurveyDraft, flag_frame
-from monitor.lakes.absence import SIGHTS, explain_absence, seen_shares
-from monitor.lakes.change import compare
+from monitor.lakes.absence import MIN_SEEN_SHARE, SIGHTS, explain_absence, seen_shares
 from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, state_changes
 from monitor.lakes.parts import join_parts
 from monitor.lakes.sights import count_sights
@@ -31,25 +32,15 @@ from monitor.lakes.suspect import doubted, suspicion
 from monitor.lakes.uncertainty import combine, sum_errors, uncertainty_within
 from monitor.lakes.vectorise import Piece, join_pieces, pieces_of
 from monitor.progress import SILENT, Progress
-from monitor.review.triage import Flag, disagreements, losses, season_flag
+from monitor.review.triage import Flag, disagreements, season_flag
 from monitor.settings import Region
 from storage.codes import Outcome, Reason, SurveyKind
 from storage.prior import PriorSurveys
 
-#: share of a lake's footprint that must have been dry in the previous season for the lake to be new
-MIN_DRY_SHARE = 0.5
 #: degrees, about a pixel: footprints are grown by it, so that cloud on the shore counts
 RIM = PIXEL / 111_320
 
 Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class PreviousSeason:
-    """The latest earlier season of the region with a survey of the same kind."""
-
-    season: int
-    layers: SeasonLayers
 
 
 def draft_season(
@@ -57,7 +48,7 @@ def draft_season(
     region: Region,
     season: int,
     prior: PriorSurveys,
-    previous: PreviousSeason | None,
+    previous: Sequence[SeasonLayers],
     *,
     smallest_m2: float,
     area_factor: float = 1.0,
@@ -69,7 +60,8 @@ def draft_season(
     Args:
         layers: of the season's tiles.
         prior: the surveys prior to this one.
-        previous: the season to compare with.
+        previous: the layers of the earlier seasons with a survey of the same kind that is not suspect, the
+            latest first.
         smallest_m2: area of the smallest mapped lake.
         area_factor: of the model's manifest, by which standard deviations of areas are multiplied.
         kind: model or index; only surveys of the same kind are compared.
@@ -84,22 +76,19 @@ def draft_season(
     second = _second_pass(layers, found, matching, reference, progress)
     water = _water_rows(found, matching, second, season, area_factor)
     absent = _absence_rows(matching, dict(zip(reference.index, first.latest, strict=True)))
-    suspect = suspicion(reference, matching, water, found.area_m2.to_numpy(float), absent)
+    compared = Comparison.of(prior, season, matching, _observations(water, absent, found))
+    suspect = suspicion(compared.changes, compared.before, images=True)
     if suspect:
         absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
     events = state_changes(reference, matching, dry, _dry_before(found, matching, previous))
     lineage = lineage_frame((*matching.lineage, *events))
+    flags = [*first.flags, *compared.flags(lineage, reference, suspect=suspect is not None)]
+    if suspect:
+        flags.append(season_flag(region.outline, suspect))
     observations = geopandas.GeoDataFrame(
         pd.concat([water, absent], ignore_index=True), geometry="geometry", crs=WGS84
     )
-    flags = list(first.flags)
-    if suspect:
-        flags.append(season_flag(region.outline, suspect))
-    elif previous is not None:
-        before = _observations_of(prior.observations, previous.season, kind)
-        changes = compare(before, _with_area(observations, found), lineage)
-        flags += losses(changes, reference.geometry, previous.season)
     return SurveyDraft(
         observations=observations,
         lakes=minted_frame(matching, found.geometry),
@@ -246,37 +235,32 @@ def _absence_rows(matching: Matching, known: dict[UUID, Counts]) -> pd.DataFrame
 
 
 def _dry_before(
-    found: geopandas.GeoDataFrame, matching: Matching, previous: PreviousSeason | None
+    found: geopandas.GeoDataFrame, matching: Matching, previous: Sequence[SeasonLayers]
 ) -> list[UUID]:
-    """First observed lakes whose place was dry ground in the previous season."""
-    if previous is None or not matching.first_observed:
-        return []
-    lakes = [(lake, at) for at, lake in enumerate(matching.lake_ids) if lake in matching.first_observed]
-    counts = np.zeros((len(lakes), SIGHTS), np.int64)
-    outlines = found.geometry.to_numpy()[[at for _, at in lakes]]
-    for _, (near,), tally in previous.layers.map(count_sights, outlines):
-        counts[near] += tally
-    dry = counts[:, Reason.DRY] >= MIN_DRY_SHARE * np.maximum(counts.sum(axis=1), 1)
-    return [lake for (lake, _), is_dry in zip(lakes, dry, strict=True) if is_dry]
+    """First observed lakes whose place was dry ground in the last earlier season that saw it."""
+    lakes = [(at, lake) for at, lake in enumerate(matching.lake_ids) if lake in matching.first_observed]
+    dry: set[UUID] = set()
+    for layers in previous:
+        if not lakes:
+            break
+        counts = np.zeros((len(lakes), SIGHTS), np.int64)
+        outlines = found.geometry.to_numpy()[[at for at, _ in lakes]]
+        for _, (near,), tally in layers.map(count_sights, outlines):
+            counts[near] += tally
+        pixels = np.maximum(counts.sum(axis=1), 1)
+        was_dry = counts[:, Reason.DRY] >= MIN_SEEN_SHARE * pixels
+        was_seen = counts[:, [Reason.DRY, Reason.WATER]].sum(axis=1) >= MIN_SEEN_SHARE * pixels
+        dry |= {lake for (_, lake), is_dry in zip(lakes, was_dry, strict=True) if is_dry}
+        lakes = [lake for lake, seen in zip(lakes, was_seen, strict=True) if not seen]
+    return [lake for lake in matching.lake_ids if lake in dry]
 
 
-def _observations_of(observations: geopandas.GeoDataFrame, season: int, kind: SurveyKind) -> pd.DataFrame:
-    """The preferred observation of each lake in a season, indexed by lake_id.
-
-    Water and dry are preferred to not observed, then the larger seen share.
-    """
-    rows = observations[(observations.season == season) & (observations.kind == kind)]
-    rows = rows.assign(unobserved=rows.outcome == Outcome.NOT_OBSERVED, share=rows.seen_share.astype(float))
-    rows = rows.sort_values(["unobserved", "share", "survey_id"], ascending=[True, False, True])
-    best: pd.DataFrame = rows.drop_duplicates("lake_id").set_index("lake_id")
-    return best
-
-
-def _with_area(observations: geopandas.GeoDataFrame, found: geopandas.GeoDataFrame) -> pd.DataFrame:
-    """Observations indexed by lake_id, with area_m2 of those with an outline."""
-    frame = pd.DataFrame(observations.drop(columns="geometry"))
-    frame["area_m2"] = found.area_m2.reindex(frame.index)  # water rows come first, in the order of `found`
-    return frame.set_index("lake_id")
+def _observations(
+    water: pd.DataFrame, absent: pd.DataFrame, found: geopandas.GeoDataFrame
+) -> geopandas.GeoDataFrame:
+    """All observations indexed by lake_id, with area_m2 of those with an outline."""
+    rows = pd.concat([water.assign(area_m2=found.area_m2.to_numpy()), absent], ignore_index=True)
+    return geopandas.GeoDataFrame(rows, geometry="geometry", crs=WGS84).set_index("lake_id")
 
 
 def _day(season: int, day_of_year: int) -> date | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from storage.codes import Outcome, Reason
 
-#: share of a footprint that must have been seen as water or dry ground before the lake can be dry
+#: share of a footprint that must have been seen as water or dry ground before the lake can be dry or new
 MIN_SEEN_SHARE = 0.5
 #: share of a footprint under water from which the lake is too small to map rather than dry
 MIN_WET_SHARE = 0.1

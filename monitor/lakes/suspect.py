@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from monitor.lakes.match import Matching
-from storage.codes import LineageKind, Outcome
-from storage.policy import DRAINAGE_LOSS, SEEN_WHOLE
+from storage.codes import Outcome
+from storage.policy import DRAINAGE_LOSS
 
-#: share of the previous water area whose loss makes a season suspect
+#: share of the earlier water area whose loss makes a season suspect
 SUSPECT_LOSS = 0.25
-#: lakes that must have lost water: a single one may be an outburst
-MIN_LOST_LAKES = 2
+#: share from which the loss of a single lake, or that of all lakes but one, is suspect
+MOST = 0.6
 
 
 @dataclass(frozen=True)
@@ -28,52 +24,43 @@ class Suspicion:
     lost_m2: float
 
 
-def suspicion(
-    reference: pd.DataFrame,
-    matching: Matching,
-    water: pd.DataFrame,
-    areas_m2: Sequence[float] | NDArray[np.float64],
-    absent: pd.DataFrame,
-    left_out: Collection[UUID] = (),
-) -> Suspicion | None:
+def suspicion(changes: pd.DataFrame, before: pd.DataFrame, *, images: bool) -> Suspicion | None:
     """Suspicion against a season that lost much water, or None.
 
-    For all lakes that were under water when last seen, the area at that time is added up, and compared with
-    the area that this season maps of the same lakes. Lakes that this season did not see whole are excluded,
-    and so are lakes that merged into another; a part that split off counts for the lake it split from. The
-    season is suspect if it lost a quarter of that area and at least two lakes lost more than 30 %.
+    The lost area is compared with the area of the same lakes in their last reliable outlines. Lakes that the
+    season did not see whole are not compared. A loss of less than a quarter is not suspect. A single lake may
+    have burst. In images, which show that it is dry, any lake may have: the season is suspect if the other
+    lakes have lost a quarter of the whole area, or most of their own. An inventory shows less: it is suspect
+    if a second lake has lost more than 30 %, or if most of the whole area is lost.
 
     Args:
-        reference: as from `match.references`.
-        matching: as from `match.match`.
-        water: lake_id and seen_share of the season's outlines.
-        areas_m2: areas of the same outlines.
-        absent: lake_id and outcome of the lakes that the survey recorded without an outline.
-        left_out: known lakes that an inventory leaves out of the area it covers.
+        changes: as from `change.compare`.
+        before: the earlier observations, as from `change.last_observations`.
+        images: the season was mapped from images, and is no inventory.
     """
-    known = reference[reference.before.notna() & ~reference.ended & (reference.last_outcome == Outcome.WATER)]
-    parents = {e.lake: e.other for e in matching.lineage if e.kind == LineageKind.SPLIT}
-    merged = {e.lake for e in matching.lineage if e.kind == LineageKind.MERGED}
-    hidden = set(absent.lake_id[absent.outcome == Outcome.NOT_OBSERVED])
-    hidden |= set(water.lake_id[water.seen_share < SEEN_WHOLE])
-    surveyed = {*water.lake_id, *absent.lake_id, *left_out} - hidden - merged
-    compared = known[[lake in surveyed for lake in known.index]]
+    reliable = before.index[~before.suspect.astype(bool)]
+    compared = changes[
+        changes.index.isin(reliable) & (changes.area_before_m2 > 0) & changes.change_m2.notna()
+    ]
     if compared.empty:
         return None
-    before = compared.area_m2
-    mapped = pd.Series(areas_m2, water.lake_id.tolist(), dtype=float)
-    after = mapped.groupby([parents.get(lake, lake) for lake in mapped.index], sort=False).sum()
-    after = after.reindex(before.index).fillna(0.0)
-    kept = np.minimum(after, before)  # growth of one lake does not make up for the loss of another
-    lost = after < (1 - DRAINAGE_LOSS) * before
-    share = 1 - kept.sum() / before.sum()
-    if share < SUSPECT_LOSS or lost.sum() < MIN_LOST_LAKES:
+    area = compared.area_before_m2
+    # growth of one lake does not make up for the loss of another
+    lost = area - np.minimum(compared.area_after_m2, area)
+    share, many = lost.sum() / area.sum(), int((lost > DRAINAGE_LOSS * area).sum())
+    one = lost.idxmax()
+    others, rest = lost.drop(one).sum(), area.drop(one).sum()
+    if images:
+        mass = others >= SUSPECT_LOSS * area.sum() or others >= MOST * rest > 0
+    else:
+        mass = many > 1 or share >= MOST
+    if share < SUSPECT_LOSS or not mass:
         return None
     why = (
         f"{share:.0%} of the water is gone that the lakes had when last seen; "
-        f"{int(lost.sum())} of {len(before)} lost more than {DRAINAGE_LOSS:.0%}"
+        f"{many} of {len(area)} lost more than {DRAINAGE_LOSS:.0%}"
     )
-    return Suspicion(why, float(before.sum() - kept.sum()))
+    return Suspicion(why, float(lost.sum()))
 
 
 def doubted(absent: pd.DataFrame, suspicion: Suspicion) -> pd.DataFrame:

@@ -1,7 +1,8 @@
-"""Flags for review: chips in which index and model disagree, and lakes that lost water."""
+"""Flags for review: chips in which index and model disagree, and lakes that lost water or appeared."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -15,11 +16,9 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.compute.layers import TileLayers
 from monitor.grid import PIXEL, Tile, continuous
-from monitor.lakes.change import Verdict
 from monitor.lakes.suspect import Suspicion
 from monitor.stack.index import EXPLAINED
 from storage.codes import NO_ANSWER, Index, Reason
-from storage.policy import DRAINAGE_LOSS
 
 #: edge of a review chip, px; tiles are whole numbers of them
 CHIP = 256
@@ -101,32 +100,76 @@ def _chip_footprint(tile: Tile, row: int, col: int) -> BaseGeometry:
     return continuous(chip.footprint())
 
 
-def losses(changes: pd.DataFrame, outlines: geopandas.GeoSeries, since: int) -> list[Flag]:
-    """Lakes that drained or lost more than 30 % beyond the error since season `since`.
+def losses(
+    changes: pd.DataFrame,
+    drained: Collection[UUID],
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    reference: geopandas.GeoDataFrame,
+) -> list[Flag]:
+    """Lakes that drained or lost water since their last observation.
 
     Args:
-        changes: as from `change.compare`.
-        outlines: last known outline of each lake (EPSG:4326), indexed by lake_id.
+        changes: those of `change.compare` that are losses (`change.is_loss`).
+        drained: lakes with the event "drained", of which some may have no comparable area before.
+        before: the earlier observations, as from `change.last_observations`.
+        after: observations of the season, indexed by lake_id.
+        reference: as from `match.references`: the last known outline and area of each lake.
     """
-    lost = (changes.verdict == Verdict.DRAINED) | (
-        (changes.verdict == Verdict.SHRUNK) & (changes.change_percent <= -100 * DRAINAGE_LOSS)
+    known, outlines = reference.area_m2.to_dict(), reference.geometry.to_dict()
+    areas = {lake: (known[lake], 0.0) for lake in drained}
+    areas |= dict(
+        zip(changes.index, zip(changes.area_before_m2, changes.area_after_m2, strict=True), strict=True)
     )
-    worth: pd.DataFrame = changes[lost & (-changes.change_m2 > changes.detection_limit_m2)]
     return [
         Flag(
-            kind="drained" if row.verdict == Verdict.DRAINED else "lost water",
+            kind="drained" if now == 0 else "lost water",
             explained=False,
-            score=-row.change_m2 / 1e4,
-            footprint=_box_around(shapely.buffer(continuous(outlines[UUID(str(lake))]), 0.002)),
-            lake=UUID(str(lake)),
-            detail={
-                "since": since,
-                "area_before_ha": round(row.area_before_m2 / 1e4, 2),
-                "area_after_ha": round(row.area_after_m2 / 1e4, 2),
-            },
+            score=(area - now) / 1e4,
+            footprint=_around(outlines[lake]),
+            lake=lake,
+            detail=_detail(lake, area, now, before, after),
         )
-        for lake, row in worth.iterrows()
+        for lake, (area, now) in sorted(areas.items(), key=lambda item: item[0].int)
     ]
+
+
+def appearances(lakes: Sequence[UUID], before: pd.DataFrame, after: geopandas.GeoDataFrame) -> list[Flag]:
+    """Lakes that are new, or have reappeared, on ground that was dry.
+
+    Args:
+        before: the earlier observations, as from `change.last_observations`.
+        after: observations of the season, indexed by lake_id, with area_m2 (EPSG:4326).
+    """
+    areas, outlines = after.area_m2.to_dict(), after.geometry.to_dict()
+    return [
+        Flag(
+            kind="reappeared" if lake in before.index else "new",
+            explained=False,
+            score=areas[lake] / 1e4,
+            footprint=_around(outlines[lake]),
+            lake=lake,
+            detail=_detail(lake, 0.0, areas[lake], before, after),
+        )
+        for lake in lakes
+    ]
+
+
+def _detail(lake: UUID, area: float, now: float, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
+    """Season and days of the observations, null where unknown, and both areas in hectares."""
+    last, first = before.last_day.get(lake), after.first_day.get(lake)
+    since = before.season.get(lake)
+    return {
+        "since": None if since is None else int(np.ceil(since)),
+        "day_before": None if pd.isna(last) else str(last),
+        "day_after": None if pd.isna(first) else str(first),
+        "area_before_ha": round(float(area) / 1e4, 2),
+        "area_after_ha": round(float(now) / 1e4, 2),
+    }
+
+
+def _around(outline: BaseGeometry) -> BaseGeometry:
+    return _box_around(shapely.buffer(continuous(outline), 0.002))
 
 
 def _box_around(area: BaseGeometry) -> BaseGeometry:

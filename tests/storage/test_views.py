@@ -102,7 +102,7 @@ def test_nearest_lakes(database: Database, world) -> None:
     assert {row.season for row in found} == {2021, 2022}
 
 
-def test_changes_from_and_to_a_suspect_season_are_marked(database: Database, world) -> None:
+def test_a_suspect_season_is_marked_and_left_out_of_later_comparisons(database: Database, world) -> None:
     whole = {"seen_share": 1.0, "sigma_m2": 100.0}
     with database.begin() as conn:
         for season, size in ((2020, 0.004), (2021, 0.001), (2022, 0.004)):
@@ -114,5 +114,8 @@ def test_changes_from_and_to_a_suspect_season_are_marked(database: Database, wor
         any_two = conn.execute(
             text("SELECT verdict, suspect FROM lake_change_any WHERE season_from = 2020 AND season_to = 2022")
         ).all()
-    assert {tuple(row) for row in changes} == {(2021, "shrunk", True), (2022, "grown", True)}
+    assert {tuple(row) for row in changes} == {
+        (2021, "shrunk", True),
+        (2022, "no significant change", False),
+    }
     assert {tuple(row) for row in any_two} == {("no significant change", False)}

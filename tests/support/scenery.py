@@ -157,15 +157,18 @@ class History:
         )
         self.record(SurveyDraft(frame, pd.DataFrame(), lineage, geopandas.GeoDataFrame(), suspect), season)
 
-    def prior(self, season: int, kind: SurveyKind = SurveyKind.MODEL) -> PriorSurveys:
-        """Return the prior surveys of `season`, as `storage.prior.prior_surveys` does."""
+    def prior(self, season: int, kind: SurveyKind = SurveyKind.MODEL, *, counts: bool = True) -> PriorSurveys:
+        """Return the prior surveys of `season` and this kind, as `storage.prior.prior_surveys` does."""
         columns = ["lake_id", "survey_id", "season", "kind", "outcome", "area_m2", "sigma_m2", "seen_share"]
-        frame = pd.DataFrame(self.observations, columns=[*columns, "suspect", "geometry"])
+        columns += ["first_day", "last_day", "suspect", "geometry"]
+        frame = pd.DataFrame(self.observations, columns=columns)
         current = frame.survey_id.isin(list(self.current.values())).astype(bool)
         before = frame[current & (frame.season < season) & (frame.kind == kind)]
         before = before.assign(
-            earlier=True,
+            counts=counts,
+            earlier=counts,
             reliable=(before.seen_share.astype(float).fillna(1) >= SEEN_WHOLE) & before.suspect.isna(),
+            suspect=before.suspect.notna(),
         )
         known = geopandas.GeoDataFrame(before, geometry="geometry", crs=WGS84)
         water = frame[(frame.outcome == Outcome.WATER) & (frame.kind == kind) & (frame.season <= season)]
@@ -178,7 +181,7 @@ class History:
         superseded = named[["lake_id", "season", "geometry"]]
         outlines = known[known.outcome == Outcome.WATER][["lake_id", "season", "geometry"]]
         return PriorSurveys(
-            observations=known.drop(columns="suspect"),
+            observations=known,
             lineage=self.lineage,
             superseded=geopandas.GeoDataFrame(superseded, geometry="geometry", crs=WGS84),
             older=lambda _: outlines,

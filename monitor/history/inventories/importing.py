@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.errors import RefusedError
 from monitor.grid import in_utm
-from monitor.history.inventories.draft import draft_inventory
+from monitor.history.inventories.draft import EarlierInventory, draft_inventory
 from monitor.history.inventories.mapping import Mapping
 from monitor.history.inventories.outlines import (
     InventoryLakes,
@@ -131,7 +131,7 @@ def record_inventory(
             covered,
             season,
             complete=inventory.complete,
-            before=_complete_before(conn, region.name, region.outline, season),
+            earlier=_earlier(conn, region.name, region.outline, season),
         )
         survey, changed = record(conn, state, draft)
     minted = len(draft.lakes) if changed else 0
@@ -200,16 +200,20 @@ def replay_inventory(conn: Connection, survey: Survey) -> bool:
         mapping.covered(outline),
         survey.season,
         complete=mapping.complete,
-        before=_complete_before(conn, survey.region, outline, survey.season),
+        earlier=_earlier(conn, survey.region, outline, survey.season),
     )
     _, changed = record(conn, state, draft, run_id=survey.run_id)
     return changed
 
 
-def _complete_before(
+def _earlier(
     conn: Connection, region: str, outline: BaseGeometry | None, season: int
-) -> BaseGeometry | None:
-    """The part of a region that complete inventories of earlier seasons cover; None if there is none."""
-    mappings = map(Mapping.model_validate, inventories.complete_before(conn, region, season))
-    areas = [area for mapping in mappings if (area := mapping.covered(outline)) is not None]
-    return shapely.union_all(areas) if areas else None
+) -> list[EarlierInventory]:
+    """The earlier inventories of a region, with the area that each covers."""
+    known = inventories.before(conn, region, season)
+    covered = [Mapping.model_validate(found.mapping).covered(outline) for found in known]
+    return [
+        EarlierInventory(found.season, area, found.complete and not found.suspect)
+        for found, area in zip(known, covered, strict=True)
+        if area is not None
+    ]

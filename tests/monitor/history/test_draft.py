@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from monitor.history.draft import SurveyDraft
-from monitor.history.season import PreviousSeason, draft_season
+from monitor.history.season import draft_season
 from storage.codes import Index, LineageKind, Outcome, Reason, SurveyKind
 from tests.support.scenery import History, cut, pixels, region, season_of
 
@@ -45,8 +45,8 @@ class Seasons:
         self.history, self.past = History(), {}
 
     def draw(self, season: int, maps, zone=None, area_factor: float = 1.0) -> SurveyDraft:
-        before = [other for other in self.past if other < season]
-        previous = PreviousSeason(max(before), season_of(self.past[max(before)])) if before else None
+        before = sorted((other for other in self.past if other < season), reverse=True)
+        previous = [season_of(self.past[other]) for other in before]
         place = region() if zone is None else region(zone)
         rows = draft_season(
             season_of(maps),
@@ -263,8 +263,8 @@ def test_an_index_survey_is_compared_with_earlier_index_surveys_only(
     first, past = Seasons().draw(2021, scene(LAKE)), History()
     past.record(first, 2021, before)
     maps = scene(mask((5, 5, 10, 10)), index=np.full((SIDE, SIDE), Index.DRY, np.uint8))
-    previous = PreviousSeason(2021, season_of(scene(LAKE)))
-    prior = past.prior(2022, before)
+    previous = [season_of(scene(LAKE))]
+    prior = past.prior(2022, before, counts=before == SurveyKind.INDEX)
     rows = draft_season(
         season_of(maps), region(), 2022, prior, previous, smallest_m2=SMALLEST, kind=SurveyKind.INDEX
     )

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from monitor.compute.layers import TileLayers
 from monitor.grid import NORTHING_ORIGIN, geobox_at
 from monitor.history.draft import SurveyDraft
-from monitor.history.season import PreviousSeason, draft_season
+from monitor.history.season import draft_season
 from simulator.archive import plan_passes
 from simulator.settings import Settings
 from simulator.truth import write_truth
@@ -68,8 +68,8 @@ def maps_of(lakes: geopandas.GeoDataFrame, season: int, size: int) -> list[TileL
 
 
 def survey(lakes: geopandas.GeoDataFrame, history: History, season: int, size: int = 256) -> SurveyDraft:
-    before = [s for s in SEASONS if s < season]
-    previous = PreviousSeason(before[-1], season_of(maps_of(lakes, before[-1], size))) if before else None
+    before = sorted((s for s in SEASONS if s < season), reverse=True)
+    previous = [season_of(maps_of(lakes, past, size)) for past in before]
     maps = maps_of(lakes, season, size)
     return draft_season(
         season_of(maps), region(), season, history.prior(season), previous, smallest_m2=SMALLEST

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 import geopandas
@@ -10,8 +12,8 @@ import pandas as pd
 import pytest
 
 from monitor.grid import WGS84, Tile
-from monitor.lakes.change import compare
-from monitor.review.triage import CHIP, disagreements, losses
+from monitor.lakes.change import compare, is_loss
+from monitor.review.triage import CHIP, Flag, disagreements, losses
 from storage.codes import Index, Reason
 from tests.support.scenery import COL, EPSG, ROW, pixels, tile_layers
 
@@ -89,35 +91,50 @@ def test_one_flag_per_chip_and_cause() -> None:
     assert flags[2].footprint.contains(pixels(300, 300, 10, 10))
 
 
-def change(before: dict[UUID, float], after: dict[UUID, float | None]) -> pd.DataFrame:
-    def frame(areas: dict[UUID, float | None]) -> pd.DataFrame:
+def flags_of_losses(
+    before: dict[UUID, float], after: dict[UUID, float | None], drained: Sequence[UUID] = ()
+) -> list[Flag]:
+    def frame(areas: dict[UUID, float | None], season: int) -> pd.DataFrame:
         rows = {
             lake: {
+                "season": season,
                 "outcome": "dry" if area is None else "water",
                 "area_m2": area,
                 "sigma_m2": 500.0,
                 "seen_share": 1.0,
+                "first_day": date(season, 8, 1),
+                "last_day": date(season, 9, 1),
             }
             for lake, area in areas.items()
         }
-        return pd.DataFrame.from_dict(rows, orient="index")
+        columns = ["season", "outcome", "area_m2", "sigma_m2", "seen_share", "first_day", "last_day"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
-    return compare(frame(before), frame(after), pd.DataFrame(columns=["kind", "lake_id"]))
+    first, second = frame(before, 2015), frame(after, 2021)
+    reference = geopandas.GeoDataFrame(
+        {"area_m2": 10_000.0}, index=[A, B, C], geometry=[LAKE_A] * 3, crs=WGS84
+    )
+    changes = compare(first, second, pd.DataFrame(columns=["season", "kind", "lake_id", "other_lake_id"]))
+    return losses(changes[is_loss(changes)], drained, first, second, reference)
 
 
 def test_losses() -> None:
-    changes = change({A: 20_000, B: 20_000, C: 20_000}, {A: None, B: 12_000, C: 17_000})
-    outlines = geopandas.GeoSeries({A: LAKE_A, B: LAKE_A, C: LAKE_A}, crs=WGS84)
-    drained, lost = losses(changes, outlines, 2021)
+    drained, lost = flags_of_losses({A: 20_000, B: 20_000, C: 20_000}, {A: None, B: 12_000, C: 17_000})
     assert (drained.lake, drained.kind, drained.score) == (A, "drained", 2.0)
     assert (lost.lake, lost.kind, lost.detail["area_after_ha"]) == (B, "lost water", 1.2)
-    assert drained.footprint.contains(LAKE_A) and drained.detail["since"] == 2021
+    assert drained.footprint.contains(LAKE_A) and drained.detail["since"] == 2015
+    assert (lost.detail["day_before"], lost.detail["day_after"]) == ("2015-09-01", "2021-08-01")
 
 
 def test_a_loss_within_the_error_is_not_flagged() -> None:
-    outlines = geopandas.GeoSeries({A: LAKE_A}, crs=WGS84)
-    assert losses(change({A: 1_000}, {A: 600}), outlines, 2021) == []
-    assert losses(change({A: 20_000}, {A: 40_000}), outlines, 2021) == []
+    assert flags_of_losses({A: 1_000}, {A: 600}) == []
+    assert flags_of_losses({A: 20_000}, {A: 40_000}) == []
+
+
+def test_a_drained_lake_is_flagged_with_any_error_and_without_a_comparable_area() -> None:
+    assert [flag.kind for flag in flags_of_losses({A: 600}, {A: None})] == ["drained"]
+    (flag,) = flags_of_losses({}, {B: None}, drained=[B])
+    assert (flag.lake, flag.kind, flag.score, flag.detail["since"]) == (B, "drained", 1.0, None)
 
 
 LAKE_A = pixels(0, 0, 20, 10)
