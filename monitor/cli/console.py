@@ -12,17 +12,35 @@ from typing import Any
 from uuid import UUID
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from monitor import progress
+from monitor.text import one_line, visible
 
 #: columns that are not wrapped, because they are copied or read as one word
 NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
 
-out = Console()
-err = Console(stderr=True)
+
+class Screen(Console):
+    """A console that shows strings as they are: no markup, no emoji codes, control characters as escapes.
+
+    Names, sources and messages are written by others; styles are given by `styled`.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **(options | {"markup": False, "emoji": False}))
+
+
+out = Screen()
+err = Screen(stderr=True)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Text of parts, some of them with a style: `styled(("error:", "bold red"), " no such region")`."""
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((visible(part), style) for part, style in pairs))
 
 
 class ProgressBars:
@@ -34,7 +52,7 @@ class ProgressBars:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        with self._console.status(f"{self._title}: {name}"):
+        with self._console.status(styled(f"{self._title}: {name}")):
             yield
 
     @contextmanager
@@ -42,13 +60,18 @@ class ProgressBars:
         if total == 0:
             yield lambda: None
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self._console) as bars:
-            bar = bars.add_task(f"{self._title}: {name}", total=total)
+            bar = bars.add_task(visible(f"{self._title}: {name}"), total=total)
             yield lambda: bars.advance(bar)
 
     def note(self, text: str) -> None:
-        self._console.print(f"  {escape(text)}", highlight=False)
+        self._console.print(f"  {text}", highlight=False)
 
 
 def progress_of(title: str) -> progress.Progress:
@@ -91,12 +114,12 @@ def table(title: str, columns: str, rows: list[list[str]]) -> None:
             no_wrap=name in NEVER_WRAPPED or name.endswith(" ha"),
         )
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(one_line, row))
     out.print(shown)
 
 
-def say(text: str) -> None:
-    """A line on the output stream, not wrapped; rich markup is interpreted."""
+def say(text: str | Text) -> None:
+    """A line on the output stream, not wrapped."""
     out.print(text, highlight=False, soft_wrap=True)
 
 

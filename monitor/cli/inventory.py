@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.console import err, out, print_json, progress_of, table
+from monitor.cli.console import err, out, print_json, progress_of, styled, table
 from monitor.cli.options import DEMO, JsonOption, RegionOption, WorkspaceOption
 from monitor.errors import RefusedError
 
@@ -117,7 +117,7 @@ def import_file(
     if len(names) != 1:
         raise RefusedError(f"--region: an inventory belongs to one region; choose from {', '.join(names)}")
     mapping = read_mapping(mapping_name, overrides)
-    with err.status(f"reading {file.name}"):
+    with err.status(styled(f"reading {file.name}")):
         polygons = read_inventory(file, mapping)
     years = [year] if year is not None else years_of(polygons, mapping)
     if not years:
@@ -150,7 +150,8 @@ def _print_import(file: Path, result: Imported) -> None:
     if result.repaired > REPAIRS_SHOWN:
         err.print(f"  ... and {result.repaired - REPAIRS_SHOWN} more; --json lists them all")
     if result.suspect:
-        err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses are not flagged.")
+        suspect = (f"{result.season} is suspect", "bold red")
+        err.print(styled("  ", suspect, f": {result.suspect}. Its losses are not flagged."))
     if result.replayed:
         seasons = ", ".join(f"{region} {season}" for region, season in result.replayed)
         out.print(f"  replayed, because this season precedes them: {seasons}", highlight=False)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from monitor.archive.threads import share_heaps
+from monitor.cli.console import err, styled
 from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
@@ -76,8 +77,4 @@ def main() -> None:
 
 
 def _print_error(error: Exception) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(str(error))}")
+    err.print(styled(("error:", "bold red"), f" {error}"), highlight=False, soft_wrap=True)
