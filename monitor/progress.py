@@ -8,12 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from monitor.text import one_line
-
 #: seconds between two log lines about the same step
 LOG_EVERY_S = 30.0
-#: characters of a note
-LONGEST_NOTE = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +57,7 @@ class LoggedProgress:
     """
 
     def __init__(self, title: str, every_s: float = LOG_EVERY_S) -> None:
-        self._title = one_line(title)
+        self._title = title
         self._every_s = every_s
 
     @contextmanager
@@ -93,7 +89,7 @@ class LoggedProgress:
             _log.info("%s: %s %d/%d in %s", self._title, name, done, total, passed)
 
     def note(self, text: str) -> None:
-        _log.warning("%s: %s", self._title, one_line(text, LONGEST_NOTE))
+        _log.warning("%s: %s", self._title, text)
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,6 @@ RULE = {
 #: packages and files of `monitor/`, from the ground up: each imports only earlier ones
 FLOORS = (
     "errors",
-    "text",
     "progress",
     "grid",
     "settings",

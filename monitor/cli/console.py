@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor import progress
-from monitor.text import one_line, visible
+from monitor.drawing.text import one_line, visible
 
 #: columns that are not wrapped, because they are copied or read as one word
 NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
@@ -32,6 +32,9 @@ class Screen(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(visible(text), **(options | {"markup": False, "emoji": False}))
 
+
+#: characters of a line of the log
+LONGEST_RECORD = 2000
 
 out = Screen()
 err = Screen(stderr=True)
@@ -74,6 +77,13 @@ class ProgressBars:
         self._console.print(f"  {text}", highlight=False)
 
 
+class OneLine(logging.Formatter):
+    """A record as one line: text of others cannot add lines to a log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record), LONGEST_RECORD)
+
+
 def progress_of(title: str) -> progress.Progress:
     """Progress bars on a terminal, else lines of a log, both on the error stream."""
     if err.is_terminal:
@@ -81,7 +91,7 @@ def progress_of(title: str) -> progress.Progress:
     log = logging.getLogger(progress.__name__)
     if not log.handlers:  # not the root's handler: Dask logs at this level, too
         lines = logging.StreamHandler()
-        lines.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        lines.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(lines)
         log.setLevel(logging.INFO)
         log.propagate = False

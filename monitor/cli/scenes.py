@@ -49,6 +49,7 @@ def show_scenes(
     """Print the report of one or all regions; exit code 1 when a file could not be read."""
     from datetime import date
 
+    from monitor.drawing.pictures import check_picture
     from monitor.report.scenes import report_scenes
     from monitor.settings import parse_years
     from monitor.workspace import Workspace
@@ -58,6 +59,8 @@ def show_scenes(
     (year,) = parse_years(str(season or date.today().year))
     if picture is not None and len(names) > 1:
         raise RefusedError(f"--map: name one region with --region: {', '.join(names)}")
+    if picture is not None:
+        check_picture(picture, "--map")
     reports = [
         report_scenes(workspace, workspace.region(name), year, progress_of(f"{name} {year}"))
         for name in names

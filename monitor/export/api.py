@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse
 from starlette_cramjam.middleware import CompressionMiddleware
 from tipg.collections import Catalog, Collection, Column
 from tipg.dependencies import TileParams, bbox_query, datetime_query, filter_query
-from tipg.errors import DEFAULT_STATUS_CODES, MissingDatetimeColumn, MissingGeometryColumn
+from tipg.errors import DEFAULT_STATUS_CODES, InvalidDatetime, MissingDatetimeColumn, MissingGeometryColumn
 from tipg.extensions.viewer import viewerExtension
 from tipg.factory import Endpoints
 from tipg.middleware import CacheControlMiddleware
@@ -173,7 +173,13 @@ def application(pool: asyncpg.Pool, views: list[ServedView]) -> FastAPI:
     app.add_middleware(CacheControlMiddleware, cachecontrol=f"public, max-age={KEPT_S}")
     app.add_middleware(CompressionMiddleware, compression_level=6)
     add_pages(app, pages)
-    codes = {**DEFAULT_STATUS_CODES, MissingDatetimeColumn: 400, MissingGeometryColumn: 404, TooLong: 503}
+    codes = {
+        **DEFAULT_STATUS_CODES,
+        MissingDatetimeColumn: 400,
+        InvalidDatetime: 400,
+        MissingGeometryColumn: 404,
+        TooLong: 503,
+    }
     for kind, status in (codes | dict.fromkeys((*BadQuestion, ValueError), 400)).items():
         app.add_exception_handler(kind, _answer(status))
     return app

@@ -45,7 +45,8 @@ class ServedCollection(PgCollection):
         mine: list[dict[str, Any]] = []
         if ids and self.id_column is not None:
             name = {"property": self.id_column.name}
-            mine.append(_any([{"op": "=", "args": [name, _identity(value)]} for value in ids]))
+            values = [_identity(value) for value in ids] if self.id_column.type == "uuid" else ids
+            mine.append(_any([{"op": "=", "args": [name, value]} for value in values]))
         place = self.get_geometry_column(geom)
         if bbox is not None and place is not None:
             mine.append({"op": "s_intersects", "args": [{"property": place.name}, area_of(bbox)]})
@@ -104,7 +105,13 @@ def area_of(box: Sequence[float]) -> dict[str, Any]:
     west, south, east, north = box
     spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
     parts = [shapely.MultiPoint([(left, south), (right, north)]).envelope for left, right in spans]
-    area: dict[str, Any] = shapely.geometry.mapping(shapely.union_all(parts))
+    if len(parts) == 1:
+        whole = parts[0]
+    elif {part.geom_type for part in parts} == {"Polygon"}:
+        whole = shapely.MultiPolygon(parts)
+    else:
+        whole = shapely.GeometryCollection(parts)
+    area: dict[str, Any] = shapely.geometry.mapping(whole)
     return area
 
 

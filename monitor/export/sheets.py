@@ -23,8 +23,8 @@ from tipg.dependencies import (
 from tipg.resources.enums import MediaType
 from tipg.settings import FeaturesSettings
 
+from monitor.drawing.text import cell_text
 from monitor.export.parameters import requested_box, requested_collection, requested_days, requested_filter
-from monitor.text import cell_text
 
 LIMITS = FeaturesSettings()
 _OFFERED = [MediaType.geojson, MediaType.html, MediaType.json, MediaType.csv]

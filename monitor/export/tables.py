@@ -27,10 +27,10 @@ import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
 
+from monitor.drawing.text import FORMULA
 from monitor.errors import MonitorError
 from monitor.export.formats import TableFormat
 from monitor.export.styles import Style
-from monitor.text import FORMULA
 from storage.exports import GEOMETRY
 
 #: rows of a row group of GeoParquet; readers skip row groups by their bounds

@@ -23,6 +23,8 @@ from monitor.drawing.maps import (
     scale_bar,
 )
 from monitor.drawing.palette import BLACK, MASK, rgb
+from monitor.drawing.pictures import plain_text, save_picture
+from monitor.drawing.text import one_line
 from monitor.errors import AssetError
 from monitor.grid import NORTHING_ORIGIN, PIXEL, WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.progress import SILENT, Progress
@@ -128,9 +130,11 @@ def _write_picture(
         f"{middle.y:.4f}° N {middle.x:.4f}° E{f'   lake {flag.lake_code}' if flag.lake_code else ''}"
     )
     simulated = any(scene.simulated for scene in scenes.scenes)
-    chip_figure(title, chip, imagery, layers, outlines, simulated=simulated).savefig(path, dpi=90)
+    figure = chip_figure(title, chip, imagery, layers, outlines, simulated=simulated)
+    save_picture(figure, path, dpi=90)
 
 
+@plain_text()
 def chip_figure(
     title: str,
     chip: Tile,
@@ -158,7 +162,7 @@ def chip_figure(
     if isinstance(imagery, str):
         for axis in axes[:2]:
             place = {"ha": "center", "va": "center", "transform": axis.transAxes}
-            axis.text(0.5, 0.5, imagery, wrap=True, fontsize=8, **place)
+            axis.text(0.5, 0.5, one_line(imagery, 600), wrap=True, fontsize=8, **place)
     else:
         axes[0].imshow(imagery[0], extent=extent)
         _bar(axes[1], axes[1].imshow(imagery[1], extent=extent, cmap="BrBG", vmin=-1, vmax=1))
@@ -171,7 +175,7 @@ def chip_figure(
     scale_bar(axes[0], chip.epsg)
     north_arrow(axes[0], chip.epsg)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure.suptitle(title)
+    figure.suptitle(one_line(title, 160))
     if simulated:
         mark_simulated(figure)
     shapes = zip(lakes.code, lakes.geometry, strict=True)

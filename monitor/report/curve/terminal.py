@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from monitor.drawing.text import one_line, visible
 from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_line, trend_words
-from monitor.text import one_line, visible
 
 #: approximate number of rows of the drawing
 ROWS = 15
