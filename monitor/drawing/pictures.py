@@ -46,13 +46,24 @@ def save_picture(figure: Figure, path: Path, **options: Any) -> None:
     Raises:
         MonitorError: the file cannot be written.
     """
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
+    with whole(path) as part:
         figure.savefig(part, **options)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; it takes the place of `path` at the end, and is removed on failure.
+
+    Raises:
+        MonitorError: the file cannot be written.
+    """
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield part
         part.replace(path)
     except OSError as error:
         raise MonitorError(
-            f"{path} cannot be written: {error.strerror or error}; no new picture was left there"
+            f"{path} cannot be written: {error.strerror or error}; nothing new was left there"
         ) from error
     finally:
         with suppress(OSError):

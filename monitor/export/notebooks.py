@@ -80,7 +80,7 @@ def open_history(workspace: str | Path, region: str | None = None) -> geopandas.
         region: only this region.
 
     Raises:
-        RefusedError: the folder is no workspace, or its database does not answer.
+        RefusedError: the folder is no workspace, its database does not answer, or there is no survey of it.
     """
     import geopandas
     import shapely
@@ -88,6 +88,13 @@ def open_history(workspace: str | Path, region: str | None = None) -> geopandas.
     from storage import exports
 
     with open_database(Workspace.open(Path(workspace))) as database, exports.snapshot(database) as conn:
+        known = sorted(set(exports.surveyed(conn).region))
+        if not known:
+            raise RefusedError("nothing has been surveyed yet; start with `monitor run --season YEAR`")
+        if region not in (None, *known):
+            raise RefusedError(
+                f"region {region!r}: it has no survey; the lake history has {', '.join(known)}"
+            )
         scope = exports.Scope(region=region)
         with exports.stream(conn, exports.View.HISTORY, scope) as rows:
             table = rows.read_pandas()
