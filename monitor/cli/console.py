@@ -78,10 +78,10 @@ class ProgressBars:
 
 
 class OneLine(logging.Formatter):
-    """A record as one line: text of others cannot add lines to a log."""
+    """A message as one line, as text of others must not add lines to a log; a traceback keeps its lines."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record), LONGEST_RECORD)
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record), LONGEST_RECORD)
 
 
 def progress_of(title: str) -> progress.Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from monitor.archive.threads import share_heaps
-from monitor.cli.console import err, styled
+from monitor.cli.console import OneLine, err, styled
 from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
@@ -66,6 +67,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a question mark for a character that it cannot show
+    if logging.lastResort is not None:  # writes warnings of modules without a handler
+        logging.lastResort.setFormatter(OneLine("%(message)s"))
     try:
         app()
     except (RefusedError, SegmenterError) as error:
