@@ -22,7 +22,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 from starlette_cramjam.middleware import CompressionMiddleware
-from tipg.collections import Catalog, Collection, Column
+from tipg.collections import Catalog, Collection, Column, mvt_settings
 from tipg.dependencies import TileParams, bbox_query, datetime_query, filter_query
 from tipg.errors import DEFAULT_STATUS_CODES, InvalidDatetime, MissingDatetimeColumn, MissingGeometryColumn
 from tipg.extensions.viewer import viewerExtension
@@ -72,6 +72,8 @@ COLLECTIONS: dict[str, tuple[str, str | None]] = {
     "lake_trend": ("lake_id", None),
     "review_queue": ("flag_id", "created_at"),
 }
+#: features of a vector tile; tipg would leave out those beyond 10,000
+TILE_FEATURES = 1_000_000
 #: seconds for which clients may cache a response, and after which the catalogue is read again
 KEPT_S, CATALOG_S = 60, 300
 
@@ -148,6 +150,7 @@ async def _serve(url: str, listening: socket.socket, ready: Callable[[], None]) 
 
 def application(pool: asyncpg.Pool, views: list[ServedView]) -> FastAPI:
     """The web application over the reader's connections."""
+    mvt_settings.max_features_per_tile = TILE_FEATURES
     app = FastAPI(title=TITLE, openapi_url="/api", docs_url=None, redoc_url=None)
     app.state.pool, app.state.collection_catalog = pool, catalog(views)
     pages = templates()

@@ -5,6 +5,7 @@ are refused.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,11 @@ CQL2 = frozenset({
     "t_finishes", "t_intersects", "t_meets", "t_metBy", "t_overlappedBy", "t_overlaps", "t_startedBy",
     "t_starts", "a_contains", "a_containedBy", "a_equals", "a_overlaps",
 })  # fmt: skip
+#: operators, parentheses and signs of a filter. The parser of text goes one call deeper for each, and would
+#: end the process when its stack is full; that of JSON has a limit of its own.
+DEEPEST = 500
+_OPERATORS = re.compile(r"[-+*/^%(]|\bnot\b|\bdiv\b", re.IGNORECASE)
+_QUOTED = re.compile("""'[^']*'|"[^"]*\"""")
 #: routes that filter by columns, and routes that describe tiles and pass the parameters of a tile on
 _BY_COLUMN = ("items", "collection_get_tile")
 _OF_TILES = ("collection_tilejson", "collection_stylejson", "viewer")
@@ -104,6 +110,12 @@ def requested_filter(
     """The filter of a request, checked to use only operators and functions of CQL2."""
     if query is None:
         return None
+    parts = _QUOTED.sub("", query)
+    if not parts.lstrip().startswith("{") and len(_OPERATORS.findall(parts)) > DEEPEST:
+        raise HTTPException(
+            400,
+            f"The filter has more than {DEEPEST} operators, parentheses and signs; shorten or simplify it.",
+        )
     try:
         tree = Expr(query).to_json()
     except Exception as error:

@@ -191,5 +191,7 @@ def comparable(tree: Any) -> Any:
         return area_of(box_of(",".join(map(str, tree["bbox"]))))
     if tree.get("op") == "in":
         value, options = tree["args"]
+        if not isinstance(options, list) or not options:
+            raise ValueError("The filter compares with IN, which needs a list of values.")
         return _any([{"op": "=", "args": [comparable(value), comparable(option)]} for option in options])
     return {key: comparable(part) for key, part in tree.items()}

@@ -26,7 +26,8 @@ from tipg.settings import FeaturesSettings
 from monitor.drawing.text import cell_text
 from monitor.export.parameters import requested_box, requested_collection, requested_days, requested_filter
 
-LIMITS = FeaturesSettings()
+#: rows of a sheet; without a limit in the request it has all rows, because it does not say how many match
+MOST = FeaturesSettings().max_features_per_query
 _OFFERED = [MediaType.geojson, MediaType.html, MediaType.json, MediaType.csv]
 
 
@@ -59,7 +60,7 @@ async def rows(
     sortby: Annotated[str | None, Depends(sortby_query)],
     geom: Annotated[str | None, Query(alias="geom-column")] = None,
     day: Annotated[str | None, Query(alias="datetime-column")] = None,
-    limit: Annotated[int, Query(ge=1, le=LIMITS.max_features_per_query)] = LIMITS.default_features_limit,
+    limit: Annotated[int | None, Query(ge=1, le=MOST)] = None,
     offset: Annotated[int, Query(ge=0)] = 0,
     bbox_only: Annotated[bool | None, Query(alias="bbox-only")] = None,
     simplify: float | None = None,
@@ -76,13 +77,19 @@ async def rows(
             cql_filter=condition,
             sortby=sortby,
             properties=properties,
-            limit=limit,
+            limit=limit or MOST,
             offset=offset,
             geom=geom,
             dt=day,
             bbox_only=bbox_only,
             simplify=simplify,
             geom_as_wkt=True,
+        )
+    if limit is None and (found["matched"] or 0) > MOST:
+        raise HTTPException(
+            400,
+            f"{found['matched']} rows match, and a sheet has at most {MOST}: give a limit and an offset, or "
+            "ask for fewer. `monitor export lakes` writes all of them to a file.",
         )
     return _sheet(collection, found["items"], properties)
 

@@ -141,6 +141,30 @@ def test_lakes_by_their_identities(ask: Any) -> None:
     assert ask(CHANGES, ids=",".join(changes[:3]))["numberMatched"] == 3
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("(" * 9000 + "season=1" + ")" * 9000, "season=" + "-" * 20_000 + "1", "NOT " * 9000 + "season=1"),
+        *("season=1" + "+1" * 9000, "season=1" + "^1" * 9000, "season=" + "(" * 501 + "1" + ")" * 501),
+        '{"op":"not","args":[' * 2000 + "1" + "]}" * 2000,
+        '{"op":"in","args":[{"property":"code"},"GA"]}',
+        """"it's" = """ + "(" * 9000 + "1" + ")" * 9000 + """ AND "it's" = 1""",
+    ],
+)
+def test_a_filter_that_is_too_deep_does_not_end_the_server(site: str, text: str) -> None:
+    answer = requests.get(f"{site}{LATEST}", params={"filter": text}, timeout=30)
+    assert answer.status_code == 400, answer.text
+    assert requests.get(f"{site}{LATEST}", params={"filter": "NOT season = 1"}, timeout=30).status_code == 200
+
+
+def test_a_long_filter(ask: Any) -> None:
+    years = ", ".join(map(str, range(1000, 4000)))
+    assert ask(HISTORY, filter=f"season IN ({years})")["numberMatched"] == 9
+    assert ask(HISTORY, filter="code = 'GA' AND code <> '" + "(-+" * 1000 + "'")["numberMatched"] == 3
+    ids = ",".join("00000000-0000-4000-8000-000000000000" for _ in range(800))
+    assert ask(LATEST, ids=ids)["numberMatched"] == 0
+
+
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_rows_without_a_value_come_last(ask: Any, sign: str) -> None:
     areas = [one["properties"]["area_m2"] for one in ask(HISTORY, sortby=f"{sign}area_m2")["features"]]
@@ -225,6 +249,8 @@ def test_a_sheet_has_the_same_columns_for_every_answer(site: str) -> None:
     )
     sheets = [list(csv.DictReader(StringIO(one.text))) for one in (full, empty, by_header)]
     assert [len(sheet) for sheet in sheets] == [9, 0, 1]
+    whole = requests.get(f"{site}{HISTORY}", params={"f": "csv", "offset": "0"}, timeout=30)
+    assert whole.text == full.text, "all rows, although the other formats have 10 by default"
     assert empty.text.splitlines()[0] == full.text.splitlines()[0]
     assert by_header.headers["Content-Type"].startswith("text/csv")
     dry = [row for row in sheets[0] if row["outcome"] == "dry"]
