@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ def plain_text() -> Iterator[None]:
     """Draw text as it is; also a decorator of functions that draw."""
     from matplotlib import rc_context
 
-    with rc_context(PLAIN_TEXT):
+    with rc_context(PLAIN_TEXT), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a character that the font lacks is drawn as a box
         yield
 
 
@@ -36,8 +38,8 @@ def check_picture(path: Path, option: str) -> None:
         raise RefusedError(f"{option} {path}: a picture is a {' or a '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise RefusedError(f"{option} {path}: there is no folder {path.parent}; create it first")
-    if path.is_dir():
-        raise RefusedError(f"{option} {path} is a folder; give the name of a file")
+    if path.exists() and not path.is_file():
+        raise RefusedError(f"{option} {path} is not a file; give the name of a file")
 
 
 def save_picture(figure: Figure, path: Path, **options: Any) -> None:
@@ -46,7 +48,7 @@ def save_picture(figure: Figure, path: Path, **options: Any) -> None:
     Raises:
         MonitorError: the file cannot be written.
     """
-    with whole(path) as part:
+    with plain_text(), whole(path) as part:
         figure.savefig(part, **options)
 
 

@@ -78,6 +78,8 @@ def refuse_existing(paths: list[Path], *, force: bool) -> None:
             raise RefusedError(f"{path} cannot be written: {error.strerror or error}") from error
         if folder and path.suffix != ".zarr":
             raise RefusedError(f"{path} is a folder; give the name of a file in it")
+        if there and not folder and not path.is_file():
+            raise RefusedError(f"{path} is a device or a pipe; give the name of a file")
         if there and not force:
             raise RefusedError(f"{path} exists already; --force overwrites it, or choose another name")
 

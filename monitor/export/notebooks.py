@@ -9,6 +9,7 @@ from monitor.errors import RefusedError
 from monitor.grid import geobox_at
 from monitor.workspace import Workspace, open_database
 from storage.codes import SurveyKind
+from storage.cube_layout import FACTORS
 
 if TYPE_CHECKING:
     import geopandas
@@ -30,8 +31,8 @@ def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) ->
         index: the cube of the surveys by the index, in place of those by the model.
 
     Raises:
-        RefusedError: the folder is no workspace, or its cube holds nothing yet.
-        StorageError: the cube cannot be read, or has no overview of that factor.
+        RefusedError: the folder is no workspace, its cube holds nothing yet, or the factor is another.
+        StorageError: the cube cannot be read.
 
     Examples:
         >>> zone = monitor.open_cube("workspace/demo")["32643"].to_dataset()
@@ -39,6 +40,8 @@ def open_cube(workspace: str | Path, *, factor: int = 1, index: bool = False) ->
     """
     import xarray as xr
 
+    if factor not in FACTORS:
+        raise RefusedError(f"factor {factor!r}: the cube has {', '.join(map(str, FACTORS))}")
     opened = Workspace.open(Path(workspace))
     kind = SurveyKind.INDEX if index else SurveyKind.MODEL
     cube = opened.cube_of(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,11 +120,19 @@ def test_a_picture_on_a_full_disk(tmp_path: Path) -> None:
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "missing/a.png", "folder.png"])
+@pytest.mark.parametrize("name", ["a.jpg", "a", "missing/a.png", "folder.png", "pipe.png"])
 def test_pictures_that_are_refused_before_any_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(RefusedError, match="--map"):
         check_picture(tmp_path / name, "--map")
+
+
+def test_a_device_is_not_replaced(kept: Kept) -> None:
+    os.mkfifo(kept.out / "lakes.csv")
+    request = LakesRequest(kept.out / "lakes.csv", TableFormat.CSV, force=True)
+    with pytest.raises(RefusedError, match="is a device or a pipe"):
+        export_lakes(kept.database, kept.workspace, request)
 
 
 def test_a_format_and_the_extension_of_another() -> None:

@@ -21,7 +21,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor import open_history
+from monitor import open_cube, open_history
 from monitor.cli.console import OneLine, Screen, styled, table
 from monitor.cli.lakes import show_history, show_lakes
 from monitor.drawing.maps import Place, label_places
@@ -278,6 +278,8 @@ def test_files_hold_every_text(database: Database, folder: Path, tmp_path: Path,
 def test_notebooks_get_the_texts_and_no_answer_to_another_question(folder: Path) -> None:
     lakes = open_history(folder, "demo")
     assert sorted(lakes.label) == sorted(HOSTILE)
+    with pytest.raises(RefusedError, match="factor 0: the cube has 1, 2"):
+        open_cube(folder, factor=0)
     with pytest.raises(RefusedError, match="'atlantis': it has no survey; the lake history has demo"):
         open_history(folder, "atlantis")
 
@@ -328,7 +330,6 @@ def test_log_lines_stay_lines() -> None:
     assert OneLine("%(message)s").format(record) == r"a\nb: \x1b[31m"
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
 def test_pictures_draw_text_as_it_is(tmp_path: Path) -> None:
     """Formulas are not set, and SVG stays XML; `$\\frac$` as a formula would be an error."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
