@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from simulator.errors import SimulatorError
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             summary = simulate(settings, given.out, report, ground_range=given.grd)
     except SimulatorError as error:
-        err.print(f"[red]refused:[/red] {error}", highlight=False, soft_wrap=True)
+        err.print(f"[red]refused:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 2
     if given.json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")

@@ -95,7 +95,7 @@ def _unsigned(text: str) -> str:
 
 
 def hide_secrets() -> None:
-    """Take secrets out of tracebacks and of log lines without a handler in this process."""
+    """Take secrets out of the tracebacks of this process."""
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -104,8 +104,6 @@ def hide_secrets() -> None:
             sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
     sys.excepthook = hook
-    if logging.lastResort is not None:
-        logging.lastResort.setFormatter(RedactingFormatter())
 
 
 class RedactingFormatter(logging.Formatter):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 _out = Console()
@@ -92,5 +93,7 @@ def main() -> None:
     try:
         app()
     except (TrainingError, MonitorError, SegmenterError) as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False)
+        Console(stderr=True).print(
+            f"[red]{type(error).__name__}[/red]: {escape(str(error))}", highlight=False
+        )
         sys.exit(1)

@@ -12,18 +12,39 @@ from typing import Any
 from uuid import UUID
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from monitor import progress
+from monitor.drawing.text import one_line, visible
 from storage.redaction import RedactingFormatter, redacted
 
 #: columns that are not wrapped, because they are copied or read as one word
 NEVER_WRAPPED = ("lake", "code", "flag", "verdict", "season", "last seen", "where")
 
-out = Console()
-err = Console(stderr=True)
+
+class Screen(Console):
+    """A console that shows strings as they are: no markup, no emoji codes, control characters as escapes.
+
+    Names, sources and messages are written by others; styles are given by `styled`.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **(options | {"markup": False, "emoji": False}))
+
+
+#: characters of a line of the log
+LONGEST_RECORD = 2000
+
+out = Screen()
+err = Screen(stderr=True)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Text of parts, some of them with a style: `styled(("error:", "bold red"), " no such region")`."""
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((visible(part), style) for part, style in pairs))
 
 
 class ProgressBars:
@@ -35,7 +56,7 @@ class ProgressBars:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        with self._console.status(f"{self._title}: {name}"):
+        with self._console.status(styled(f"{self._title}: {name}")):
             yield
 
     @contextmanager
@@ -43,13 +64,25 @@ class ProgressBars:
         if total == 0:
             yield lambda: None
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self._console) as bars:
-            bar = bars.add_task(f"{self._title}: {name}", total=total)
+            bar = bars.add_task(visible(f"{self._title}: {name}"), total=total)
             yield lambda: bars.advance(bar)
 
     def note(self, text: str) -> None:
-        self._console.print(f"  {escape(redacted(text))}", highlight=False)
+        self._console.print(f"  {redacted(text)}", highlight=False)
+
+
+class OneLine(RedactingFormatter):
+    """A message as one line, as text of others must not add lines to a log; a traceback keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record), LONGEST_RECORD)
 
 
 def progress_of(title: str) -> progress.Progress:
@@ -59,7 +92,7 @@ def progress_of(title: str) -> progress.Progress:
     log = logging.getLogger(progress.__name__)
     if not log.handlers:  # not the root's handler: Dask logs at this level, too
         lines = logging.StreamHandler()
-        lines.setFormatter(RedactingFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        lines.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(lines)
         log.setLevel(logging.INFO)
         log.propagate = False
@@ -92,12 +125,12 @@ def table(title: str, columns: str, rows: list[list[str]]) -> None:
             no_wrap=name in NEVER_WRAPPED or name.endswith(" ha"),
         )
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(one_line, row))
     out.print(shown)
 
 
-def say(text: str) -> None:
-    """A line on the output stream, not wrapped; rich markup is interpreted."""
+def say(text: str | Text) -> None:
+    """A line on the output stream, not wrapped."""
     out.print(text, highlight=False, soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.console import err, out, print_json
+from monitor.cli.console import err, out, print_json, styled
 from monitor.cli.options import DEMO, JsonOption, RegionOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def doctor(
 
 
 def _print_finding(finding: Finding) -> None:
-    from rich.markup import escape
-
     colour = COLOURS[finding.state]
-    line = f"[{colour}]{finding.state.value:8}[/] [bold]{finding.check:17}[/] {escape(finding.found)}"
+    line = styled(
+        (f"{finding.state.value:8}", colour), " ", (f"{finding.check:17}", "bold"), f" {finding.found}"
+    )
     out.print(line, highlight=False, soft_wrap=True)
     if finding.remedy and finding.state != "ok":
-        out.print(f"{'':27}→ {escape(finding.remedy)}", highlight=False, soft_wrap=True)
+        out.print(f"{'':27}→ {finding.remedy}", highlight=False, soft_wrap=True)

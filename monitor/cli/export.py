@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from monitor.cli.console import err, out, print_json, progress_of, say
+from monitor.cli.console import err, out, print_json, progress_of, say, styled
 from monitor.cli.options import DEMO, ForceOption, JsonOption, WorkspaceOption
 from monitor.errors import RefusedError
 from monitor.export.formats import RasterFormat, TableFormat, table_format
@@ -84,9 +84,12 @@ def serve(
     with listen(host, port) as listening:
         if not listening.is_loopback:
             err.print(
-                f"[bold yellow]warning:[/] {host} can be reached from other machines, and there is no "
-                "authentication: everyone who reaches it can read all lakes and the review queue. "
-                "docs/serve.md shows how to put it behind a proxy.",
+                styled(
+                    ("warning:", "bold yellow"),
+                    f" {host} can be reached from other machines, and there is no authentication: everyone "
+                    "who reaches it can read all lakes and the review queue. docs/serve.md shows how to put "
+                    "it behind a proxy.",
+                ),
                 highlight=False,
             )
         serve_lakes(opened, listening, ready=lambda: say(f"{TITLE}: {listening.url} until Ctrl-C"))
@@ -154,7 +157,7 @@ def export_masks_to(
     if not written:
         raise RefusedError(refusals[0])
     for why in refusals:
-        err.print(f"  left out: {why}", highlight=False, markup=False)
+        err.print(f"  left out: {why}", highlight=False)
     if json:
         rows: list[dict[str, Any]] = [asdict(zone) for zone in written]
         print_json(rows)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from monitor.cli.console import err, out, print_json, progress_of, table
+from monitor.cli.console import err, out, print_json, progress_of, styled, table
 from monitor.cli.options import DEMO, JsonOption, RegionOption, WorkspaceOption
 from monitor.errors import RefusedError
 
@@ -136,7 +135,7 @@ def import_file(
     if len(names) != 1:
         raise RefusedError(f"--region: an inventory belongs to one region; choose from {', '.join(names)}")
     mapping = read_mapping(mapping_name, overrides)
-    with err.status(f"reading {file.name}"):
+    with err.status(styled(f"reading {file.name}")):
         polygons = read_inventory(file, mapping)
     years = [year] if year is not None else years_of(polygons, mapping)
     if not years:
@@ -157,7 +156,7 @@ def _print_import(file: Path, result: Imported) -> None:
     from monitor.history.inventories.outlines import DUPLICATE
     from monitor.operations.runs import stale_words
 
-    name = escape(file.name)
+    name = file.name
     if not result.lakes:
         out.print(f"{name}, {result.season}: no lake in the region, nothing imported")
     elif not result.changed:
@@ -170,19 +169,18 @@ def _print_import(file: Path, result: Imported) -> None:
     others = {why: number for why, number in result.left_out.items() if why != DUPLICATE}
     if others:
         listed = ", ".join(f"{why} ({number})" for why, number in others.items())
-        out.print(
-            f"  of {result.rows} rows, {sum(others.values())} are left out: {escape(listed)}", highlight=False
-        )
+        out.print(f"  of {result.rows} rows, {sum(others.values())} are left out: {listed}", highlight=False)
     _list([str(loss) for loss in result.lost], "left out")
     _list([str(loss) for loss in result.values_lost], "value not used")
     for note in result.notes:
-        err.print(f"  note: {escape(note)}", highlight=False)
+        err.print(f"  note: {note}", highlight=False)
     if not result.changed:
         return
     repairs = [f"row {one.row}{f' ({one.label})' if one.label else ''}: {one.what}" for one in result.repairs]
     _list(repairs, "repaired")
     if result.suspect:
-        err.print(f"  [bold red]{result.season} is suspect[/]: {result.suspect}. Its losses are not flagged.")
+        suspect = (f"{result.season} is suspect", "bold red")
+        err.print(styled("  ", suspect, f": {result.suspect}. Its losses are not flagged."))
     if result.replayed:
         seasons = ", ".join(f"{region} {season}" for region, season in result.replayed)
         out.print(f"  replayed, because this season precedes them: {seasons}", highlight=False)
@@ -192,6 +190,6 @@ def _print_import(file: Path, result: Imported) -> None:
 
 def _list(lines: list[str], what: str) -> None:
     for line in lines[:SHOWN]:
-        err.print(f"  {what}: {escape(line)}", highlight=False)
+        err.print(f"  {what}: {line}", highlight=False)
     if len(lines) > SHOWN:
         err.print(f"  ... and {len(lines) - SHOWN} more; --json lists them all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from io import TextIOWrapper
@@ -12,6 +13,7 @@ import typer
 
 from monitor.archive.threads import share_heaps
 from monitor.cli.boundary import foreseen
+from monitor.cli.console import OneLine, err, styled
 from monitor.cli.db import db_app
 from monitor.cli.demo import demo
 from monitor.cli.doctor import doctor
@@ -69,6 +71,8 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a question mark for a character that it cannot show
     hide_secrets()
+    if logging.lastResort is not None:  # writes warnings of modules without a handler
+        logging.lastResort.setFormatter(OneLine("%(message)s"))
     try:
         app()
     except (RefusedError, SegmenterError) as error:
@@ -89,8 +93,4 @@ def main() -> None:
 
 
 def _print_error(error: Exception) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"[bold red]error:[/] {escape(str(error))}")
+    err.print(styled(("error:", "bold red"), f" {error}"), highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.console import err, out, print_json, progress_of, say, table
+from monitor.cli.console import err, out, print_json, progress_of, say, styled, table
 from monitor.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -78,8 +78,6 @@ def import_checkpoint(
 @model_app.command("list")
 def list_all(json: JsonOption = False) -> None:
     """List models of the registry and below models/: use, and whether they are installed."""
-    from rich.markup import escape
-
     from monitor.models.listing import MODELS_HOME, MODELS_ROOT, known_models, list_models
 
     entries = list_models(known_models(), MODELS_ROOT, MODELS_HOME)
@@ -90,7 +88,7 @@ def list_all(json: JsonOption = False) -> None:
     table("Models", "model|for|S1|state|version", rows)
     for entry in entries:
         if entry.problem:
-            err.print(f"  {escape(entry.problem)}", highlight=False, soft_wrap=True)
+            err.print(f"  {entry.problem}", highlight=False, soft_wrap=True)
 
 
 @model_app.command()
@@ -112,9 +110,7 @@ def show(
         return
     fields = manifest.model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump(fields, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
-    out.print(
-        f"# {folder}\n# fingerprint {manifest.fingerprint}\n{text}", markup=False, soft_wrap=True, end=""
-    )
+    out.print(f"# {folder}\n# fingerprint {manifest.fingerprint}\n{text}", soft_wrap=True, end="")
 
 
 def run_import(request: Request, *, json: bool = False) -> None:
@@ -128,8 +124,10 @@ def run_import(request: Request, *, json: bool = False) -> None:
     draft_of(request, known, MODELS_ROOT)
     if request.unsafe:
         err.print(
-            "[bold yellow]warning[/]: --unsafe-pickle allows the checkpoint to run any code that it "
-            "contains, with your rights"
+            styled(
+                ("warning", "bold yellow"),
+                ": --unsafe-pickle allows the checkpoint to run any code that it contains, with your rights",
+            )
         )
     source = find_source(request, known)
     result = import_model(request, known, MODELS_ROOT, source, progress_of(request.name), home=MODELS_HOME)
@@ -155,12 +153,10 @@ def _as_json(result: Imported) -> dict[str, Any]:
 
 def _print_result(request: Request, result: Imported, known: Registry) -> None:
     """Print the parts left out, the folder, the difference from the checkpoint, and the setting."""
-    from rich.markup import escape
-
     for part in result.dropped:
         megabytes = part.size / 1e6
         err.print(
-            f"  not imported: {escape(part.what)}, {part.tensors} tensors, {megabytes:.1f} MB",
+            f"  not imported: {part.what}, {part.tensors} tensors, {megabytes:.1f} MB",
             highlight=False,
         )
     if not result.pinned:

@@ -95,4 +95,6 @@ def _detail(detail: dict[str, Any]) -> str:
         return str(detail["why"])
     if "since" in detail:
         return f"{detail['area_before_ha']} to {detail['area_after_ha']}"
-    return f"{detail['patches']} patch" + ("es" if detail["patches"] > 1 else "")
+    if "patches" in detail:
+        return f"{detail['patches']} patch" + ("es" if detail["patches"] > 1 else "")
+    return ", ".join(f"{name}: {value}" for name, value in detail.items())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.console import out, print_json, progress_of, say, table
+from monitor.cli.console import out, print_json, progress_of, say, styled, table
 from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, WorkspaceOption
 from monitor.errors import RefusedError
 
@@ -47,6 +47,7 @@ def show_scenes(
     json: bool = False,
 ) -> None:
     """Print the report of one or all regions; exit code 1 when a file could not be read."""
+    from monitor.drawing.pictures import check_picture
     from monitor.report.scenes import report_scenes
     from monitor.settings import season_or_this
     from monitor.workspace import Workspace
@@ -56,6 +57,8 @@ def show_scenes(
     year = season_or_this(season)
     if picture is not None and len(names) > 1:
         raise RefusedError(f"--map: name one region with --region: {', '.join(names)}")
+    if picture is not None:
+        check_picture(picture, "--map")
     reports = [
         report_scenes(workspace, workspace.region(name), year, progress_of(f"{name} {year}"))
         for name in names
@@ -169,36 +172,37 @@ def _share(value: float | None) -> str:
 
 def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool) -> None:
     """Cells without an input, without a good date, or undecided because of an unreadable file."""
-    from rich.markup import escape
-
     from monitor.archive.choice import CLOUD_BELOW
 
     for what in ("Sentinel-2", "Sentinel-1", "DEM"):
         if bare := [cell.name for cell in inside if what in cell.lacks]:
             say(
-                f"[bold]missing:[/] no {what} scene over {len(bare)} of {len(inside)} cells: "
-                f"{_some(bare, everything)}"
+                styled(
+                    ("missing:", "bold"),
+                    f" no {what} scene over {len(bare)} of {len(inside)} cells: {_some(bare, everything)}",
+                )
             )
     if cloudy := [cell.name for cell in inside if cell.cloudy]:
         say(
-            f"[bold]cloudy:[/] no date below {CLOUD_BELOW:.0%} cloud over {len(cloudy)} of "
-            f"{len(inside)} cells: {_some(cloudy, everything)}"
+            styled(
+                ("cloudy:", "bold"),
+                f" no date below {CLOUD_BELOW:.0%} cloud over {len(cloudy)} of {len(inside)} cells: "
+                f"{_some(cloudy, everything)}",
+            )
         )
     for message, cells in report.faults.items():
         names = _some([cell.name for cell in cells], everything)
-        say(f"[bold red]undecided:[/] {len(cells)} cells ({names}): {escape(message)}")
+        say(styled(("undecided:", "bold red"), f" {len(cells)} cells ({names}): {message}"))
 
 
 def _refused(report: SceneReport, everything: bool) -> None:
-    from rich.markup import escape
-
     faulty = {cell.fault["item"] for cell in report.cells if cell.fault is not None}
     refused = [(item, why) for item, why in report.refused if item not in faulty]
     if not refused:
         return
     say(f"Not used: {len(refused)}")
     for sentence, items in group(refused):
-        say(f"  {len(items)} × {escape(sentence)}: {_some(items, everything)}")
+        say(f"  {len(items)} × {sentence}: {_some(items, everything)}")
 
 
 def _some(names: Sequence[str], everything: bool) -> str:

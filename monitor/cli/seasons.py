@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.console import err, out, print_json, progress_of, say, table
+from monitor.cli.console import err, out, print_json, progress_of, say, styled, table
 from monitor.cli.options import DEMO, JsonOption, RegionOption, SeasonOption, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -168,10 +168,8 @@ def print_outcome(outcome: Outcome) -> None:
 
 def print_report(report: Report) -> None:
     """Print the tiles of a season by state, and the reasons of those that are empty or failed."""
-    from rich.markup import escape
-
     out.print(report.summary)
     for reason, count in report.reasons.items():
-        err.print(f"  {count} tile(s): {escape(reason)}", highlight=False)
+        err.print(f"  {count} tile(s): {reason}", highlight=False)
     if report.advice is not None:
-        err.print(f"  [bold red]{report.region} {report.season}[/]: {report.advice}")
+        err.print(styled("  ", (f"{report.region} {report.season}", "bold red"), f": {report.advice}"))

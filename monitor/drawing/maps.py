@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.drawing.text import one_line
 from monitor.grid import WGS84
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ DISTANCES = (7, 16, 28, 44)
 DIRECTIONS = (0, 180, 35, -35, 145, -145, 90, -90)
 FRAME = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "boxstyle": "round,pad=0.25"}
 SIMULATED = "simulated scenes"
+#: characters of the label of a place
+LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def _candidates(axes: Axes, place: Place) -> Iterator[Annotation]:
             right, up = math.cos(math.radians(direction)), math.sin(math.radians(direction))
             start = (west + east + right * (east - west)) / 2, (south + north + up * (north - south)) / 2
             yield axes.annotate(
-                place.name,
+                one_line(place.name, LABEL),
                 start,
                 xytext=(distance * right, distance * up),
                 textcoords="offset points",

@@ -1,9 +1,9 @@
 """`monitor serve`: lakes, their history and changes as OGC API Features and vector tiles, by tipg.
 
 The server reads the schema `served` through a role without any other rights (`storage/reader.py`). tipg
-handles the requests. This module defines its collections with their identities and dates, and adds two
-restrictions: a filter may use only operators and functions of CQL2 (tipg passes any function to the
-database), and HTML pages escape their content.
+handles the requests. This module defines its collections with their identities and dates. `parameters.py`
+checks the parameters of a request (tipg passes any function of a filter to the database), `served.py` gives
+them their meaning, `sheets.py` answers with CSV, and `pages.py` has the HTML pages.
 """
 
 from __future__ import annotations
@@ -12,33 +12,38 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import uvicorn
-from cql2 import Expr
-from fastapi import FastAPI, HTTPException, Query, Request
-from fastapi import Path as InPath
-from starlette.templating import Jinja2Templates
+from fastapi import Depends, FastAPI, Request
+from starlette.responses import JSONResponse
 from starlette_cramjam.middleware import CompressionMiddleware
-from tipg.collections import Catalog, Collection, Column, PgCollection
-from tipg.dependencies import filter_query
-from tipg.errors import (
-    DEFAULT_STATUS_CODES,
-    MissingDatetimeColumn,
-    MissingGeometryColumn,
-    add_exception_handlers,
-)
+from tipg.collections import Catalog, Collection, Column, mvt_settings
+from tipg.dependencies import TileParams, bbox_query, datetime_query, filter_query
+from tipg.errors import DEFAULT_STATUS_CODES, InvalidDatetime, MissingDatetimeColumn, MissingGeometryColumn
 from tipg.extensions.viewer import viewerExtension
 from tipg.factory import Endpoints
 from tipg.middleware import CacheControlMiddleware
 
 from monitor.errors import RefusedError
+from monitor.export import sheets
+from monitor.export.pages import add_pages, templates
+from monitor.export.parameters import (
+    CQL2,
+    checked,
+    every_collection,
+    operations,
+    requested_box,
+    requested_collection,
+    requested_days,
+    requested_filter,
+    requested_tile,
+)
+from monitor.export.served import ServedCollection
 from monitor.workspace import Workspace, open_database
 from storage.errors import StorageError
 from storage.reader import (
@@ -54,6 +59,9 @@ from storage.reader import (
 if TYPE_CHECKING:
     import asyncpg
 
+__all__ = ["COLLECTIONS", "CQL2", "TITLE", "application", "catalog", "listen", "operations", "serve_lakes"]
+
+_log = logging.getLogger(__name__)
 TITLE = "Lake Monitor"
 #: for each collection the column that identifies a row, and the column that `datetime=` filters by
 COLLECTIONS: dict[str, tuple[str, str | None]] = {
@@ -64,17 +72,10 @@ COLLECTIONS: dict[str, tuple[str, str | None]] = {
     "lake_trend": ("lake_id", None),
     "review_queue": ("flag_id", "created_at"),
 }
+#: features of a vector tile; tipg would leave out those beyond 10,000
+TILE_FEATURES = 1_000_000
 #: seconds for which clients may cache a response, and after which the catalogue is read again
 KEPT_S, CATALOG_S = 60, 300
-#: the operators and functions of CQL2 (OGC 21-065r2)
-CQL2 = frozenset({
-    "and", "or", "not", "=", "<>", "<", "<=", ">", ">=", "like", "between", "in", "isNull", "casei",
-    "accenti", "+", "-", "*", "/", "%", "div", "^",
-    "s_contains", "s_crosses", "s_disjoint", "s_equals", "s_intersects", "s_overlaps", "s_touches",
-    "s_within", "t_after", "t_before", "t_contains", "t_disjoint", "t_during", "t_equals", "t_finishedBy",
-    "t_finishes", "t_intersects", "t_meets", "t_metBy", "t_overlappedBy", "t_overlaps", "t_startedBy",
-    "t_starts", "a_contains", "a_containedBy", "a_equals", "a_overlaps",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,24 +150,53 @@ async def _serve(url: str, listening: socket.socket, ready: Callable[[], None]) 
 
 def application(pool: asyncpg.Pool, views: list[ServedView]) -> FastAPI:
     """The web application over the reader's connections."""
-    app = FastAPI(title=TITLE, openapi_url="/api", docs_url="/api.html", redoc_url=None)
+    mvt_settings.max_features_per_tile = TILE_FEATURES
+    app = FastAPI(title=TITLE, openapi_url="/api", docs_url=None, redoc_url=None)
     app.state.pool, app.state.collection_catalog = pool, catalog(views)
-    # tipg's own pages do not escape notes and attributes, which are written by users
-    loaders = [jinja2.FileSystemLoader(Path(__file__).parent / "templates"), jinja2.PackageLoader("tipg")]
-    templates = Jinja2Templates(env=jinja2.Environment(autoescape=True, loader=jinja2.ChoiceLoader(loaders)))
+    pages = templates()
     endpoints = Endpoints(
         title=TITLE,
-        templates=templates,
+        templates=pages,
         collection_dependency=requested_collection,
+        collections_dependency=every_collection,
+        with_tiles_viewer=False,
         extensions=[viewerExtension()],
     )
-    app.include_router(endpoints.router)
-    app.dependency_overrides[filter_query] = requested_filter
+    app.state.tile_route = next(
+        one for one in endpoints.ogc_tiles.router.routes if getattr(one, "name", "") == "collection_get_tile"
+    )
+    app.include_router(sheets.router, dependencies=[Depends(checked)])
+    app.include_router(endpoints.router, dependencies=[Depends(checked)])
+    app.dependency_overrides |= {
+        filter_query: requested_filter,
+        bbox_query: requested_box,
+        datetime_query: requested_days,
+        TileParams: requested_tile,
+    }
     app.add_middleware(CacheControlMiddleware, cachecontrol=f"public, max-age={KEPT_S}")
     app.add_middleware(CompressionMiddleware, compression_level=6)
-    codes = {**DEFAULT_STATUS_CODES, MissingDatetimeColumn: 400, MissingGeometryColumn: 404, TooLong: 503}
-    add_exception_handlers(app, codes | dict.fromkeys((*BadQuestion, ValueError), 400))
+    add_pages(app, pages)
+    codes = {
+        **DEFAULT_STATUS_CODES,
+        MissingDatetimeColumn: 400,
+        InvalidDatetime: 400,
+        MissingGeometryColumn: 404,
+        TooLong: 503,
+    }
+    for kind, status in (codes | dict.fromkeys((*BadQuestion, ValueError), 400)).items():
+        app.add_exception_handler(kind, _answer(status))
     return app
+
+
+def _answer(status: int) -> Callable[[Request, Exception], JSONResponse]:
+    """A handler of an error: its message with a status, and a line of the log if the server is at fault."""
+
+    def handler(request: Request, error: Exception) -> JSONResponse:
+        if status >= 500:
+            _log.error("%r: %r", str(request.url), error)
+        return JSONResponse({"detail": str(error)}, status)
+
+    return handler
 
 
 def catalog(views: list[ServedView]) -> Catalog:
@@ -185,10 +215,10 @@ async def _keep_current(app: FastAPI) -> None:
         try:
             app.state.collection_catalog = catalog(await served_views(app.state.pool))
         except Exception as error:  # the next attempt may succeed, and requests report the error meanwhile
-            logging.getLogger(__name__).warning("the catalogue could not be read again: %s", error)
+            _log.warning("the catalogue could not be read again: %r", error)
 
 
-def _collection(view: ServedView, identity: str, day: str | None) -> PgCollection:
+def _collection(view: ServedView, identity: str, day: str | None) -> ServedCollection:
     columns = {}
     for column in view.columns:
         more: dict[str, Any] = {}
@@ -202,7 +232,7 @@ def _collection(view: ServedView, identity: str, day: str | None) -> PgCollectio
             more = {"mindt": view.days[0], "maxdt": view.days[1]}
         kind = column.type.replace("timestamp with time zone", "timestamptz")
         columns[column.name] = Column(name=column.name, type=kind, **more)
-    return PgCollection(
+    return ServedCollection(
         type="Table",
         id=view.name,
         title=view.name,
@@ -215,42 +245,3 @@ def _collection(view: ServedView, identity: str, day: str | None) -> PgCollectio
         geometry_column=columns["geom"],
         datetime_column=columns[day] if day else None,
     )
-
-
-def requested_collection(
-    request: Request, collectionId: Annotated[str, InPath(description="Collection identifier")]
-) -> Collection:
-    """The collection of a request."""
-    collections: dict[str, Collection] = request.app.state.collection_catalog["collections"]
-    if collectionId not in collections:
-        raise HTTPException(
-            404, f"There is no collection {collectionId}. Collections: {', '.join(collections)}."
-        )
-    return collections[collectionId]
-
-
-def requested_filter(
-    query: Annotated[str | None, Query(alias="filter", description="CQL2 filter")] = None,
-    _lang: Annotated[Literal["cql2-text", "cql2-json"] | None, Query(alias="filter-lang")] = None,
-) -> Expr | None:
-    """The filter of a request, checked to use only operators and functions of CQL2."""
-    if query is None:
-        return None
-    try:
-        tree = Expr(query).to_json()
-    except Exception as error:
-        raise HTTPException(400, f"The filter is not CQL2: {error}") from error
-    if unknown := sorted(set(operations(tree)) - CQL2):
-        raise HTTPException(400, f"The filter uses {', '.join(unknown)}, which CQL2 does not define.")
-    return Expr(tree)  # from JSON, whose geometries have a CRS
-
-
-def operations(tree: Any) -> Iterator[str]:
-    """Every operator and function in a CQL2 expression (JSON)."""
-    if isinstance(tree, dict):
-        if "op" in tree:
-            yield str(tree["op"])
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        for part in tree:
-            yield from operations(part)

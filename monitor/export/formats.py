@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
+from monitor.drawing.text import one_line, visible
 from monitor.errors import MonitorError, RefusedError
 from monitor.vectors.replacing import refuse_open
 
@@ -41,11 +42,17 @@ def table_format(file: Path, requested: TableFormat | None) -> TableFormat:
     """The requested format, or the format of the file's extension.
 
     Raises:
-        RefusedError: no format was requested and the extension is unknown.
+        RefusedError: no format was requested and the extension is unknown, or it is that of another format.
     """
+    known = ENDINGS.get(file.suffix.lower())
     if requested is not None:
+        if known not in (None, requested):
+            raise RefusedError(
+                f"--format {requested}: {file.name} has the extension of {known}, and programs would read it "
+                "as that. Give it another extension, or leave --format out"
+            )
         return requested
-    if (known := ENDINGS.get(file.suffix.lower())) is None:
+    if known is None:
         raise RefusedError(
             f"{file}: unknown file extension; use one of {', '.join(ENDINGS)}, "
             f"or give --format {'|'.join(TableFormat)}"
@@ -57,13 +64,24 @@ def refuse_existing(paths: list[Path], *, force: bool) -> None:
     """Check, before anything is written, that no file would be overwritten without `force`.
 
     Raises:
-        RefusedError: a file exists and `force` is not set, a folder has the name of a file, or another
-            program has the file open.
+        RefusedError: a file exists and `force` is not set, a folder has the name of a file, a name cannot be
+            written as text, the folder may not be read, or another program has the file open.
     """
     for path in paths:
-        if path.is_dir() and path.suffix != ".zarr":
+        if visible(str(path)) != str(path) or "\n" in str(path):
+            raise RefusedError(
+                f"{one_line(str(path))}: the name has control characters, or bytes that are not UTF-8; "
+                "choose another name"
+            )
+        try:
+            folder, there = path.is_dir(), path.exists()
+        except OSError as error:  # no right to look into the folder, or a name that is too long
+            raise RefusedError(f"{path} cannot be written: {error.strerror or error}") from error
+        if folder and path.suffix != ".zarr":
             raise RefusedError(f"{path} is a folder; give the name of a file in it")
-        if path.exists() and not force:
+        if there and not folder and not path.is_file():
+            raise RefusedError(f"{path} is a device or a pipe; give the name of a file")
+        if there and not force:
             raise RefusedError(f"{path} exists already; --force overwrites it, or choose another name")
         refuse_open(path)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pystac
 import shapely
@@ -64,16 +65,27 @@ def new_item(content: ItemContent) -> pystac.Item:
 
 
 def add_file(
-    item: pystac.Item, key: str, path: Path, media_type: str, title: str, roles: list[str]
+    item: pystac.Item,
+    key: str,
+    path: Path,
+    media_type: str,
+    title: str,
+    roles: list[str],
+    content: Path | None = None,
 ) -> pystac.Asset:
-    """Add a file, or the folder of a Zarr store, as an asset with its size; a file also with its SHA-256."""
-    asset = pystac.Asset(f"./{path.name}", title=title, media_type=media_type, roles=roles)
+    """Add a file, or the folder of a Zarr store, as an asset with its size; a file also with its SHA-256.
+
+    Args:
+        content: where the content is as yet, if it is not at `path`.
+    """
+    asset = pystac.Asset(f"./{quote(path.name)}", title=title, media_type=media_type, roles=roles)
     item.add_asset(key, asset)
+    content = content or path
     file_info = FileExtension.ext(asset, add_if_missing=True)
-    file_info.size = size_of(path)
-    if path.is_file():
-        with path.open("rb") as content:
-            file_info.checksum = _MULTIHASH + hashlib.file_digest(content, "sha256").hexdigest()
+    file_info.size = size_of(content)
+    if content.is_file():
+        with content.open("rb") as opened:
+            file_info.checksum = _MULTIHASH + hashlib.file_digest(opened, "sha256").hexdigest()
     return asset
 
 
@@ -87,6 +99,5 @@ def size_of(path: Path) -> int:
 def write_item(item: pystac.Item, path: Path) -> None:
     """Write the item; its addresses are relative to its own folder."""
     with part_of(path) as part:
-        part.write_text(
-            json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False) + "\n"
-        )
+        content = json.dumps(item.to_dict(include_self_link=False), indent=2, ensure_ascii=False)
+        part.write_text(f"{content}\n", encoding="utf-8")

@@ -78,22 +78,24 @@ def export_lakes(
     """Write the current history to the file, and a STAC item to `<file>.json`; on failure neither is left.
 
     Raises:
-        RefusedError: the file exists, its folder does not, or the region or season has no survey.
+        RefusedError: the file exists or its name cannot be used, its folder does not exist, or the region or
+            season has no survey.
         MonitorError, StorageError: the file cannot be written, or the history cannot be read.
     """
     file, item_file = request.file, request.file.with_name(f"{request.file.name}.json")
     if request.history and request.season is not None:
         raise RefusedError("--history exports all seasons and --season only one; give one of the two options")
+    refuse_existing([file, item_file], force=request.force)
     if not file.parent.is_dir():
         raise RefusedError(f"{file}: there is no folder {file.parent}; create it first")
-    refuse_existing([file, item_file], force=request.force)
     with exports.snapshot(database) as conn:
         surveys = _surveys(conn, request)
         layers = _layers(conn, request)
-        with part_of(file) as part, progress.stage(f"writing {file.name}"):
-            tallies = write_tables(part, request.format, layers)
-        item = _item(conn, workspace, request, surveys, tallies)
-    write_item(item, item_file)
+        with part_of(file) as part:
+            with progress.stage(f"writing {file.name}"):
+                tallies = write_tables(part, request.format, layers)
+            # before the file takes its place: if the item cannot be written, neither is left
+            write_item(_item(conn, workspace, request, surveys, tallies, part), item_file)
     rows = {name: tally.rows for name, tally in tallies.items()}
     return LakesWritten(file, item_file, request.format, rows, size_of(file))
 
@@ -133,6 +135,7 @@ def _item(
     request: LakesRequest,
     surveys: pd.DataFrame,
     tallies: dict[str, Tally],
+    content: Path,
 ) -> pystac.Item:
     bounds = [tally.bounds for tally in tallies.values() if tally.bounds is not None]
     first, last = _days(workspace, surveys)
@@ -142,7 +145,7 @@ def _item(
             if (surveys.kind == kind).any():
                 sources += exports.source_items(conn, request.region, request.season, kind)
     place = shapely.box(*shapely.total_bounds([shapely.box(*box) for box in bounds])) if bounds else None
-    content = ItemContent(
+    about = ItemContent(
         id=request.file.name,
         title=f"Glacial lakes: {', '.join(sorted(set(surveys.region)))}",
         first=first,
@@ -163,10 +166,10 @@ def _item(
         },
         sources=sources,
     )
-    item = new_item(content)
+    item = new_item(about)
     ProjectionExtension.ext(item, add_if_missing=True).apply(code="EPSG:4326")
     title = "; ".join(f"{name}: {_TITLES[View(name)]}" for name in tallies)
-    asset = add_file(item, "lakes", request.file, MEDIA_TYPES[request.format], title, ["data"])
+    asset = add_file(item, "lakes", request.file, MEDIA_TYPES[request.format], title, ["data"], content)
     main = next(iter(tallies.values()))
     table = TableExtension.ext(asset, add_if_missing=True)
     table.columns = [_column(field) for field in main.columns]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from monitor.errors import RefusedError, unknown
 from monitor.grid import geobox_at
-from monitor.history.regions import check_region
 from monitor.workspace import Workspace, open_database
 from storage.codes import SurveyKind
+from storage.cube_layout import FACTORS
 
 if TYPE_CHECKING:
     import geopandas
@@ -34,8 +34,9 @@ def open_cube(
         index: the cube of the surveys by the index, in place of those by the model.
 
     Raises:
-        RefusedError: the folder is no workspace, its cube holds nothing yet, or has no such region.
-        StorageError: the cube cannot be read, or has no overview of that factor.
+        RefusedError: the folder is no workspace, its cube holds nothing yet or has no such region, or the
+            factor is another.
+        StorageError: the cube cannot be read.
 
     Examples:
         >>> zone = monitor.open_cube("workspace/demo")["32643"].to_dataset()
@@ -43,6 +44,8 @@ def open_cube(
     """
     import xarray as xr
 
+    if factor not in FACTORS:
+        raise RefusedError(f"factor {factor!r}: the cube has {', '.join(map(str, FACTORS))}")
     opened = Workspace.open(Path(workspace))
     kind = SurveyKind.INDEX if index else SurveyKind.MODEL
     regions = opened.cube_of(kind).regions()
@@ -92,16 +95,19 @@ def open_history(workspace: str | Path, region: str | None = None) -> geopandas.
         region: only this region.
 
     Raises:
-        RefusedError: the folder is no workspace, or its database does not answer.
+        RefusedError: the folder is no workspace, its database does not answer, or there is no survey of it.
     """
     import geopandas
     import shapely
 
     from storage import exports
 
-    opened = Workspace.open(Path(workspace))
-    with open_database(opened) as database, exports.snapshot(database) as conn:
-        check_region(conn, opened, region)
+    with open_database(Workspace.open(Path(workspace))) as database, exports.snapshot(database) as conn:
+        known = sorted(set(exports.surveyed(conn).region))
+        if region not in (None, *known):
+            raise unknown("surveyed region", region, known)
+        if not known:
+            raise RefusedError("nothing has been surveyed yet; start with `monitor run --season YEAR`")
         scope = exports.Scope(region=region)
         with exports.stream(conn, exports.View.HISTORY, scope) as rows:
             table = rows.read_pandas()

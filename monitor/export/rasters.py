@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
@@ -146,8 +148,11 @@ def write_cog(pixels: SeasonPixels, extent: Extent, layer: str, path: Path, prog
             if layer in COLOURS:
                 file.write_colormap(1, {int(value): colour for value, colour in COLOURS[layer].items()})
                 file.colorinterp = [ColorInterp.palette]
+            digests = {}
             for (rows, cols), values in pieces(pixels, extent, layer, done):
-                file.write(values, 1, window=Window.from_slices(rows, cols))
+                window = Window.from_slices(rows, cols)
+                file.write(values, 1, window=window)
+                digests[window] = _digest(values)
         with progress.stage(f"{path.name}: overviews"):
             rasterio.shutil.copy(
                 tiles,
@@ -163,6 +168,43 @@ def write_cog(pixels: SeasonPixels, extent: Extent, layer: str, path: Path, prog
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS="ALL_CPUS",
             )
+            _verify(part, path, digests)
+
+
+def _digest(values: NDArray[Any]) -> int:
+    """Checksum of pixels; all NaN are the same."""
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), np.array(np.nan, values.dtype), values)
+    return zlib.crc32(values.tobytes())
+
+
+def _verify(part: Path, path: Path, digests: Mapping[Window, int]) -> None:
+    """Read a COG again: on a full disk GDAL's threads leave blocks out, and the copy reports no error.
+
+    Every pixel must be as it was written. A block of an overview may be empty only where the
+    level below it is.
+
+    Raises:
+        MonitorError: the file is incomplete.
+        RasterioError: a block cannot be read.
+    """
+    incomplete = MonitorError(
+        f"{path} could not be written completely; no file was left there. Check the free space on its disk"
+    )
+    with rasterio.open(part) as file:
+        for window, digest in digests.items():
+            if _digest(file.read(1, window=window)) != digest:
+                raise incomplete
+        levels = len(file.overviews(1))
+    for level in range(levels):
+        finer = {} if level == 0 else {"overview_level": level - 1}
+        with rasterio.open(part, overview_level=level) as small, rasterio.open(part, **finer) as large:
+            for _, block in small.block_windows(1):
+                if small.dataset_mask(window=block).any():
+                    continue
+                below = Window(2 * block.col_off, 2 * block.row_off, 2 * block.width, 2 * block.height)
+                if (large.dataset_mask(window=below) > 0).mean() > 0.5:
+                    raise incomplete
 
 
 def write_zarr(
@@ -208,7 +250,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (RasterioError, CPLE_BaseError) as error:
-        raise MonitorError(f"{path} could not be written: {error}; no file was left there") from error
+        raise MonitorError(
+            f"{path} could not be written: {error}; no file was left there. Check the free space on its disk"
+        ) from error
 
 
 def tag_text(value: Any) -> str:

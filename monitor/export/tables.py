@@ -19,6 +19,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 import pyogrio  # type: ignore[import-untyped]
@@ -26,6 +27,7 @@ import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
 
+from monitor.drawing.text import FORMULA
 from monitor.errors import MonitorError
 from monitor.export.formats import TableFormat
 from monitor.export.styles import Style
@@ -180,8 +182,16 @@ def _write_csv(path: Path, layer: Layer, rows: pa.RecordBatchReader) -> None:
     with pyarrow.csv.CSVWriter(path, schema) as writer:
         for batch in rows:
             words = shapely.to_wkt(_outlines(batch), rounding_precision=7)
-            arrays = [*batch.columns[:at], pa.array(words, pa.string()), *batch.columns[at + 1 :]]
+            cells = [_cells(column) for column in batch.columns]
+            arrays = [*cells[:at], pa.array(words, pa.string()), *cells[at + 1 :]]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _cells(column: pa.Array) -> pa.Array:
+    """A column of which no text is a formula to a spreadsheet."""
+    if not pa.types.is_string(column.type):
+        return column
+    return pyarrow.compute.replace_substring_regex(column, FORMULA, r"'\1")
 
 
 _WRITERS: dict[TableFormat, Callable[[Path, Layer, pa.RecordBatchReader], None]] = {

@@ -22,6 +22,8 @@ from monitor.drawing.maps import (
     scale_bar,
 )
 from monitor.drawing.palette import VERDICTS
+from monitor.drawing.pictures import plain_text, save_picture
+from monitor.drawing.text import one_line
 from monitor.grid import WGS84, reproject, zone_at
 from monitor.history.changes import changes_between
 from monitor.lakes.change import Verdict
@@ -72,9 +74,10 @@ def draw_region(workspace: Workspace, name: str, years: list[int], path: Path) -
     title = f"{name}: glacial lakes, change {years[0]} to {years[-1]}, over scenes of {years[-1]}"
     simulated = any(scene.simulated for scene in scenes.scenes)
     figure = region_figure(title, (background, extent, epsg), outlines, changes, curves, simulated=simulated)
-    figure.savefig(path, dpi=100)
+    save_picture(figure, path, dpi=100)
 
 
+@plain_text()
 def region_figure(
     title: str,
     background: tuple[NDArray[np.float32], list[float], int],
@@ -105,7 +108,7 @@ def region_figure(
     _outlines(left, outlines, changes)
     scale_bar(left, epsg)
     north_arrow(left, epsg)
-    left.set_title(title, fontsize=11)
+    left.set_title(one_line(title, 120), fontsize=11)
     _curves(right, curves, changes)
     figure.suptitle(" ", fontsize=9)  # keeps the line of the mark free
     if simulated:

@@ -12,6 +12,8 @@ import numpy as np
 from monitor.archive.choice import CLOUD_BELOW
 from monitor.drawing.maps import FRAME, graticule, mark_simulated, north_arrow, scale_bar
 from monitor.drawing.palette import BLACK
+from monitor.drawing.pictures import plain_text, save_picture
+from monitor.drawing.text import one_line
 from monitor.grid import WGS84
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ FEW_CELLS = 40
 
 def draw_scenes(report: SceneReport, path: Path) -> None:
     """Write a PNG of the region's cells: cloud of the best date on the left, its day on the right."""
-    scene_figure(report).savefig(path, dpi=100)
+    save_picture(scene_figure(report), path, dpi=100)
 
 
+@plain_text()
 def scene_figure(report: SceneReport) -> Figure:
     """Two maps of the region's cells, with graticule, scale bar, north arrow and legend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -55,7 +58,8 @@ def scene_figure(report: SceneReport) -> Figure:
         Patch(**OPEN, label="undecided: a file cannot be read"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    figure.suptitle(f"{report.region} {report.season}: Sentinel-2 scenes by cell of the grid", fontsize=12)
+    title = f"{report.region} {report.season}: Sentinel-2 scenes by cell of the grid"
+    figure.suptitle(one_line(title, 120), fontsize=12)
     if report.simulated:
         mark_simulated(figure)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,9 @@ from monitor.drawing.maps import (
     scale_bar,
 )
 from monitor.drawing.palette import BLACK, MASK, rgb
-from monitor.errors import AssetError
+from monitor.drawing.pictures import plain_text, save_picture, whole
+from monitor.drawing.text import one_line
+from monitor.errors import AssetError, RefusedError
 from monitor.grid import NORTHING_ORIGIN, PIXEL, WGS84, Tile, pixel_at, reproject, zone_at
 from monitor.progress import SILENT, Progress
 from monitor.review.triage import CHIP
@@ -33,13 +36,14 @@ from monitor.workspace import System
 from segmenter.indices import mndwi
 from storage import ledger, reviews
 from storage.codes import NO_ANSWER, TRUSTED, SurveyKind
-from storage.history import last_outlines
+from storage.history import last_outlines, surveys
 
 if TYPE_CHECKING:
     import geopandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+    from sqlalchemy import Connection
 
 #: colours and MNDWI of a chip
 Imagery = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
@@ -60,22 +64,34 @@ def export_queue(
 ) -> int:
     """Write queue.geojson and a PNG for every open flag; returns how many. Asking again overwrites them.
 
-    Only flags of the surveys that the workspace's model makes are written: the layers of the others are in
-    another cube. A chip's imagery is read from the archive again; if that fails, the picture shows the error.
+    Flags of surveys that the workspace's model did not make have no picture: the layers of these surveys are
+    in another cube, or nowhere. A chip's imagery is read from the archive again; if that fails, the picture
+    shows the error.
+
+    Raises:
+        RefusedError: the region or season has no survey, or the folder cannot be made.
+        MonitorError: a file cannot be written.
     """
     kind = system.workspace.survey_kind
     kinds = (kind,) if kind == SurveyKind.INDEX else TRUSTED
     with system.database.connect() as conn:
+        _check_surveyed(conn, region, season)
         queue = reviews.queue(conn, region, season)
-    queue = queue[queue.survey_kind == kind]
     if not explained:
         queue = queue[~queue.explained]
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RefusedError(f"{folder} cannot be a folder to write to: {error.strerror or error}") from error
+    pictures: list[str | None] = []
     scenes: dict[tuple[str, int], SceneList] = {}
     outlines: dict[str, geopandas.GeoDataFrame] = {}
     with progress.count("chips", len(queue)) as done:
         for flag in queue.itertuples():
+            if flag.survey_kind != kind:
+                pictures.append(None)
+                done()
+                continue
             season_of = (flag.region, flag.season)
             if season_of not in scenes:
                 with system.database.connect() as conn:
@@ -91,15 +107,29 @@ def export_queue(
     return len(queue)
 
 
-def _write_geojson(queue: geopandas.GeoDataFrame, pictures: list[str], path: Path) -> None:
+def _check_surveyed(conn: Connection, region: str | None, season: int | None) -> None:
+    """Refuse a region or season without a survey: its queue would be empty as if nothing was to be seen."""
+    made = surveys(conn)
+    if made.empty:
+        raise RefusedError("nothing has been surveyed yet; start with `monitor run --season YEAR`")
+    if region is not None:
+        known = ", ".join(sorted(set(made.region)))
+        made = made[made.region == region]
+        if made.empty:
+            raise RefusedError(f"--region {region}: it has no survey; the lake history has {known}")
+    if season is not None and season not in set(made.season):
+        known = ", ".join(map(str, sorted(set(made.season))))
+        raise RefusedError(f"--season {season}: it has no survey; the lake history has {known}")
+
+
+def _write_geojson(queue: geopandas.GeoDataFrame, pictures: list[str | None], path: Path) -> None:
     plain = queue.drop(columns=["detail", "created_at", "at"]).assign(
-        picture=pictures, detail=[str(detail) for detail in queue.detail]
+        picture=pictures, detail=[json.dumps(detail) for detail in queue.detail]
     )
     for column in ("flag_id", "survey_id", "lake_id"):
         plain[column] = plain[column].astype("string")
-    part = path.with_suffix(".part")
-    part.write_text(plain.to_json(drop_id=True))
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(plain.to_json(drop_id=True), encoding="utf-8")
 
 
 def chip_of(footprint: Any, epsg: int, size: int) -> Tile:
@@ -127,9 +157,11 @@ def _write_picture(
         f"{middle.y:.4f}° N {middle.x:.4f}° E{f'   lake {flag.lake_code}' if flag.lake_code else ''}"
     )
     simulated = any(scene.simulated for scene in scenes.scenes)
-    chip_figure(title, chip, imagery, layers, outlines, simulated=simulated).savefig(path, dpi=90)
+    figure = chip_figure(title, chip, imagery, layers, outlines, simulated=simulated)
+    save_picture(figure, path, dpi=90)
 
 
+@plain_text()
 def chip_figure(
     title: str,
     chip: Tile,
@@ -157,7 +189,7 @@ def chip_figure(
     if isinstance(imagery, str):
         for axis in axes[:2]:
             place = {"ha": "center", "va": "center", "transform": axis.transAxes}
-            axis.text(0.5, 0.5, imagery, wrap=True, fontsize=8, **place)
+            axis.text(0.5, 0.5, one_line(imagery, 600), wrap=True, fontsize=8, **place)
     else:
         axes[0].imshow(imagery[0], extent=extent)
         _bar(axes[1], axes[1].imshow(imagery[1], extent=extent, cmap="BrBG", vmin=-1, vmax=1))
@@ -170,7 +202,7 @@ def chip_figure(
     scale_bar(axes[0], chip.epsg)
     north_arrow(axes[0], chip.epsg)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    figure.suptitle(title)
+    figure.suptitle(one_line(title, 160))
     if simulated:
         mark_simulated(figure)
     shapes = zip(lakes.code, lakes.geometry, strict=True)

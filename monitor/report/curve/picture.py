@@ -10,7 +10,8 @@ import numpy as np
 
 from monitor.drawing.maps import mark_simulated
 from monitor.drawing.palette import ORANGE, SURVEYS
-from monitor.errors import RefusedError
+from monitor.drawing.pictures import PLAIN_TEXT, check_picture, save_picture
+from monitor.drawing.text import one_line
 from monitor.report.curve.terminal import place
 from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_line, trend_words
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg")
 #: inches; an SVG is shown at 100 dots per inch, 900 x 520
 SIZE = (9.0, 5.2)
 DPI = 200
@@ -33,7 +33,7 @@ LINE = 112
 MANY_EVENTS = 5
 #: distance of two surveys of one season, as a share of the time axis
 APART = 0.012
-STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = PLAIN_TEXT | {
     "svg.fonttype": "none",
     "svg.hashsalt": "lake",
     "font.family": "DejaVu Sans",
@@ -49,16 +49,13 @@ def write_curve(curve: Curve, path: Path) -> None:
     """Write the curve to `path`, PNG or SVG; the same curve gives the same bytes.
 
     Raises:
-        RefusedError: the suffix is neither .png nor .svg, or the file cannot be written.
+        RefusedError: the suffix is neither .png nor .svg, or the folder is missing.
+        MonitorError: the file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise RefusedError(f"--picture {path}: a picture is a {' or a '.join(SUFFIXES)}")
+    check_picture(path, "--picture")
     bare = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-    try:
-        with _style():
-            curve_figure(curve).savefig(path, dpi=DPI, metadata=bare)
-    except OSError as error:
-        raise RefusedError(f"--picture {path} cannot be written: {error.strerror or error}") from error
+    with _style():
+        save_picture(curve_figure(curve), path, dpi=DPI, metadata=bare)
 
 
 def curve_figure(curve: Curve) -> Figure:
@@ -151,7 +148,7 @@ def _points(axes: Axes, curve: Curve) -> None:
         series.setdefault((point.kind, point.source, point.doubt is not None), []).append((place, point))
     named = set()
     for (kind, source, doubtful), placed in sorted(series.items()):
-        name = f"{kind}: {textwrap.shorten(source, 44, placeholder='…')}"
+        name = f"{kind}: {one_line(source, 44)}"
         _series(axes, placed, curve.unit[1], label="_" if name in named else name, hollow=doubtful)
         named.add(name)
     for point in curve.seen:
@@ -197,7 +194,7 @@ def _gaps(axes: Axes, curve: Curve) -> None:
     for season, reason in curve.gaps.items():
         axes.axvline(season, ymax=0.06, color=GREY, linewidth=1.4)
         axes.annotate(
-            textwrap.shorten(reason, 34, placeholder="…"),
+            one_line(reason, 34),
             (season, 0.075),
             xycoords=("data", "axes fraction"),
             rotation=90,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from monitor.drawing.text import one_line, visible
 from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_line, trend_words
 
 #: approximate number of rows of the drawing
@@ -211,7 +212,7 @@ def _floor(canvas: Canvas, curve: Curve, signs: Signs) -> list[Text]:
     order = [*canvas.seasons[:1], *reversed(canvas.seasons[1:])]
     years, _ = place([(canvas.column_of(season), str(season)) for season in order], canvas.columns)
     lines.append(Text(f"{blank}{years}", style="dim"))
-    words = [(canvas.column_of(event.season), event.text[: canvas.columns]) for event in curve.events]
+    words = [(canvas.column_of(event.season), one_line(event.text, canvas.columns)) for event in curve.events]
     while words:
         line, words = place(words, canvas.columns)
         lines.append(Text(f"{blank}{line}", style="italic"))
@@ -222,7 +223,7 @@ def _legend(curve: Curve, signs: Signs, width: int) -> list[Text]:
     """The signs in use with their meaning; an entry is broken only if it is wider than the terminal."""
     parts = []
     for kind, sign in signs.full.items():
-        sources = list(dict.fromkeys(p.source for p in curve.seen if p.kind == kind))
+        sources = list(dict.fromkeys(one_line(p.source, width) for p in curve.seen if p.kind == kind))
         parts += [(f"{sign} {kind}: {', '.join(sources)}", COLOURS[kind])] if sources else []
     parts.append((f"{signs.bar} 95 % interval", ""))
     parts += [(f"{signs.trend * 2} trend", "dim")] if curve.trend is not None else []
@@ -247,4 +248,4 @@ def _notes(curve: Curve, signs: Signs) -> list[str]:
 
 
 def _wrapped(words: str, width: int) -> list[str]:
-    return textwrap.wrap(words, width, subsequent_indent="  ")
+    return textwrap.wrap(visible(words), width, subsequent_indent="  ")
