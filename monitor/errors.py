@@ -19,13 +19,24 @@ class AssetError(MonitorError):
         cause: why it could not be read.
     """
 
+    outcome = "cannot be read"
+
     def __init__(self, item: str, asset: str, href: str, cause: str) -> None:
-        super().__init__(f"{item}: asset {asset} at {href} cannot be read: {cause}")
+        super().__init__(f"{item}: asset {asset} at {href} {self.outcome}: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, href, cause
 
     def detached(self) -> "AssetError":
         """A copy without traceback and context, which can be kept and sent to other processes."""
-        return AssetError(self.item, self.asset, self.href, self.cause)
+        return type(self)(self.item, self.asset, self.href, self.cause)
 
     def __reduce__(self) -> tuple[type["AssetError"], tuple[str, str, str, str]]:
-        return AssetError, (self.item, self.asset, self.href, self.cause)
+        return type(self), (self.item, self.asset, self.href, self.cause)
+
+
+class ContentRefusedError(AssetError):
+    """A file of the archive was read, but its numbers contradict its item or are impossible.
+
+    Reading it again gives the same, so that a season goes on without its item.
+    """
+
+    outcome = "is refused"

@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.signing import forget, sign, unsigned
-from monitor.errors import AssetError
+from monitor.archive.validity import ContentError
+from monitor.errors import AssetError, ContentRefusedError
 
 if TYPE_CHECKING:
     import requests
@@ -62,15 +63,19 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
 
     Raises:
         AssetError: the last try failed.
+        ContentRefusedError: the content of the file contradicts its item.
     """
     from rasterio.errors import RasterioError
 
     asset, href = file
     for number in itertools.count(1):
         signed, tries, status, later = href, TRIES if is_remote(href) else 1, None, 0.0
+        kind: type[AssetError] = AssetError
         try:
             signed = sign(href, profile)
             return job(signed)
+        except ContentError as error:
+            cause, tries, kind = words_of(error), 1, ContentRefusedError
         except (GivenUp, ValueError, TypeError, LookupError, SyntaxError) as error:
             cause, tries = words_of(error), 1
         except HttpError as error:
@@ -82,7 +87,7 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
             cause = words_of(error)
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
             # outside of `except`, so that the error, which may contain a signature, is not its context
-            raise AssetError(item, asset, unsigned(href), cause)
+            raise kind(item, asset, unsigned(href), cause)
         if status in (401, 403):
             forget(signed, profile)
         pause(number, later)

@@ -19,8 +19,8 @@ from monitor.stack.terrain import RELIEF_STEP, radar_hidden, relief_geobox, terr
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
-#: metres; some DEMs have values of at least this size where the height is unknown
-NO_HEIGHT = 32000
+#: pixels of the widest gap between two DEM tiles that is bridged, two samples of the DEM and their remainders
+GAP = 8
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,14 @@ class Relief:
 
 
 def read_relief(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox) -> Relief:
-    """Elevation of the box and its surroundings: each pixel from the first DEM tile that has it."""
+    """Elevation of the box and its surroundings: each pixel from the first DEM tile that has it.
+
+    A gap of up to `GAP` pixels between DEM tiles is bridged. A hole in a tile remains a hole.
+    """
     wide = relief_geobox(geobox)
     fine = wide.zoom_out(1 / RELIEF_STEP)
-    dem = load_elevation(scenes, profile, fine).to_numpy()
-    dem[np.abs(dem) >= NO_HEIGHT] = np.nan
+    dem = bridged(load_elevation(scenes, profile, fine, coded=True).to_numpy())
+    dem[~np.isfinite(dem)] = np.nan
     rows, cols = wide.shape
     heights = dem.reshape(rows, RELIEF_STEP, cols, RELIEF_STEP).mean(axis=(1, 3))
     row, col = pixel_at(geobox.affine.c, geobox.affine.f)
@@ -60,3 +63,35 @@ def read_relief(scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox
     height, width = geobox.shape
     here = np.s_[row - top : row - top + height, col - left : col - left + width]
     return Relief(geobox, dem[here], wide, heights)
+
+
+def bridged(coded: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Heights (H, W) with the gaps between tiles interpolated linearly across, along rows or columns.
+
+    Args:
+        coded: heights; NaN where no tile has the pixel, infinite in holes of the tiles, which are kept.
+    """
+    # the second round fills the places where two gaps cross
+    for _ in range(2):
+        gap = np.isnan(coded)
+        if not gap.any() or gap.all():
+            break
+        down, across = _across(coded.T, gap.T), _across(coded, gap)
+        coded = np.where(gap, np.where(np.isnan(across), down.T, across), coded)
+    return coded
+
+
+def _across(heights: NDArray[np.float32], gap: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Interpolated heights (H, W) of gaps along rows; NaN where a gap is wider or ends at a hole."""
+    size = heights.shape[1]
+    column = np.arange(size, dtype=np.int32)
+    before = np.maximum.accumulate(np.where(gap, np.int32(-1), column), axis=1)
+    after = np.minimum.accumulate(np.where(gap, np.int32(size), column)[:, ::-1], axis=1)[:, ::-1]
+    found = np.full(heights.shape, np.nan, np.float32)
+    rows, cols = np.nonzero(gap & (before >= 0) & (after < size) & (after - before <= GAP + 1))
+    first, last = before[rows, cols], after[rows, cols]
+    low, high = heights[rows, first], heights[rows, last]
+    solid = np.isfinite(low) & np.isfinite(high)
+    part = ((cols - first) / (last - first)).astype(np.float32)
+    found[rows[solid], cols[solid]] = (low + (high - low) * part)[solid]
+    return found
