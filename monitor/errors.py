@@ -1,5 +1,7 @@
 """The base class of the errors of this package. Every message names the problem, its place, and a remedy."""
 
+from typing import Self
+
 
 class MonitorError(Exception):
     """An error that the user can fix; shown as a message without a traceback."""
@@ -25,7 +27,7 @@ class AssetError(MonitorError):
         super().__init__(f"{item}: asset {asset} at {href} {self.outcome}: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, href, cause
 
-    def detached(self) -> "AssetError":
+    def detached(self) -> Self:
         """A copy without traceback and context, which can be kept and sent to other processes."""
         return type(self)(self.item, self.asset, self.href, self.cause)
 
@@ -40,3 +42,8 @@ class ContentRefusedError(AssetError):
     """
 
     outcome = "is refused"
+
+    @classmethod
+    def tells(cls, reason: str, item: str, asset: str, href: str) -> bool:
+        """Whether the reason of a failed tile, as the ledger keeps it, is the refusal of this file."""
+        return reason.startswith(str(cls(item, asset, href, "")))

@@ -257,7 +257,7 @@ def decoded(
 
 
 def _stepped(coded: Floats, native: Native) -> Floats:
-    """The result of a native step; impossible pixels keep their code, other ones without a value are `ABSENT`."""
+    """The result of a native step; impossible pixels keep their code, others without a value are `ABSENT`."""
     found = native.step(np.where(np.isfinite(coded), coded, np.float32(np.nan)))
     return np.where(np.isfinite(found), found, np.where(coded == VOID, VOID, ABSENT))
 

@@ -72,7 +72,7 @@ def load_optical(
         geobox,
         data_type=optical.dtype,
         nodata=optical.nodata,
-        # a catalogue that marks corrected scenes by a flag leaves the tags of the uncorrected ones in its files
+        # catalogues that mark corrected scenes by a flag leave the tags of uncorrected ones in their files
         quantity=reflectance(scene.offset, tags=optical.offset != "flag"),
         coded=coded,
         chunks=chunks,
@@ -120,8 +120,8 @@ def load_elevation(
     """Elevation above EGM2008 in metres: float32 (y, x), from the first scene that has the pixel, else NaN.
 
     Args:
-        coded: whether pixels without a height have the codes of `monitor.archive.validity`, by which a hole in
-            a file differs from the gap between two files.
+        coded: whether pixels without a height have the codes of `monitor.archive.validity`, by which a hole
+            in a file differs from the gap between two files.
 
     Raises:
         AssetError: a file cannot be read, or does not match its item.

@@ -166,7 +166,7 @@ def _split(at: Doubles, size: int) -> tuple[NDArray[np.intp], Floats]:
 
 
 def _mend(found: Floats, values: Floats, rows: Doubles, cols: Doubles) -> None:
-    """Replace, in place, results that mix missing pixels: by the neighbours with data, or by the pixel's code."""
+    """Replace, in place, results that mix missing pixels: by the neighbours with data, else by their code."""
     lost = ~np.isfinite(found)
     if not lost.any():
         return

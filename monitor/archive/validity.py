@@ -36,8 +36,8 @@ VOID = np.float32(np.inf)
 HUGE = 1e30
 #: scale of reflectance x 10000
 REFLECTANCE_SCALE = 1e-4
-#: metres between neighbouring pixels of a DEM, one of them at or below sea level, that are no ground. On pixels
-#: of 30 m that is a slope of 73 degrees, and it begins at the sea's level to the metre.
+#: metres between neighbouring pixels of a DEM, one of them at or below sea level, that are no ground: on
+#: pixels of 30 m, a slope of 73 degrees down to the sea
 CLIFF = 100.0
 #: pixels from such a cliff within which numbers at or below sea level are a hole filled with zeros
 HOLE_REACH = 32
@@ -74,9 +74,7 @@ NUMBERS = Quantity("number")
 #: Sentinel-2 scene classes, 0 to 11
 CLASSES = Quantity("scene class", 0, 11)
 #: metres above EGM2008, with a margin around the lowest and the highest ground
-HEIGHT = Quantity(
-    "height in metres", -500, 9000, (-9999.0, -32768.0, -32767.0, 32767.0, -99999.0), "apply"
-)
+HEIGHT = Quantity("height in metres", -500, 9000, (-9999.0, -32768.0, -32767.0, 32767.0, -99999.0), "apply")
 #: linear power; the brightest point targets are about 30 dB. Power that is not positive is no echo.
 POWER = Quantity("backscatter in linear power", np.nextafter(0, 1), 1e4, (0.0, -9999.0, -32768.0), "apply")
 #: decibels; the noise of Sentinel-1 is at -22 to -32 dB, and after its removal single pixels are far lower
@@ -163,15 +161,11 @@ def coded_values(
     return values
 
 
-def _classes(
-    band: NDArray[Any], coded: Floats, nodata: float | None, dtype: np.dtype[Any]
-) -> NDArray[Any]:
+def _classes(band: NDArray[Any], coded: Floats, nodata: float | None, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.where(np.isfinite(coded), band, nodata or 0).astype(dtype)
 
 
-def _masks(
-    file: DatasetReader, numbers: Sequence[int], window: Window
-) -> dict[int, NDArray[np.bool_]]:
+def _masks(file: DatasetReader, numbers: Sequence[int], window: Window) -> dict[int, NDArray[np.bool_]]:
     """Validity by mask or alpha band, of the bands that have one; the others have only a no-data value."""
     from rasterio.enums import MaskFlags
 
