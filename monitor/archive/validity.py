@@ -75,8 +75,9 @@ NUMBERS = Quantity("number")
 CLASSES = Quantity("scene class", 0, 11)
 #: metres above EGM2008, with a margin around the lowest and the highest ground
 HEIGHT = Quantity("height in metres", -500, 9000, (-9999.0, -32768.0, -32767.0, 32767.0, -99999.0), "apply")
-#: linear power; the brightest point targets are about 30 dB. Power that is not positive is no echo.
-POWER = Quantity("backscatter in linear power", np.nextafter(0, 1), 1e4, (0.0, -9999.0, -32768.0), "apply")
+#: linear power; the brightest point targets are about 30 dB. The removal of noise leaves values around zero
+#: over calm water. Decibels, taken for power, are far below zero.
+POWER = Quantity("backscatter in linear power", -0.1, 1e4, (-9999.0, -32768.0), "apply")
 #: decibels; the noise of Sentinel-1 is at -22 to -32 dB, and after its removal single pixels are far lower
 DECIBEL = Quantity("backscatter in dB", -100, 40, (0.0, -9999.0, -32768.0), "apply")
 
@@ -120,7 +121,7 @@ def values_of(
     Raises:
         ContentError: the scale and offset tags contradict the item.
     """
-    masks = _masks(file, numbers, window)
+    masks = masks_of(file, numbers, window)
     found: dict[int, NDArray[Any]] = {}
     for position, number in enumerate(numbers):
         missing = [value for value in (nodata, file.nodatavals[number - 1]) if value is not None]
@@ -144,16 +145,17 @@ def coded_values(
         scaling: value = number x scale + offset.
         mask: True where the file has data; None: everywhere.
     """
-    values = band.astype(np.float32)
-    if scaling != (1.0, 0.0):
-        values = (band.astype(np.float64) * scaling[0] + scaling[1]).astype(np.float32)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        values = band.astype(np.float32)
+        if scaling != (1.0, 0.0):
+            values = (band.astype(np.float64) * scaling[0] + scaling[1]).astype(np.float32)
         impossible = ~((values >= quantity.lowest) & (values <= quantity.highest)) | np.isinf(values)
     absent = np.zeros(band.shape, bool)
     for value in (*missing, *quantity.fills):
         absent |= band == value
     if band.dtype.kind == "f":
-        absent |= np.isnan(band) | (np.isfinite(band) & (np.abs(band) >= HUGE))
+        # the logarithm of zero is minus infinity
+        absent |= np.isnan(band) | np.isneginf(band) | (np.isfinite(band) & (np.abs(band) >= HUGE))
     values[impossible] = VOID
     values[absent] = ABSENT
     if mask is not None:
@@ -165,7 +167,7 @@ def _classes(band: NDArray[Any], coded: Floats, nodata: float | None, dtype: np.
     return np.where(np.isfinite(coded), band, nodata or 0).astype(dtype)
 
 
-def _masks(file: DatasetReader, numbers: Sequence[int], window: Window) -> dict[int, NDArray[np.bool_]]:
+def masks_of(file: DatasetReader, numbers: Sequence[int], window: Window) -> dict[int, NDArray[np.bool_]]:
     """Validity by mask or alpha band, of the bands that have one; the others have only a no-data value."""
     from rasterio.enums import MaskFlags
 

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from monitor.archive.decoding import Native
 from monitor.archive.load import load_backscatter
 from monitor.archive.profiles import S1_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene, SceneList, asset_of
-from monitor.archive.validity import VOID
+from monitor.archive.validity import ABSENT, VOID
 from monitor.errors import ContentRefusedError
 from monitor.stack.dataset import on_geobox, planes
-from monitor.stack.filters import SPECKLE_WINDOW, lee
+from monitor.stack.filters import FLOOR, SPECKLE_WINDOW, lee, window_sum
 from monitor.stack.relief import Relief
-from monitor.stack.spectra import covers, refusal, worst_share
+from monitor.stack.spectra import EDGE, covers, distance_to, refusal, worst_share
 from monitor.stack.turns import Plot, Window, bounds, grown, inside, turns
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
+#: linear power (-15 dB) below which an echo is faint, as over water
+FAINT = 0.03
 #: linear power (-34 dB) in both polarisations, below which a filtered pixel at the border of a scene is noise
 #: that its processing left there: Sentinel-1's own noise is at -22 to -32 dB, and calm water above it in VV
 BORDER_NOISE = 4e-4
@@ -68,9 +69,9 @@ def backscatter(
         if not wanted.any():
             continue
         window = bounds(wanted)
-        wider = grown(window, BORDER_GROWTH, shape)
+        wider = grown(window, EDGE, shape)
         geobox = relief.geobox[wider]
-        coded = _power(scene, profile, relief, wider)
+        coded = both(_power(scene, profile, relief, wider))
         asked = (coded == VOID) & wanted[wider]
         shares = [worst_share(flags, geobox, inside(core, wider)) for flags in asked]
         if found := refusal(scene.id, _assets(scene, profile), shares, _fault(profile)):
@@ -100,8 +101,7 @@ def echoes(power: NDArray[np.float32], footprint: BaseGeometry, geobox: GeoBox) 
     noise = faint & ~covers(footprint, geobox, BORDER)
     if not noise.any():
         return valid
-    beside = ndimage.distance_transform_edt(~noise) <= BORDER_GROWTH
-    return np.asarray(valid & ~beside, bool)
+    return valid & (distance_to(noise) > BORDER_GROWTH)
 
 
 def _assets(scene: Scene, profile: CatalogProfile) -> list[tuple[str, str]]:
@@ -125,11 +125,36 @@ def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window
         from monitor.stack.grd import read_grd
 
         return read_grd(scene, profile, geobox, relief.dem[window], native=lee, reach=reach)
-    filtered = Native(partial(_despeckled, decibel=radar.unit == "decibel"), reach)
+    # the neighbours of a pixel's neighbours decide whether these have an echo
+    filtered = Native(partial(_despeckled, decibel=radar.unit == "decibel"), 2 * reach)
     return planes(load_backscatter(scene, profile, geobox, filtered, coded=True), S1_BANDS)
 
 
 def _despeckled(values: NDArray[np.float32], *, decibel: bool) -> NDArray[np.float32]:
-    """Speckle filtered linear power (H, W) of the numbers in a file; NaN where there is no echo."""
+    """Speckle filtered linear power (H, W) of the numbers in a file; NaN where there is no echo.
+
+    A value that is not positive counts as zero where most values around it are positive: over calm water the
+    removal of noise leaves values on both sides of zero. Elsewhere it is no echo.
+    """
     power = np.power(10, values / 10, dtype=np.float32) if decibel else values
-    return lee(np.where(power > 0, power, np.nan).astype(np.float32), SPECKLE_WINDOW)
+    positive = power > 0
+    known = np.isfinite(power)
+    if not positive[known].all():
+        most = window_sum(np.where(positive, 1.0, np.where(known, -1.0, 0.0)), SPECKLE_WINDOW) > 0
+        power = np.where(positive, power, np.where(known & most, np.float32(0), np.float32(np.nan)))
+    filtered = lee(power, SPECKLE_WINDOW)
+    return np.where(filtered > 0, filtered, np.float32(np.nan))
+
+
+def both(coded: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Power (2, H, W) with the lowest value where one polarisation has no echo beside a faint one.
+
+    Calm water can be below the noise in one polarisation. Near the edge of a scene, where neither has data,
+    and beside a bright echo, a missing value remains missing.
+    """
+    lone = (coded == ABSENT) & np.isfinite(coded[::-1]) & (coded[::-1] < FAINT)
+    if not lone.any():
+        return coded
+    edge = np.asarray((~np.isfinite(coded)).all(axis=0), bool)
+    lone &= distance_to(edge) > EDGE
+    return np.where(lone, np.float32(FLOOR), coded)

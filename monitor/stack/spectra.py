@@ -29,7 +29,7 @@ Flags = NDArray[np.bool_]
 #: pixels from the edge of a scene within which a band that lacks a number has no data. The bands end up to
 #: 300 m from one another, because their detectors see a place one after the other.
 EDGE = 30
-#: pixels that interpolation of the coarsest bands (60 m) mixes with a rim of ones
+#: pixels that interpolation of the coarsest bands (60 m) mixes
 MIXED = 7
 #: reflectance x 10000 of the bands beside a zero, above which that zero is lost data and not a dark surface
 DARK_BELOW = 1500.0
@@ -70,20 +70,24 @@ def spectra(coded: Floats, offset: float, no_data: Flags | None = None) -> Spect
     if valid.all() and not nothing.any():
         return Spectra(values, unsound)
     edge = nothing if no_data is None else nothing | no_data
-    inland = _distance(edge) > EDGE
+    inland = distance_to(edge) > EDGE
     some = valid.any(axis=0)
-    zero = (coded == ABSENT) & some & inland
-    zero &= _dark_beside(coded, zero)
+    zero = (coded == ABSENT) & some
+    zero &= _dark_beside(coded, zero) & inland
     values[zero] = 0
     unsound |= ~valid & ~zero & some
     unsound &= inland
-    lost = nothing | (_distance(nothing & bare.any(axis=0)) <= MIXED)
+    lost = nothing | (distance_to(nothing & bare.any(axis=0)) <= MIXED)
     values[:, lost | ~(valid | zero).all(axis=0)] = np.nan
     return Spectra(values, unsound)
 
 
 def _dark_beside(coded: Floats, zero: Flags) -> Flags:
-    """Whether the bands beside a zero, the next ones with a value to both sides, are dark: (bands, H, W)."""
+    """Whether the bands beside a zero, the next ones with a value to both sides, are dark: (bands, H, W).
+
+    On a shore these can be brighter, because pixels of another band are smaller or mixed: zeros near a dark
+    one are dark, too.
+    """
     dark = np.zeros(zero.shape, bool)
     for band in range(len(coded)):
         where = zero[band]
@@ -92,6 +96,7 @@ def _dark_beside(coded: Floats, zero: Flags) -> Flags:
         here = coded[:, where]
         beside = np.fmax(_first_value(here[:band][::-1]), _first_value(here[band + 1 :]))
         dark[band][where] = beside <= DARK_BELOW
+        dark[band] |= where & (distance_to(dark[band]) <= MIXED)
     return dark
 
 
@@ -103,7 +108,7 @@ def _first_value(bands: Floats) -> Floats:
     return found
 
 
-def _distance(flags: Flags) -> NDArray[np.float64]:
+def distance_to(flags: Flags) -> NDArray[np.float64]:
     """Distance in pixels to the nearest pixel that is set, (H, W)."""
     if not flags.any():
         return np.full(flags.shape, np.inf)
