@@ -95,13 +95,10 @@ def test_zero_in_one_band_of_a_lake_is_seen(
     assert (optical(stack)[S2_BANDS.index(band)][water & seen] == 0).mean() > 0.7
 
 
-@pytest.mark.parametrize("number", [64500, 65535, 40000])
-def test_impossible_numbers_give_way_to_another_date(
-    number: int, small_archive: Path, tmp_path: Path
-) -> None:
+def test_impossible_numbers_give_way_to_another_date(small_archive: Path, tmp_path: Path) -> None:
     scenes = season(small_archive, YEAR)
     scene = best(scenes)
-    wrong = damage(scene, tmp_path, lambda values, _: np.full_like(values, number), "B02", "B08")
+    wrong = damage(scene, tmp_path, lambda values, _: np.full_like(values, 64500), "B02", "B08")
     stack = acquire(with_scenes(scenes, wrong), PC, tile_of(small_archive), 0)
     assert not (stack["day_of_year"].to_numpy() == scene.day_of_year).any()
     assert np.nanmax(optical(stack)) < 20_000 and (stack["day_of_year"].to_numpy() > 0).mean() > 0.3
@@ -179,7 +176,7 @@ def test_damaged_pixels_do_not_depend_on_the_tile(lake: Any, small_archive: Path
 
 
 def test_a_gap_between_dem_tiles_is_bridged_and_a_hole_is_not(small_archive: Path, tmp_path: Path) -> None:
-    """Two tiles with a column of the DEM missing between them, and a hole of the same width in one of them."""
+    """Two tiles with a column missing between them, and a hole of the same width in one tile."""
     scenes, tile = season(small_archive, YEAR), tile_of(small_archive)
     (dem,) = scenes.dem
 
