@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Self
 
 from storage.redaction import redacted
 
@@ -48,13 +49,29 @@ class AssetError(MonitorError):
         cause: why it could not be read.
     """
 
+    outcome = "cannot be read"
+
     def __init__(self, item: str, asset: str, href: str, cause: str) -> None:
-        super().__init__(f"{item}: asset {asset} at {href} cannot be read: {cause}")
+        super().__init__(f"{item}: asset {asset} at {href} {self.outcome}: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, redacted(href), redacted(cause)
 
-    def detached(self) -> "AssetError":
+    def detached(self) -> Self:
         """A copy without traceback and context, which can be kept and sent to other processes."""
-        return AssetError(self.item, self.asset, self.href, self.cause)
+        return type(self)(self.item, self.asset, self.href, self.cause)
 
     def __reduce__(self) -> tuple[type["AssetError"], tuple[str, str, str, str]]:
-        return AssetError, (self.item, self.asset, self.href, self.cause)
+        return type(self), (self.item, self.asset, self.href, self.cause)
+
+
+class ContentRefusedError(AssetError):
+    """A file of the archive was read, but its numbers contradict its item or are impossible.
+
+    Reading it again gives the same, so that a season goes on without its item.
+    """
+
+    outcome = "is refused"
+
+    @classmethod
+    def tells(cls, reason: str, item: str, asset: str, href: str) -> bool:
+        """Whether the reason of a failed tile, as the ledger keeps it, is the refusal of this file."""
+        return reason.startswith(str(cls(item, asset, href, "")))

@@ -21,7 +21,7 @@ from monitor.archive.freeze import freeze
 from monitor.compute.cluster import Workers
 from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
-from monitor.errors import RefusedError
+from monitor.errors import ContentRefusedError, RefusedError
 from monitor.grid import continuous, tile_named
 from monitor.history.inventories.importing import replay_inventory
 from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
@@ -37,6 +37,7 @@ from storage.codes import ModelState, SurveyKind, TaskState
 from storage.cube_damage import DamagedError
 from storage.errors import StorageError
 from storage.history import Survey
+from storage.ledger import TaskRow
 from storage.prior import SurveyKey, prior_surveys
 
 if TYPE_CHECKING:
@@ -95,19 +96,27 @@ def run_season(
         RefusedError: `redo` has no tile of the season.
     """
     region = system.workspace.region(region_name)
-    planned = plan_season(system, region, season, progress)
-    if redo is not None:
-        planned = redo.applied(planned)
-    if (size := size_of(planned)).tiles:
-        progress.note(f"to predict: {size}")
-    _write_plan(system, region, planned, run_id)
-    results = list(_predict(system, workers, region, planned, season, progress, run_id))
+    results: list[TileResult] = []
+    while True:
+        planned = plan_season(system, region, season, progress)
+        if redo is not None:
+            planned, redo = redo.applied(planned), None
+        if (size := size_of(planned)).tiles:
+            progress.note(f"to predict: {size}")
+        _write_plan(system, region, planned, run_id)
+        found = list(_predict(system, workers, region, planned, season, progress, run_id))
+        results += found
+        # an item with impossible numbers is now named in the ledger, and the season is planned without it
+        if not any(result.refused for result in found):
+            break
     recorded = _survey(system, region, season, [entry.task for entry in planned], run_id, progress)
     return _report(region, season, planned, results, system, recorded)
 
 
 def plan_season(system: System, region: Region, season: int, progress: Progress = SILENT) -> list[Planned]:
     """Every tile task of the season, compared with ledger and cube. Writes nothing."""
+    with system.database.connect() as conn:
+        known = ledger.tasks(conn, region.name, season, kind=system.workspace.survey_kind)
     frozen = freeze(
         system.workspace.catalog,
         system.workspace.profile,
@@ -116,6 +125,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         season,
         system.workspace.excluded,
         progress,
+        refused_content(known),
     )
     tasks = plan(
         region.name,
@@ -127,13 +137,27 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         config_digest=config_digest(region, system.workspace.profile),
     )
     with system.database.connect() as conn:
-        known = ledger.tasks(conn, region.name, season, kind=system.workspace.survey_kind)
         old_scenes = {
             row.key: frozenset(scene.item_id for scene in ledger.scenes_of(conn, row.key))
             for row in known
             if row.state in (TaskState.DONE, TaskState.EMPTY)
         }
     return decide(tasks, known, _written(system.cube(region.name), tasks, season), old_scenes)
+
+
+def refused_content(rows: Iterable[TaskRow]) -> dict[str, str]:
+    """Items of a region and season whose content was refused when a tile was read, and why.
+
+    The tasks that found it remain in the ledger, as failed or superseded.
+    """
+    found: dict[str, str] = {}
+    for row in rows:
+        fault, reason = row.fault, row.reason
+        if fault is None or reason is None or fault.item is None:
+            continue
+        if ContentRefusedError.tells(reason, fault.item, str(fault.asset), str(fault.href)):
+            found.setdefault(fault.item, reason)
+    return found
 
 
 def _written(cube: Cube, tasks: Sequence[TileTask], season: int) -> dict[str, UUID]:

@@ -101,6 +101,8 @@ def _write(archive: Path, season: int, target: Path) -> None:
         raise TrainingError(f"{archive}: has no scenes in {season} ({refused}); simulate it again")
     tile = _tile(area, int(lakes.crs.to_epsg()))
     stack = acquire(listed, profile, tile, halo=0)
+    for error in stack.attrs.get("refused", ()):
+        raise error
     unfinished = target.with_name(f"unfinished-{target.name}")
     if unfinished.exists():
         shutil.rmtree(unfinished)

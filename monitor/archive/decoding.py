@@ -26,6 +26,7 @@ from monitor.archive.outlines import boxed
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.resampling import Doubles, Floats, places
 from monitor.archive.retries import is_remote
+from monitor.archive.validity import ABSENT, VOID, Quantity, values_of
 from monitor.grid import bounds_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ GDAL_REMOTE = {
 }
 
 T = TypeVar("T")
-#: a step on a file's own pixels (h, w), NaN for missing ones
+#: a step on a file's own pixels (h, w), NaN for invalid ones
 Step = Callable[[Floats], Floats]
 
 
@@ -108,7 +109,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Pixels of a file around a box: (h, w) by band number, none where the box lies outside the file."""
+    """Pixels of a file around a box: (h, w) by band number, none where the box lies outside the file.
+
+    Invalid pixels have the codes of `monitor.archive.validity` in floats.
+    """
 
     window: Window
     bands: Mapping[int, NDArray[Any]]
@@ -226,12 +230,18 @@ def decoded(
     file: DatasetReader,
     numbers: Sequence[int],
     nodata: float | None,
+    quantity: Quantity,
     cfg: RasterLoadParams,
     load: Load,
     native: Native | None,
 ) -> Decoded:
-    """Bands of an open file around the box of `load`."""
+    """Bands of an open file around the box of `load`.
+
+    Raises:
+        ContentError: the scale and offset tags of the file contradict its item.
+    """
     import rasterio
+    from rasterio.windows import Window as FileWindow
 
     grid = Grid(file.crs.to_wkt(), file.transform, file.shape)
     level = load.level(grid, tuple(file.overviews(1))) if cfg.use_overviews else -1
@@ -241,25 +251,17 @@ def decoded(
         if window.span is None:
             return Decoded(window, {})
         pixels = window_of(source, numbers, window.span)
-    missing = file.nodatavals if nodata is None else [nodata] * file.count
-    bands = {
-        number: _numeric(band, missing[number - 1], cfg, native)
-        for number, band in zip(numbers, pixels, strict=True)
-    }
+        part = FileWindow.from_slices(*window.span)
+        bands = values_of(source, pixels, numbers, part, nodata, quantity, np.dtype(cfg.dtype))
+    if native is not None:
+        bands = {number: _stepped(band, native) for number, band in bands.items()}
     return Decoded(window, bands)
 
 
-def _numeric(
-    band: NDArray[Any], nodata: float | None, cfg: RasterLoadParams, native: Native | None
-) -> NDArray[Any]:
-    """Pixels of a file in the type that is resampled: floats with NaN for missing ones, or integers."""
-    if np.dtype(cfg.dtype).kind != "f":
-        return band.astype(cfg.dtype)
-    numeric = band.astype(np.float32)
-    if nodata is not None:
-        numeric[band == nodata] = np.nan
-    numeric[np.isinf(numeric)] = np.nan
-    return numeric if native is None else native.step(numeric)
+def _stepped(coded: Floats, native: Native) -> Floats:
+    """The result of a native step; impossible pixels keep their code, others without a value are `ABSENT`."""
+    found = native.step(np.where(np.isfinite(coded), coded, np.float32(np.nan)))
+    return np.where(np.isfinite(found), found, np.where(coded == VOID, VOID, ABSENT))
 
 
 def _overview(factors: Sequence[int], rows: Doubles, cols: Doubles) -> int:

@@ -22,6 +22,7 @@ from monitor.archive.decoding import Decoded, Load, Native, check, decoded, open
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.resampling import bilinear, nearest
 from monitor.archive.retries import tried
+from monitor.archive.validity import NUMBERS, Quantity
 
 if TYPE_CHECKING:
     import pystac
@@ -46,8 +47,8 @@ class BandParser:
 
     Args:
         keys: name of each band to its asset key, or "asset.N" for band N of a file.
-        source: type of the numbers in the files (None: any), and their value of missing pixels (None: the
-            one that each file declares).
+        source: type of the numbers in the files (None: any), and their value of missing pixels besides the
+            one that each file declares.
         footprints: of the items by id, EPSG:4326.
     """
 
@@ -87,16 +88,28 @@ class ArchiveDriver:
         profile: of the catalogue that serves the files.
         parser: the bands to load.
         native: a step before resampling.
+        quantity: of the bands, which decides the values that are valid.
+        coded: whether invalid pixels keep their codes (`monitor.archive.validity`), else they are NaN.
     """
 
     aux_reader = None
     #: the built-in adaptor, which reads every chunk by itself
     dask_reader = None
 
-    def __init__(self, profile: CatalogProfile, parser: BandParser, native: Native | None = None) -> None:
+    def __init__(
+        self,
+        profile: CatalogProfile,
+        parser: BandParser,
+        native: Native | None = None,
+        quantity: Quantity = NUMBERS,
+        *,
+        coded: bool = False,
+    ) -> None:
         self.profile = profile
         self.md_parser = parser
         self.native = native
+        self.quantity = quantity
+        self.coded = coded
 
     def new_load(self, geobox: GeoBox, *, chunks: Mapping[str, int] | None = None) -> Load | None:
         """Shared state of the reads of a load; None with Dask, which may read chunks in other processes."""
@@ -107,7 +120,7 @@ class ArchiveDriver:
 
     def capture_env(self) -> dict[str, Any]:
         """Everything but files and box that the pixels depend on; Dask derives the names of tasks from it."""
-        return {"native": repr(self.native)}
+        return {"native": repr(self.native), "quantity": repr(self.quantity), "coded": self.coded}
 
     def restore_env(
         self, env: dict[str, Any], load_state: Load | None
@@ -154,17 +167,19 @@ class BandReader:
         sampled = (
             nearest(values, rows, cols, cfg.fill_value or 0) if cfg.nearest else bilinear(values, rows, cols)
         )
+        if sampled.dtype.kind == "f" and not self._driver.coded:
+            sampled[~np.isfinite(sampled)] = np.nan
         return (slice(0, dst_geobox.shape[0]), slice(0, dst_geobox.shape[1])), sampled
 
     def _decode(self, file: File, numbers: tuple[int, ...], cfg: RasterLoadParams, load: Load) -> Decoded:
         """Pixels of the file's bands around the box of `load`."""
         source = self._source.meta or RasterBandMetadata()
-        profile, native = self._driver.profile, self._driver.native
+        profile, native, quantity = self._driver.profile, self._driver.native, self._driver.quantity
 
         def job(address: str) -> Decoded:
             with opened(address, profile) as opened_file:
                 check(opened_file, file.footprint, numbers, source.data_type, np.dtype(cfg.dtype))
-                return decoded(opened_file, numbers, source.nodata, cfg, load, native)
+                return decoded(opened_file, numbers, source.nodata, quantity, cfg, load, native)
 
         with _connection(profile.connections):
             return tried(file.item, (file.asset, file.href), profile, job)

@@ -93,6 +93,7 @@ class Refusal(Code):
 
     # by the settings or because of the item
     EXCLUDED = "excluded", "excluded by the settings: {why}"
+    CONTENT = "content", "refused when it was read: {why}"
     NO_COLLECTION = "no_collection", "has no collection, so its product is unknown"
     NO_ASSETS = "no_assets", "comes without assets"
     NO_OUTLINE = (

@@ -55,29 +55,35 @@ def freeze(
     year: int,
     excluded: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
+    refused_content: Mapping[str, str] | None = None,
 ) -> Considered:
     """Choose the scenes of every cell that touches `zone` (EPSG:4326) in a season.
 
     Args:
         excluded: ids of items that the settings exclude, and why.
+        refused_content: ids of items whose files were refused when they were read, and why.
 
     Raises:
         MonitorError: the catalogue does not answer.
     """
+    barred = {
+        **{item: Refusal.CONTENT.because(why=why) for item, why in (refused_content or {}).items()},
+        **{item: Refusal.EXCLUDED.because(why=why) for item, why in (excluded or {}).items()},
+    }
     cells = cells_of(zone)
     ground = bounds_of(shapely.union_all([cell.footprint(TERRAIN_NEAR) for cell in cells]))
     start, end = season.dates(year)
     with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
         optical_items, kept_out = _admitted(
-            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded
+            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), barred
         )
         optical, refused = usable_optical(optical_items, profile.optical)
         window = (start - RADAR_WINDOW, season.reserve(year) + RADAR_WINDOW)
         radar_items, radar_kept_out = _admitted(
-            catalog.search(profile.radar.collection, ground, *window), excluded
+            catalog.search(profile.radar.collection, ground, *window), barred
         )
         radar, radar_refused = usable_radar(radar_items, profile.radar)
-        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
+        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), barred)
         dem, dem_refused = usable_dem(dem_items, profile.dem)
     with progress.count("cloud", len(optical)) as done:
         skies = measure(optical, profile, cells, done)
@@ -142,14 +148,14 @@ def _recalled(scene: FrozenScene) -> pystac.Item:
 
 
 def _admitted(
-    items: Iterable[pystac.Item], excluded: Mapping[str, str] | None
+    items: Iterable[pystac.Item], barred: Mapping[str, Explanation]
 ) -> tuple[list[pystac.Item], Refused]:
-    """Items that are not excluded, and why the others are refused."""
+    """Items that are not barred, and why the others are refused."""
     admitted: list[pystac.Item] = []
     refused: list[tuple[str, Explanation]] = []
     for item in items:
-        if excluded and item.id in excluded:
-            refused.append((item.id, Refusal.EXCLUDED.because(why=excluded[item.id])))
+        if item.id in barred:
+            refused.append((item.id, barred[item.id]))
         elif item.collection_id is None and FAULT not in item.extra_fields:
             refused.append((item.id, Refusal.NO_COLLECTION.because()))
         else:

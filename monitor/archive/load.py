@@ -23,6 +23,17 @@ from monitor.archive.driver import ArchiveDriver, BandParser
 from monitor.archive.profiles import S1_BANDS, S2_BANDS, CatalogProfile
 from monitor.archive.scenes import Scene
 from monitor.archive.threads import reading_threads
+from monitor.archive.validity import (
+    CLASSES,
+    DECIBEL,
+    HEIGHT,
+    HOLE_REACH,
+    NUMBERS,
+    POWER,
+    Quantity,
+    fill_zero_holes,
+    reflectance,
+)
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -40,10 +51,15 @@ def load_optical(
     geobox: GeoBox,
     names: Sequence[str] = S2_BANDS,
     chunks: Chunks | None = None,
+    *,
+    coded: bool = False,
 ) -> xr.Dataset:
     """Surface reflectance x 10000, the baseline's offset applied: float32 (y, x), NaN for missing pixels.
 
     Values may be below zero where the offset is subtracted from dark pixels.
+
+    Args:
+        coded: whether pixels without a value have the codes of `monitor.archive.validity`.
 
     Raises:
         AssetError: a file cannot be read, or does not match its item.
@@ -56,6 +72,9 @@ def load_optical(
         geobox,
         data_type=optical.dtype,
         nodata=optical.nodata,
+        # catalogues that mark corrected scenes by a flag leave the tags of uncorrected ones in their files
+        quantity=reflectance(scene.offset, tags=optical.offset != "flag"),
+        coded=coded,
         chunks=chunks,
     )
     for name, band in bands.data_vars.items():
@@ -84,21 +103,39 @@ def load_classes(
         nodata=NO_CLASS,
         dtype="uint8",
         resampling="nearest",
+        quantity=CLASSES,
         chunks=chunks,
     )
     return loaded["SCL"].assign_attrs(long_name="Sen2Cor scene class")
 
 
 def load_elevation(
-    scenes: Sequence[Scene], profile: CatalogProfile, geobox: GeoBox, chunks: Chunks | None = None
+    scenes: Sequence[Scene],
+    profile: CatalogProfile,
+    geobox: GeoBox,
+    chunks: Chunks | None = None,
+    *,
+    coded: bool = False,
 ) -> xr.DataArray:
     """Elevation above EGM2008 in metres: float32 (y, x), from the first scene that has the pixel, else NaN.
+
+    Args:
+        coded: whether pixels without a height have the codes of `monitor.archive.validity`, by which a hole
+            in a file differs from the gap between two files.
 
     Raises:
         AssetError: a file cannot be read, or does not match its item.
     """
     loaded = load_bands(
-        scenes, {"dem": profile.dem.band}, profile, geobox, nodata=profile.dem.nodata, chunks=chunks
+        scenes,
+        {"dem": profile.dem.band},
+        profile,
+        geobox,
+        nodata=profile.dem.nodata,
+        quantity=HEIGHT,
+        native=Native(fill_zero_holes, HOLE_REACH + 1),
+        coded=coded,
+        chunks=chunks,
     )
     return loaded["dem"].assign_attrs(long_name="elevation above EGM2008", units="m")
 
@@ -109,18 +146,31 @@ def load_backscatter(
     geobox: GeoBox,
     native: Native | None = None,
     chunks: Chunks | None = None,
+    *,
+    coded: bool = False,
 ) -> xr.Dataset:
     """VV and VH of a terrain-corrected scene, unit of the files: float32 (y, x), NaN for missing pixels.
 
     Args:
         native: a step on the file's own pixels before they are resampled, such as a speckle filter.
+        coded: whether pixels without a value have the codes of `monitor.archive.validity`.
 
     Raises:
         AssetError: a file cannot be read, or does not match its item.
     """
     radar = profile.radar
     keys = {str(band): radar.bands[band] for band in S1_BANDS}
-    return load_bands([scene], keys, profile, geobox, nodata=radar.nodata, native=native, chunks=chunks)
+    return load_bands(
+        [scene],
+        keys,
+        profile,
+        geobox,
+        nodata=radar.nodata,
+        quantity=DECIBEL if radar.unit == "decibel" else POWER,
+        native=native,
+        coded=coded,
+        chunks=chunks,
+    )
 
 
 def load_bands(
@@ -133,7 +183,9 @@ def load_bands(
     nodata: float | None = None,
     dtype: str = "float32",
     resampling: Literal["bilinear", "nearest"] = "bilinear",
+    quantity: Quantity = NUMBERS,
     native: Native | None = None,
+    coded: bool = False,
     chunks: Chunks | None = None,
 ) -> xr.Dataset:
     """Bands (y, x) on a box; each pixel is from the first scene that has it.
@@ -144,9 +196,11 @@ def load_bands(
     Args:
         keys: name of each band to its asset key, or "asset.N" for band N of a file.
         data_type: type of the numbers in the files; other types are refused. None: any.
-        nodata: value of missing pixels in the files; None: the one that each file declares.
+        nodata: value of missing pixels in the files, besides the one that each file declares.
         dtype: type of the result; missing pixels are NaN in floats, `nodata` in integers.
+        quantity: of the bands, which decides the values that are valid.
         native: a step on a file's own pixels before they are resampled.
+        coded: whether missing pixels have the codes of `monitor.archive.validity`, in floats.
         chunks: sizes of Dask chunks; None: read at once.
 
     Raises:
@@ -171,8 +225,8 @@ def load_bands(
         nodata=fill,
         chunks=None if chunks is None else dict(chunks),
         pool=reading_threads(profile.connections) if len(scenes) * len(keys) > 1 else None,
-        fuse_func=f"{__name__}.{paste.__name__}" if len(scenes) == 1 else None,
-        driver=ArchiveDriver(profile, parser, native),
+        fuse_func=_fuser(len(scenes), coded),
+        driver=ArchiveDriver(profile, parser, native, quantity, coded=coded),
     )
     return loaded.isel(time=0, drop=True)
 
@@ -204,6 +258,18 @@ def _together(item: pystac.Item, parsed: Any, index: int) -> int:
     return 0
 
 
+def _fuser(scenes: int, coded: bool) -> str | None:
+    """Name of the function that adds a scene to the layer; None: the first value of a pixel is kept."""
+    if scenes == 1:
+        return f"{__name__}.{paste.__name__}"
+    return f"{__name__}.{complete.__name__}" if coded else None
+
+
 def paste(dst: np.ndarray, src: np.ndarray) -> None:
     """Fuser of a load of one scene, which overwrites the empty layer."""
     dst[...] = src
+
+
+def complete(dst: np.ndarray, src: np.ndarray) -> None:
+    """Fuser of a load with codes: the first value of a pixel is kept, else the first code inside a file."""
+    np.copyto(dst, src, where=np.isnan(dst) | (np.isinf(dst) & np.isfinite(src)))

@@ -143,13 +143,14 @@ def bilinear(values: Floats, rows: Doubles, cols: Doubles) -> Floats:
     where the pixel that contains the position is NaN (as in GDAL's warp).
     """
     height, width = values.shape
-    if rows.shape == cols.shape:
-        found = np.empty(rows.shape, np.float32)
-        for strip in _strips(len(rows)):
-            found[strip] = _scattered(values, rows[strip], cols[strip])
-    else:
-        found = _between(values, np.clip(rows[:, 0] - 0.5, 0, height - 1), 0)
-        found = _between(found, np.clip(cols[0] - 0.5, 0, width - 1), 1)
+    with np.errstate(invalid="ignore"):  # codes of missing pixels are infinite
+        if rows.shape == cols.shape:
+            found = np.empty(rows.shape, np.float32)
+            for strip in _strips(len(rows)):
+                found[strip] = _scattered(values, rows[strip], cols[strip])
+        else:
+            found = _between(values, np.clip(rows[:, 0] - 0.5, 0, height - 1), 0)
+            found = _between(found, np.clip(cols[0] - 0.5, 0, width - 1), 1)
     found[~(_inside(rows, height) & _inside(cols, width))] = np.nan
     _mend(found, values, rows, cols)
     return found
@@ -181,17 +182,18 @@ def _split(at: Doubles, size: int) -> tuple[NDArray[np.intp], Floats]:
 
 
 def _mend(found: Floats, values: Floats, rows: Doubles, cols: Doubles) -> None:
-    """Fill, in place, results that are NaN only because a neighbour is, from the neighbours with data."""
-    lost = np.isnan(found)
+    """Replace, in place, results that mix missing pixels: by the neighbours with data, else by their code."""
+    lost = ~np.isfinite(found)
     if not lost.any():
         return
     rows, cols = (np.broadcast_to(at, found.shape)[lost] for at in (rows, cols))
-    kept = ~np.isnan(nearest(values, rows, cols, np.nan))
-    valid = ~np.isnan(values)
+    own = nearest(values, rows, cols, np.nan)
+    kept = np.isfinite(own)
+    valid = np.isfinite(values)
     weight = _scattered(valid.astype(np.float32), rows[kept], cols[kept])
     total = _scattered(np.where(valid, values, np.float32(0)), rows[kept], cols[kept])
-    lost[lost] = kept
-    found[lost] = total / weight
+    own[kept] = total / weight
+    found[lost] = own
 
 
 def _inside(at: Doubles, size: int) -> NDArray[np.bool_]:

@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.sessions import Session, retry_after
 from monitor.archive.signing import forget, sign
-from monitor.errors import AssetError
+from monitor.archive.validity import ContentError
+from monitor.errors import AssetError, ContentRefusedError
 from storage.redaction import redacted
 
 if TYPE_CHECKING:
@@ -68,15 +69,19 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
 
     Raises:
         AssetError: the last try failed.
+        ContentRefusedError: the content of the file contradicts its item.
     """
     from rasterio.errors import RasterioError
 
     asset, href = file
     for number in itertools.count(1):
         signed, tries, status, later = href, TRIES if is_remote(href) else 1, None, 0.0
+        kind: type[AssetError] = AssetError
         try:
             signed = sign(href, profile)
             return job(signed)
+        except ContentError as error:
+            cause, tries, kind = words_of(error), 1, ContentRefusedError
         except (GivenUp, ValueError, TypeError, LookupError, SyntaxError) as error:
             cause, tries = words_of(error), 1
         except HttpError as error:
@@ -88,7 +93,7 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
             cause, later = words_of(error), later_of(getattr(error, "response", None))
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
             # outside of `except`, so that the error, which may contain a signature, is not its context
-            raise AssetError(item, asset, href, cause)
+            raise kind(item, asset, href, cause)
         if status in (401, 403):
             forget(signed, profile)
         pause(number, later)

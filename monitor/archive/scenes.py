@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     import pystac
     from shapely.geometry.base import BaseGeometry
 
-#: pixels around a tile that its halo and filters read, and whose cells the tile therefore needs
-NEAR = 256
+#: pixels around a tile that its halo and filters read, and whose cells the tile therefore needs: 224 of the
+#: largest halo, 32 around it for filters, 128 of scene classes around these
+NEAR = 384
 #: pixels around a tile within which terrain can hide it from sun or radar (see `monitor.stack.terrain`)
 TERRAIN_NEAR = 1000
 #: copies of one acquisition differ by a millisecond; two data strips of one pass lie seconds apart

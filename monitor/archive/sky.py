@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 #: Sen2Cor's scene classes (ESA L2A Algorithm Theoretical Basis Document)
-NO_DATA, SATURATED, DARK, CLOUD_SHADOW, SNOW = 0, 1, 2, 3, 11
+NO_DATA, SATURATED, DARK, CLOUD_SHADOW, UNCLASSIFIED, SNOW = 0, 1, 2, 3, 7, 11
 CLOUDS = (8, 9, 10)
 #: pixels per sample: 160 m, read from an overview of the 20 m classes in one or two requests per scene
 SAMPLE = 16

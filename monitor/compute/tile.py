@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.archive.profiles import CatalogProfile
 from monitor.compute.predictor import ChosenModel, QueuedSegmenter, predictor
-from monitor.errors import AssetError
+from monitor.errors import AssetError, ContentRefusedError
 from monitor.plan import TileTask
 from storage.codes import TaskState
 from storage.errors import StorageError
@@ -27,6 +27,8 @@ class TileResult:
     reason: str | None = None
     fault: Fault | None = None
     slot: CubeSlot | None = None
+    #: files with impossible numbers; the season is planned again without their items
+    refused: tuple[ContentRefusedError, ...] = ()
 
 
 def result_without_data(task: TileTask) -> TileResult | None:
@@ -67,8 +69,12 @@ def compute_tile(
     try:
         stack = acquire(task.scenes, profile, task.tile, border)
         on_read()
+        if refused := stack.attrs.get("refused", ()):
+            return _without_items(task, refused)
         layers = segment(stack, segmenter, task.tile, border, task.zone, task.reach)
         slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers.arrays, task.key)
+    except ContentRefusedError as error:
+        return _without_items(task, (error,))
     except AssetError as error:
         return TileResult(task, TaskState.FAILED, str(error), Fault(error.item, error.asset, error.href))
     except (SegmenterError, StorageError) as error:
@@ -78,3 +84,12 @@ def compute_tile(
     cloudy = bool(stack["cloud"].any())
     why = "all cloud: no clear view on any date" if cloudy else "no data: scenes do not cover the tile"
     return TileResult(task, TaskState.EMPTY, why, slot=slot)
+
+
+def _without_items(task: TileTask, refused: Sequence[ContentRefusedError]) -> TileResult:
+    """The result of a tile whose scenes have to be chosen again, without the items of some files."""
+    first = refused[0]
+    fault = Fault(first.item, first.asset, first.href)
+    reason = "; ".join(map(str, refused))
+    errors = tuple(error.detached() for error in refused)
+    return TileResult(task, TaskState.FAILED, reason, fault, refused=errors)

@@ -29,19 +29,24 @@ def acquire(scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int) -
         A dataset on (y, x) in the CRS of the tile: B01 to B12 (reflectance x 10000, NaN where no date is
         clear), VV and VH (dB, NaN without data), dem (metres above EGM2008, NaN where unknown), day_of_year
         (of the optical date, 0 without one), and the flags cloud, snow, shadow and layover; see
-        `monitor.stack.dataset.ATTRIBUTES`.
+        `monitor.stack.dataset.ATTRIBUTES`. Its attribute "refused", where there is one, has a
+        `ContentRefusedError` for each file with impossible numbers in a large part of the tile; these pixels
+        are not used.
 
     Raises:
         AssetError: a file cannot be read; the error names item, asset and address.
     """
     reach = halo + MARGIN
     box = Tile(tile.epsg, tile.size + 2 * reach, tile.row - reach, tile.col - reach)
-    relief = read_relief(scenes.dem, profile, box.geobox())
-    plots = plots_of(scenes.choices, box)
-    optical = composite(scenes, plots, profile, relief)
-    radar = backscatter(scenes, plots, profile, relief)
+    core = (slice(reach, reach + tile.size), slice(reach, reach + tile.size))
+    relief = read_relief(scenes.dem, profile, box.geobox(), core)
+    optical = composite(scenes, box, profile, relief, core)
+    radar = backscatter(scenes, plots_of(scenes.choices, box), profile, relief, core)
     ground = on_geobox(relief.geobox, {"dem": relief.dem})
     inner = slice(MARGIN, -MARGIN)
-    stack = optical.assign(radar.data_vars).assign(ground.data_vars).isel(y=inner, x=inner)
+    stack = optical.bands.assign(radar.bands.data_vars).assign(ground.data_vars).isel(y=inner, x=inner)
     # the coordinates of the wider box have another transform in `spatial_ref`
-    return stack.assign_coords(xr_coords(tile.geobox(halo)))
+    stack = stack.assign_coords(xr_coords(tile.geobox(halo)))
+    if refused := (*relief.refused, *optical.refused, *radar.refused):
+        stack.attrs["refused"] = refused
+    return stack

@@ -9,6 +9,9 @@ from scipy import ndimage
 #: equivalent number of looks of an IW ground-range product (Sentinel-1 product definition)
 LOOKS = 4.4
 SPECKLE_WINDOW = 5
+#: lowest backscatter after noise removal in linear power (-40 dB): 10 dB below the instrument's noise, and
+#: above 0, so that calm water in VH has a value in decibels and is not "not observed"
+FLOOR = 1e-4
 
 
 def lee(power: NDArray[np.float32], size: int = SPECKLE_WINDOW, looks: float = LOOKS) -> NDArray[np.float32]:

@@ -27,17 +27,16 @@ from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
 from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
 from monitor.archive.retries import fetch, tried
 from monitor.archive.scenes import Scene
+from monitor.archive.validity import POWER, masks_of
 from monitor.errors import AssetError
 from monitor.stack.annotation import ImageGeometry, Lut, Noise, read_calibration, read_geometry, read_noise
+from monitor.stack.filters import FLOOR
 from monitor.stack.geoid import undulation
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from rasterio.io import DatasetReader
 
-#: lowest sigma nought after noise removal (-40 dB): 10 dB below the instrument's noise, and above 0, so that
-#: calm water in VH has a value in decibels and is not "not observed"
-FLOOR = 1e-4
 #: largest distance in lines or pixels between tie points of a file and their positions by its annotation; it
 #: is up to 1.5 in real products, because their tie points use the nearest range polynomial
 TIE_POINT_ERROR = 3.0
@@ -182,6 +181,8 @@ def _sigma_nought(
     scene: Scene, profile: CatalogProfile, files: Files, geometry: ImageGeometry, span: Span
 ) -> Floats:
     """Sigma nought of a part of the image (h, w) in linear power, without noise; it can be negative."""
+    from rasterio.windows import Window
+
     calibration: Lut = _parsed(Remote(files.calibration, scene, profile), read_calibration)
     noise: Noise = _parsed(Remote(files.noise, scene, profile), read_noise)
 
@@ -190,7 +191,9 @@ def _sigma_nought(
             warnings.filterwarnings("ignore", "Dataset has no geotransform")  # it has tie points only
             with opened(address, profile) as image:
                 check_measurement(image, geometry)
-                return np.asarray(window_of(image, (1,), span)[0])
+                read = np.asarray(window_of(image, (1,), span)[0])
+                mask = masks_of(image, (1,), Window.from_slices(*span)).get(1)
+                return read if mask is None else np.where(mask, read, 0)
 
     numbers = tried(scene.id, files.measurement, profile, numbers_at)
     lines, pixels = (np.arange(side.start, side.stop, dtype=np.float64) for side in span)
@@ -198,7 +201,7 @@ def _sigma_nought(
     if not geometry.denoised:
         power -= noise.at(lines, pixels)
     power /= calibration.at(lines, pixels) ** 2
-    power[numbers == 0] = np.nan
+    power[(numbers == 0) | (power > POWER.highest)] = np.nan
     return np.asarray(power, np.float32)
 
 

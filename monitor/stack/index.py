@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from monitor.archive.profiles import S2_BANDS
 from segmenter.indices import mndwi, ndwi, slope
 from storage.codes import Index
 
@@ -24,6 +25,9 @@ FLAT_BELOW = 10.0
 #: dB in VV; calm and moderately rough water is below
 DARK_BELOW = -10.0
 
+
+#: reflectance x 10000 in blue, above which a pixel bright in near infrared is snow or cloud
+BLUE_ABOVE = 2500.0
 
 #: classes for which a disagreement with the model is explained
 EXPLAINED = (Index.SNOW, Index.SHADOW, Index.RADAR, Index.TURBID)
@@ -43,3 +47,15 @@ def index_of(stack: xr.Dataset) -> NDArray[np.uint8]:
     result[wet & (stack["snow"].to_numpy() | (nir > NIR_BELOW))] = Index.SNOW
     result[~(np.isfinite(green) & np.isfinite(dem))] = Index.NODATA
     return result
+
+
+def frozen_or_cloud(reflectance: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Snow, ice or cloud by the bands alone, for catalogues without scene classes: (H, W) of (12, H, W).
+
+    As in the index, snow is what MNDWI takes for water and near infrared does not. Cloud is as bright in near
+    infrared and white; so is bright soil, but its reflectance rises up to the short-wave infrared. Snow and
+    cloud are no dry ground, and another date is preferred.
+    """
+    blue, green, nir, swir = (reflectance[S2_BANDS.index(band)] for band in ("B02", "B03", "B08", "B11"))
+    white = (mndwi(green, swir) > WATER_ABOVE) | ((blue > BLUE_ABOVE) & (swir < nir))
+    return np.asarray(white & (nir > NIR_BELOW), bool)

@@ -56,3 +56,21 @@ def bounds(flags: NDArray[np.bool_]) -> Window:
     """The smallest window with all pixels (H, W) that are set, of which there must be one."""
     rows, cols = ndimage.find_objects(flags.astype(np.uint8))[0]
     return rows, cols
+
+
+def grown(window: Window, margin: int, shape: Iterable[int]) -> Window:
+    """A window with a margin on every side, within an array of `shape`."""
+    rows, cols = (
+        slice(max(side.start - margin, 0), min(side.stop + margin, size))
+        for side, size in zip(window, shape, strict=True)
+    )
+    return rows, cols
+
+
+def inside(window: Window, outer: Window) -> Window:
+    """The part of a window that lies in an outer window, relative to the outer one."""
+    rows, cols = (
+        slice(max(side.start - out.start, 0), max(min(side.stop, out.stop) - out.start, 0))
+        for side, out in zip(window, outer, strict=True)
+    )
+    return rows, cols

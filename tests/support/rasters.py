@@ -62,6 +62,7 @@ def write(path: Path, grid: Grid, values: np.ndarray, **options: Any) -> Path:
     epsg, transform, (height, width) = grid
     count = 1 if values.ndim == 2 else len(values)
     facts = {"driver": "COG", "blocksize": 128, "compress": "DEFLATE", "nodata": 0} | options
+    facts = {name: value for name, value in facts.items() if name == "nodata" or value is not None}
     with rasterio.open(
         path, "w", height=height, width=width, count=count, dtype=values.dtype,
         crs=CRS.from_epsg(epsg) if epsg else None, transform=transform, **facts,

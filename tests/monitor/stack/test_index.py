@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.archive.profiles import S2_BANDS
 from monitor.grid import geobox_at
-from monitor.stack.index import index_of
+from monitor.stack.index import frozen_or_cloud, index_of
 from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE
 from storage.codes import Index
 from tests.support.stacks import stack_of
 
 SIDE = 6
+BLUE = S2_BANDS.index("B02")
 BOX = geobox_at(32643, 529_200, 50_400, (SIDE, SIDE))
 WATER = {GREEN: 800.0, NEAR_INFRARED: 300.0, SHORT_WAVE: 100.0}
 ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
@@ -60,3 +62,28 @@ def test_unobserved_pixels_have_no_class() -> None:
     classes = index_of(stack_of(BOX, optical, 0.0, dem=dem))
     assert (classes[3:] == Index.NODATA).all() and (classes[:, 5] == Index.NODATA).all()
     assert (classes[:3, :5] == Index.DRY).all()
+
+
+CLOUD = {BLUE: 5200.0, GREEN: 5100.0, NEAR_INFRARED: 5500.0, SHORT_WAVE: 5200.0}
+SAND = {BLUE: 3000.0, GREEN: 3600.0, NEAR_INFRARED: 4400.0, SHORT_WAVE: 5300.0}
+FOREST = {BLUE: 300.0, GREEN: 600.0, NEAR_INFRARED: 3500.0, SHORT_WAVE: 1500.0}
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "expected"),
+    [
+        (SNOW, True),
+        (CLOUD, True),
+        (SAND, False),
+        (FOREST, False),
+        (WATER, False),
+        (ROCK, False),
+        (MILK, False),
+    ],
+)
+def test_snow_and_cloud_without_scene_classes(spectrum: dict[int, float], expected: bool) -> None:
+    reflectance = np.full((12, 1, 1), 500, np.float32)
+    for band, value in spectrum.items():
+        reflectance[band] = value
+    assert frozen_or_cloud(reflectance)[0, 0] == expected
+    assert not frozen_or_cloud(np.full((12, 1, 1), np.nan, np.float32)).any()
