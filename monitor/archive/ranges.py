@@ -21,7 +21,9 @@ import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 from urllib3.exceptions import HTTPError
 
+from monitor.archive.limits import PIXELS, gigabytes
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.redirects import get
 from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, HttpError, pause
 from monitor.archive.signing import forget, sign, unsigned
 
@@ -33,6 +35,8 @@ GAP = 8192
 TIMEOUT = (10.0, 10.0)
 #: bytes per second below which a response counts as stalled
 LEAST_SPEED = 4096
+#: characters of a file's name that are kept
+LONGEST_NAME = 100
 
 _local = threading.local()
 
@@ -46,7 +50,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def __init__(self, href: str, profile: CatalogProfile) -> None:
         self.fault: OSError | None = None
-        self.name = PurePosixPath(urlsplit(href).path).name
+        # a name for GDAL, in which a name of a driver ("vrt:") or of another file system has no effect
+        self.name = re.sub(r"[^\w.-]", "_", PurePosixPath(urlsplit(href).path).name)[-LONGEST_NAME:] or "_"
         self._href, self._profile = href, profile
         #: start and bytes of every range that was read
         self._parts: list[tuple[int, bytes]] = []
@@ -88,6 +93,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         last = (stop if self._is is None else min(stop, self._is[0])) - 1
         if last < start:
             raise OSError("it ends before its own blocks")
+        if (size := last + 1 - start + sum(len(part) for _, part in self._parts)) > PIXELS:
+            raise GivenUp(f"{gigabytes(size)} of it are needed at once, more than {gigabytes(PIXELS)}")
         for tried in itertools.count(1):
             status: int | None = None
             signed, later = self._href, 0.0
@@ -97,6 +104,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
                 return
             except _Replaced:
                 raise
+            except ValueError as error:  # a redirect to another place
+                raise GivenUp(str(error)) from None
             except HttpError as error:
                 status, later, cause = error.status, error.later, str(error)
             except (HTTPError, OSError) as error:
@@ -110,7 +119,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     def _ask(self, address: str, start: int, last: int) -> bytes:
         """The complete body of one response."""
         headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
-        with _session().get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        options = {"headers": headers, "stream": True, "timeout": TIMEOUT}
+        with get(_session(), address, self._profile.sources, **options) as answer:
             if answer.status_code != 206:
                 raise HttpError(answer, "its server does not support byte ranges" if answer.ok else None)
             placed = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
