@@ -20,6 +20,7 @@ class AssetError(MonitorError):
     """
 
     def __init__(self, item: str, asset: str, href: str, cause: str) -> None:
+        item, asset, href, cause = (printable(text) for text in (item, asset, href, cause))
         super().__init__(f"{item}: asset {asset} at {href} cannot be read: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, href, cause
 
@@ -29,3 +30,17 @@ class AssetError(MonitorError):
 
     def __reduce__(self) -> tuple[type["AssetError"], tuple[str, str, str, str]]:
         return AssetError, (self.item, self.asset, self.href, self.cause)
+
+
+#: characters of a text of an archive that a message shows
+LONGEST_TEXT = 1000
+
+
+def printable(text: str) -> str:
+    """Text from an archive for messages and logs, of at most `LONGEST_TEXT` characters.
+
+    Control characters, which move the cursor of a terminal or start a new line of a log, are written as
+    escapes.
+    """
+    cut = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

@@ -85,7 +85,7 @@ def _forbidden_host(href: str, sources: Sequence[str] | None) -> str | None:
         return None
     if origin.startswith("https://") and origin.replace("https://", "http://", 1) in sources:
         return None
-    return f"{origin} is not a host of this catalogue ({_listed(sources)}); {_REMEDY}"
+    return f"{origin} is not a host of this catalogue; {_REMEDY}"
 
 
 def _forbidden_path(path: Path, sources: Sequence[str] | None, item: str | None) -> str | None:
@@ -105,17 +105,13 @@ def _forbidden_path(path: Path, sources: Sequence[str] | None, item: str | None)
             return None
     where = f"it lies at {real}, " if real != path else ""
     if not folders:
-        return f"{where}a file of this machine, but the catalogue is not a folder; {_REMEDY}"
-    return f"{where}outside the catalogue's folder {_listed([str(folder) for folder in folders])}; {_REMEDY}"
+        return f"{where}on this machine, but the catalogue is not a folder; {_REMEDY}"
+    return f"{where}outside the catalogue's folder {folders[0]}; {_REMEDY}"
 
 
 def _linked(path: Path, folder: Path) -> list[Path]:
     """The folders above `path` and below `folder` that are links, which the owner of `folder` made."""
     return [parent for parent in path.parents if parent.is_relative_to(folder) and parent.is_symlink()]
-
-
-def _listed(sources: Sequence[str]) -> str:
-    return ", ".join(sources) or "it names none"
 
 
 def _origin(address: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.addresses import forbidden
 from monitor.archive.catalog import Catalog
 from monitor.archive.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
 from monitor.archive.explanations import Explanation, Refusal, Refused
@@ -23,7 +24,9 @@ from monitor.archive.scenes import (
     usable_optical,
     usable_radar,
 )
+from monitor.archive.signing import unsigned
 from monitor.archive.sky import Skies, measure
+from monitor.errors import printable
 from monitor.grid import Tile, cells_of, tile_named
 from monitor.progress import SILENT, Progress
 from storage.ledger import Choices, FrozenScene
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     import pystac
 
     from monitor.settings import SeasonWindow
+
+#: characters of an item's id, which stands in messages, tables and the ledger
+LONGEST_ID = 250
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,15 @@ def freeze(
     start, end = season.dates(year)
     with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
         optical_items, kept_out = _admitted(
-            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded
+            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), excluded, profile
         )
         optical, refused = usable_optical(optical_items, profile.optical)
         window = (start - RADAR_WINDOW, season.reserve(year) + RADAR_WINDOW)
         radar_items, radar_kept_out = _admitted(
-            catalog.search(profile.radar.collection, ground, *window), excluded
+            catalog.search(profile.radar.collection, ground, *window), excluded, profile
         )
         radar, radar_refused = usable_radar(radar_items, profile.radar)
-        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded)
+        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), excluded, profile)
         dem, dem_refused = usable_dem(dem_items, profile.dem)
     with progress.count("cloud", len(optical)) as done:
         skies = measure(optical, profile, cells, done)
@@ -134,7 +140,7 @@ def _recalled(scene: FrozenScene) -> pystac.Item:
 
 
 def _admitted(
-    items: Iterable[pystac.Item], excluded: Mapping[str, str] | None
+    items: Iterable[pystac.Item], excluded: Mapping[str, str] | None, profile: CatalogProfile
 ) -> tuple[list[pystac.Item], Refused]:
     """Items that are not excluded, and why the others are refused."""
     admitted: list[pystac.Item] = []
@@ -143,10 +149,25 @@ def _admitted(
         if excluded and item.id in excluded:
             refused.append((item.id, Refusal.EXCLUDED.because(why=excluded[item.id])))
         elif item.collection_id is None:
-            refused.append((item.id, Refusal.NO_COLLECTION.because()))
+            refused.append((printable(item.id), Refusal.NO_COLLECTION.because()))
+        elif not item.id.isprintable() or len(item.id) > LONGEST_ID:
+            refused.append((printable(item.id), Refusal.UNUSABLE_ID.because(longest=LONGEST_ID)))
+        elif strange := _strange(item, profile):
+            refused.append((item.id, strange))
         else:
             admitted.append(item)
     return admitted, tuple(refused)
+
+
+def _strange(item: pystac.Item, profile: CatalogProfile) -> Explanation | None:
+    """Why an item is refused of which a file that is needed lies at a place that is not the catalogue's."""
+    origin = item.get_self_href()
+    for key in profile.assets(str(item.collection_id)):
+        if key in item.assets:
+            href = item.assets[key].href
+            if rule := forbidden(href, profile.sources, origin):
+                return Refusal.FORBIDDEN_ADDRESS.because(asset=key, href=unsigned(href), rule=rule)
+    return None
 
 
 def _dates(choices: Iterable[Choice], optical: Iterable[Scene]) -> dict[Tile, list[datetime]]:

@@ -158,6 +158,19 @@ class CatalogProfile(_Profile):
             )
         return self.model_copy(update={"radars": {kind: self.radars[kind]}})
 
+    def assets(self, collection: str) -> tuple[str, ...]:
+        """Keys of the assets of a collection whose files are read."""
+        keys: list[str] = []
+        if collection == self.optical.collection:
+            keys += [*self.optical.bands.values(), *filter(None, [self.optical.scene_classes])]
+        for radar in self.radars.values():
+            if collection == radar.collection:
+                notes = (key.format(band.lower()) for key in radar.annotations.values() for band in S1_BANDS)
+                keys += [*radar.bands.values(), *notes]
+        if collection == self.dem.collection:
+            keys.append(self.dem.band)
+        return tuple(dict.fromkeys(key.split(".", maxsplit=1)[0] for key in keys))
+
     def deciding(self) -> str:
         """The fields on which results depend, as JSON: all but address, signing and speed of access."""
         return self.model_dump_json(exclude={"url", "signing", "connections", "gdal", "hosts", "drivers"})
