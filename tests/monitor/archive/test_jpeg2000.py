@@ -16,7 +16,7 @@ from monitor.errors import AssetError
 from tests.support.httpserver import Fault, FileServer, Request, serving
 from tests.support.rasters import BOX, EPSG, PROFILE, Grid, around, bands, read, scene
 
-GRID = around(EPSG, 10, 600)
+GRID = around(EPSG, 10, 300)
 #: lossless files: tiles smaller than the box, and one tile
 KINDS = {
     "tiles": {"BLOCKXSIZE": 128, "BLOCKYSIZE": 128},
@@ -77,7 +77,7 @@ def test_over_http_as_from_disk(server: FileServer, path: Path) -> None:
         assert np.array_equal(found, here)
 
 
-@pytest.mark.parametrize("fault", [404, 503, "reset", ("cut", 500), ("short", 500)])
+@pytest.mark.parametrize("fault", [404, "reset", ("cut", 0), ("short", 1)])
 def test_what_was_not_served_does_not_become_pixels(
     fault: int | Fault, server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +87,7 @@ def test_what_was_not_served_does_not_become_pixels(
     here = read(scene(path), bands(), PROFILE, BOX)["band"]
     read(scene(f"{server.url}/{path.name}"), bands(), PROFILE, BOX)
     needed = len(server.requests)
-    for which in range(0, needed + 1, max(needed // 6, 1)):
+    for which in range(0, needed + 1, max(needed // 3, 1)):
         server.requests.clear()
 
         def fails(request: Request, number: int, which: int = which) -> int | Fault:
