@@ -19,6 +19,8 @@ SCHEMES = ("https", "http", "s3", "gs", "az")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 #: a scheme of two or more letters, with or without a host: "vrt:", "zip+https:", "HDF5:"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
+#: start of the address of a file of this machine, before its path
+_FILE = re.compile(r"file:(//(localhost)?)?(?=/(?!/))")
 #: characters on which two parsers of addresses disagree about the host
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
 _REMEDY = "add it to catalog.hosts of the settings if you trust the catalogue"
@@ -42,9 +44,9 @@ def source_of(text: str) -> str:
 
 
 def location_of(location: Path | str) -> str:
-    """The place of a catalogue: its folder, or the host of its API."""
+    """The place of a catalogue: its folder, that of its file, or the host of its API."""
     if isinstance(location, Path):
-        return str(location.absolute())
+        return str((location.parent if location.is_file() else location).absolute())
     return _origin(location) or location
 
 
@@ -55,7 +57,7 @@ def is_remote(href: str) -> bool:
 
 def local_path(href: str) -> Path:
     """The path of a local file, from a path or a file:// address."""
-    return Path(unquote(urlsplit(href).path)) if href.startswith("file:") else Path(href)
+    return Path(unquote(_FILE.sub("", href))) if href.startswith("file:") else Path(href)
 
 
 def forbidden(href: str, sources: Sequence[str] | None, item: str | None = None) -> str | None:
@@ -72,8 +74,8 @@ def forbidden(href: str, sources: Sequence[str] | None, item: str | None = None)
         return "virtual file systems of GDAL (/vsi...) are not read; list the file's own address in the item"
     if _SCHEME.match(href) and not href.startswith("file:"):
         return _forbidden_host(href, sources)
-    if href.startswith("file:") and urlsplit(href).netloc not in ("", "localhost"):
-        return "a file:// address names no other machine; list the file's own address in the item"
+    if href.startswith("file:") and not _FILE.match(href):
+        return "it is not file:///PATH, an absolute path of this machine"
     return _forbidden_path(local_path(href), sources, item)
 
 
