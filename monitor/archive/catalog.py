@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from monitor.archive.limits import ITEM, content_of
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.retries import TIMEOUT, TRANSIENT
 from monitor.errors import MonitorError, RefusedError
@@ -89,8 +90,8 @@ def _item(path: Path) -> pystac.Item | None:
     import pystac
 
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
+        content = json.loads(content_of(path, ITEM))
+    except (OSError, ValueError, RecursionError) as error:
         raise MonitorError(f"{path} is not JSON: {error}; correct or remove the file") from error
     if not isinstance(content, dict) or content.get("type") != "Feature" or "stac_version" not in content:
         return None

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: bytes of pixels that one read returns, of one decompressed block, and of the compressed blocks of a file;
 #: a band of a whole Sentinel-2 scene has 240 MB, one of Sentinel-1 ground range 0.9 GB
 PIXELS = 2**30
+#: pixels of a JPEG 2000 image, whose decoder keeps a record of every part of it; Sentinel-2 has 1.2e8
+WAVELETS = 2**28
 #: bytes of an item and of an annotation; a real annotation has up to 6 MB, an item 50 kB
 ITEM, ANNOTATION = 64 * 2**20, 64 * 2**20
 #: nested elements of an annotation; real ones have less than 10
@@ -32,8 +34,13 @@ def check_blocks(file: DatasetReader) -> None:
     """Check that the blocks of an open file can be decompressed.
 
     Raises:
-        ValueError: a block has more than `PIXELS` bytes.
+        ValueError: a block has more than `PIXELS` bytes, or an image in JPEG 2000 has more than `WAVELETS`
+            pixels.
     """
+    if file.driver.startswith("JP2") and file.width * file.height > WAVELETS:
+        raise ValueError(
+            f"it states {file.width} x {file.height} pixels, more than {WAVELETS} can be decoded of JPEG 2000"
+        )
     together = file.count if file.interleaving is not None and file.interleaving.value == "PIXEL" else 1
     for shape, kind in zip(file.block_shapes, file.dtypes, strict=True):
         size = math.prod(shape) * np.dtype(kind).itemsize * together
