@@ -44,12 +44,12 @@ _local = threading.local()
 class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     """The parts of a remote file that have been read; an `opener` for `rasterio.open`.
 
-    GDAL does not pass on an exception of its reader. The exception is kept in `fault`, and bytes that are
-    returned after it are invalid, so that `fault` must be checked after use.
+    GDAL does not pass on an exception of its reader, not even that of Ctrl-C. The exception is kept in
+    `fault`, and bytes that are returned after it are invalid, so that `fault` must be checked after use.
     """
 
     def __init__(self, href: str, profile: CatalogProfile) -> None:
-        self.fault: OSError | None = None
+        self.fault: BaseException | None = None
         # a name for GDAL, in which a name of a driver ("vrt:") or of another file system has no effect
         self.name = re.sub(r"[^\w.-]", "_", PurePosixPath(urlsplit(href).path).name)[-LONGEST_NAME:] or "_"
         self._href, self._profile = href, profile
@@ -67,7 +67,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             if None in found:
                 raise OSError("it ends within its own blocks")
             return [part for part in found if part is not None]
-        except OSError as error:
+        except BaseException as error:
             self.fault = self.fault or error
             return [bytes(stop - start) for start, stop in spans]
 
@@ -142,7 +142,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         if self._is is None and self.fault is None:
             try:
                 self._fetch(0, HEADER)
-            except OSError as error:
+            except BaseException as error:
                 self.fault = error
         return self._is[0] if self._is else 0
 

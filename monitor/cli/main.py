@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,6 +30,9 @@ from monitor.cli.status import status
 from monitor.errors import MonitorError, RefusedError
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
+
+#: exit code after Ctrl-C
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Glacial lakes, every season: mapped, compared with earlier seasons, and flagged for review.",
@@ -61,18 +66,33 @@ def options(
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 something failed, 2 refused before any work."""
+    """Entry point: exit code 0 done, 1 something failed, 2 refused before any work, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a question mark for a character that it cannot show
     try:
         app()
+    except SystemExit as error:
+        if error.code == INTERRUPTED:
+            _end()
+        raise
+    except KeyboardInterrupt:  # a second one, while the first was handled
+        _end()
     except (RefusedError, SegmenterError) as error:
         _print_error(error)
         sys.exit(2)
     except (MonitorError, StorageError) as error:
         _print_error(error)
         sys.exit(1)
+
+
+def _end() -> NoReturn:
+    """End the process at once: threads that wait for a server are not waited for, as `sys.exit` does."""
+    sys.stderr.write("interrupted: what is finished is kept; run the same command again to go on\n")
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(INTERRUPTED)
 
 
 def _print_error(error: Exception) -> None:
