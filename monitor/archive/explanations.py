@@ -97,7 +97,7 @@ class Refusal(Code):
 
     # by the settings or because of the item
     EXCLUDED = "excluded", "excluded by the settings: {why}"
-    UNUSABLE_ID = "unusable_id", "its id has control characters, or more than {longest} characters"
+    UNUSABLE_ID = "unusable_id", "its id is no text of 1 to {longest} printable characters"
     FORBIDDEN_ADDRESS = "forbidden_address", "asset {asset} at {href} is not read: {rule}"
     NO_COLLECTION = "no_collection", "has no collection, so its product is unknown"
     NO_ASSETS = "no_assets", "comes without assets"

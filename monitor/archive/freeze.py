@@ -149,9 +149,9 @@ def _admitted(
         if excluded and item.id in excluded:
             refused.append((item.id, Refusal.EXCLUDED.because(why=excluded[item.id])))
         elif item.collection_id is None:
-            refused.append((printable(item.id), Refusal.NO_COLLECTION.because()))
-        elif not item.id.isprintable() or len(item.id) > LONGEST_ID:
-            refused.append((printable(item.id), Refusal.UNUSABLE_ID.because(longest=LONGEST_ID)))
+            refused.append((printable(str(item.id)), Refusal.NO_COLLECTION.because()))
+        elif not (isinstance(item.id, str) and item.id.isprintable() and 0 < len(item.id) <= LONGEST_ID):
+            refused.append((printable(str(item.id)), Refusal.UNUSABLE_ID.because(longest=LONGEST_ID)))
         elif strange := _strange(item, profile):
             refused.append((item.id, strange))
         else:
