@@ -24,6 +24,7 @@ from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
 from monitor.archive.addresses import is_remote, local_path, regular
+from monitor.archive.integrity import readable
 from monitor.archive.limits import check_blocks, window_of
 from monitor.archive.overviews import sampled
 from monitor.archive.profiles import CatalogProfile
@@ -186,6 +187,7 @@ def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
         with (
             rasterio.Env(**GDAL, **GDAL_REMOTE, **GDAL_OFFLINE),
             _file(served.name, profile, opener=served) as file,
+            readable(file, served.block),
         ):
             yield file
     finally:

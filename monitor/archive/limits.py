@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.archive.addresses import regular
+from monitor.archive.integrity import check_sums
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -55,7 +56,7 @@ def window_of(file: DatasetReader, numbers: Sequence[int], span: tuple[slice, sl
     """Values (bands, h, w) of rows and columns of the file, in one read, so that each block is read once.
 
     Raises:
-        ValueError: they have more than `PIXELS` bytes.
+        ValueError: they have more than `PIXELS` bytes, or a block is damaged.
     """
     from rasterio.windows import Window
 
@@ -66,7 +67,9 @@ def window_of(file: DatasetReader, numbers: Sequence[int], span: tuple[slice, sl
             f"{height} x {width} of its pixels are needed at once, {gigabytes(size)}, more than "
             f"{gigabytes(PIXELS)}; its pixels are {abs(file.transform.a):g} of its units wide"
         )
-    return np.asarray(file.read(list(numbers), window=Window.from_slices(*span)))
+    found = np.asarray(file.read(list(numbers), window=Window.from_slices(*span)))
+    check_sums(file, numbers, span)
+    return found
 
 
 def gigabytes(size: int) -> str:
