@@ -30,6 +30,8 @@ class Damage:
     what: str
     #: whether the georeference of a file may have changed to another plausible one, which nothing can show
     undecidable: bool = False
+    #: whether a file was damaged, and not the item itself
+    of_a_file: bool = False
 
 
 def damaged(archive: Path, target: Path, seed: int, year: int) -> Damage:
@@ -40,7 +42,7 @@ def damaged(archive: Path, target: Path, seed: int, year: int) -> Damage:
     path = paths[rng.integers(len(paths))]
     kind = (_item, _document, _raster, _raster)[rng.integers(4)]
     what, undecidable = kind(path, rng)
-    return Damage(path.stem, f"seed {seed}: {path.stem}: {what}", undecidable)
+    return Damage(path.stem, f"seed {seed}: {path.stem}: {what}", undecidable, kind is _raster)
 
 
 def without(archive: Path, target: Path, item: str) -> None:
