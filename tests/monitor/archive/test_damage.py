@@ -104,21 +104,34 @@ def strange(name: str, found: xr.Dataset, whole: xr.Dataset, other: xr.Dataset |
     """Pixels of a band that are neither missing nor as in the whole archive or in that without the item."""
     values = found[name].to_numpy()
     margin = DECIBELS if name in ("VV", "VH") else 1e-3
+    near = 2 * REACH + 1
+    # a value beside a missing one, or beside one of another date, is the mean of fewer neighbours
+    beside = maximum_filter(_lost(found, whole, other), near)
     right = np.isnan(values)
     for reference in (whole, other):
         if reference is None:
             continue
         known = reference[name].to_numpy()
-        near = 2 * REACH + 1
         low = minimum_filter(np.where(np.isnan(known), np.inf, known), near)
         high = maximum_filter(np.where(np.isnan(known), -np.inf, known), near)
-        # a value beside a missing one is the mean of fewer neighbours
-        beside = maximum_filter(np.isnan(values) | np.isnan(known), near)
         right |= (values == known) | (beside & (values >= low - margin) & (values <= high + margin))
     if right.all():
         return None
     worst = values[~right]
     return f"{name}: {(~right).sum()} pixels of {worst.min():g} to {worst.max():g} are not of the archive"
+
+
+def _lost(found: xr.Dataset, whole: xr.Dataset, other: xr.Dataset | None) -> np.ndarray:
+    """Pixels that are missing in a band, or of the archive without the item (H, W)."""
+    lost = np.zeros(whole["dem"].shape, bool)
+    for name, band in found.data_vars.items():
+        if band.dtype.kind != "f":
+            continue
+        values, known = band.to_numpy(), whole[name].to_numpy()
+        lost |= np.isnan(values) | np.isnan(known)
+        if other is not None:
+            lost |= (values != known) & (values == other[name].to_numpy())
+    return lost
 
 
 def check(seed: int, archive: Path, folder: Path, tile: Tile, whole: xr.Dataset, lacking) -> str | None:
