@@ -91,7 +91,11 @@ def _online(archive: Path) -> Iterator[tuple[Path, OnlineArchive]]:
         archive_online(archive, url) as online,
     ):
         settings = {
-            "catalog": {"profile": "planetary-computer", "location": online.catalog_url},
+            "catalog": {
+                "profile": "planetary-computer",
+                "location": online.catalog_url,
+                "hosts": online.file_hosts,
+            },
             "model": "terramind-tiny-simulated",
             "regions": {REGION: {"outline": str(archive / "region.geojson")}},
             "tile_size": 1024,

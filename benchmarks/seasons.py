@@ -183,7 +183,7 @@ def _online(folder: Path, archive: Path) -> Iterator[OnlineArchive]:
         archive_online(archive, url) as online,
     ):
         settings = yaml.safe_load((folder / "monitor.yaml").read_text())
-        settings["catalog"]["location"] = online.catalog_url
+        settings["catalog"] |= {"location": online.catalog_url, "hosts": online.file_hosts}
         (folder / "monitor.yaml").write_text(yaml.safe_dump(settings))
         os.environ.update(online.environment)
         try:

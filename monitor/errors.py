@@ -52,6 +52,7 @@ class AssetError(MonitorError):
     outcome = "cannot be read"
 
     def __init__(self, item: str, asset: str, href: str, cause: str) -> None:
+        item, asset, href, cause = (printable(text) for text in (item, asset, href, cause))
         super().__init__(f"{item}: asset {asset} at {href} {self.outcome}: {cause}")
         self.item, self.asset, self.href, self.cause = item, asset, redacted(href), redacted(cause)
 
@@ -75,3 +76,17 @@ class ContentRefusedError(AssetError):
     def tells(cls, reason: str, item: str, asset: str, href: str) -> bool:
         """Whether the reason of a failed tile, as the ledger keeps it, is the refusal of this file."""
         return reason.startswith(str(cls(item, asset, href, "")))
+
+
+#: characters of a text of an archive that a message shows
+LONGEST_TEXT = 1000
+
+
+def printable(text: str) -> str:
+    """Text from an archive for messages and logs, of at most `LONGEST_TEXT` characters.
+
+    Control characters, which move the cursor of a terminal or start a new line of a log, are written as
+    escapes.
+    """
+    cut = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

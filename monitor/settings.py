@@ -96,6 +96,9 @@ class CatalogSettings(Section):
     profile: str
     #: a folder of STAC items, or the URL of a STAC API, read instead of the profile's address
     location: str | None = None
+    #: hosts, buckets and folders that its items may name besides the catalogue's own: https://HOST, s3://BUCKET
+    #: or an absolute folder
+    hosts: tuple[str, ...] = ()
     #: item id to the reason why it is not used, for items that stay broken
     exclude: dict[str, str] = Field(default_factory=dict)
 

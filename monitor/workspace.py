@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from monitor.archive.addresses import source_of
 from monitor.archive.catalog import Catalog, open_catalog
 from monitor.archive.profiles import CatalogProfile, read_profile
 from monitor.entries.yaml_files import read_yaml
@@ -89,7 +90,12 @@ class Workspace:
     @cached_property
     def catalog_profile(self) -> CatalogProfile:
         """The catalogue's profile, with all kinds of radar that the catalogue has."""
-        return read_profile(self.settings.catalog.profile, self.folder)
+        chosen = self.settings.catalog
+        try:
+            hosts = [source_of(host) for host in chosen.hosts]
+        except ValueError as error:
+            raise RefusedError(f"catalog.hosts: {error}") from error
+        return read_profile(chosen.profile, self.folder).at(self.location, hosts)
 
     @cached_property
     def profile(self) -> CatalogProfile:

@@ -94,7 +94,7 @@ def _write(archive: Path, season: int, target: Path) -> None:
     """Acquire and label one season; the folder is renamed to its final name when it is complete."""
     lakes = read_lakes(archive)
     area = _region(archive)
-    profile = read_profile(PROFILE, archive).serving("rtc")
+    profile = read_profile(PROFILE, archive).at(archive).serving("rtc")
     listed = freeze(open_catalog(profile, archive), profile, area, SeasonWindow(), season).chosen
     if not listed.optical or not listed.radar:
         refused = "; ".join(f"{item}: {why}" for item, why in listed.refused)

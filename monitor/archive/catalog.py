@@ -15,6 +15,7 @@ import shapely
 
 from monitor.archive import properties
 from monitor.archive.items import FAULT, TIMELESS, broken, contents, local_href, read_item
+from monitor.archive.limits import ITEM, content_of
 from monitor.archive.outlines import BBox, bbox_of, boxed, outline
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.retries import TIMEOUT, TRANSIENT
@@ -141,7 +142,7 @@ def _items_below(folder: Path, state: State) -> tuple[pystac.Item, ...]:
 def _items_of(path: Path) -> Iterator[pystac.Item]:
     """The STAC items of a JSON file, with absolute addresses; none for other JSON."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(content_of(path, ITEM))
     except (OSError, ValueError, RecursionError) as error:
         yield broken(path.name, f"{path} cannot be read as JSON: {error}; correct or remove the file")
         return

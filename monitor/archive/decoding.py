@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -22,10 +23,13 @@ from odc.loader.types import RasterLoadParams
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.addresses import is_remote, local_path, regular
+from monitor.archive.integrity import readable
+from monitor.archive.limits import check_blocks, window_of
 from monitor.archive.outlines import boxed
+from monitor.archive.overviews import sampled
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.resampling import Doubles, Floats, places
-from monitor.archive.retries import is_remote
 from monitor.archive.validity import ABSENT, VOID, Quantity, values_of
 from monitor.grid import bounds_of
 
@@ -38,7 +42,14 @@ GDAL = {
     # a read needs little more than its window; the default, a share of the machine's memory, is too much for
     # each of several workers
     "GDAL_CACHEMAX": 256 * 2**20,
+    # one thread decodes a file: errors of reading in GDAL's own threads are lost, and garbage is returned
+    "GDAL_NUM_THREADS": 1,
+    # a block that cannot be decoded is an error, whatever the environment says
+    "GTIFF_IGNORE_READ_ERRORS": False,
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
 }
+#: GDAL while a file is read without its own access to the network, which metadata of the file could use
+GDAL_OFFLINE = {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": "{none}"}
 #: GDAL while a file is read over the network: over HTTP by `monitor.archive.ranges`, from buckets by itself
 GDAL_REMOTE = {
     # do not list the folder or look for sidecar files
@@ -162,25 +173,55 @@ def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
     """Open the file at an address or path, for use in the calling thread only.
 
     Raises:
-        OSError: the file cannot be read, or a response inside the `with` block was wrong or incomplete.
+        OSError: the file cannot be read, is of a driver that the profile does not name, or a response inside
+            the `with` block was wrong or incomplete.
         GivenUp: as above, and the request has been retried already.
+        ValueError: its blocks are too large.
     """
     import rasterio
 
     if not address.startswith(("http://", "https://")):
-        options = (GDAL_REMOTE if is_remote(address) else {}) | profile.gdal
-        with rasterio.Env(**GDAL, **options), rasterio.open(address) as file:
+        place: str | Path = address if is_remote(address) else regular(local_path(address))
+        options = (GDAL_REMOTE if is_remote(address) else GDAL_OFFLINE) | profile.gdal
+        with rasterio.Env(**GDAL, **options), _file(place, profile) as file:
             yield file
         return
     from monitor.archive.ranges import HttpFile
 
     served = HttpFile(address, profile)
     try:
-        with rasterio.Env(**GDAL, **GDAL_REMOTE), rasterio.open(served.name, opener=served) as file:
+        with (
+            rasterio.Env(**GDAL, **GDAL_REMOTE, **GDAL_OFFLINE),
+            _file(served.name, profile, opener=served) as file,
+            readable(file, served.block),
+        ):
             yield file
     finally:
         if served.fault is not None:
             raise served.fault from None
+
+
+def _file(place: str | Path, profile: CatalogProfile, **options: Any) -> DatasetReader:
+    """The file at a place, opened by the profile's drivers and no other."""
+    import rasterio
+
+    wavelets = str(place).lower().endswith((".jp2", ".j2k"))
+    for driver in sorted(profile.drivers, key=lambda name: name.startswith("JP2") != wavelets):
+        try:
+            file = rasterio.open(place, driver=driver, **options)
+        except rasterio.RasterioIOError as error:
+            if "not recognized as being in a supported file format" not in str(error):
+                raise
+            continue
+        try:
+            check_blocks(file)
+        except ValueError:
+            file.close()
+            raise
+        return file
+    raise ValueError(
+        f"it is not a file of the drivers that the catalogue's profile names: {', '.join(profile.drivers)}"
+    )
 
 
 def check(
@@ -243,10 +284,15 @@ def decoded(
     import rasterio
     from rasterio.windows import Window as FileWindow
 
+    def overview(level: int) -> DatasetReader:
+        # while `file` is open its header is kept, and not requested again
+        return rasterio.open(file.name, driver=file.driver, overview_level=level)
+
     grid = Grid(file.crs.to_wkt(), file.transform, file.shape)
     level = load.level(grid, tuple(file.overviews(1))) if cfg.use_overviews else -1
-    # while `file` is open its header is kept, and not requested again
-    with rasterio.open(file.name, overview_level=level) if level >= 0 else nullcontext(file) as source:
+    if level >= 0 and cfg.nearest and not sampled(file, level, overview):
+        level = -1
+    with overview(level) if level >= 0 else nullcontext(file) as source:
         window = load.window(grid, source.shape, nearest=cfg.nearest, reach=native.reach if native else 0)
         if window.span is None:
             return Decoded(window, {})
@@ -311,10 +357,3 @@ def _span(
         last = np.floor(some.max()) if nearest else np.ceil(some.max() - shift)
         spans.append(slice(max(int(first) - reach, 0), min(int(last) + 1 + reach, size)))
     return spans[0], spans[1]
-
-
-def window_of(file: DatasetReader, numbers: Sequence[int], span: tuple[slice, slice]) -> NDArray[Any]:
-    """Values (bands, h, w) of rows and columns of the file, in one read, so that each block is read once."""
-    from rasterio.windows import Window
-
-    return np.asarray(file.read(list(numbers), window=Window.from_slices(*span)))

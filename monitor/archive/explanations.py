@@ -13,6 +13,8 @@ from functools import cached_property
 from string import Formatter
 from typing import Any, Self
 
+from monitor.errors import printable
+
 #: a tuple is a list of names, such as asset keys
 Value = str | int | float | tuple[str, ...]
 
@@ -84,7 +86,9 @@ def _either(values: Sequence[Value], spec: str) -> str:
     if numbers:
         low, high = format(numbers[0], spec), format(numbers[-1], spec)
         return low if low == high else f"{low} to {high}"
-    words = sorted({", ".join(value) if isinstance(value, tuple) else str(value) for value in values})
+    words = sorted(
+        {printable(", ".join(value) if isinstance(value, tuple) else str(value)) for value in values}
+    )
     return " / ".join(words) if len(words) <= LISTED else "…"
 
 
@@ -94,6 +98,8 @@ class Refusal(Code):
     # by the settings or because of the item
     EXCLUDED = "excluded", "excluded by the settings: {why}"
     CONTENT = "content", "refused when it was read: {why}"
+    UNUSABLE_ID = "unusable_id", "its id is no text of 1 to {longest} printable characters"
+    FORBIDDEN_ADDRESS = "forbidden_address", "asset {asset} at {href} is not read: {rule}"
     NO_COLLECTION = "no_collection", "has no collection, so its product is unknown"
     NO_ASSETS = "no_assets", "comes without assets"
     NO_OUTLINE = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from monitor.archive.addresses import forbidden
 from monitor.archive.catalog import Catalog
 from monitor.archive.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
 from monitor.archive.explanations import Explanation, Refusal, Refused
@@ -25,14 +26,19 @@ from monitor.archive.scenes import (
     usable_radar,
 )
 from monitor.archive.sky import Skies, measure
+from monitor.errors import printable
 from monitor.grid import Tile, bounds_of, cells_of, tile_named
 from monitor.progress import SILENT, Progress
 from storage.ledger import Choices, FrozenScene
+from storage.redaction import redacted
 
 if TYPE_CHECKING:
     import pystac
 
     from monitor.settings import SeasonWindow
+
+#: characters of an item's id, which stands in messages, tables and the ledger
+LONGEST_ID = 250
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,15 @@ def freeze(
     start, end = season.dates(year)
     with progress.stage(f"searching {profile.optical.collection}, {profile.radar.collection}"):
         optical_items, kept_out = _admitted(
-            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), barred
+            catalog.search(profile.optical.collection, ground, start, season.reserve(year)), barred, profile
         )
         optical, refused = usable_optical(optical_items, profile.optical)
         window = (start - RADAR_WINDOW, season.reserve(year) + RADAR_WINDOW)
         radar_items, radar_kept_out = _admitted(
-            catalog.search(profile.radar.collection, ground, *window), barred
+            catalog.search(profile.radar.collection, ground, *window), barred, profile
         )
         radar, radar_refused = usable_radar(radar_items, profile.radar)
-        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), barred)
+        dem_items, dem_kept_out = _admitted(catalog.always(profile.dem.collection, ground), barred, profile)
         dem, dem_refused = usable_dem(dem_items, profile.dem)
     with progress.count("cloud", len(optical)) as done:
         skies = measure(optical, profile, cells, done)
@@ -148,7 +154,7 @@ def _recalled(scene: FrozenScene) -> pystac.Item:
 
 
 def _admitted(
-    items: Iterable[pystac.Item], barred: Mapping[str, Explanation]
+    items: Iterable[pystac.Item], barred: Mapping[str, Explanation], profile: CatalogProfile
 ) -> tuple[list[pystac.Item], Refused]:
     """Items that are not barred, and why the others are refused."""
     admitted: list[pystac.Item] = []
@@ -156,11 +162,28 @@ def _admitted(
     for item in items:
         if item.id in barred:
             refused.append((item.id, barred[item.id]))
-        elif item.collection_id is None and FAULT not in item.extra_fields:
-            refused.append((item.id, Refusal.NO_COLLECTION.because()))
+        elif FAULT in item.extra_fields:
+            admitted.append(item)  # refused by name when it is chosen
+        elif item.collection_id is None:
+            refused.append((printable(str(item.id)), Refusal.NO_COLLECTION.because()))
+        elif not (isinstance(item.id, str) and item.id.isprintable() and 0 < len(item.id) <= LONGEST_ID):
+            refused.append((printable(str(item.id)), Refusal.UNUSABLE_ID.because(longest=LONGEST_ID)))
+        elif strange := _strange(item, profile):
+            refused.append((item.id, strange))
         else:
             admitted.append(item)
     return admitted, tuple(refused)
+
+
+def _strange(item: pystac.Item, profile: CatalogProfile) -> Explanation | None:
+    """Why an item is refused of which a file that is needed lies at a place that is not the catalogue's."""
+    origin = item.get_self_href()
+    for key in profile.assets(str(item.collection_id)):
+        if key in item.assets:
+            href = item.assets[key].href
+            if rule := forbidden(href, profile.sources, origin):
+                return Refusal.FORBIDDEN_ADDRESS.because(asset=key, href=redacted(href), rule=rule)
+    return None
 
 
 def _dates(choices: Iterable[Choice], optical: Iterable[Scene]) -> dict[Tile, list[datetime]]:

@@ -6,11 +6,21 @@ some catalogues (made-up transforms of Sentinel-1 ground range, outdated ones of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from monitor.archive.addresses import location_of, source_of
 from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError, unknown
 from monitor.settings import CONFIG
@@ -92,11 +102,21 @@ class CatalogProfile(_Profile):
     signing: Literal["none", "planetary-computer"] = "none"
     #: largest number of files that one process reads at a time
     connections: Annotated[int, Field(ge=1, le=64)] = 8
+    #: hosts and buckets of its files besides the host of its API: https://HOST, s3://BUCKET
+    hosts: tuple[str, ...] = ()
+    #: GDAL drivers that open its files
+    drivers: Annotated[tuple[str, ...], Field(min_length=1)] = ("GTiff", "JP2OpenJPEG")
     #: GDAL options for its files, such as AWS_REQUEST_PAYER
     gdal: dict[str, str] = {}
     optical: OpticalProfile
     radars: dict[RadarKind, RadarProfile]
     dem: DemProfile
+    _sources: tuple[str, ...] | None = PrivateAttr(None)
+
+    @field_validator("hosts")
+    @classmethod
+    def _places(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(source_of(host) for host in hosts)
 
     @model_validator(mode="after")
     def _annotated(self) -> CatalogProfile:
@@ -104,6 +124,23 @@ class CatalogProfile(_Profile):
         if grd and (missing := [note for note in NOTES if note not in grd.annotations]):
             raise ValueError(f"radars.grd.annotations lacks {', '.join(missing)}: its pixels need them")
         return self
+
+    def at(self, location: Path | str | None, hosts: Iterable[str] = ()) -> CatalogProfile:
+        """This profile for a catalogue, whose files are read from its known places only.
+
+        Args:
+            location: a folder, or the URL of an API; None: the profile's own API.
+            hosts: further places, as returned by `source_of`.
+        """
+        own = [location_of(place) for place in (location or self.url,) if place]
+        profile = self.model_copy()
+        profile._sources = (*own, *self.hosts, *hosts)
+        return profile
+
+    @property
+    def sources(self) -> tuple[str, ...] | None:
+        """Places that files are read from, set by `at`; None: addresses are the caller's and not checked."""
+        return self._sources
 
     def serving(self, kind: RadarKind | Literal["any"]) -> CatalogProfile:
         """This profile with only the kind of radar that a model expects; `any` prefers terrain-corrected.
@@ -121,9 +158,22 @@ class CatalogProfile(_Profile):
             )
         return self.model_copy(update={"radars": {kind: self.radars[kind]}})
 
+    def assets(self, collection: str) -> tuple[str, ...]:
+        """Keys of the assets of a collection whose files are read."""
+        keys: list[str] = []
+        if collection == self.optical.collection:
+            keys += [*self.optical.bands.values(), *filter(None, [self.optical.scene_classes])]
+        for radar in self.radars.values():
+            if collection == radar.collection:
+                notes = (key.format(band.lower()) for key in radar.annotations.values() for band in S1_BANDS)
+                keys += [*radar.bands.values(), *notes]
+        if collection == self.dem.collection:
+            keys.append(self.dem.band)
+        return tuple(dict.fromkeys(key.split(".", maxsplit=1)[0] for key in keys))
+
     def deciding(self) -> str:
         """The fields on which results depend, as JSON: all but address, signing and speed of access."""
-        return self.model_dump_json(exclude={"url", "signing", "connections", "gdal"})
+        return self.model_dump_json(exclude={"url", "signing", "connections", "gdal", "hosts", "drivers"})
 
     @property
     def radar_kind(self) -> RadarKind:

@@ -23,7 +23,9 @@ import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 from urllib3.exceptions import HTTPError
 
+from monitor.archive.limits import PIXELS, gigabytes
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.redirects import get
 from monitor.archive.retries import TRIES, TRIES_ABSENT, GivenUp, HttpError, later_of, pause
 from monitor.archive.sessions import Session
 from monitor.archive.signing import forget, sign
@@ -37,6 +39,8 @@ GAP = 8192
 TIMEOUT = (10.0, 10.0)
 #: bytes per second below which a response counts as stalled
 LEAST_SPEED = 4096
+#: characters of a file's name that are kept
+LONGEST_NAME = 100
 
 #: length of a range that reaches beyond the end of any file
 UNBOUNDED = 2**50
@@ -49,13 +53,14 @@ _local = threading.local()
 class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     """The parts of a remote file that have been read; an `opener` for `rasterio.open`.
 
-    GDAL does not pass on an exception of its reader. The exception is kept in `fault`, and bytes that are
-    returned after it are invalid, so that `fault` must be checked after use.
+    GDAL does not pass on an exception of its reader, not even that of Ctrl-C. The exception is kept in
+    `fault`, and bytes that are returned after it are invalid, so that `fault` must be checked after use.
     """
 
     def __init__(self, href: str, profile: CatalogProfile) -> None:
-        self.fault: OSError | None = None
-        self.name = PurePosixPath(urlsplit(href).path).name
+        self.fault: BaseException | None = None
+        # a name for GDAL, in which a name of a driver ("vrt:") or of another file system has no effect
+        self.name = re.sub(r"[^\w.-]", "_", PurePosixPath(urlsplit(href).path).name)[-LONGEST_NAME:] or "_"
         self._href, self._profile = href, profile
         #: start and bytes of every range that was read
         self._parts: list[tuple[int, bytes]] = []
@@ -73,7 +78,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             if None in found:
                 raise OSError("it ends within its own blocks")
             return [part for part in found if part is not None]
-        except OSError as error:
+        except BaseException as error:
             self.fault = self.fault or error
             return [bytes(stop - start) for start, stop in spans]
 
@@ -88,6 +93,11 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             known = self.ranges([(start, more)])[0][: stop - start]
         return b"" if self.fault is not None else known
 
+    def block(self, start: int, size: int) -> bytes:
+        """The bytes of a block that has been read, to be checked; invalid ones where there is a fault."""
+        (found,) = self.ranges([(start, start + size)])
+        return found
+
     def _known(self, start: int, stop: int) -> bytes | None:
         for at, part in self._parts:
             if at <= start and stop <= at + len(part):
@@ -99,6 +109,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         last = (stop if self._size is None else min(stop, self._size)) - 1
         if last < start:
             raise OSError("it ends before its own blocks")
+        if (size := last + 1 - start + sum(len(part) for _, part in self._parts)) > PIXELS:
+            raise GivenUp(f"{gigabytes(size)} of it are needed at once, more than {gigabytes(PIXELS)}")
         for tried in itertools.count(1):
             status: int | None = None
             signed, later = self._href, 0.0
@@ -108,6 +120,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
                 return
             except _Replaced:
                 raise
+            except ValueError as error:  # a redirect to another place
+                raise GivenUp(str(error)) from None
             except HttpError as error:
                 status, later, cause = error.status, error.later, str(error)
             except (HTTPError, OSError) as error:
@@ -140,7 +154,8 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     def _answer(self, address: str, start: int, last: int) -> Iterator[requests.Response]:
         """The response to a range request."""
         headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
-        with _session().get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        options = {"headers": headers, "stream": True, "timeout": TIMEOUT}
+        with get(_session(), address, self._profile.sources, **options) as answer:
             if answer.status_code != 206:
                 raise HttpError(answer, "its server does not support byte ranges" if answer.ok else None)
             yield answer
@@ -179,7 +194,7 @@ class HttpFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         if self._size is None and self.fault is None:
             try:
                 self._fetch(0, HEADER)
-            except OSError as error:
+            except BaseException as error:
                 self.fault = error
         return self._size or 0
 

@@ -6,12 +6,13 @@ import itertools
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urlsplit
 
+from monitor.archive.addresses import forbidden, is_remote, local_path
+from monitor.archive.limits import ANNOTATION, content_of
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.redirects import get
 from monitor.archive.sessions import Session, retry_after
 from monitor.archive.signing import forget, sign
 from monitor.archive.validity import ContentError
@@ -64,8 +65,8 @@ class GivenUp(OSError):
 def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callable[[str], T]) -> T:
     """The result of `job` on the signed address of `file`, an (asset, href); failures are retried.
 
-    A file with wrong content (a ValueError, or an error of an XML parser) is not tried again, and neither is
-    a local file.
+    A local file is not tried again, and neither is one with wrong content, which raises errors of any type
+    in the libraries that decode it. A file at an address that is not one of the catalogue's is not read.
 
     Raises:
         AssetError: the last try failed.
@@ -74,6 +75,8 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
     from rasterio.errors import RasterioError
 
     asset, href = file
+    if rule := forbidden(href, profile.sources):
+        raise AssetError(item, asset, redacted(href), rule)
     for number in itertools.count(1):
         signed, tries, status, later = href, TRIES if is_remote(href) else 1, None, 0.0
         kind: type[AssetError] = AssetError
@@ -82,7 +85,7 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
             return job(signed)
         except ContentError as error:
             cause, tries, kind = words_of(error), 1, ContentRefusedError
-        except (GivenUp, ValueError, TypeError, LookupError, SyntaxError) as error:
+        except GivenUp as error:
             cause, tries = words_of(error), 1
         except HttpError as error:
             cause, status, later = words_of(error), error.status, error.later
@@ -91,6 +94,12 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
             status = _status_of(error)
         except OSError as error:
             cause, later = words_of(error), later_of(getattr(error, "response", None))
+        except MemoryError:
+            cause, tries = "it does not fit into the memory of this process", 1
+        except (ValueError, TypeError, LookupError, SyntaxError) as error:
+            cause, tries = words_of(error) or type(error).__name__, 1
+        except Exception as error:  # a damaged file can raise any error of GDAL, PROJ or an XML library
+            cause, tries = f"{type(error).__name__}: {words_of(error)}", 1
         if number >= min(tries, TRIES_ABSENT if status == 404 else tries):
             # outside of `except`, so that the error, which may contain a signature, is not its context
             raise kind(item, asset, href, cause)
@@ -103,11 +112,6 @@ def tried(item: str, file: tuple[str, str], profile: CatalogProfile, job: Callab
 def pause(tried: int, least: float = 0.0) -> None:
     """Wait before another try: longer each time, with jitter, and at least `least` seconds."""
     time.sleep(max(least, min(FIRST_PAUSE * 2 ** (tried - 1), LONGEST_PAUSE) * random.uniform(0.5, 1.5)))
-
-
-def is_remote(href: str) -> bool:
-    """Whether an address is read over a network."""
-    return "://" in href and not href.startswith("file:")
 
 
 def _status_of(error: RasterioError) -> int | None:
@@ -143,23 +147,25 @@ def words_of(error: BaseException) -> str:
     return "; ".join(said)
 
 
-def fetch(href: str) -> bytes:
-    """Content of a small file at a signed address or a path.
+def fetch(href: str, sources: Sequence[str] | None = None) -> bytes:
+    """Content of a small file at a signed address or a path; redirects stay in `sources`, as of `forbidden`.
 
     Raises:
         HttpError: its server answers with an error.
         OSError: it cannot be read.
-        ValueError: the address is neither HTTP nor a path.
+        ValueError: the address is neither HTTP nor a path, or the file is larger than `ANNOTATION`.
     """
-    parts = urlsplit(href)
-    if parts.scheme in ("http", "https"):
-        with Session() as session:
-            answer = session.get(href, timeout=TIMEOUT)
-        if not answer.ok:
-            raise HttpError(answer)
-        return answer.content
-    if parts.scheme == "file":
-        return Path(unquote(parts.path)).read_bytes()
-    if "://" in href:
-        raise ValueError(f"annotations are read over https or from a folder, not over {parts.scheme}")
-    return Path(href).read_bytes()
+    if href.startswith(("http://", "https://")):
+        with Session() as session, get(session, href, sources, timeout=TIMEOUT, stream=True) as answer:
+            if not answer.ok:
+                raise HttpError(answer)
+            content = bytearray()
+            for part in answer.iter_content(2**16):
+                content += part
+                if len(content) > ANNOTATION:
+                    raise ValueError(f"it has more than {ANNOTATION // 2**20} MB")
+            return bytes(content)
+    if is_remote(href):
+        scheme = href.split("://", maxsplit=1)[0]
+        raise ValueError(f"annotations are read over https or from a folder, not over {scheme}")
+    return content_of(local_path(href), ANNOTATION)

@@ -79,8 +79,12 @@ def measure(
         done()
         return found
 
-    with ThreadPoolExecutor(profile.connections) as pool:
+    pool = ThreadPoolExecutor(profile.connections)
+    try:
         return {key: sky for found in pool.map(look, scenes) for key, sky in found.items()}
+    finally:
+        # after Ctrl-C a server that does not answer is not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _sky(scene: Scene, profile: CatalogProfile, cells: Sequence[Tile]) -> Skies:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -33,6 +34,9 @@ from monitor.errors import MonitorError, RefusedError
 from segmenter.errors import SegmenterError
 from storage.errors import StorageError
 from storage.redaction import hide_secrets
+
+#: exit code after Ctrl-C
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="Glacial lakes, every season: mapped, compared with earlier seasons, and flagged for review.",
@@ -66,7 +70,7 @@ def options(
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 something failed, 2 refused before any work."""
+    """Entry point: exit code 0 done, 1 something failed, 2 refused before any work, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a question mark for a character that it cannot show
@@ -75,6 +79,12 @@ def main() -> None:
         logging.lastResort.setFormatter(OneLine("%(message)s"))
     try:
         app()
+    except SystemExit as error:
+        if error.code == INTERRUPTED:
+            _end()
+        raise
+    except KeyboardInterrupt:  # a second one, while the first was handled
+        _end()
     except (RefusedError, SegmenterError) as error:
         _print_error(error)
         sys.exit(2)
@@ -90,6 +100,15 @@ def main() -> None:
             raise
         _print_error(MonitorError(message))
         sys.exit(1)
+
+
+def _end() -> NoReturn:
+    """End the process at once: threads that wait for a server are not waited for, as `sys.exit` does."""
+    sys.stderr.write("interrupted: what is finished is kept; run the same command again to go on\n")
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(INTERRUPTED)
 
 
 def _print_error(error: Exception) -> None:

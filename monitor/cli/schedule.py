@@ -49,3 +49,4 @@ def schedule(
             threading.Event().wait()
         except (KeyboardInterrupt, SystemExit):
             scheduler.shutdown(wait=False)
+            raise  # ends the process, with a season that is being run

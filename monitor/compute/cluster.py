@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 TILES_AHEAD = 2
 #: seconds to wait for the scheduler to answer, and for its first worker
 SCHEDULER_WAIT_S, WORKER_WAIT_S = 10, 30
+#: seconds to leave a scheduler after Ctrl-C
+LEAVE_S = 2
 
 
 class Workers:
@@ -38,11 +40,17 @@ class Workers:
         self._open = ExitStack()
         self._client: Any = None
         self._model: ChosenModel | None = None
+        self._abandoned: ExitStack | None = None
 
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt) and self._client is not None:
+            # a tile that is being read or predicted is not waited for; its threads end with this process
+            self._abandoned = self._open.pop_all()
+            with suppress(Exception):
+                self._client.close(timeout=LEAVE_S)
         self._open.close()
 
     def predict(

@@ -92,8 +92,8 @@ def agreement(archive: ArchiveChecks, compare: str | None, location: str | None)
 
 def _compared(archive: ArchiveChecks, other: str, location: str | None) -> Finding:
     workspace = archive.workspace
-    profile = read_profile(other, workspace.folder)
     there = workspace.path(location) if location and "://" not in location else location
+    profile = read_profile(other, workspace.folder).at(there, archive.profile.sources or ())
     scenes, days, _ = archive.season
     items = open_catalog(profile, there).search(profile.optical.collection, archive.bounds, *days)
     decided = {item.id: optical_scene(item, profile.optical) for item in items}

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.archive.decoding import opened, window_of
+from monitor.archive.decoding import opened
+from monitor.archive.limits import check_xml, window_of
 from monitor.archive.profiles import S1_BANDS, CatalogProfile, RadarProfile
 from monitor.archive.resampling import STEPS, Doubles, Floats, bilinear
 from monitor.archive.retries import fetch, tried
@@ -241,5 +242,12 @@ class Remote:
 @lru_cache(maxsize=24)
 def _parsed(remote: Remote, parse: Callable[[bytes], Any]) -> Any:
     """A parsed annotation, cached because all tiles of a scene use it; the cache holds four scenes."""
-    content = tried(remote.scene.id, remote.file, remote.profile, fetch)
-    return tried(remote.scene.id, remote.file, remote.profile, lambda _: parse(content))
+    content = tried(
+        remote.scene.id, remote.file, remote.profile, lambda address: fetch(address, remote.profile.sources)
+    )
+
+    def parsed(_: str) -> Any:
+        check_xml(content)
+        return parse(content)
+
+    return tried(remote.scene.id, remote.file, remote.profile, parsed)

@@ -37,7 +37,7 @@ def make_remote(folder: Path, archive: Path, online: OnlineArchive, **settings) 
     return make_workspace(
         folder,
         archive,
-        catalog={"profile": "planetary-computer", "location": online.catalog_url},
+        catalog={"profile": "planetary-computer", "location": online.catalog_url, "hosts": online.file_hosts},
         **settings,
     )
 

@@ -244,7 +244,11 @@ def test_over_http_with_signatures(
     folder = make_workspace(
         tmp_path,
         small_archive,
-        catalog={"profile": "planetary-computer", "location": archive_online.catalog_url},
+        catalog={
+            "profile": "planetary-computer",
+            "location": archive_online.catalog_url,
+            "hosts": archive_online.file_hosts,
+        },
         database={"url": postgis_url},
     )
     answer = monitor("doctor", "-w", folder, "--json", env=archive_online.environment)
@@ -268,7 +272,11 @@ def test_an_api_that_lacks_a_collection(
     (tmp_path / "p.yaml").write_text(
         yaml.safe_dump({**OTHER, "dem": {"collection": "nasadem", "band": "data"}})
     )
-    catalog = {"profile": "p.yaml", "location": archive_online.catalog_url}
+    catalog = {
+        "profile": "p.yaml",
+        "location": archive_online.catalog_url,
+        "hosts": archive_online.file_hosts,
+    }
     workspace = Workspace.open(make_workspace(tmp_path, small_archive, catalog=catalog))
     found = ArchiveChecks(workspace, "demo").catalogue()
     assert (found.state, "lacks nasadem" in found.found) == (State.PROBLEM, True)

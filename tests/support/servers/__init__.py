@@ -1,7 +1,11 @@
 """A simulated archive online: a STAC API, files, signatures, and a network with configurable faults.
 
     def test_network_with_faults(archive_online, small_archive, tmp_path):     # fixtures of tests/conftest.py
-        catalog = {"profile": "planetary-computer", "location": archive_online.catalog_url}
+        catalog = {
+            "profile": "planetary-computer",
+            "location": archive_online.catalog_url,
+            "hosts": archive_online.file_hosts,
+        }
         folder = make_workspace(tmp_path, small_archive, catalog=catalog)
         archive_online.begin(Rule(rate=0.05), seed=3)            # 5 % of all requests, all kinds
         monitor("run", ..., env=archive_online.environment)

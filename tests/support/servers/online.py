@@ -34,6 +34,11 @@ class OnlineArchive:
     environment: dict[str, str]
     _servers: Connection
 
+    @property
+    def file_hosts(self) -> list[str]:
+        """Value of `catalog.hosts`."""
+        return [f"http://{BLOB_HOST}", f"http://{OPEN_HOST}"]
+
     def begin(
         self,
         *rules: Rule,
