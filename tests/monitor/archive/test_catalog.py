@@ -134,6 +134,7 @@ def test_location_is_a_folder_an_address_or_none(tmp_path: Path) -> None:
 
     assert location() is None
     assert location(location="archive") == tmp_path / "archive"
+    assert location(location=f"file://{tmp_path}/my%20archive") == tmp_path / "my archive"
     for address in ("http://localhost:8080/stac", "https://stac.example.org/v1"):
         assert location(location=address) == address
 
@@ -384,6 +385,10 @@ class TestWhatPeopleKeepInFolders:
         (tmp_path / "one.json").write_text(json.dumps(content("one", bbox=box)))
         assert listed(tmp_path) == ["one"]
         assert not FolderCatalog(tmp_path).always("s2", (10.0, 42.0, 11.0, 43.0))
+
+    def test_the_whole_globe_holds_an_item_without_bbox(self, tmp_path: Path) -> None:
+        (tmp_path / "one.json").write_text(json.dumps(content("one", bbox=None)))
+        assert FolderCatalog(tmp_path).always("s2", (-180, -90, 180, 90))
 
     def test_an_item_without_any_place_is_refused_by_name(self, tmp_path: Path) -> None:
         (tmp_path / "one.json").write_text(json.dumps(content("one", bbox=None, geometry=None)))
