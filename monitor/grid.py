@@ -6,6 +6,7 @@ and column in every region, tile and window.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -229,6 +230,15 @@ def split_at_180(geometry: BaseGeometry) -> BaseGeometry:
     # a part that only touches the cut from the other side is a line
     pieces = shapely.get_parts(shapely.get_parts(cut))
     return shapely.union_all(pieces[shapely.area(pieces) > 0])
+
+
+def side_by_side(tiles: Sequence[Tile]) -> list[BaseGeometry]:
+    """Outlines of tiles (EPSG:4326); of a region across 180 degrees, those east of it beyond 180."""
+    grounds = [continuous(tile.footprint()) for tile in tiles]
+    edges = shapely.bounds(grounds)[:, ::2] if grounds else np.zeros((0, 2))
+    if not grounds or (edges.max() <= HALF_TURN and np.ptp(edges) <= HALF_TURN):
+        return grounds
+    return [_shifted(ground, 360) if ground.bounds[0] < 0 else ground for ground in grounds]
 
 
 def bounds_of(geometry: BaseGeometry) -> tuple[float, float, float, float]:

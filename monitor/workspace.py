@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from monitor.archive.addresses import source_of
 from monitor.archive.catalog import Catalog, open_catalog
+from monitor.archive.items import local_href
 from monitor.archive.profiles import CatalogProfile, read_profile
 from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError, unknown
@@ -106,9 +107,9 @@ class Workspace:
     def location(self) -> Path | str | None:
         """Location of the catalogue, if it is not the profile's address: a folder, or the URL of an API."""
         location = self.settings.catalog.location
-        if not location or location.startswith(("http://", "https://")):
+        if not location or location.lower().startswith(("http://", "https://")):
             return location
-        return self.path(location)
+        return self.path(local_href(location, self.folder / SETTINGS_FILE))
 
     @cached_property
     def catalog(self) -> Catalog:

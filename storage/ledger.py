@@ -307,7 +307,8 @@ def _know_scenes(
         return {}
     columns = [column.name for column in fields(FrozenScene) if column.name != "item"]
     rows = [
-        {c: storable(getattr(scene, c)) for c in columns} | {"item": dict(scene.item)}
+        {c: getattr(scene, c) for c in columns}
+        | {"href": scene.href and storable(scene.href), "item": dict(scene.item)}
         for scene in scenes.values()
     ]
     conn.execute(insert(Scene).on_conflict_do_nothing(), rows)

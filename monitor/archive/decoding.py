@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 #: GDAL while a file is read
 GDAL = {
+    # options of the user's environment that would change where pixels lie, or send passwords
+    "GTIFF_POINT_GEO_IGNORE": False,
+    "GDAL_GEOREF_SOURCES": "PAM,INTERNAL,TABFILE,WORLDFILE",
+    "GDAL_PAM_ENABLED": True,
+    "GDAL_HTTP_NETRC": False,
     # a read needs little more than its window; the default, a share of the machine's memory, is too much for
     # each of several workers
     "GDAL_CACHEMAX": 256 * 2**20,

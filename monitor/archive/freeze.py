@@ -14,7 +14,7 @@ from monitor.archive.addresses import forbidden
 from monitor.archive.catalog import Catalog
 from monitor.archive.choice import RADAR_WINDOW, choose_optical, choose_radar, unused_optical, unused_radar
 from monitor.archive.explanations import Explanation, Refusal, Refused
-from monitor.archive.items import FAULT
+from monitor.archive.items import FAULT, read_item
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import (
     TERRAIN_NEAR,
@@ -123,7 +123,7 @@ def freeze(
 
 def recall(profile: CatalogProfile, kept: Iterable[FrozenScene], choices: Choices) -> SceneList:
     """The frozen list of a season's tasks from the ledger's copy, without a search of the catalogue."""
-    items = [_recalled(scene) for scene in kept]
+    items = [read_item(scene.item, scene.item_id) for scene in kept]
 
     def of(collection: str) -> list[pystac.Item]:
         return [item for item in items if item.collection_id == collection]
@@ -145,12 +145,6 @@ def recall(profile: CatalogProfile, kept: Iterable[FrozenScene], choices: Choice
             for name, orders in sorted(choices.items())
         ),
     )
-
-
-def _recalled(scene: FrozenScene) -> pystac.Item:
-    import pystac
-
-    return pystac.Item.from_dict(dict(scene.item), migrate=False)
 
 
 def _admitted(

@@ -48,6 +48,8 @@ def bbox_of(item: Mapping[str, Any]) -> BBox | None:
 def boxed(box: BBox) -> BaseGeometry:
     """A bounding box as an outline; one across the antimeridian has two parts."""
     west, south, east, north = box
+    if HALF_TURN >= east > west >= -HALF_TURN:  # also one around the globe
+        return shapely.box(west, south, east, north)
     return split_at_180(shapely.box(west, south, east if west < east else east + 360, north))
 
 

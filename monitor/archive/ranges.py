@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import logging
 import re
 import threading
 import time
@@ -293,12 +292,3 @@ def _session() -> requests.Session:
         _local.session = Session()
     session: requests.Session = _local.session
     return session
-
-
-def _without_signatures(record: logging.LogRecord) -> bool:
-    record.msg, record.args = redacted(record.getMessage()), ()
-    return True
-
-
-# urllib3 writes each requested address into its debug log
-logging.getLogger("urllib3.connectionpool").addFilter(_without_signatures)

@@ -291,7 +291,8 @@ def _scene(item: pystac.Item, moment: datetime | None = None) -> Scene:
         id=item.id,
         collection=item.collection_id or "",
         datetime=moment or taken(item),
-        item=item.to_dict(include_self_link=False, transform_hrefs=False),
+        # pystac leaves out the bbox of an item without geometry
+        item=item.to_dict(include_self_link=False, transform_hrefs=False) | {"bbox": item.bbox},
         platform=properties.platform(facts, item.id),
         relative_orbit=properties.relative_orbit(facts),
         orbit_state=properties.orbit_state(facts),

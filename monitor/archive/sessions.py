@@ -6,6 +6,7 @@ for other places, and a store of signed files refuses a request with a password 
 
 from __future__ import annotations
 
+import logging
 import netrc
 import os
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 from urllib3 import BaseHTTPResponse, Retry
+
+from storage.redaction import redacted
 
 #: parameters of signed addresses: of Azure, of S3 and Google (version 4), of S3 (version 2) and CloudFront
 SIGNATURES = {"sig", "x-amz-signature", "x-goog-signature", "signature"}
@@ -99,3 +102,13 @@ def moment_of(text: str) -> datetime | None:
     except (TypeError, ValueError, IndexError):
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = redacted(record.getMessage()), ()
+    return True
+
+
+# these write each requested address, and pystac_client the headers, into their debug logs
+for _name in ("urllib3.connectionpool", "pystac_client.stac_api_io", "pystac_client.client"):
+    logging.getLogger(_name).addFilter(_without_secrets)

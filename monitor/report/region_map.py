@@ -24,7 +24,7 @@ from monitor.drawing.maps import (
 from monitor.drawing.palette import VERDICTS
 from monitor.drawing.pictures import plain_text, save_picture
 from monitor.drawing.text import one_line
-from monitor.grid import WGS84, reproject, zone_at
+from monitor.grid import WGS84, continuous, reproject, zone_at
 from monitor.history.changes import changes_between
 from monitor.lakes.change import Verdict
 from monitor.settings import Region
@@ -125,7 +125,7 @@ def _background(
 
     from monitor.archive.load import load_optical
 
-    west, south, east, north = region.outline.bounds
+    west, south, east, north = continuous(region.outline).bounds
     epsg = zone_at((west + east) / 2, (south + north) / 2)
     outline = reproject(region.outline, WGS84, epsg)
     geobox = GeoBox.from_bbox(outline.bounds, crs=f"EPSG:{epsg}", resolution=COARSE)

@@ -14,7 +14,7 @@ from monitor.drawing.maps import FRAME, graticule, mark_simulated, north_arrow, 
 from monitor.drawing.palette import BLACK
 from monitor.drawing.pictures import plain_text, save_picture
 from monitor.drawing.text import one_line
-from monitor.grid import WGS84
+from monitor.grid import WGS84, side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,8 +76,12 @@ def _panel(
     """Cells coloured by their values; `words` writes a value for the colour bar, and in the cells if few."""
     from matplotlib.collections import PolyCollection
 
+    grounds = dict(
+        zip([cell.name for cell in cells], side_by_side([cell.tile for cell in cells]), strict=True)
+    )
+
     def outlines(of: Sequence[CellReport]) -> list[NDArray[np.float64]]:
-        return [np.asarray(cell.tile.footprint().exterior.coords) for cell in of]
+        return [np.asarray(grounds[cell.name].exterior.coords) for cell in of]
 
     bare = [cell for cell, value in zip(cells, values, strict=True) if value is None]
     for style, undecided in ((BARE, False), (OPEN, True)):
@@ -89,7 +93,7 @@ def _panel(
     axes.add_collection(drawn)
     axes.figure.colorbar(drawn, ax=axes, shrink=0.8, format=lambda value, _: words(value))
     for cell, value in found if len(found) <= FEW_CELLS else []:
-        middle = cell.tile.footprint().centroid
+        middle = grounds[cell.name].centroid
         axes.text(middle.x, middle.y, words(value), ha="center", va="center", bbox=FRAME, zorder=4)
     axes.autoscale_view()
     # a degree of longitude is shorter than one of latitude

@@ -27,6 +27,7 @@ from monitor.grid import (
     cells_of,
     continuous,
     grown,
+    side_by_side,
     split_at_180,
     tile_at,
     tiles_of,
@@ -149,6 +150,16 @@ class TestRegion:
         assert all(bounds_of(tile.footprint())[2] != 180 for tile in tiles)
         assert all(continuous(tile.footprint()).geom_type == "Polygon" for tile in tiles)
         assert max(tile.footprint().area for tile in cells_of(REGION)) < 0.1
+
+    def test_tiles_on_a_map_lie_side_by_side(self) -> None:
+        tiles = tiles_of(REGION, 512)
+        grounds = side_by_side(tiles)
+        assert all(ground.geom_type == "Polygon" for ground in grounds)
+        west, _, east, _ = shapely.union_all(grounds).bounds
+        assert 179 < west < east < 181
+        assert side_by_side([]) == []
+        here = [tile_at(77, 42, 512)]
+        assert side_by_side(here) == [here[0].footprint()]
 
     def test_zones(self) -> None:
         assert zone_at(180, 68) == zone_at(-180, 68) == 32601 and zone_at(179.99, -1) == 32760

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pystac
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 
 from monitor.archive import catalog
 from monitor.archive.catalog import ApiCatalog, FolderCatalog, open_catalog, taken
-from monitor.archive.items import TIMELESS
+from monitor.archive.decoding import opened
+from monitor.archive.items import FAULT, TIMELESS
 from monitor.archive.profiles import read_profile
-from monitor.archive.scenes import usable_optical
+from monitor.archive.scenes import usable_dem, usable_optical
 from monitor.errors import MonitorError, RefusedError
 from monitor.settings import CatalogSettings, Settings
 from monitor.workspace import Workspace
 from tests.support.cassettes import Exchange, Replay, exchanges, replay
+from tests.support.httpserver import Answer, HttpServer, Request, serving
 from tests.support.samples import save
 
 HERE = (76.0, 42.0, 77.0, 43.0)
@@ -127,6 +134,7 @@ def test_location_is_a_folder_an_address_or_none(tmp_path: Path) -> None:
 
     assert location() is None
     assert location(location="archive") == tmp_path / "archive"
+    assert location(location=f"file://{tmp_path}/my%20archive") == tmp_path / "my archive"
     for address in ("http://localhost:8080/stac", "https://stac.example.org/v1"):
         assert location(location=address) == address
 
@@ -326,3 +334,161 @@ class TestRecordedApis:
 def _remove_items(tmp_path: Path):
     yield
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(made.id for made in FolderCatalog(folder).always("s2", HERE))
+
+
+def content(name: str, **fields: Any) -> dict[str, Any]:
+    return item(name, datetime(2022, 8, 1, tzinfo=UTC)).to_dict(transform_hrefs=False) | fields
+
+
+class TestWhatPeopleKeepInFolders:
+    """Every file that holds items is read, and none is left out silently."""
+
+    def test_collections_lists_and_geojson(self, tmp_path: Path) -> None:
+        (tmp_path / "found.json").write_text(
+            json.dumps({"type": "FeatureCollection", "features": [content("a"), content("b")]})
+        )
+        (tmp_path / "c.geojson").write_text(json.dumps(content("c")))
+        (tmp_path / "d.JSON").write_text(json.dumps(content("d")))
+        (tmp_path / "list.json").write_text(json.dumps([content("e"), content("f", stac_version=None)]))
+        assert listed(tmp_path) == ["a", "b", "c", "d", "e", "f"]
+        found = FolderCatalog(tmp_path / "found.json")
+        assert [made.id for made in found.always("s2", HERE)] == ["a", "b"]
+        assert found.always("s2", HERE)[0].assets["B02"].href == str(tmp_path / "B02.tif")
+
+    def test_an_item_in_two_files_is_one_and_another_of_its_id_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "a.json").write_text(json.dumps(content("one")))
+        (tmp_path / "all.json").write_text(
+            json.dumps({"type": "FeatureCollection", "features": [content("one")]})
+        )
+        assert listed(tmp_path) == ["one"]
+        (tmp_path / "b.json").write_text(json.dumps(content("one", bbox=[76.0, 42.0, 77.0, 43.0])))
+        kept, other = FolderCatalog(tmp_path).always("s2", HERE)
+        assert kept.assets and other.id == "one" and "b.json holds another item" in other.extra_fields[FAULT]
+
+    def test_linked_folders_and_loops(self, tmp_path: Path) -> None:
+        away, folder = tmp_path / "away", tmp_path / "here"
+        save(item("linked", datetime(2022, 8, 1, tzinfo=UTC)), away / "deep")
+        folder.mkdir()
+        (folder / "data").symlink_to(away)
+        (away / "deep" / "round").symlink_to(away)
+        (folder / "gone.json").symlink_to(tmp_path / "nothing")
+        assert listed(folder) == ["linked"]
+        os.mkfifo(folder / "pipe.json")
+        assert listed(folder) == ["linked"]
+
+    @pytest.mark.parametrize("box", [None, [], [1, 2], [76.2, 42.2, 76.3, None], "76,42,77,43"])
+    def test_an_item_without_bbox_lies_where_its_outline_lies(self, box: Any, tmp_path: Path) -> None:
+        (tmp_path / "one.json").write_text(json.dumps(content("one", bbox=box)))
+        assert listed(tmp_path) == ["one"]
+        assert not FolderCatalog(tmp_path).always("s2", (10.0, 42.0, 11.0, 43.0))
+
+    def test_the_whole_globe_holds_an_item_without_bbox(self, tmp_path: Path) -> None:
+        (tmp_path / "one.json").write_text(json.dumps(content("one", bbox=None)))
+        assert FolderCatalog(tmp_path).always("s2", (-180, -90, 180, 90))
+
+    def test_an_item_without_any_place_is_refused_by_name(self, tmp_path: Path) -> None:
+        (tmp_path / "one.json").write_text(json.dumps(content("one", bbox=None, geometry=None)))
+        _, refused = usable_dem(
+            FolderCatalog(tmp_path).always("s2", HERE), PLAIN.dem.model_copy(update={"band": "B02"})
+        )
+        assert [(name, why.code.value) for name, why in refused] == [("one", "no_outline")]
+
+    def test_an_item_without_time_is_refused_by_name(self, tmp_path: Path) -> None:
+        made = content("one")
+        made["properties"] = {"datetime": float("nan"), "start_datetime": 7}
+        (tmp_path / "one.json").write_text(json.dumps(made))
+        (found,) = FolderCatalog(tmp_path).search("s2", HERE, date(2022, 7, 1), date(2022, 9, 30))
+        assert taken(found) == TIMELESS
+
+    @pytest.mark.parametrize("name", ["a b", "a#b", "a?b", "a%20b", "ä", "a&b=c", "x+y"])
+    @pytest.mark.parametrize("form", ["plain", "quoted", "file", "file, once"])
+    def test_files_in_folders_of_any_name(self, name: str, form: str, tmp_path: Path) -> None:
+        folder = tmp_path / name
+        folder.mkdir()
+        form_of = {"driver": "GTiff", "width": 1, "height": 1, "count": 1, "dtype": "uint8", "crs": 4326}
+        with rasterio.open(
+            folder / "B 02.tif", "w", transform=Affine(1, 0, 76, 0, -1, 43), **form_of
+        ) as file:
+            file.write(np.ones((1, 1, 1), np.uint8))
+        quoted = quote(str(folder / "B 02.tif"))
+        hrefs = {"plain": "B 02.tif", "quoted": "B%2002.tif", "file": f"file://{quoted}"}
+        href = hrefs.get(form, f"file:{quoted}")
+        made = content("one")
+        made["assets"] = {"B02": {"href": href}}
+        (folder / "one.json").write_text(json.dumps(made))
+        (found,) = FolderCatalog(tmp_path).always("s2", HERE)
+        with opened(found.assets["B02"].href, PLAIN) as file:
+            assert file.read(1)[0, 0] == 1
+
+    def test_an_item_of_an_api_without_a_link_to_itself(self) -> None:
+        found = catalog._answered(content("one") | {"links": []})
+        assert "are relative" in found.extra_fields[FAULT] and not found.assets
+
+
+PLAIN = read_profile("plain", Path())
+GEOJSON = "application/geo+json"
+
+
+class Pages:
+    """A STAC API whose pages are made by a function of their number."""
+
+    def __init__(self, page: Callable[[int], tuple[list[Any], Any]]) -> None:
+        self.page = page
+        self.searches: list[dict[str, Any]] = []
+        self.server = HttpServer(self.answer)
+
+    def answer(self, request: Request) -> Answer:
+        url = self.server.url
+        if request.method == "GET":
+            body: dict[str, Any] = {
+                "type": "Catalog", "id": "x", "stac_version": "1.0.0", "description": "x",
+                "conformsTo": [f"https://api.stacspec.org/v1.0.0/{name}" for name in ("core", "item-search")],
+                "links": [
+                    {"rel": "root", "href": url},
+                    {"rel": "search", "href": f"{url}/search", "method": "POST", "type": GEOJSON},
+                ],
+            }  # fmt: skip
+        else:
+            self.searches.append(json.loads(request.body))
+            features, token = self.page(len(self.searches) - 1)
+            following = {"rel": "next", "method": "POST", "href": f"{url}/search", "body": {"token": token}}
+            body = {"type": "FeatureCollection", "features": features, "links": [following] if token else []}
+        return Answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+
+ENDLESS: dict[str, tuple[Callable[[int], tuple[list[Any], Any]], str, int]] = {
+    "the same link": (lambda page: ([content("one")], "next:1"), "answered before", 2),
+    "links in a circle": (
+        lambda page: ([content(f"item {page % 3}")], f"next:{page % 3}"),
+        "answered before",
+        4,
+    ),
+    "new links": (lambda page: ([content("one")], f"next:{page}"), "repeat earlier ones", 6),
+    "new items": (lambda page: ([content(f"item {page}")], f"next:{page}"), "more than 8 pages", 8),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_pages_that_never_end(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "MOST_PAGES", 8)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    page, why, requests = ENDLESS[kind]
+    pages = Pages(page)
+    with serving(pages.server):
+        api = ApiCatalog(pages.server.url)
+        with pytest.raises(MonitorError, match=rf"{pages.server.url}: the search .*does not end.*{why}"):
+            api.always("s2", HERE)
+    assert len(pages.searches) == requests
+
+
+def test_a_box_across_180_degrees_is_searched_on_each_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    pages = Pages(lambda page: ([content("both"), content(f"side {page}")], None))
+    with serving(pages.server):
+        found = ApiCatalog(pages.server.url).always("s2", (179.0, 60.0, -178.0, 61.0))
+    assert [search["bbox"] for search in pages.searches] == [[179, 60, 180, 61], [-180, 60, -178, 61]]
+    assert [made.id for made in found] == ["both", "side 0", "side 1"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import rasterio
 import shapely
 from hypothesis import given
@@ -23,9 +24,10 @@ from monitor.archive.choice import (
 )
 from monitor.archive.explanations import Refusal
 from monitor.archive.scenes import Choice, Scene
-from monitor.archive.sky import Sky, sky_of
+from monitor.archive.sky import Sky, measure, sky_of, united
 from monitor.errors import AssetError
 from monitor.grid import CELL, Tile
+from tests.support.listings import PC
 
 HERE = Tile(32643, CELL, 516 * CELL, 64 * CELL)
 #: Sen2Cor's class of vegetation
@@ -228,3 +230,55 @@ def test_a_fault_can_be_pickled(tmp_path: Path) -> None:
         fault = error.detached()
     kept = pickle.loads(pickle.dumps(Choice(HERE, (), fault=fault)))
     assert str(kept.fault) == str(fault) and kept.fault.__context__ is None is kept.fault.__cause__
+
+
+GROUND = st.lists(st.booleans(), min_size=8, max_size=8)
+
+
+@given(st.lists(st.tuples(GROUND, GROUND), min_size=1, max_size=4))
+def test_scenes_of_a_pass_together_show_what_one_of_them_shows(
+    shown: list[tuple[list[bool], list[bool]]],
+) -> None:
+    """What several scenes show counts once, and is clear where one of them is."""
+    skies = [
+        sky_of(np.where(seen, np.where(clear, CLEAR, 9), 0)[np.newaxis].astype(np.uint8))
+        for seen, clear in shown
+    ]
+    seen = np.any([seen for seen, _ in shown], axis=0)
+    clear = np.any([np.logical_and(seen, clear) for seen, clear in shown], axis=0)
+    found = united(skies)
+    assert found.seen == seen.mean()
+    assert found.cloud == pytest.approx(1 - clear.sum() / seen.sum() if seen.any() else 0.0)
+
+
+def test_half_and_the_same_half_is_a_half() -> None:
+    half = sky_of(np.array([[CLEAR, CLEAR, 0, 0]], np.uint8))
+    whole = sky_of(np.array([[CLEAR] * 9 + [9]], np.uint8))
+    assert united([half, half]).seen == 0.5
+    ids = order((scene("a", 0), half), (scene("b", 0), half), (scene("whole", 10), whole))
+    assert ids == ("whole", "a", "b")
+    shares_only = order(
+        (scene("a", 0), Sky(0.5, 0.05)), (scene("b", 0), Sky(0.5, 0.05)), (scene("w", 9), whole)
+    )
+    assert shares_only[0] == "w"
+
+
+def test_a_pass_over_midnight_is_one_pass_and_two_orbits_are_two() -> None:
+    midnight = (datetime(2022, 8, 4, tzinfo=UTC) - DAY) / timedelta(days=1)
+    left = sky_of(np.array([[CLEAR, 0]], np.uint8))
+    right = sky_of(np.array([[0, CLEAR]], np.uint8))
+    almost = sky_of(np.array([[CLEAR] * 8 + [9] * 2], np.uint8))
+    before, after = (scene(name, midnight + shift) for name, shift in (("l", -1e-4), ("r", 1e-4)))
+    assert order((before, left), (after, right), (scene("whole", 5), almost)) == ("l", "r", "whole")
+    orbits = scene("first", 0), scene("second", 99 / 1440)
+    assert order((orbits[0], left), (orbits[1], right), (scene("whole", 5), almost))[0] == "whole"
+
+
+def test_a_scene_without_classes_shows_what_lies_in_its_outline() -> None:
+    west, south, east, north = HERE.footprint().bounds
+    profile = PC.model_copy(update={"optical": PC.optical.model_copy(update={"scene_classes": None})})
+    parts = {"half": shapely.box(west, south, (west + east) / 2, north), "all": HERE.footprint().buffer(0.01)}
+    scenes = [scene(name, area=area, cloud_cover=20.0) for name, area in parts.items()]
+    skies = measure(scenes, profile, [HERE])
+    assert skies["half", HERE].seen == pytest.approx(0.5, abs=0.04) and skies["all", HERE] == Sky(1.0, 0.2)
+    assert united([skies["half", HERE], skies["half", HERE]]) == skies["half", HERE]

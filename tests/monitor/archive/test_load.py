@@ -214,3 +214,27 @@ def test_the_first_of_several_faults_is_reported(tmp_path: Path) -> None:
     item = scene(path, b="/nowhere/b.tif", c="/nowhere/c.tif")
     with pytest.raises(AssetError, match=r"item: asset b at /nowhere/b\.tif cannot be read: .*No such file"):
         read(item, {"keys": {"a": "a", "b": "b", "c": "c"}, "nodata": 0}, PROFILE, BOX)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"GTIFF_POINT_GEO_IGNORE": "TRUE"},
+        {"GDAL_GEOREF_SOURCES": "NONE"},
+        {"GDAL_NUM_THREADS": "ALL_CPUS", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": "1"},
+    ],
+)
+def test_options_of_the_users_environment_change_no_pixel(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that ignores that coordinates are those of pixel centres, as in the Copernicus DEM."""
+    _, transform, (height, width) = around(EPSG, 10, 100)
+    form = {"driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "uint16", "crs": EPSG}
+    path = tmp_path / "point.tif"
+    with rasterio.open(path, "w", **form, transform=transform) as file:
+        file.update_tags(AREA_OR_POINT="Point")
+        file.write(numbers((height, width))[np.newaxis])
+    expected = read(scene(path), bands(), PROFILE, BOX)["band"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert np.array_equal(read(scene(path), bands(), PROFILE, BOX)["band"], expected, equal_nan=True)

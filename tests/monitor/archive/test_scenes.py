@@ -227,3 +227,42 @@ def test_cells_do_not_depend_on_tiles() -> None:
     cells = cells_of(AREA)
     assert all(cell.size == CELL and cell.row % CELL == cell.col % CELL == 0 for cell in cells)
     assert len(cells_near(cells[0], 0)) == 1 and len(cells_near(cells[0], 1)) == 9
+
+
+def part(name: str, west: float, east: float, **properties: object) -> pystac.Item:
+    """An item of one acquisition, baseline 05.09, over a part of a square."""
+    made = optical(name, **properties)
+    box = shapely.box(west, 42.0, east, 43.0)
+    made.geometry, made.bbox = shapely.geometry.mapping(box), list(box.bounds)
+    return made
+
+
+def test_half_products_of_one_pass_are_both_used() -> None:
+    """Of two data strips: the same square, time and baseline."""
+    assert chosen(part("a", 76, 76.5), part("b", 76.5, 77)) == (["a", "b"], {})
+    assert chosen(part("a", 76, 76.55), part("b", 76.45, 77))[0] == ["a", "b"]
+    assert chosen(part("thin", 76, 76.06), part("whole", 76.05, 77))[0] == ["thin", "whole"]
+
+
+def test_a_reprocessed_half_replaces_its_half() -> None:
+    newer = {"s2:processing_baseline": "05.11"}
+    used, refused = chosen(part("a", 76, 76.5), part("b", 76.5, 77), part("new a", 76, 76.5, **newer))
+    assert used == ["b", "new a"] and list(refused) == ["a"] and "new a" in refused["a"]
+    used, refused = chosen(part("a", 76, 76.5), part("b", 76.5, 77), part("new", 76, 77, **newer))
+    assert used == ["new"] and set(refused) == {"a", "b"}
+    used, refused = chosen(part("old", 76, 77), part("a", 76, 76.5, **newer), part("b", 76.5, 77, **newer))
+    assert used == ["a", "b"] and list(refused) == ["old"], "both halves together cover it"
+
+
+def test_an_older_scene_stays_where_the_newer_shows_less() -> None:
+    newer = {"s2:processing_baseline": "05.11"}
+    assert chosen(part("old", 76, 77), part("new", 76, 76.7, **newer))[0] == ["new", "old"]
+
+
+def test_a_copy_without_a_named_satellite_or_square_is_the_same_acquisition() -> None:
+    newer = {"s2:processing_baseline": "05.11", "platform": "Sentinel-2A"}
+    used, refused = chosen(part("old", 76, 77, platform=None), part("new", 76, 77, **newer))
+    assert used == ["new"] and list(refused) == ["old"]
+    unnamed = {"s2:mgrs_tile": None}
+    used, refused = chosen(part("S2A_T43TFH_1", 76, 77, **unnamed), part("S2A_T43TFH_2", 76, 77, **newer))
+    assert used == ["S2A_T43TFH_2"] and list(refused) == ["S2A_T43TFH_1"]
