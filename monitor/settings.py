@@ -242,8 +242,10 @@ def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str,
     """The errors of a settings file, one line per key; `keys` gives the valid keys of a section."""
     lines = [f"{path} cannot be used:"]
     for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # it follows from another error
+            continue
         where = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(whole file)"
-        hint = problem["msg"]
+        hint = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             hint = f"no such key; valid keys are {keys(problem['loc'][:-1])}"
         lines.append(f"  {where}: {hint}")
