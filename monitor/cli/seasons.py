@@ -50,7 +50,7 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do with every tile, and why, without doing it."""
-    from monitor.history.regions import refuse_renamed
+    from monitor.history.regions import refuse_other_name
     from monitor.plan import size_of
     from monitor.run import plan_season
     from monitor.settings import parse_years
@@ -63,7 +63,7 @@ def plan(
     with open_system(opened) as system:
         with system.database.connect() as conn:
             for name in names:
-                refuse_renamed(conn, opened, name)
+                refuse_other_name(conn, opened, name)
         seasons = [
             (name, year, plan_season(system, opened.region(name), year, progress_of(f"{name} {year}")))
             for name in names

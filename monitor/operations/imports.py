@@ -10,7 +10,7 @@ import geopandas
 
 from monitor.history.inventories.importing import Imported, record_inventory
 from monitor.history.inventories.mapping import Mapping
-from monitor.history.regions import refuse_renamed
+from monitor.history.regions import refuse_other_name
 from monitor.progress import SILENT, Progress
 from monitor.run import replay_stale
 from monitor.settings import Region
@@ -39,7 +39,7 @@ def import_seasons(
             history.
     """
     with system.database.connect() as conn:
-        refuse_renamed(conn, system.workspace, region.name, region.outline)
+        refuse_other_name(conn, system.workspace, region.name, region.outline)
     results = []
     with progress.count("seasons", len(seasons)) as done:
         for season in seasons:
