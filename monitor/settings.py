@@ -197,12 +197,9 @@ class Settings(Section):
     cluster: ClusterSettings = ClusterSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 
-    @property
-    def nights(self) -> ScheduleSettings:
-        """The schedule, with months and final days after the regions' seasons where it gives none."""
-        if not self.regions:
-            return self.schedule
-        windows = [region.season for region in self.regions.values()]
+    def nights(self, *names: str) -> ScheduleSettings:
+        """The schedule of regions; months and final days that it lacks follow from the regions' seasons."""
+        windows = [self.regions[name].season for name in names]
         return ScheduleSettings.following(windows, **self.schedule.model_dump(exclude_unset=True))
 
 

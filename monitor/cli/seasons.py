@@ -59,6 +59,7 @@ def plan(
     years = parse_years(season)
     opened = Workspace.open(workspace)
     names = opened.region_names(region)
+    opened.refuse_future(names, years)
     print_size(opened, names, len(years))
     with open_system(opened) as system:
         with system.database.connect() as conn:
@@ -112,6 +113,7 @@ def bring_up_to_date(
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
+    workspace.refuse_future(names, years)
     print_size(workspace, names, len(years))
     with open_system(workspace) as system:
         outcome = run_seasons(system, names, years, command, progress_of)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import shapely
 
 from monitor.errors import RefusedError, unknown
-from monitor.settings import SETTINGS_FILE
+from monitor.settings import SETTINGS_FILE, SeasonWindow
 from monitor.workspace import Workspace
 from storage import history, registry
 
@@ -63,6 +63,14 @@ def _mostly_within(one: BaseGeometry, other: BaseGeometry) -> bool:
     """Whether the smaller of two regions lies in the other one for the most part."""
     shared = shapely.area(shapely.intersection(one, other))
     return bool(shared > SAME_AREA * min(shapely.area(one), shapely.area(other)))
+
+
+def season_of(conn: Connection, workspace: Workspace, name: str) -> SeasonWindow:
+    """The season of a region, of the settings or as it was recorded; the default where neither has it."""
+    if (settings := workspace.regions().get(name)) is not None:
+        return settings.season
+    _, recorded = registry.regions(conn).get(name, (None, {}))
+    return SeasonWindow.model_validate(recorded.get("season", {}))
 
 
 def check_region(conn: Connection, workspace: Workspace, name: str | None) -> None:
