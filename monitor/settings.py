@@ -142,6 +142,8 @@ class RgiSettings(Section):
 
 def _listed(value: Any) -> list[Any]:
     """One model as a list of one."""
+    if isinstance(value, list) and len(set(map(str, value))) < len(value):
+        raise ValueError("a model stands twice; an ensemble of equal models has no spread")
     if not isinstance(value, str | list) or not value:
         raise ValueError("must be a name of config/models.yaml, or a folder, or a list of them (an ensemble)")
     return [value] if isinstance(value, str) else value

@@ -155,6 +155,7 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
         ({"schedule": {"months": "July-October"}}, ["schedule.months"]),
         ({"model": None}, ["model", "a name of config/models.yaml, or a folder, or a list of them"]),
         ({"model": []}, ["model", "or a list of them"]),
+        ({"model": ["seed-17", "seed-17"]}, ["model", "stands twice"]),
         ({"model": ["seed-17", 42]}, ["model.1", "string"]),
         ({"cluster": {"gpus": True, "address": "tcp://s:8786"}}, ["cluster", "either gpus or address"]),
         ({"cluster": {"workers": 2}}, ["cluster.workers: no such key", "address, gpus, threads"]),
