@@ -145,6 +145,8 @@ class RgiSettings(Section):
 
 def _listed(value: Any) -> list[Any]:
     """One model as a list of one."""
+    if isinstance(value, list) and len(set(map(str, value))) < len(value):
+        raise ValueError("a model stands twice; an ensemble of equal models has no spread")
     if not isinstance(value, str | list) or not value:
         raise ValueError("must be a name of config/models.yaml, or a folder, or a list of them (an ensemble)")
     return [value] if isinstance(value, str) else value
@@ -200,12 +202,9 @@ class Settings(Section):
     cluster: ClusterSettings = ClusterSettings()
     schedule: ScheduleSettings = ScheduleSettings()
 
-    @property
-    def nights(self) -> ScheduleSettings:
-        """The schedule, with months and final days after the regions' seasons where it gives none."""
-        if not self.regions:
-            return self.schedule
-        windows = [region.season for region in self.regions.values()]
+    def nights(self, *names: str) -> ScheduleSettings:
+        """The schedule of regions; months and final days that it lacks follow from the regions' seasons."""
+        windows = [self.regions[name].season for name in names]
         return ScheduleSettings.following(windows, **self.schedule.model_dump(exclude_unset=True))
 
 
@@ -245,8 +244,10 @@ def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str,
     """The errors of a settings file, one line per key; `keys` gives the valid keys of a section."""
     lines = [f"{path} cannot be used:"]
     for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":  # it follows from another error
+            continue
         where = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(whole file)"
-        hint = problem["msg"]
+        hint = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             hint = f"no such key; valid keys are {keys(problem['loc'][:-1])}"
         lines.append(f"  {where}: {hint}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,6 +184,21 @@ class Workspace:
         if name not in regions:
             raise unknown("region", name, regions)
         return regions[name]
+
+    def refuse_future(self, names: Iterable[str], years: Iterable[int]) -> None:
+        """Check that seasons have begun: before, nothing is observed, and every lake would be recorded so.
+
+        Raises:
+            RefusedError: a season of a region begins after today.
+        """
+        today, latest = date.today(), max(years)
+        for name in names:
+            begins = self.region_settings(name).season.dates(latest)[0]
+            if begins > today:
+                raise RefusedError(
+                    f"the season {latest} of {name} begins on {begins}; the latest that has begun is "
+                    f"{latest - 1}"
+                )
 
     def outline(self, name: str) -> BaseGeometry:
         """The outline (EPSG:4326) of the region called `name`.

@@ -36,7 +36,7 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
             raise StorageError(
                 f"database.url is not a URL: {error}. Write postgresql+psycopg://user@host/name."
             ) from error

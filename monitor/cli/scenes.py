@@ -55,6 +55,7 @@ def show_scenes(
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
     year = season_or_this(season)
+    workspace.refuse_future(names, [year])
     if picture is not None and len(names) > 1:
         raise RefusedError(f"--map: name one region with --region: {', '.join(names)}")
     if picture is not None:

@@ -17,21 +17,21 @@ def schedule(
     workspace: WorkspaceOption = DEMO,
 ) -> None:
     """Run every night of the season, and once more after its last scenes have arrived."""
-    from monitor.operations.schedule import due, make_scheduler, run_due
+    from monitor.operations.schedule import due_regions, make_scheduler, run_due
     from monitor.settings import SETTINGS_FILE
     from monitor.workspace import Workspace, open_database
 
     opened = Workspace.open(workspace)
     names = opened.region_names(None)
     if once:
-        years = due(opened.settings.nights, date.today())
-        if not years:
+        todo = due_regions(opened.settings, date.today())
+        if not todo:
             err.print(f"Nothing is due on {date.today()}: see `schedule` in {opened.folder / SETTINGS_FILE}.")
             return
         from monitor.cli.seasons import print_outcome, print_size
 
-        print_size(opened, names, len(years))
-        outcome = run_due(opened, years, progress_of)
+        print_size(opened, [name for some in todo.values() for name in some], 1)
+        outcome = run_due(opened, todo, progress_of)
         print_outcome(outcome)
         if any(report.failed for report in outcome.reports):
             raise typer.Exit(1)

@@ -76,7 +76,7 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would do with every tile, and why, without doing it."""
-    from monitor.history.regions import refuse_renamed
+    from monitor.history.regions import refuse_other_name
     from monitor.plan import size_of
     from monitor.run import plan_season
     from monitor.settings import parse_years
@@ -85,11 +85,12 @@ def plan(
     years = parse_years(season)
     opened = Workspace.open(workspace)
     names = opened.region_names(region)
+    opened.refuse_future(names, years)
     print_size(opened, names, len(years))
     with open_system(opened) as system:
         with system.database.connect() as conn:
             for name in names:
-                refuse_renamed(conn, opened, name)
+                refuse_other_name(conn, opened, name)
         seasons = [
             (name, year, plan_season(system, opened.region(name), year, progress_of(f"{name} {year}")))
             for name in names
@@ -144,6 +145,7 @@ def bring_up_to_date(
 
     workspace = Workspace.open(folder)
     names = workspace.region_names(region)
+    workspace.refuse_future(names, years)
     if redo is None:
         print_size(workspace, names, len(years))
     with open_system(workspace) as system:

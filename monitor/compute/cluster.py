@@ -166,7 +166,7 @@ def _scheduler(address: str) -> Iterator[Any]:
 
     try:
         client = Client(address, timeout=SCHEDULER_WAIT_S)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         raise MonitorError(
             f"cluster.address: no Dask scheduler answers at {address}: {error}; "
             "start one (`dask scheduler`) or leave the address out to use this machine"

@@ -83,7 +83,7 @@ def cluster(workspace: Workspace) -> Finding:
     try:
         with connect(settings.address, timeout="10s") as client:
             workers = client.scheduler_info(n_workers=-1)["workers"]
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ValueError) as error:
         return Finding(
             "cluster",
             State.PROBLEM,

@@ -115,7 +115,11 @@ class ScheduleSettings(Section):
     @property
     def cron_months(self) -> str:
         """The months for cron, whose ranges do not continue over New Year."""
-        return ",".join(map(str, self.month_numbers))
+        return re.sub(
+            r"(\d+)-(\d+)",
+            lambda part: part[0] if int(part[1]) <= int(part[2]) else f"{part[1]}-12,1-{part[2]}",
+            self.months,
+        )
 
     @classmethod
     def following(cls, windows: Iterable[SeasonWindow], **given: Any) -> ScheduleSettings:

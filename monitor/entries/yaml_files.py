@@ -28,6 +28,8 @@ def read_yaml(path: Path) -> Any:
         ) from error
     try:
         return yaml.load(_decoded(path, content), _Loader)
+    except yaml.constructor.ConstructorError as error:
+        raise RefusedError(f"{path} cannot be used: {error}") from error
     except yaml.YAMLError as error:
         raise RefusedError(f"{path} is not YAML: {error}") from error
     except RecursionError as error:

@@ -20,8 +20,8 @@ from monitor.export.formats import TableFormat, part_of, refuse_existing
 from monitor.export.items import ItemContent, add_file, new_item, size_of, write_item
 from monitor.export.styles import style_of
 from monitor.export.tables import Layer, Tally, write_tables
+from monitor.history.regions import season_of
 from monitor.progress import SILENT, Progress
-from monitor.settings import SeasonWindow
 from monitor.workspace import Workspace
 from storage import exports
 from storage.codes import SurveyKind
@@ -138,7 +138,7 @@ def _item(
     content: Path,
 ) -> pystac.Item:
     bounds = [tally.bounds for tally in tallies.values() if tally.bounds is not None]
-    first, last = _days(workspace, surveys)
+    first, last = _days(conn, workspace, surveys)
     sources: list[exports.SourceItem] = []
     if request.season is not None:  # an export of all seasons would list too many scenes
         for kind in (SurveyKind.MODEL, SurveyKind.INDEX):
@@ -185,12 +185,9 @@ def _column(field: pa.Field) -> Column:
     return Column(described)
 
 
-def _days(workspace: Workspace, surveys: pd.DataFrame) -> tuple[date, date]:
+def _days(conn: Connection, workspace: Workspace, surveys: pd.DataFrame) -> tuple[date, date]:
     """First and last day of the surveys' seasons, by the windows of their regions."""
-    known = workspace.regions()
-    windows = {
-        region: known[region].season if region in known else SeasonWindow() for region in set(surveys.region)
-    }
+    windows = {region: season_of(conn, workspace, region) for region in set(surveys.region)}
     seasons = sorted(int(str(season)) for season in surveys.season)
     return (
         min(window.dates(seasons[0])[0] for window in windows.values()),

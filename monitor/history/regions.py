@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import shapely
 
 from monitor.errors import RefusedError, unknown
-from monitor.settings import SETTINGS_FILE
+from monitor.settings import SETTINGS_FILE, SeasonWindow
 from monitor.workspace import Workspace
 from storage import history, registry
 
@@ -15,29 +15,37 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
     from sqlalchemy import Connection
 
-#: share of the area of two regions together that both cover, from which one is taken as the other renamed
+#: share of an area from which two regions are taken as the same one
 SAME_AREA = 0.5
 
 
-def refuse_renamed(
+def refuse_other_name(
     conn: Connection, workspace: Workspace, name: str, outline: BaseGeometry | None = None
 ) -> None:
-    """Refuse a new region on the ground of a surveyed region that the settings no longer name.
+    """Refuse a surveyed region under a second name, and two regions under one name.
 
-    The name of a region is its identity in the history: under another name, its lakes and surveys would be
-    recorded a second time.
+    The name of a region is its identity in the history. Under another name, its lakes and surveys would be
+    recorded a second time; another region of its name would replace its surveys.
 
     Args:
         outline: of the region (EPSG:4326); read from the settings if not given.
 
     Raises:
-        RefusedError: the region was renamed.
+        RefusedError: the region is new, and lies on the ground of a surveyed region that the settings no
+            longer name; or surveys of its name are of another place.
     """
     registered, named = registry.regions(conn), workspace.regions()
-    if name in registered:
-        return
     surveyed = {key.region for key in history.survey_keys(conn)}
     outline = workspace.outline(name) if outline is None else outline
+    if name in registered:
+        known, _ = registered[name]
+        if name in surveyed and known is not None and not _mostly_within(known, outline):
+            raise RefusedError(
+                f"regions.{name}: the lake history has surveys of another place under this name, in "
+                f"{[round(float(edge), 2) for edge in known.bounds]} (west, south, east, north), and these "
+                "would be replaced. Give this region another name"
+            )
+        return
     for former, (area, _) in registered.items():
         if former in named or former not in surveyed or area is None:
             continue
@@ -49,6 +57,20 @@ def refuse_renamed(
                 "surveys, and under a second name they would be recorded twice. Name the region "
                 f"{former!r} again; if {name!r} is meant to be another region, keep {former!r} beside it"
             )
+
+
+def _mostly_within(one: BaseGeometry, other: BaseGeometry) -> bool:
+    """Whether the smaller of two regions lies in the other one for the most part."""
+    shared = shapely.area(shapely.intersection(one, other))
+    return bool(shared > SAME_AREA * min(shapely.area(one), shapely.area(other)))
+
+
+def season_of(conn: Connection, workspace: Workspace, name: str) -> SeasonWindow:
+    """The season of a region, of the settings or as it was recorded; the default where neither has it."""
+    if (settings := workspace.regions().get(name)) is not None:
+        return settings.season
+    _, recorded = registry.regions(conn).get(name, (None, {}))
+    return SeasonWindow.model_validate(recorded.get("season", {}))
 
 
 def check_region(conn: Connection, workspace: Workspace, name: str | None) -> None:

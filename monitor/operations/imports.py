@@ -10,7 +10,7 @@ from monitor.errors import RefusedError
 from monitor.history.inventories.importing import Imported, record_inventory
 from monitor.history.inventories.mapping import Mapping
 from monitor.history.inventories.outlines import prepare, read_inventory
-from monitor.history.regions import refuse_renamed
+from monitor.history.regions import refuse_other_name
 from monitor.progress import SILENT, Progress
 from monitor.run import replay_stale
 from monitor.settings import Region
@@ -42,7 +42,7 @@ def import_seasons(
             lies in the region, or the region has another name in the history.
     """
     with system.database.connect() as conn:
-        refuse_renamed(conn, system.workspace, region.name, region.outline)
+        refuse_other_name(conn, system.workspace, region.name, region.outline)
     polygons = read_inventory(path, mapping) if polygons is None else polygons
     prepared = [prepare(polygons, season, mapping, region) for season in seasons]
     if all(lakes.lakes.empty for lakes in prepared):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from monitor.compute.cluster import Workers
-from monitor.history.regions import refuse_renamed
+from monitor.history.regions import refuse_other_name
 from monitor.plan import Redo
 from monitor.progress import Progress
 from monitor.run import Report, replay_stale, run_season
@@ -47,7 +47,7 @@ def run_seasons(
     workspace.profile  # noqa: B018 - a model that does not fit the catalogue is refused before a run begins
     with system.database.connect() as conn:
         for name in regions:
-            refuse_renamed(conn, workspace, name)
+            refuse_other_name(conn, workspace, name)
     workers = Workers(workspace.settings.cluster)
     with system.database.begin() as conn:
         run_id = ledger.start_run(conn, command, workspace.settings.model_dump(mode="json"))

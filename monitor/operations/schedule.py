@@ -7,14 +7,15 @@ shows when these regions were run last.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from monitor.operations.runs import Outcome, run_seasons, stale_words
 from monitor.progress import LoggedProgress, Progress
-from monitor.settings import ScheduleSettings
+from monitor.run import Report
+from monitor.settings import ScheduleSettings, Settings
 from monitor.workspace import Workspace, open_system
 from storage import ledger
 
@@ -38,6 +39,16 @@ def due(settings: ScheduleSettings, today: date) -> list[int]:
     return [today.year if today.month > settings.month_numbers[0] else today.year - 1]
 
 
+def due_regions(settings: Settings, today: date) -> dict[int, list[str]]:
+    """Regions whose season is due on `today` and has begun, by season."""
+    found: dict[int, list[str]] = {}
+    for name in sorted(settings.regions):
+        for year in due(settings.nights(name), today):
+            if settings.regions[name].season.dates(year)[0] <= today:
+                found.setdefault(year, []).append(name)
+    return found
+
+
 def make_scheduler(workspace: Workspace, engine: Any) -> Any:
     """A scheduler that has not been started, with the jobs of a workspace.
 
@@ -48,7 +59,7 @@ def make_scheduler(workspace: Workspace, engine: Any) -> Any:
     from apscheduler.triggers.combining import OrTrigger
     from apscheduler.triggers.cron import CronTrigger
 
-    settings = workspace.settings.nights
+    settings = workspace.settings.nights(*workspace.settings.regions)
     scheduler = BackgroundScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": int(GRACE.total_seconds())},
     )
@@ -75,19 +86,27 @@ def _fires_between(trigger: Any, start: datetime, end: datetime) -> bool:
     return at is not None and at < end
 
 
-def run_due(workspace: Workspace, years: Sequence[int], progress_of: Callable[[str], Progress]) -> Outcome:
-    """Bring seasons of every region up to date."""
+def run_due(
+    workspace: Workspace, todo: Mapping[int, Sequence[str]], progress_of: Callable[[str], Progress]
+) -> Outcome:
+    """Bring seasons of regions up to date; `todo` has the regions of each season."""
+    reports: list[Report] = []
+    stale: tuple[tuple[str, int], ...] = ()
     with open_system(workspace) as system:
-        return run_seasons(system, workspace.region_names(None), years, COMMAND, progress_of)
+        for year, names in sorted(todo.items()):
+            outcome = run_seasons(system, names, [year], COMMAND, progress_of)
+            reports += outcome.reports
+            stale = outcome.stale
+    return Outcome(tuple(reports), stale)
 
 
 def nightly(folder: str) -> None:
-    """Bring the current season of every region up to date: the job of the scheduler."""
+    """Bring the current season of every region that is due up to date: the job of the scheduler."""
     workspace, today = Workspace.open(Path(folder)), date.today()
     # a run that was missed can be started on a day on which nothing is due any more
     days = (today - timedelta(days=number) for number in range(GRACE.days + 1))
-    years = next((years for day in days if (years := due(workspace.settings.nights, day))), [today.year])
-    outcome = run_due(workspace, years, LoggedProgress)
+    todo = next((found for day in days if (found := due_regions(workspace.settings, day))), {})
+    outcome = run_due(workspace, todo, LoggedProgress)
     for report in outcome.reports:
         _log.info(report.summary)
         for reason, count in report.reasons.items():

@@ -156,6 +156,7 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
         ({"schedule": {"months": "July-October"}}, ["schedule.months"]),
         ({"model": None}, ["model", "a name of config/models.yaml, or a folder, or a list of them"]),
         ({"model": []}, ["model", "or a list of them"]),
+        ({"model": ["seed-17", "seed-17"]}, ["model", "stands twice"]),
         ({"model": ["seed-17", 42]}, ["model.1", "string"]),
         ({"cluster": {"gpus": True, "address": "tcp://s:8786"}}, ["cluster", "either gpus or address"]),
         ({"cluster": {"workers": 2}}, ["cluster.workers: no such key", "address, gpus, threads"]),
@@ -422,13 +423,26 @@ def test_a_day_is_a_day_of_every_year_or_refused(text: str, key: str) -> None:
 def test_the_schedule_follows_the_seasons_of_the_regions(tmp_path: Path) -> None:
     north, south = {"bounds": [76, 42, 77, 43]}, {"bounds": [-73, -50, -72, -49]}
     south = south | {"season": {"start": "01-01", "end": "03-31"}}
-    nights = opened(tmp_path, regions={"south": south}).settings.nights
-    assert (nights.months, nights.final) == ("1-4", ("05-15",))
-    nights = opened(tmp_path, regions={"north": north, "south": south}).settings.nights
-    assert (nights.month_numbers, nights.final) == ([1, 2, 3, 4, 7, 8, 9, 10], ("11-15", "05-15"))
+    settings = opened(tmp_path, regions={"north": north, "south": south}).settings
+    assert (settings.nights("south").months, settings.nights("south").final) == ("1-4", ("05-15",))
+    both = settings.nights("north", "south")
+    assert (both.month_numbers, both.final) == ([1, 2, 3, 4, 7, 8, 9, 10], ("11-15", "05-15"))
+    assert both.cron_months == "7-10,1-4"
     given_ones = {"months": "11-3", "final": "04-15", "nightly_hour": 5}
-    nights = opened(tmp_path, regions={"north": north}, schedule=given_ones).settings.nights
+    nights = opened(tmp_path, regions={"north": north}, schedule=given_ones).settings.nights("north")
     assert (nights.month_numbers, nights.final, nights.nightly_hour) == ([1, 2, 3, 11, 12], ("04-15",), 5)
+    assert nights.cron_months == "11-12,1-3"
+
+
+def test_a_season_that_has_not_begun_is_refused(tmp_path: Path) -> None:
+    today = date.today()
+    later = {"start": "12-31", "end": "12-31"}
+    if today.month == 12 and today.day == 31:
+        return
+    workspace = opened(tmp_path, regions={"late": {"bounds": [76, 42, 77, 43], "season": later}})
+    with pytest.raises(RefusedError, match=f"begins on {today.year}-12-31; the latest .* {today.year - 1}"):
+        workspace.refuse_future(["late"], [2020, today.year])
+    workspace.refuse_future(["late"], [2020, today.year - 1])
 
 
 def test_season_window_of_a_year() -> None:

@@ -92,6 +92,11 @@ def test_no_lake_is_recorded_twice_under_other_names(
         run(folder, "ala_too")
     answer = monitor("plan", "--season", "2021", "-w", folder)
     assert answer.returncode == 2 and "as the region 'whole'" in answer.stderr
+    west, south, east, north = regions["part"]["bounds"]
+    elsewhere = {"bounds": [west + 10, south, east + 10, north]}
+    make(tmp_path, small_archive, database, whole=elsewhere)
+    with pytest.raises(RefusedError, match=r"regions\.whole: .* another place under this name, in \[7"):
+        run(folder, "whole")
     # a part of a region that is no longer named finds its lakes, and that region's surveys are replayed
     make(tmp_path, small_archive, database, a_part=regions["part"])
     run(folder, "a_part")

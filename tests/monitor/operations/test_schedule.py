@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from monitor.operations.schedule import due, make_scheduler
-from monitor.settings import ScheduleSettings
+from monitor.operations.schedule import due, due_regions, make_scheduler
+from monitor.settings import ScheduleSettings, Settings
 from monitor.workspace import Workspace
 from storage import ledger
 from storage.database import Database
@@ -53,7 +53,8 @@ def test_due_anywhere_on_earth(months: str, final: str | list[str], today: date,
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 def test_once_does_what_is_due_today(workspace: Path, small_archive: Path) -> None:
     """The simulated archive has no scenes of this year: every tile ends as empty, with the reason."""
-    folder = make_workspace(workspace, small_archive, schedule={"months": "1-12"})
+    region = {"outline": str(small_archive / "region.geojson"), "season": {"start": "01-01", "end": "12-31"}}
+    folder = make_workspace(workspace, small_archive, schedule={"months": "1-12"}, regions={"demo": region})
     answer = monitor("schedule", "--once", "-w", folder)
     assert answer.returncode == 0, answer.stderr
     (task,) = tables(folder)["task"]
@@ -74,6 +75,24 @@ def test_once_out_of_season_does_nothing(workspace: Path, small_archive: Path) -
 
 def new_scheduler(workspace: Workspace, database: Database) -> Any:
     return make_scheduler(workspace, database.engine)
+
+
+def test_regions_of_both_hemispheres_are_due_in_their_own_seasons() -> None:
+    south = {"bounds": [-73, -50, -72, -49], "season": {"start": "01-01", "end": "03-31"}}
+    regions = {"north": {"bounds": [76, 42, 77, 43]}, "south": south}
+
+    def due_on(day: date, **schedule: Any) -> dict[int, list[str]]:
+        settings = {"catalog": {"profile": "plain"}, "model": "m", "regions": regions, "schedule": schedule}
+        return due_regions(Settings.model_validate(settings), day)
+
+    assert due_on(date(2027, 2, 1)) == {2027: ["south"]}
+    assert due_on(date(2027, 8, 1)) == {2027: ["north"]}
+    assert due_on(date(2027, 5, 15)) == {2027: ["south"]}
+    assert due_on(date(2027, 11, 15)) == {2027: ["north"]}
+    assert due_on(date(2027, 6, 1)) == {}
+    # months for all regions: the season of the north has not begun in January
+    assert due_on(date(2027, 1, 15), months="1-12") == {2027: ["south"]}
+    assert due_on(date(2027, 12, 15), months="1-12") == {2027: ["north", "south"]}
 
 
 def test_two_workspaces_on_one_database_keep_their_own_nights(database: Database, tmp_path: Path) -> None:
