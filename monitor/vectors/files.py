@@ -91,13 +91,11 @@ class Layer:
     Attributes:
         geometry: shapely geometries, None where there is none or it cannot be read.
         crs: as the file gives it, in a form that `pyproj.CRS` takes; None if it gives none.
-        notes: what the reader warned of.
     """
 
     geometry: NDArray[np.object_]
     crs: Any
     columns: Columns
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,12 +148,9 @@ def read_layer(choice: Choice, *, attributes: bool, encoding: str | None) -> Lay
         attributes: whether its columns are wanted; without, texts are not read.
         encoding: of its texts, as the user declares it; None for the one that the file declares.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        meta, _, wkb, _ = pyogrio.raw.read(choice.dataset, layer=choice.layer, columns=[], encoding=BYTES)
-        columns = _columns(choice, encoding) if attributes else Columns((), None)
-    notes = {str(one.message): None for one in caught}
-    return Layer(geometries(wkb), meta["crs"], columns, tuple(notes))
+    meta, _, wkb, _ = pyogrio.raw.read(choice.dataset, layer=choice.layer, columns=[], encoding=BYTES)
+    columns = _columns(choice, encoding) if attributes else Columns((), None)
+    return Layer(geometries(wkb), meta["crs"], columns)
 
 
 def _columns(choice: Choice, encoding: str | None) -> Columns:

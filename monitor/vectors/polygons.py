@@ -6,10 +6,11 @@ kept apart from the polygons, with the names and the types that the file gives t
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -100,7 +101,8 @@ def read_polygons(
         exists = path.exists()
     if not exists:
         raise RefusedError(f"{subject}: there is no file {path}")
-    with _readable(path, subject):
+    with _readable(path, subject), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         if path.suffix.lower() in PARQUET:
             if layer is not None:
                 raise RefusedError(f"is GeoParquet, which has no layers; leave out the layer {layer!r}")
@@ -108,7 +110,8 @@ def read_polygons(
         else:
             choice = _chosen(layers(path), layer, layer_option)
             read = read_layer(choice, attributes=attributes, encoding=encoding)
-    return polygons_of(path, subject, read)
+    notes = dict.fromkeys(str(one.message) for one in caught)
+    return replace(polygons_of(path, subject, read), notes=tuple(notes))
 
 
 def polygons_of(path: Path, subject: str, layer: Layer) -> Polygons:
@@ -125,7 +128,7 @@ def polygons_of(path: Path, subject: str, layer: Layer) -> Polygons:
             advice = f". {ASSIGN.capitalize()}" if {NO_PLACE, DEGREES} & {*left_out.values()} else ""
             raise RefusedError(f"contains no polygon that can be used: {said}{advice}")
     rows = np.setdiff1d(np.arange(len(layer.geometry)), list(left_out))
-    return Polygons(path, subject, geometry, rows, repairs, left_out, layer.columns, layer.notes)
+    return Polygons(path, subject, geometry, rows, repairs, left_out, layer.columns)
 
 
 @contextmanager
@@ -141,7 +144,8 @@ def _readable(path: Path, subject: str) -> Iterator[None]:
         ) from error
     except UnicodeDecodeError as error:
         raise RefusedError(
-            f"{subject}: the names or texts of {path} are not in the encoding that it declares: {error}"
+            f"{subject}: {path} has names or texts in another encoding than the declared one ({error}); "
+            "declare the right one (`--encoding`, or a file .cpg beside a .shp)"
         ) from error
     except (RuntimeError, ValueError, OSError, LookupError, TypeError, ShapelyError, BadZipFile) as error:
         raise RefusedError(f"{subject}: {path} cannot be read as polygons: {error}") from error
@@ -245,7 +249,9 @@ def _collected(geometry: BaseGeometry | None) -> BaseGeometry | None:
     while any(shapely.get_type_id(part) in (6, GEOMETRY_COLLECTION) for part in parts):
         parts = list(shapely.get_parts(parts))
     polygons = [part for part in parts if shapely.get_type_id(part) == 3 and not part.is_empty]
-    return shapely.MultiPolygon(polygons) if polygons else None
+    if not polygons:
+        return None
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
 
 
 def _any_point(geometries: NDArray[np.object_], is_so: Any) -> NDArray[np.bool_]:

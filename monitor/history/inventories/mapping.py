@@ -63,7 +63,7 @@ class Mapping(BaseModel):
     @classmethod
     def _known_encoding(cls, name: str | None) -> str | None:
         try:
-            b"".decode(name or "ascii")
+            "a".encode(name or "ascii")
         except LookupError as error:
             raise ValueError(f"there is no encoding {name!r}; such as GBK, cp1252, UTF-8") from error
         return name

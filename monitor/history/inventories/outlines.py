@@ -11,6 +11,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -163,7 +164,8 @@ def prepare(polygons: Polygons, season: int, mapping: Mapping, region: Region) -
     inside = shapely.intersects(lakes.to_numpy(), region.outline)
     reasons |= {int(row): OUTSIDE for row in lakes.index[~inside] if row not in reasons}
     lakes = lakes[[row not in reasons for row in lakes.index]]
-    twice = lakes.normalize().to_wkb().duplicated()
+    single = [lake if len(shapely.get_parts(lake)) > 1 else shapely.get_parts(lake)[0] for lake in lakes]
+    twice = pd.Series(shapely.to_wkb(shapely.normalize(single))).duplicated().to_numpy()
     reasons |= {int(row): DUPLICATE for row in lakes.index[twice]}
     lakes = lakes[~twice]
     columns, losses, notes = _columns(polygons, [int(row) for row in lakes.index], season, mapping)
