@@ -274,10 +274,15 @@ def record_season(
     key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
     before = history.season_before(conn, key)
     view = cube.view()
-    previous = None if before is None else PreviousSeason(before, CubeTiles.of(view, before, tiles))
+    previous = None
+    if before is not None:
+        # tiles that are not part of that survey are not read: they may be damaged
+        compared = history.current_survey(conn, replace(key, season=before))
+        lacking = [t for t in tiles if compared and compared.drawn_from.get(t.name, "") is None]
+        previous = PreviousSeason(before, CubeTiles.of(view, before, tiles, lacking))
     prior = prior_surveys(conn, key, compared=before, replaced=state.replaced)
     draft = draft_season(
-        CubeTiles.of(view, key.season, tiles),
+        CubeTiles.of(view, key.season, tiles, [t for t in tiles if inputs.drawn_from[t.name] is None]),
         region,
         key.season,
         prior,
@@ -292,6 +297,8 @@ def record_season(
     tag = f"{key.region}-{key.season}-{survey.id}"
     if changed and tag not in cube.tags():
         cube.tag(tag)
+    elif state.current is not None and state.current.written_again:
+        cube.tag_again(tag)
     return changed
 
 
