@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from monitor.doctor import deep
+from monitor.doctor.examination import State
 from monitor.grid import tile_named
 from monitor.operations.runs import run_seasons
 from monitor.plan import Redo
@@ -164,17 +166,15 @@ def damage(folder: Path) -> None:
 
 
 def test_damage_is_named_by_the_doctor_and_done_again(folder: Path, tmp_path: Path) -> None:
-    content = history_of(folder)
-    sound = monitor("doctor", "--deep", "-w", folder, "--json")
-    states = {entry["check"]: entry["state"] for entry in json.loads(sound.stdout)}
-    assert (states["cube"], states["database pages"]) == ("ok", "ok")
+    content, opened = history_of(folder), Workspace.open(folder)
+    assert {deep.cubes(opened).state, deep.database_pages(opened).state} == {State.OK}  # type: ignore[union-attr]
     damage(folder)
     answer = monitor("doctor", "--deep", "-w", folder, "--json")
     assert answer.returncode == 1
     (finding,) = (entry for entry in json.loads(answer.stdout) if entry["check"] == "cube")
-    tile, season, layer = re.fullmatch(
-        r"1 damaged tiles: tile (\w+), season (\d+): (\w+)", finding["found"]
-    ).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"1 damaged tiles: tile (\w+), season (\d+): (\w+)", finding["found"])
+    assert found is not None, finding
+    tile, season, layer = found.groups()
     assert f"`monitor run --season {season}`" in finding["remedy"]
     with open_system(Workspace.open(folder)) as system:
         view, named = system.cube.view(), tile_named(tile)
@@ -198,8 +198,7 @@ def test_damage_is_named_by_the_doctor_and_done_again(folder: Path, tmp_path: Pa
     assert history_of(folder) == content
     exported = monitor("export", "masks", tmp_path / "masks", *options)
     assert exported.returncode == 0, exported.stderr
-    again = monitor("doctor", "--deep", "-w", folder, "--json")
-    assert {entry["check"]: entry["state"] for entry in json.loads(again.stdout)}["cube"] == "ok"
+    assert deep.cubes(opened).state == State.OK  # type: ignore[union-attr]
 
 
 def test_damage_that_cannot_be_done_again_is_no_data(
@@ -208,8 +207,9 @@ def test_damage_that_cannot_be_done_again_is_no_data(
     """The damaged layers are not read; the other tiles of the season are recorded."""
     content = history_of(folder)
     damage(folder)
-    found = monitor("doctor", "--deep", "-w", folder, "--json").stdout
-    season = int(re.findall(r"season (\d+)", found)[0])
+    finding = deep.cubes(Workspace.open(folder))
+    assert finding is not None
+    season = int(re.findall(r"season (\d+)", finding.found)[0])
     fault(everywhere(np.nan))
     (report,) = run_here(folder, season)
     assert report.tiles == {"done": 3, "failed": 1}
