@@ -125,7 +125,7 @@ def database_pages(workspace: Workspace) -> Finding | None:
             PAGES,
             State.WARNING,
             "every row can be read, but the pages have no checksums: an earlier version made the database",
-            "the workspace's own database gets them when its server starts again; for another, stop the server "
-            "and run `pg_checksums --enable`",
+            "the workspace's own database gets them when its server starts again; for another, stop it and "
+            "run `pg_checksums --enable`",
         )
     return Finding(PAGES, State.OK, "every row can be read, and no page has a wrong checksum")
