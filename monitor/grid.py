@@ -17,6 +17,8 @@ from affine import Affine
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
+from storage.codes import tile_name
+
 if TYPE_CHECKING:
     import geopandas
     from numpy.typing import NDArray
@@ -42,7 +44,7 @@ class Tile:
 
     @property
     def name(self) -> str:
-        return f"{self.epsg}_{self.size}_{self.row // self.size:04d}_{self.col // self.size:04d}"
+        return tile_name(self.epsg, self.size, self.row // self.size, self.col // self.size)
 
     def geobox(self, halo: int = 0) -> GeoBox:
         """GeoBox of the tile with `halo` more pixels on every side."""

@@ -302,10 +302,15 @@ def record_season(
         return False
     key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
     view = cube.view()
-    previous = [CubeTiles.of(view, season, tiles) for season in history.seasons_before(conn, key)]
+    previous = []
+    for season in history.seasons_before(conn, key):
+        # tiles that are not part of that season's survey are not read: they may be damaged
+        compared = history.current_survey(conn, replace(key, season=season))
+        lacking = [t for t in tiles if compared and compared.drawn_from.get(t.name, "") is None]
+        previous.append(CubeTiles.of(view, season, tiles, lacking))
     prior = prior_surveys(conn, key, replaced=state.replaced)
     draft = draft_season(
-        CubeTiles.of(view, key.season, tiles),
+        CubeTiles.of(view, key.season, tiles, [t for t in tiles if inputs.drawn_from[t.name] is None]),
         region,
         key.season,
         prior,
@@ -320,6 +325,8 @@ def record_season(
     tag = f"{key.region}-{key.season}-{survey.id}"
     if changed and tag not in cube.tags():
         cube.tag(tag)
+    elif state.current is not None and state.current.written_again:
+        cube.tag_again(tag)
     return changed
 
 

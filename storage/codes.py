@@ -17,6 +17,7 @@ __all__ = [
     "SurveyKind",
     "TaskState",
     "VerdictKind",
+    "tile_name",
 ]
 
 
@@ -114,3 +115,8 @@ class VerdictKind(StrEnum):
     AGREE = "agree"
     DISAGREE = "disagree"
     UNSURE = "unsure"
+
+
+def tile_name(epsg: int, size: int, tile_row: int, tile_col: int) -> str:
+    """Name of a tile: its zone, its size in pixels, and its row and column among tiles of that size."""
+    return f"{epsg}_{size}_{tile_row:04d}_{tile_col:04d}"

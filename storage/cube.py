@@ -13,6 +13,7 @@ what earlier versions wrote for all regions.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ import zarr
 from numpy.typing import NDArray
 
 from storage import cube_layout as layout
+from storage.codes import tile_name
 from storage.cube_clock import with_present_time
 from storage.cube_damage import readable, readable_metadata
 from storage.cube_layout import LAYERS
@@ -194,7 +196,7 @@ class CubeView:
         """Names of the tiles of a window."""
         size = int(str(self.root.attrs["tile_size"]))
         places = [range(edge.start // size, (edge.stop - 1) // size + 1) for edge in (rows, cols)]
-        names = [f"{epsg}_{size}_{row}_{col}" for row, col in product(*places)]
+        names = [tile_name(epsg, size, row, col) for row, col in product(*places)]
         more = f" or one of {len(names) - 1} more" if len(names) > 4 else ""
         return f"tile {names[0]}{more}" if more else f"tile {' or '.join(names)}"
 
@@ -311,6 +313,20 @@ class Cube:
                 raise StorageError(
                     f"Tag {name} of the cube at {self.place} exists already; choose another name."
                 )
+
+    def tag_again(self, name: str) -> None:
+        """Tag the head, as `name-2`, `name-3` … if `name` exists: a tag names one snapshot for ever."""
+        latest = self.latest_tag(name)
+        if latest is None:
+            self.tag(name)
+        elif self._repository.lookup_tag(_stored(latest)) != self.head():
+            number = int(latest.removeprefix(name).removeprefix("-") or 1)
+            self.tag(f"{name}-{number + 1}")
+
+    def latest_tag(self, name: str) -> str | None:
+        """The last tag that `tag_again` made for a name; None if there is none."""
+        own = (tag for tag in self.tags() if re.fullmatch(rf"{re.escape(name)}(-\d+)?", tag))
+        return max(own, key=lambda tag: int(tag[len(name) + 1 :] or 1), default=None)
 
     def tags(self) -> list[str]:
         """Names of all tags, sorted."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -159,6 +160,7 @@ class EmbeddedPostgis:
             self._make_cluster(installation)
         mend_copied(self.data)
         wait_for_orphan(self.data, START_SECONDS)
+        self._add_checksums(installation)
         inside_temp = self.socket_folder.parent != self.folder
         with self.log.open("a") as log, within_reach(self.folder) as (folder, handed_on):
             sockets = self.socket_folder if inside_temp else folder / self.socket_folder.name
@@ -202,14 +204,31 @@ class EmbeddedPostgis:
         partial = self.folder / "data.partial"
         if partial.exists():
             shutil.rmtree(partial)
+        options = ("-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums")
+        sync = () if self.durable else ("--no-sync",)
+        made = self._offline(installation, partial, "initdb", *options, *sync)
+        if made.returncode != 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise StorageError(f"No database could be created in {self.folder}: {made.stderr.strip()}")
+        partial.rename(self.data)
+
+    def _add_checksums(self, installation: Installation) -> None:
+        """Add checksums to the pages of a cluster that an earlier version made; takes seconds, and only once.
+
+        A server that was not stopped regularly recovers first, and gets them at its next start.
+        """
+        control = self._offline(installation, self.data, "pg_controldata")
+        if re.search(r"checksum version:\s+0$", control.stdout, re.MULTILINE):
+            self._offline(installation, self.data, "pg_checksums", "--enable")
+
+    def _offline(
+        self, installation: Installation, data: Path, name: str, *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program on the files of a cluster that is not running, as the account that owns them."""
         account = server_account() if os.geteuid() == 0 else None
         with within_reach(self.folder) as (folder, handed_on):
-            made = subprocess.run(
-                [
-                    *(str(installation.bin / "initdb"), "-D", str(folder / partial.name), "-U", USER),
-                    *("-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums"),
-                    *(() if self.durable else ("--no-sync",)),
-                ],
+            return subprocess.run(
+                [str(installation.bin / name), *options, "-D", str(folder / data.name)],
                 user=account and account.pw_uid,
                 group=account and account.pw_gid,
                 extra_groups=[] if account else None,
@@ -220,10 +239,6 @@ class EmbeddedPostgis:
                 text=True,
                 check=False,
             )
-        if made.returncode != 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise StorageError(f"No database could be created in {self.folder}: {made.stderr.strip()}")
-        partial.rename(self.data)
 
     def _make_database(self, installation: Installation) -> None:
         known = self._sql(installation, "postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'")

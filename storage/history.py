@@ -37,6 +37,8 @@ __all__ = [
     "surveys",
 ]
 
+#: a digest that no prior surveys have
+_WRITTEN_AGAIN = "layers written again"
 # columns of an area, its standard deviation with both parts, and its 95 % interval, not below 0; :z95 is Z95
 # of `storage.policy`
 AREA = """o.area_m2, o.sigma_m2, o.sigma_shore_m2, o.sigma_model_m2,
@@ -67,6 +69,11 @@ class Survey:
     """Digest of the surveys that it was matched with (`storage.prior.prior_digest`)."""
     suspect: str | None = None
     """Why its losses are not trusted; None if they are."""
+
+    @property
+    def written_again(self) -> bool:
+        """Whether layers that it was drawn from were written again (`make_stale`)."""
+        return self.prior_digest == _WRITTEN_AGAIN
 
     @property
     def key(self) -> SurveyKey:
@@ -116,14 +123,14 @@ def make_stale(conn: Connection, tile: str, task: UUID) -> None:
     """
     query = text(
         """
-        UPDATE survey AS stale SET prior_digest = '' FROM survey AS drawn
+        UPDATE survey AS stale SET prior_digest = :again FROM survey AS drawn
         WHERE drawn.superseded_by IS NULL AND stale.superseded_by IS NULL
             AND drawn.drawn_from ->> :tile = :task
             AND (stale.region, stale.kind) = (drawn.region, drawn.kind)
             AND (stale.id = drawn.id OR stale.season > drawn.season)
         """
     )
-    conn.execute(query, {"tile": tile, "task": str(task)})
+    conn.execute(query, {"tile": tile, "task": str(task), "again": _WRITTEN_AGAIN})
 
 
 def seasons_before(conn: Connection, key: SurveyKey) -> list[int]:

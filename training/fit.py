@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -25,6 +26,9 @@ from training.chips import Batch, ChipSource
 from training.errors import TrainingError
 from training.recipe import ARCHITECTURE, Recipe
 from training.scenes import LabelledStack
+
+#: entries of a checkpoint
+_PARTS = {"recipe", "inputs", "network", "average", "optimiser", "losses"}
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
@@ -136,9 +140,19 @@ class Trainer:
         """Load the checkpoint at `path`.
 
         Raises:
-            TrainingError: it was made with another recipe or from other scenes.
+            TrainingError: it was made with another recipe or from other scenes, or is not a checkpoint.
         """
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            missing = _PARTS - set(state)
+        except (RuntimeError, ValueError, OSError, EOFError, KeyError, TypeError, UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TrainingError(
+                f"{path}: cannot be read as a checkpoint of weights and plain values ({reason}); delete "
+                "it to start again"
+            ) from error
+        if missing:
+            raise TrainingError(f"{path}: has no {', '.join(sorted(missing))}; delete it to start again")
         for key, mine in (("recipe", self.recipe.as_dict()), ("inputs", self.inputs.model_dump())):
             if state[key] != mine:
                 raise TrainingError(

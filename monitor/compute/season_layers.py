@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -95,12 +95,14 @@ class CubeTiles:
     written: frozenset[Tile]
 
     @classmethod
-    def of(cls, view: CubeView, season: int, tiles: Sequence[Tile]) -> SeasonLayers:
-        """The layers of `tiles` in a season."""
+    def of(
+        cls, view: CubeView, season: int, tiles: Sequence[Tile], lacking: Collection[Tile] = ()
+    ) -> SeasonLayers:
+        """The layers of `tiles` in a season, of which those of `lacking` are not read and have no data."""
         by_zone = {epsg: view.written(epsg, season) for epsg in {tile.epsg for tile in tiles}}
         written = frozenset(
             tile for tile in tiles if (tile.row // tile.size, tile.col // tile.size) in by_zone[tile.epsg]
-        )
+        ).difference(lacking)
         return SeasonLayers(tiles, cls(view, season, written))
 
     def __call__(self, tile: Tile) -> TileLayers:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from monitor.doctor.examination import Finding, State
 from monitor.workspace import DATABASE_FOLDER, Workspace, open_database
 from storage import ledger
-from storage.codes import SurveyKind, TaskState
+from storage.codes import SurveyKind, TaskState, tile_name
 from storage.cube_damage import Damage, damaged_coordinates, damages, unchecked_zones
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _mark_failed(conn: Connection, cube: Cube, kind: SurveyKind, damaged: Iterab
 
 
 def _tile(cube: Cube, each: Damage) -> str:
-    return f"{each.epsg}_{cube.tile_size}_{each.tile_row}_{each.tile_col}"
+    return tile_name(each.epsg, cube.tile_size, each.tile_row, each.tile_col)
 
 
 def _words(cube: Cube, each: Damage) -> str:
@@ -127,6 +127,7 @@ def database_pages(workspace: Workspace) -> Finding | None:
             PAGES,
             State.WARNING,
             "every row can be read, but the pages have no checksums: an earlier version made the database",
-            "while no command runs, add them with PostgreSQL's `pg_checksums --enable`",
+            "the workspace's own database gets them when its server starts again; for another, stop it and "
+            "run `pg_checksums --enable`",
         )
     return Finding(PAGES, State.OK, "every row can be read, and no page has a wrong checksum")

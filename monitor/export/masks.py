@@ -133,10 +133,14 @@ def _season_pixels(system: System, region: Region, request: MasksRequest) -> Sea
         named = {tile_named(task.tile) for task in ledger.tasks(conn, region.name, request.season, kind=kind)}
         scenes = exports.source_items(conn, region.name, request.season, kind)
     made = made[(made.kind == kind) & (made.season == request.season)]
-    tags = {f"{region.name}-{request.season}-{survey.id}": survey for survey in made.itertuples()}
+    tags = {
+        tag: survey
+        for survey in made.itertuples()
+        if (tag := cube.latest_tag(f"{region.name}-{request.season}-{survey.id}"))
+    }
     tag = request.tag
     if tag is None:
-        tag = next((name for name, survey in tags.items() if survey.current and name in cube.tags()), None)
+        tag = next((name for name, survey in tags.items() if survey.current), None)
     try:
         view = cube.view(tag)
     except StorageError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from monitor.doctor import deep
+from monitor.doctor.examination import State
+from monitor.grid import tile_named
 from monitor.operations.runs import run_seasons
 from monitor.plan import Redo
 from monitor.progress import SILENT
@@ -18,6 +22,7 @@ from monitor.run import Report
 from monitor.workspace import Workspace, open_database, open_system
 from segmenter.baseline import IndexBaseline
 from segmenter.protocol import Answer, TileArrays
+from storage.cube_damage import DamagedError
 from tests.support.history_content import current_rows
 from tests.support.workspaces import make_workspace, monitor, run_here, tables
 
@@ -150,3 +155,65 @@ def test_a_redo_is_refused_for_what_is_not_there(folder: Path) -> None:
         assert answer.returncode == 2 and words in answer.stderr, answer.stderr
         assert "Traceback" not in answer.stderr
     assert tables(folder) == before
+
+
+def damage(folder: Path) -> None:
+    """Flip a byte of the largest chunk, which is a layer of a tile."""
+    path = max((folder / "cube-index" / "chunks").iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_damage_is_named_by_the_doctor_and_done_again(folder: Path, tmp_path: Path) -> None:
+    content, opened = history_of(folder), Workspace.open(folder)
+    assert {deep.cubes(opened).state, deep.database_pages(opened).state} == {State.OK}  # type: ignore[union-attr]
+    damage(folder)
+    answer = monitor("doctor", "--deep", "-w", folder, "--json")
+    assert answer.returncode == 1
+    (finding,) = (entry for entry in json.loads(answer.stdout) if entry["check"] == "cube")
+    found = re.fullmatch(r"1 damaged tiles: tile (\w+), season (\d+): (\w+)", finding["found"])
+    assert found is not None, finding
+    tile, season, layer = found.groups()
+    assert f"`monitor run --season {season}`" in finding["remedy"]
+    with open_system(Workspace.open(folder)) as system:
+        view, named = system.cube.view(), tile_named(tile)
+        rows, cols = (slice(start, start + named.size) for start in (named.row, named.col))
+        with pytest.raises(
+            DamagedError, match=f"layer {layer} of tile {tile}, season {season} cannot be read"
+        ):
+            view.read(named.epsg, int(season), rows, cols, layer)
+    options = ["--season", season, "--layer", layer, "-w", folder]
+    exported = monitor("export", "masks", tmp_path / "masks", *options)
+    assert exported.returncode == 1 and f"tile {tile}, season {season}" in exported.stderr, exported.stderr
+    assert "Traceback" not in exported.stderr
+    plan = json.loads(monitor("plan", "--season", season, "-w", folder, "--json").stdout)
+    (entry,) = (entry for entry in plan if entry["tile"] == tile)
+    assert (entry["action"], entry["why"][0]["params"]) == (
+        "again",
+        {"reason": f"damaged in the cube: {layer}"},
+    )
+    (report,) = run_here(folder, int(season))
+    assert report.tiles == {"done": 4}
+    assert history_of(folder) == content
+    exported = monitor("export", "masks", tmp_path / "masks", *options)
+    assert exported.returncode == 0, exported.stderr
+    assert deep.cubes(opened).state == State.OK  # type: ignore[union-attr]
+
+
+def test_damage_that_cannot_be_done_again_is_no_data(
+    folder: Path, fault: Callable[[Fault], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The damaged layers are not read; the other tiles of the season are recorded."""
+    content = history_of(folder)
+    damage(folder)
+    finding = deep.cubes(Workspace.open(folder))
+    assert finding is not None
+    season = int(re.findall(r"season (\d+)", finding.found)[0])
+    fault(everywhere(np.nan))
+    (report,) = run_here(folder, season)
+    assert report.tiles == {"done": 3, "failed": 1}
+    assert history_of(folder) != content
+    monkeypatch.undo()
+    run_here(folder, 2021, 2022)
+    assert history_of(folder) == content

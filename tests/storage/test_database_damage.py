@@ -11,6 +11,7 @@ from sqlalchemy import text
 from storage.database import Database
 from storage.database_damage import damaged_pages, damaged_relations, has_checksums
 from storage.embedded import EmbeddedPostgis
+from storage.embedded_system import installed
 from storage.errors import StorageError
 
 pytestmark = pytest.mark.slow
@@ -39,6 +40,15 @@ def server(module_workspace: Path) -> Iterator[EmbeddedPostgis]:
         database.dispose()
     yield made
     made.wait_stopped()
+
+
+def test_a_database_of_an_earlier_version_gets_checksums(server: EmbeddedPostgis) -> None:
+    server.wait_stopped()
+    assert server._offline(installed(server.data), server.data, "pg_checksums", "--disable").returncode == 0
+    with server as url:
+        database = Database(url)
+        assert has_checksums(database) and damaged_pages(server, database) == []
+        database.dispose()
 
 
 def flip(server: EmbeddedPostgis, relation: str, block: int) -> None:

@@ -86,6 +86,32 @@ def test_a_stopped_run_resumes_exactly(scenes: list[LabelledStack], recipe: Reci
     assert all(torch.equal(value, others[name]) for name, value in whole.network.state_dict().items())
 
 
+class Runs:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
+    scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer, path = Trainer(recipe, statistics(scenes), CPU), tmp_path / CHECKPOINT
+    torch.save({"network": Runs(tmp_path / "it ran")}, path)
+    with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint of weights and plain values"):
+        trainer.resume(path)
+    assert not (tmp_path / "it ran").exists()
+    path.write_bytes(b"cut off")
+    with pytest.raises(TrainingError, match="delete it to start again"):
+        trainer.resume(path)
+    torch.save({"network": {}}, path)
+    with pytest.raises(TrainingError, match=r"has no average, inputs, losses, optimiser, recipe"):
+        trainer.resume(path)
+
+
 def test_channels_drop_out_in_training_only_and_add_no_parameters() -> None:
     network = with_dropout(build_network(ARCHITECTURE, "rtc"), Recipe().dropout)
     dropped = network.head.head[1]
