@@ -60,22 +60,27 @@ def export_queue(
 ) -> int:
     """Write queue.geojson and a PNG for every open flag; returns how many. Asking again overwrites them.
 
-    Only flags of the surveys that the workspace's model makes are written: the layers of the others are in
-    another cube. A chip's imagery is read from the archive again; if that fails, the picture shows the error.
+    Flags of an inventory have no picture: there are no layers of its season. Those of the other kind of
+    survey, an index or a model, are left out: their layers are in another cube. A chip's imagery is read from
+    the archive again; if that fails, the picture shows the error.
     """
     kind = system.workspace.survey_kind
     kinds = (kind,) if kind == SurveyKind.INDEX else TRUSTED
     with system.database.connect() as conn:
         queue = reviews.queue(conn, region, season)
-    queue = queue[queue.survey_kind == kind]
+    queue = queue[queue.survey_kind.isin(kinds)]
     if not explained:
         queue = queue[~queue.explained]
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = []
+    pictures: list[str | None] = []
     scenes: dict[tuple[str, int], SceneList] = {}
     outlines: dict[str, geopandas.GeoDataFrame] = {}
     with progress.count("chips", len(queue)) as done:
         for flag in queue.itertuples():
+            if flag.survey_kind == SurveyKind.INVENTORY:
+                pictures.append(None)
+                done()
+                continue
             season_of = (flag.region, flag.season)
             if season_of not in scenes:
                 with system.database.connect() as conn:
@@ -91,7 +96,7 @@ def export_queue(
     return len(queue)
 
 
-def _write_geojson(queue: geopandas.GeoDataFrame, pictures: list[str], path: Path) -> None:
+def _write_geojson(queue: geopandas.GeoDataFrame, pictures: list[str | None], path: Path) -> None:
     plain = queue.drop(columns=["detail", "created_at", "at"]).assign(
         picture=pictures, detail=[str(detail) for detail in queue.detail]
     )
