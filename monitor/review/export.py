@@ -68,7 +68,7 @@ def export_queue(
     kinds = (kind,) if kind == SurveyKind.INDEX else TRUSTED
     with system.database.connect() as conn:
         queue = reviews.queue(conn, region, season)
-    queue = queue[queue.survey_kind.isin(kinds)]
+    queue = queue[queue.survey_kind.isin([kind, SurveyKind.INVENTORY])]
     if not explained:
         queue = queue[~queue.explained]
     folder.mkdir(parents=True, exist_ok=True)
