@@ -77,7 +77,7 @@ def test_its_disagreement_with_itself_is_not_flagged(indexed: Path) -> None:
         indexed,
         "SELECT f.kind FROM review_flag f JOIN survey s ON s.id = f.survey_id WHERE s.kind = 'index'",
     )
-    assert {row["kind"] for row in kinds} <= {"drained", "lost water"}
+    assert {row["kind"] for row in kinds} <= {"drained", "lost water", "new", "reappeared"}
 
 
 def test_seasons_of_the_index_are_compared_with_each_other(indexed: Path) -> None:
