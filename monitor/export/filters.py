@@ -67,12 +67,10 @@ def comparable(tree: Any) -> Any:
     Raises:
         ValueError: a list or a geometry cannot be used.
     """
-    if isinstance(tree, list):
-        return [comparable(part) for part in tree]
     match tree:
-        case {"bbox": box}:
-            return area_of(box_of(",".join(map(str, box))))
-        case {"type": str(), "coordinates": _} | {"type": str(), "geometries": _}:
+        case list():
+            return [comparable(part) for part in tree]
+        case {"bbox": _} | {"type": str(), "coordinates": _} | {"type": str(), "geometries": _}:
             return _usable(tree)
         case {"op": "t_equals", "args": sides} if not any("interval" in side for side in sides):
             return {"op": "=", "args": comparable(sides)}
@@ -96,7 +94,13 @@ def either(conditions: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _usable(geometry: dict[str, Any]) -> dict[str, Any]:
-    """The geometry of a filter with closed rings. Raises ValueError if it is invalid or beyond the Earth."""
+    """The geometry or box of a filter as GeoJSON with closed rings.
+
+    Raises:
+        ValueError: it is invalid or beyond the Earth.
+    """
+    if "type" not in geometry:
+        return area_of(box_of(",".join(map(str, geometry["bbox"]))))
     try:
         shape = shapely.geometry.shape(geometry)
     except (shapely.errors.ShapelyError, TypeError, ValueError, LookupError) as error:
