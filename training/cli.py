@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-_out = Console()
+_out = Console(markup=False)
 
 
 @app.callback()

@@ -2,8 +2,8 @@
 
 The server reads the schema `served` through a role without any other rights (`storage/reader.py`). tipg
 handles the requests. This module defines its collections with their identities and dates. `parameters.py`
-checks the parameters of a request (tipg passes any function of a filter to the database), `served.py` gives
-them their meaning, `sheets.py` answers with CSV, and `pages.py` has the HTML pages.
+checks the parameters of a request, `filters.py` its filter (tipg passes any function to the database),
+`served.py` gives them their meaning, `sheets.py` answers with CSV, and `pages.py` has the HTML pages.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ from tipg.middleware import CacheControlMiddleware
 
 from monitor.errors import RefusedError
 from monitor.export import sheets
+from monitor.export.filters import CQL2, operations
 from monitor.export.pages import add_pages, templates
 from monitor.export.parameters import (
-    CQL2,
     checked,
     every_collection,
-    operations,
     requested_box,
     requested_collection,
     requested_days,

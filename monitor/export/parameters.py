@@ -5,8 +5,6 @@ are refused.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from cql2 import Expr
@@ -16,22 +14,9 @@ from morecantile import Tile
 from morecantile import tms as grids
 from tipg.collections import Collection, CollectionList
 
-from monitor.export.served import box_of, comparable, interval_of
+from monitor.export.filters import box_of, read_filter
+from monitor.export.served import interval_of
 
-#: the operators and functions of CQL2 (OGC 21-065r2)
-CQL2 = frozenset({
-    "and", "or", "not", "=", "<>", "<", "<=", ">", ">=", "like", "between", "in", "isNull", "casei",
-    "accenti", "+", "-", "*", "/", "%", "div", "^",
-    "s_contains", "s_crosses", "s_disjoint", "s_equals", "s_intersects", "s_overlaps", "s_touches",
-    "s_within", "t_after", "t_before", "t_contains", "t_disjoint", "t_during", "t_equals", "t_finishedBy",
-    "t_finishes", "t_intersects", "t_meets", "t_metBy", "t_overlappedBy", "t_overlaps", "t_startedBy",
-    "t_starts", "a_contains", "a_containedBy", "a_equals", "a_overlaps",
-})  # fmt: skip
-#: operators, parentheses and signs of a filter. The parser of text goes one call deeper for each, and would
-#: end the process when its stack is full; that of JSON has a limit of its own.
-DEEPEST = 500
-_OPERATORS = re.compile(r"[-+*/^%(]|\bnot\b|\bdiv\b", re.IGNORECASE)
-_QUOTED = re.compile("""'[^']*'|"[^"]*\"""")
 #: routes that filter by columns, and routes that describe tiles and pass the parameters of a tile on
 _BY_COLUMN = ("items", "collection_get_tile")
 _OF_TILES = ("collection_tilejson", "collection_stylejson", "viewer")
@@ -108,32 +93,7 @@ def requested_filter(
     _lang: Annotated[Literal["cql2-text", "cql2-json"] | None, Query(alias="filter-lang")] = None,
 ) -> Expr | None:
     """The filter of a request, checked to use only operators and functions of CQL2."""
-    if query is None:
-        return None
-    parts = _QUOTED.sub("", query)
-    if not parts.lstrip().startswith("{") and len(_OPERATORS.findall(parts)) > DEEPEST:
-        raise HTTPException(
-            400,
-            f"The filter has more than {DEEPEST} operators, parentheses and signs; shorten or simplify it.",
-        )
-    try:
-        tree = Expr(query).to_json()
-    except Exception as error:
-        raise HTTPException(400, f"The filter is not CQL2: {error}") from error
-    if unknown := sorted(set(operations(tree)) - CQL2):
-        raise HTTPException(400, f"The filter uses {', '.join(unknown)}, which CQL2 does not define.")
-    return Expr(comparable(tree))  # from JSON, whose geometries have a CRS
-
-
-def operations(tree: Any) -> Iterator[str]:
-    """Every operator and function in a CQL2 expression (JSON)."""
-    if isinstance(tree, dict):
-        if "op" in tree:
-            yield str(tree["op"])
-        tree = list(tree.values())
-    if isinstance(tree, list):
-        for part in tree:
-            yield from operations(part)
+    return None if query is None else read_filter(query)
 
 
 def requested_box(

@@ -7,17 +7,16 @@ come in any order, so that a page may repeat a row of the page before.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from functools import reduce
 from typing import Any
 from uuid import UUID
 
-import shapely
 from cql2 import Expr
 from tipg.collections import Column, PgCollection
-from tipg.errors import InvalidBBox, InvalidDatetime, InvalidDatetimeColumnName, InvalidPropertyName
+from tipg.errors import InvalidDatetime, InvalidDatetimeColumnName, InvalidPropertyName
+
+from monitor.export.filters import area_of, either
 
 #: an interval's end that is not given
 OPEN = ("..", "")
@@ -46,7 +45,7 @@ class ServedCollection(PgCollection):
         if ids and self.id_column is not None:
             name = {"property": self.id_column.name}
             values = [_identity(value) for value in ids] if self.id_column.type == "uuid" else ids
-            mine.append(_any([{"op": "=", "args": [name, value]} for value in values]))
+            mine.append(either([{"op": "=", "args": [name, value]} for value in values]))
         place = self.get_geometry_column(geom)
         if bbox is not None and place is not None:
             mine.append({"op": "s_intersects", "args": [{"property": place.name}, area_of(bbox)]})
@@ -74,45 +73,6 @@ class ServedCollection(PgCollection):
         """The order of a page: rows with equal values in the order of their identities."""
         orders = self._sort_expressions(sortby) + self._sort_expressions(None)
         return "ORDER BY " + ", ".join(sql for _, sql in orders)
-
-
-def box_of(text: str) -> list[float]:
-    """West, south, east and north of a `bbox` of 4 or 6 numbers; heights are left out, lakes have none.
-
-    Raises:
-        InvalidBBox: another count of numbers, a number that is none, or one that is outside of its range.
-    """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InvalidBBox(f"bbox={text}: {error}") from error
-    if len(numbers) not in (4, 6) or not all(map(math.isfinite, numbers)):
-        raise InvalidBBox(f"bbox={text}: it must have 4 or 6 finite numbers: west,south,east,north")
-    half = len(numbers) // 2
-    west, south, east, north = *numbers[:2], *numbers[half : half + 2]
-    if max(abs(west), abs(east)) > 180 or max(abs(south), abs(north)) > 90:
-        raise InvalidBBox(f"bbox={text}: longitudes are from -180 to 180, latitudes from -90 to 90")
-    if south > north:
-        raise InvalidBBox(f"bbox={text}: its south {south:g} is north of its north {north:g}")
-    return [west, south, east, north]
-
-
-def area_of(box: Sequence[float]) -> dict[str, Any]:
-    """GeoJSON geometry of west, south, east, north; a box whose west exceeds its east crosses 180 degrees.
-
-    A box without width or height is a line or a point.
-    """
-    west, south, east, north = box
-    spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
-    parts = [shapely.MultiPoint([(left, south), (right, north)]).envelope for left, right in spans]
-    if len(parts) == 1:
-        whole = parts[0]
-    elif {part.geom_type for part in parts} == {"Polygon"}:
-        whole = shapely.MultiPolygon(parts)
-    else:
-        whole = shapely.GeometryCollection(parts)
-    area: dict[str, Any] = shapely.geometry.mapping(whole)
-    return area
 
 
 def instants(text: str) -> tuple[datetime, datetime]:
@@ -171,27 +131,3 @@ def _identity(text: str) -> str:
         return str(UUID(text))
     except ValueError as error:
         raise ValueError(f"{text!r} is not an identity (UUID)") from error
-
-
-def _any(conditions: list[dict[str, Any]]) -> dict[str, Any]:
-    return conditions[0] if len(conditions) == 1 else {"op": "or", "args": conditions}
-
-
-def comparable(tree: Any) -> Any:
-    """A CQL2 expression (JSON) in forms that every column understands.
-
-    `in` becomes comparisons, because PostgreSQL does not compare identities with a list of text. A box
-    becomes a geometry with a CRS, which may cross 180 degrees.
-    """
-    if isinstance(tree, list):
-        return [comparable(part) for part in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if "bbox" in tree and len(tree) == 1:
-        return area_of(box_of(",".join(map(str, tree["bbox"]))))
-    if tree.get("op") == "in":
-        value, options = tree["args"]
-        if not isinstance(options, list) or not options:
-            raise ValueError("The filter compares with IN, which needs a list of values.")
-        return _any([{"op": "=", "args": [comparable(value), comparable(option)]} for option in options])
-    return {key: comparable(part) for key, part in tree.items()}

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tipg.errors import InvalidBBox, InvalidDatetime
 
-from monitor.export.served import area_of, box_of, comparable, instants, interval_of
+from monitor.export.filters import area_of, box_of, comparable
+from monitor.export.served import instants, interval_of
 from tests.support.sites import fill, own_database, site_of
 
 degrees_east = st.integers(-1800, 1800).map(lambda tenths: tenths / 10)
@@ -163,6 +164,31 @@ def test_a_long_filter(ask: Any) -> None:
     assert ask(HISTORY, filter="code = 'GA' AND code <> '" + "(-+" * 1000 + "'")["numberMatched"] == 3
     ids = ",".join("00000000-0000-4000-8000-000000000000" for _ in range(800))
     assert ask(LATEST, ids=ids)["numberMatched"] == 0
+
+
+@pytest.mark.parametrize(
+    ("geometry", "words"),
+    [
+        ("POLYGON((70 40,80 50,80 40,70 50,70 40))", "Self-intersection"),
+        ("POLYGON((70 40,80 50))", "cannot be read"),
+        ("POINT(42 977)", "beyond the Earth"),
+        ("BBOX(70,50,80,40)", "north of its north"),
+    ],
+)
+def test_geometries_of_a_filter_that_are_refused(site: str, geometry: str, words: str) -> None:
+    text = f"S_INTERSECTS(geom, {geometry})"
+    answer = requests.get(f"{site}{LATEST}", params={"filter": text}, timeout=30)
+    assert 400 <= answer.status_code < 500 and words in answer.text
+
+
+def test_filters_of_geometries_and_days(ask: Any) -> None:
+    unclosed = "POLYGON((76 41,78 41,78 43,76 43))"
+    assert ask(LATEST, filter=f"S_INTERSECTS(geom, {unclosed})")["numberMatched"] == 1
+    for condition in ("T_EQUALS(last_day, DATE('2021-08-30'))", "last_day = DATE('2021-08-30')",
+                      "T_INTERSECTS(last_day, DATE('2021-08-30'))"):  # fmt: skip
+        assert ask(HISTORY, filter=condition)["numberMatched"] == 3, condition
+    assert ask(HISTORY, filter="T_AFTER(last_day, DATE('2021-08-30'))")["numberMatched"] == 3
+    assert ask(HISTORY, filter="T_BEFORE(last_day, DATE('2021-08-30'))")["numberMatched"] == 3
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
