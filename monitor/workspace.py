@@ -209,7 +209,7 @@ class Workspace:
         import shapely
 
         from monitor.grid import HALF_TURN, split_at_180
-        from monitor.vectors import read_polygons
+        from monitor.vectors.polygons import read_polygons
 
         settings = self.region_settings(name)
         if settings.bounds is not None:
@@ -240,7 +240,7 @@ class Workspace:
             RefusedError: its file of glaciers is missing, cannot be read, or has none near the region.
         """
         from monitor.grid import grown, split_at_180
-        from monitor.vectors import read_polygons
+        from monitor.vectors.polygons import read_polygons
 
         if settings.glaciers is None:
             return Region(name, settings, outline, outline)

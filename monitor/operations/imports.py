@@ -14,7 +14,7 @@ from monitor.history.regions import refuse_other_name
 from monitor.progress import SILENT, Progress
 from monitor.run import replay_stale
 from monitor.settings import Region
-from monitor.vectors import Polygons
+from monitor.vectors.polygons import Polygons
 from monitor.workspace import System
 
 

@@ -25,8 +25,7 @@ from monitor.settings import (
     Settings,
     parse_years,
 )
-from monitor.vectors import read_polygons
-from monitor.vectors.polygons import NO_AREA
+from monitor.vectors.polygons import NO_AREA, read_polygons
 from monitor.workspace import Workspace, config_digest
 
 GOOD = {

@@ -21,8 +21,16 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.errors import RefusedError
 from monitor.grid import cut_at_180, in_utm, joined_at_180, unwrapped
-from monitor.vectors import Columns, Layer, polygons_of, read_polygons
-from monitor.vectors.polygons import COLLECTION, DEGREES, NO_AREA, NO_GEOMETRY, NO_PLACE
+from monitor.vectors.files import Columns, Layer
+from monitor.vectors.polygons import (
+    COLLECTION,
+    DEGREES,
+    NO_AREA,
+    NO_GEOMETRY,
+    NO_PLACE,
+    polygons_of,
+    read_polygons,
+)
 from monitor.vectors.replacing import refuse_open
 from tests.support.places import SAMPLES
 

@@ -27,7 +27,7 @@ from monitor.operations.runs import run_seasons
 from monitor.progress import SILENT
 from monitor.run import Report
 from monitor.settings import NAMESPACE, Region, Settings
-from monitor.vectors import Polygons
+from monitor.vectors.polygons import Polygons
 from monitor.workspace import System, Workspace, open_database, open_system
 from storage.codes import SurveyKind
 from storage.database import Database

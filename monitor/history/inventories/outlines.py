@@ -31,7 +31,7 @@ from monitor.history.inventories.values import (
 from monitor.lakes.glaciers import glacier_distances
 from monitor.lakes.uncertainty import area_sigma
 from monitor.settings import Region
-from monitor.vectors import Polygons, read_polygons
+from monitor.vectors.polygons import Polygons, read_polygons
 from storage.codes import Outcome
 from storage.policy import FIRST_SEASON, LAST_SEASON
 

@@ -27,7 +27,7 @@ from monitor.plan import TileTask
 from monitor.progress import SilentProgress
 from monitor.run import plan_season, run_season
 from monitor.settings import ClusterSettings
-from monitor.vectors import read_polygons
+from monitor.vectors.polygons import read_polygons
 from monitor.workspace import System, Workspace, open_system
 from segmenter.opening import read_manifests
 from storage import ledger

@@ -24,7 +24,8 @@ from monitor.history.inventories.mapping import Mapping, read_mapping
 from monitor.history.inventories.outlines import read_inventory, years_of
 from monitor.lakes.change import Verdict, compare, last_observations
 from monitor.settings import Region, RegionSettings
-from monitor.vectors import Columns, Layer, Polygons, polygons_of
+from monitor.vectors.files import Columns, Layer
+from monitor.vectors.polygons import Polygons, polygons_of
 from storage import history
 from storage.codes import LineageKind
 from storage.database import Database
