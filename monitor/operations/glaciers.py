@@ -20,6 +20,7 @@ import pandas as pd
 import requests
 import shapely
 from pyogrio.errors import DataSourceError  # type: ignore[import-untyped]
+from shapely.errors import ShapelyError
 
 from monitor.archive.retries import TIMEOUT, TRANSIENT, TRIES, pause
 from monitor.errors import MonitorError, RefusedError
@@ -118,7 +119,7 @@ def _read(archive: Path, ending: str, area: BaseGeometry) -> geopandas.GeoDataFr
         raise MonitorError(f"{archive} holds no *{ending}: remove it and run the same command again")
     try:
         frame = geopandas.read_file(f"/vsizip/{archive}/{member}", bbox=geopandas.GeoSeries([area], crs=4326))
-    except (DataSourceError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, ShapelyError) as error:
         raise MonitorError(
             f"{archive} cannot be read: {error}. Remove it and run the same command again"
         ) from error

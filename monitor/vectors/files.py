@@ -32,6 +32,8 @@ ENCODED = ("ESRI Shapefile", "CSV", "MapInfo File")
 #: every byte is one character of it: texts are read in it as they are and decoded here
 BYTES = "ISO-8859-1"
 SHAPEFILE = "ESRI Shapefile"
+#: bytes of the shortest text that may have been cut at the width of its column
+SHORTEST_CUT = 10
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Columns:
         names: in the order of the file; a name may occur twice.
         encoding: of the texts; None where the file does not declare it and the user did not.
         as_bytes: the texts were read as `BYTES`.
+        may_be_cut: the format cuts texts at the width of their column.
     """
 
     names: tuple[str, ...]
     table: Any
     encoding: str | None = "utf-8"
     as_bytes: bool = False
+    may_be_cut: bool = False
 
     def values(self, name: str) -> list[Any]:
         """The values of a column as Python objects, None where there is none.
@@ -61,9 +65,11 @@ class Columns:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         kind = column.type
+        if str(kind).endswith("json>"):  # GDAL's type of lists, objects, and columns of several types
+            return [_from_json(value) for value in column.to_pylist()]
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
             values: list[Any] = column.to_pylist()
-            return [json.loads(value) for value in values] if str(kind).endswith("json>") else values
+            return values
         texts = column.cast(pa.large_binary()).to_pylist()
         return [text if text is None else self._decoded(text, name, row) for row, text in enumerate(texts)]
 
@@ -71,7 +77,8 @@ class Columns:
         raw = text.decode().encode(BYTES) if self.as_bytes else text
         try:
             # a text that was cut at the width of its column may end in half a character
-            return codecs.getincrementaldecoder(self.encoding or "ascii")().decode(raw)
+            whole = not (self.may_be_cut and len(raw) >= SHORTEST_CUT)
+            return codecs.getincrementaldecoder(self.encoding or "ascii")().decode(raw, whole)
         except UnicodeDecodeError as error:
             said = (
                 f"is not {self.encoding}"
@@ -82,6 +89,16 @@ class Columns:
                 f"has texts that cannot be read: {raw!r} in column {name!r}, row {row}, {said}; declare its "
                 "encoding, such as GBK, cp1252 or UTF-8 (`--encoding`, or a file .cpg beside a .shp)"
             ) from error
+
+
+def _from_json(text: str | None) -> Any:
+    """A list or an object; a text or number beside these in one column stays text."""
+    if text is None or not text.startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True)
@@ -169,7 +186,8 @@ def _columns(choice: Choice, encoding: str | None) -> Columns:
     if as_bytes and encoding is not None:
         decoder = codecs.getincrementaldecoder(encoding)
         names = [decoder().decode(name.encode(BYTES)) for name in names]
-    return Columns(tuple(names), table, encoding or (None if as_bytes else "utf-8"), as_bytes)
+    declared = encoding or (None if as_bytes else "utf-8")
+    return Columns(tuple(names), table, declared, as_bytes, driver == SHAPEFILE)
 
 
 def read_parquet(path: Path, *, attributes: bool) -> Layer:

@@ -49,7 +49,7 @@ class Polygons:
         repairs: row to the reason why its geometry was repaired.
         left_out: row to the reason why it is not among the polygons; `rows` and these are all rows.
         columns: the other columns, all rows.
-        notes: what the reader of the file warned of.
+        notes: what is doubtful about the place, and what the reader of the file warned of.
     """
 
     path: Path
@@ -98,9 +98,11 @@ def read_polygons(
             the path.
     """
     with _readable(path, subject):
-        exists = path.exists()
+        exists, readable = path.exists(), path.is_file() or path.is_dir()
     if not exists:
         raise RefusedError(f"{subject}: there is no file {path}")
+    if not readable:
+        raise RefusedError(f"{subject}: {path} is a device or a pipe; give a file")
     with _readable(path, subject), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if path.suffix.lower() in PARQUET:
@@ -110,8 +112,9 @@ def read_polygons(
         else:
             choice = _chosen(layers(path), layer, layer_option)
             read = read_layer(choice, attributes=attributes, encoding=encoding)
-    notes = dict.fromkeys(str(one.message) for one in caught)
-    return replace(polygons_of(path, subject, read), notes=tuple(notes))
+    polygons = polygons_of(path, subject, read)
+    warned = dict.fromkeys(str(one.message) for one in caught)
+    return replace(polygons, notes=(*polygons.notes, *warned))
 
 
 def polygons_of(path: Path, subject: str, layer: Layer) -> Polygons:
@@ -121,14 +124,20 @@ def polygons_of(path: Path, subject: str, layer: Layer) -> Polygons:
         RefusedError: no usable CRS, or no polygon; names `subject` and the path.
     """
     with _readable(path, subject):
-        geometry, repairs, left_out = _usable(layer.geometry, _crs(layer.crs))
+        rows = None if layer.columns.table is None else len(layer.columns.table)
+        if rows not in (None, len(layer.geometry)):
+            raise RefusedError(
+                f"has {len(layer.geometry)} geometries and {rows} rows of columns: it is damaged"
+            )
+        crs = _crs(layer.crs)
+        geometry, repairs, left_out = _usable(layer.geometry, crs)
         if geometry.empty:
             reasons = Counter(left_out.values()).most_common()
             said = "; ".join(f"{why} ({number} rows)" for why, number in reasons) or "it has no rows"
             advice = f". {ASSIGN.capitalize()}" if {NO_PLACE, DEGREES} & {*left_out.values()} else ""
             raise RefusedError(f"contains no polygon that can be used: {said}{advice}")
-    rows = np.setdiff1d(np.arange(len(layer.geometry)), list(left_out))
-    return Polygons(path, subject, geometry, rows, repairs, left_out, layer.columns)
+    kept = np.setdiff1d(np.arange(len(layer.geometry)), list(left_out))
+    return Polygons(path, subject, geometry, kept, repairs, left_out, layer.columns, _shift(crs))
 
 
 @contextmanager
@@ -195,6 +204,15 @@ def _crs(given: Any) -> pyproj.CRS:
     return crs
 
 
+def _shift(crs: pyproj.CRS) -> tuple[str, ...]:
+    """A note where the datum of a CRS is not tied to WGS 84, so that PROJ takes both for the same."""
+    if "Ballpark" not in pyproj.Transformer.from_crs(crs, WGS84, always_xy=True).description:
+        return ()
+    return (
+        f"the place of {crs.name!r} in WGS 84 is known to some hundred metres only: reproject the file first",
+    )
+
+
 def _usable(
     raw: NDArray[np.object_], crs: pyproj.CRS
 ) -> tuple[geopandas.GeoSeries, dict[int, str], dict[int, str]]:
@@ -234,7 +252,7 @@ def _usable(
     invalid = ~shapely.is_missing(flat) & ~shapely.is_valid(flat)
     for at in np.flatnonzero(invalid):
         repairs[int(at)] = shapely.is_valid_reason(flat[at])
-    flat[invalid] = shapely.make_valid(flat[invalid], method="structure", keep_collapsed=False)
+    flat = shapely.make_valid(flat, method="structure", keep_collapsed=False)
     leave(shapely.is_empty(flat), NO_AREA)
     kept = ~shapely.is_missing(flat)
     repairs = {at: why for at, why in sorted(repairs.items()) if kept[at]}
