@@ -248,6 +248,8 @@ def explain(path: Path, error: ValidationError, keys: Callable[[tuple[int | str,
             continue
         where = ".".join(str(part) for part in problem["loc"] if part != "[key]") or "(whole file)"
         hint = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "string_type" and problem["loc"][-1] == "[key]":
+            hint = f'quote it: "{problem["loc"][-2]}"'
         if problem["type"] == "extra_forbidden":
             hint = f"no such key; valid keys are {keys(problem['loc'][:-1])}"
         lines.append(f"  {where}: {hint}")

@@ -26,6 +26,8 @@ class Section(BaseModel):
 
 def _month_day(text: str) -> str:
     """Check a day of every year, `MM-DD`."""
+    if not re.fullmatch("[0-9]{2}-[0-9]{2}", text):
+        raise ValueError(f"{text} is not a month and a day, such as 07-01")
     first, last = int(text[:2]), int(text[3:])
     try:
         date(2023, first, last)  # not a leap year: 29 February is refused, because most years lack it
@@ -36,7 +38,7 @@ def _month_day(text: str) -> str:
     return text
 
 
-MonthDay = Annotated[str, Field(pattern=r"^\d\d-\d\d$"), AfterValidator(_month_day)]
+MonthDay = Annotated[str, AfterValidator(_month_day)]
 
 
 def _month_later(day: str) -> str:
@@ -83,6 +85,9 @@ def _one_or_more(value: Any) -> Any:
 
 def _months(text: str) -> str:
     """Check months such as `7-10`, `11-3` (over New Year) or `1-4,7-10`."""
+    one = "[0-9]{1,2}(-[0-9]{1,2})?"
+    if not re.fullmatch(f"{one}(,{one})*", text):
+        raise ValueError(f"{text}: write months as numbers, such as 7-10, 11-3 or 1-4,7-10")
     if not all(1 <= int(month) <= 12 for month in re.findall(r"\d+", text)):
         raise ValueError(f"{text}: months are numbers from 1 to 12")
     return text

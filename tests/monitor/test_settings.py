@@ -152,7 +152,12 @@ def test_not_settings(tmp_path: Path, text: str) -> None:
             ["02-29 is not a day of every year"],
         ),
         ({"cluster": {"threads": 0}}, ["cluster.threads"]),
-        ({"schedule": {"months": "July-October"}}, ["schedule.months"]),
+        ({"schedule": {"months": "July-October"}}, ["schedule.months", "such as 7-10"]),
+        (
+            {"regions": {"demo": {"bounds": [76, 42, 77, 43], "season": {"start": "7-1"}}}},
+            ["regions.demo.season.start: 7-1 is not a month and a day, such as 07-01"],
+        ),
+        ({"regions": {2024: {"bounds": [76, 42, 77, 43]}}}, ['regions.2024: quote it: "2024"']),
         ({"model": None}, ["model", "a name of config/models.yaml, or a folder, or a list of them"]),
         ({"model": []}, ["model", "or a list of them"]),
         ({"model": ["seed-17", "seed-17"]}, ["model", "stands twice"]),
