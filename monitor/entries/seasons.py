@@ -101,9 +101,7 @@ class ScheduleSettings(Section):
 
     nightly_hour: Annotated[int, Field(ge=0, le=23)] = 2
     #: one or more ranges; a range such as 11-3 continues over New Year
-    months: Annotated[str, Field(pattern=r"^\d\d?(-\d\d?)?(,\d\d?(-\d\d?)?)*$"), AfterValidator(_months)] = (
-        "7-10"
-    )
+    months: Annotated[str, AfterValidator(_months)] = "7-10"
     #: days of the last runs of a season, MM-DD, after late and reprocessed scenes have arrived
     final: Annotated[tuple[MonthDay, ...], BeforeValidator(_one_or_more)] = ("11-15",)
 
