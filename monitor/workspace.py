@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 DATABASE_FOLDER = "postgis"
+
+_log = logging.getLogger(__name__)
 
 
 class Workspace:
@@ -215,6 +218,9 @@ class Workspace:
         if settings.bounds is not None:
             return shapely.box(*settings.bounds)
         frame = read_polygons(self.path(settings.outline or ""), f"regions.{name}.outline")
+        for row, why in {**frame.repairs, **frame.left_out}.items():
+            done = "repaired" if row in frame.repairs else "left out"
+            _log.warning(f"regions.{name}.outline: row {row} of {settings.outline} is {done}: {why}")
         outline = split_at_180(frame.geometry.union_all())
         if any(part.bounds[2] - part.bounds[0] > HALF_TURN for part in shapely.get_parts(outline)):
             raise RefusedError(

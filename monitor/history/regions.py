@@ -36,7 +36,7 @@ def refuse_other_name(
     """
     registered, named = registry.regions(conn), workspace.regions()
     surveyed = {key.region for key in history.survey_keys(conn)}
-    outline = workspace.outline(name) if outline is None else outline
+    outline = workspace.region(name).outline if outline is None else outline
     if name in registered:
         known, _ = registered[name]
         if name in surveyed and known is not None and not _mostly_within(known, outline):

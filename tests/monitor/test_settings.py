@@ -207,6 +207,18 @@ def test_region_by_outline_and_glaciers(tmp_path: Path, name: str) -> None:
     assert reach.area == pytest.approx((10_000 + 820) * (10_000 + 1110) - (4 - np.pi) * 5_000**2, rel=0.01)
 
 
+def test_what_is_changed_in_an_outline_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A bow-tie becomes two triangles, half of the box that was meant."""
+    bow = shapely.Polygon([(77, 42), (78, 43), (78, 42), (77, 43)])
+    outline = polygons(tmp_path / "area.gpkg", bow, shapely.Point(77, 42), SQUARE)
+    region = opened(tmp_path, regions={"demo": {"outline": outline}}).region("demo")
+    assert region.outline.equals(SQUARE)
+    assert [record.getMessage() for record in caplog.records] == [
+        "regions.demo.outline: row 0 of area.gpkg is repaired: Self-intersection[77.5 42.5]",
+        "regions.demo.outline: row 1 of area.gpkg is left out: it is a Point without a polygon",
+    ]
+
+
 def test_glaciers_elsewhere_are_refused(tmp_path: Path) -> None:
     ice = polygons(tmp_path / "ice.gpkg", shapely.box(10, 45, 10.1, 45.1))
     workspace = opened(tmp_path, regions={"demo": {"bounds": [77, 42, 78, 43], "glaciers": ice}})
