@@ -6,7 +6,7 @@ on the tile that computes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -132,6 +132,23 @@ class SceneList:
             dem=tuple(scene for scene in self.dem if shapely.intersects(scene.footprint, ground)),
             choices=choices,
         )
+
+    def without(self, items: Collection[str]) -> SceneList:
+        """The list without some items."""
+        kept = (
+            tuple(scene for scene in group if scene.id not in items)
+            for group in (self.optical, self.radar, self.dem)
+        )
+        optical, radar, dem = kept
+        choices = tuple(
+            replace(
+                choice,
+                optical=tuple(scene for scene in choice.optical if scene not in items),
+                radar=tuple(scene for scene in choice.radar if scene not in items),
+            )
+            for choice in self.choices
+        )
+        return replace(self, optical=optical, radar=radar, dem=dem, choices=choices)
 
     def within(self, tile: Tile) -> tuple[Choice, ...]:
         """The choices of the cells that `tile` itself covers."""

@@ -73,8 +73,6 @@ def compute_tile(
             return _without_items(task, refused)
         layers = segment(stack, segmenter, task.tile, border, task.zone, task.reach)
         slot.write(task.tile.epsg, task.season, task.tile.row, task.tile.col, layers.arrays, task.key)
-    except ContentRefusedError as error:
-        return _without_items(task, (error,))
     except AssetError as error:
         return TileResult(task, TaskState.FAILED, str(error), Fault(error.item, error.asset, error.href))
     except (SegmenterError, StorageError) as error:

@@ -11,6 +11,7 @@ from odc.geo.xr import xr_coords
 
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.scenes import SceneList
+from monitor.errors import ContentRefusedError
 from monitor.grid import Tile
 from monitor.stack.backscatter import backscatter
 from monitor.stack.composite import composite
@@ -30,12 +31,31 @@ def acquire(scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int) -
         clear), VV and VH (dB, NaN without data), dem (metres above EGM2008, NaN where unknown), day_of_year
         (of the optical date, 0 without one), and the flags cloud, snow, shadow and layover; see
         `monitor.stack.dataset.ATTRIBUTES`. Its attribute "refused", where there is one, has a
-        `ContentRefusedError` for each file with impossible numbers in a large part of the tile; these pixels
-        are not used.
+        `ContentRefusedError` for each file with wrong numbers in a large part of the tile; their items are
+        not used.
 
     Raises:
         AssetError: a file cannot be read; the error names item, asset and address.
     """
+    refused: list[ContentRefusedError] = []
+    while True:
+        try:
+            stack, found = _acquired(scenes, profile, tile, halo)
+        except ContentRefusedError as error:
+            found = (error.detached(),)
+        refused += found
+        if not found:
+            break
+        scenes = scenes.without({error.item for error in found})
+    if refused:
+        stack.attrs["refused"] = tuple(refused)
+    return stack
+
+
+def _acquired(
+    scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int
+) -> tuple[xr.Dataset, tuple[ContentRefusedError, ...]]:
+    """The stack of all scenes, and the files with wrong numbers in a large part of the tile."""
     reach = halo + MARGIN
     box = Tile(tile.epsg, tile.size + 2 * reach, tile.row - reach, tile.col - reach)
     core = (slice(reach, reach + tile.size), slice(reach, reach + tile.size))
@@ -47,6 +67,4 @@ def acquire(scenes: SceneList, profile: CatalogProfile, tile: Tile, halo: int) -
     stack = optical.bands.assign(radar.bands.data_vars).assign(ground.data_vars).isel(y=inner, x=inner)
     # the coordinates of the wider box have another transform in `spatial_ref`
     stack = stack.assign_coords(xr_coords(tile.geobox(halo)))
-    if refused := (*relief.refused, *optical.refused, *radar.refused):
-        stack.attrs["refused"] = refused
-    return stack
+    return stack, (*relief.refused, *optical.refused, *radar.refused)

@@ -21,7 +21,7 @@ from monitor.errors import ContentRefusedError
 from monitor.stack.dataset import on_geobox, planes
 from monitor.stack.filters import FLOOR, SPECKLE_WINDOW, lee, window_sum
 from monitor.stack.relief import Relief
-from monitor.stack.spectra import EDGE, covers, distance_to, refusal, worst_share
+from monitor.stack.spectra import EDGE, IMPOSSIBLE_SHARE, covers, distance_to, refusal, worst_share
 from monitor.stack.turns import Plot, Window, bounds, grown, inside, turns
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def backscatter(
         coded = both(_power(scene, profile, relief, wider))
         asked = (coded == VOID) & wanted[wider]
         shares = [worst_share(flags, geobox, inside(core, wider)) for flags in asked]
-        if found := refusal(scene.id, _assets(scene, profile), shares, _fault(profile)):
+        if found := refusal(scene.id, _assets(scene, profile), shares, IMPOSSIBLE_SHARE, _fault(profile)):
             refused[scene.id] = found
         part = inside(window, wider)
         here = wanted[window] & echoes(coded, scene.footprint, geobox)[part]

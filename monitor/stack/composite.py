@@ -21,7 +21,15 @@ from monitor.stack.dataset import on_geobox, planes
 from monitor.stack.index import frozen_or_cloud
 from monitor.stack.lookalikes import LARGEST, RING, Sky, lookalikes
 from monitor.stack.relief import Relief
-from monitor.stack.spectra import EDGE, refusal, spectra, worst_share
+from monitor.stack.spectra import (
+    EDGE,
+    IMPOSSIBLE_SHARE,
+    MISSING_SHARE,
+    Spectra,
+    refusal,
+    spectra,
+    worst_share,
+)
 from monitor.stack.turns import Window, bounds, grown, inside, plots_of, turns
 
 if TYPE_CHECKING:
@@ -125,6 +133,18 @@ def masked(classes: NDArray[np.uint8]) -> Flags:
     return hidden | np.isin(classes, (NO_DATA, SATURATED))
 
 
+def reflectance(
+    scene: Scene, profile: CatalogProfile, geobox: GeoBox, no_data: Flags | None = None
+) -> Spectra:
+    """Reflectance x 10000 (12, H, W) of a scene on a box, NaN where it has no data, and its faults.
+
+    Args:
+        no_data: pixels (H, W) without data by the scene classes, if there are any.
+    """
+    coded = planes(load_optical(scene, profile, geobox, coded=True), S2_BANDS)
+    return spectra(coded, scene.offset, no_data)
+
+
 @dataclass
 class _Canvas:
     """The composite while its scenes are added."""
@@ -166,12 +186,15 @@ class _Canvas:
         """Reflectance x 10000 (12, h, w) on a window, NaN where the scene has no data."""
         wider = grown(window, EDGE, self.day.shape)
         geobox: GeoBox = self.relief.geobox[wider]
-        coded = planes(load_optical(scene, self.profile, geobox, coded=True), S2_BANDS)
-        judged = spectra(coded, scene.offset, None if view.no_data is None else view.no_data[wider])
-        if judged.unsound.any():
-            core = inside(self.core, wider)
-            shares = [worst_share(flags & asked[wider], geobox, core) for flags in judged.unsound]
-            if refused := refusal(scene.id, self._assets(scene), shares, UNSOUND):
+        no_data = None if view.no_data is None else view.no_data[wider]
+        judged = reflectance(scene, self.profile, geobox, no_data)
+        core = inside(self.core, wider)
+        for flags, limit, fault in (
+            (judged.missing, MISSING_SHARE, MISSING),
+            (judged.impossible, IMPOSSIBLE_SHARE, IMPOSSIBLE),
+        ):
+            shares = [worst_share(band & asked[wider], geobox, core) for band in flags]
+            if refused := refusal(scene.id, self._assets(scene), shares, limit, fault):
                 self.refused[scene.id] = refused
         return judged.values[:, *inside(window, wider)]
 
@@ -186,10 +209,9 @@ class _Canvas:
         return Composite(on_geobox(self.relief.geobox, bands | flags), tuple(self.refused.values()))
 
 
-#: the fault of a refused file, for messages
-UNSOUND = (
-    "its reflectance is outside of -0.2 to 3, or it has no number where the other bands of the scene have one"
-)
+#: faults of refused files, for messages
+IMPOSSIBLE = "its reflectance is outside of -0.2 to 3"
+MISSING = "it has no number where the scene's other bands or its scene classes have data"
 
 
 def _paint_lookalikes(canvas: _Canvas, scenes: SceneList, box: Tile, views: dict[str, View]) -> None:

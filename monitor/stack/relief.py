@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: pixels of the widest gap between two DEM tiles that is bridged, two samples of the DEM and their remainders
 GAP = 8
+#: share of impossible heights in a square (`spectra.SQUARE`) above which a DEM tile is refused; below it they
+#: are holes
+LOST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,9 @@ def _refused(
         covered = covers(scene.footprint, geobox)
         share = worst_share(void & covered, geobox, core)
         fault = "its heights are outside of -500 to 9000 m"
-        found.append(refusal(scene.id, [(key, scene.item["assets"][key]["href"])], [share], fault))
+        found.append(
+            refusal(scene.id, [(key, scene.item["assets"][key]["href"])], [share], LOST_SHARE, fault)
+        )
     return tuple(refused for refused in found if refused is not None)
 
 

@@ -33,11 +33,12 @@ EDGE = 30
 MIXED = 7
 #: reflectance x 10000 of the bands beside a zero, above which that zero is lost data and not a dark surface
 DARK_BELOW = 1500.0
-#: edge in pixels of the squares of the global grid in which unsound numbers are counted; tiles are whole
+#: edge in pixels of the squares of the global grid in which faulty numbers are counted; tiles are whole
 #: numbers of them, so that the count does not depend on the tiling
 SQUARE = 256
-#: share of such a square with unsound numbers above which an asset is refused
-SHARE = 0.2
+#: share of such a square above which an asset is refused: of impossible numbers, beside which the possible
+#: ones are doubtful, and of numbers that are missing
+IMPOSSIBLE_SHARE, MISSING_SHARE = 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ class Spectra:
 
     Attributes:
         values: reflectance x 10000 (bands, H, W), not negative; NaN where a band has no valid number.
-        unsound: (bands, H, W) numbers that are impossible, or missing although other bands have data.
+        impossible: (bands, H, W) numbers that are impossible.
+        missing: (bands, H, W) numbers that are missing although other bands, or the scene classes, have data.
     """
 
     values: Floats
-    unsound: Flags
+    impossible: Flags
+    missing: Flags
 
 
 def spectra(coded: Floats, offset: float, no_data: Flags | None = None) -> Spectra:
@@ -64,22 +67,23 @@ def spectra(coded: Floats, offset: float, no_data: Flags | None = None) -> Spect
     valid = np.isfinite(coded)
     # interpolation leaves ones as they are; with a rim of ones some producers mark what zero should
     bare = valid & (coded <= offset + 1)
-    unsound = coded == VOID
+    void = coded == VOID
     values = np.maximum(coded, 0)
-    nothing = (~unsound & (~valid | bare)).all(axis=0)
+    nothing = (~void & (~valid | bare)).all(axis=0)
     if valid.all() and not nothing.any():
-        return Spectra(values, unsound)
+        return Spectra(values, void, np.zeros_like(void))
     edge = nothing if no_data is None else nothing | no_data
     inland = distance_to(edge) > EDGE
     some = valid.any(axis=0)
     zero = (coded == ABSENT) & some
     zero &= _dark_beside(coded, zero) & inland
     values[zero] = 0
-    unsound |= ~valid & ~zero & some
-    unsound &= inland
+    missing = ~valid & ~void & ~zero & some & inland
+    if no_data is not None:
+        missing |= nothing & ~np.isnan(coded).all(axis=0) & (distance_to(no_data) > EDGE)
     lost = nothing | (distance_to(nothing & bare.any(axis=0)) <= MIXED)
     values[:, lost | ~(valid | zero).all(axis=0)] = np.nan
-    return Spectra(values, unsound)
+    return Spectra(values, void & inland, missing)
 
 
 def _dark_beside(coded: Floats, zero: Flags) -> Flags:
@@ -116,15 +120,15 @@ def distance_to(flags: Flags) -> NDArray[np.float64]:
     return found
 
 
-def worst_share(unsound: Flags, geobox: GeoBox, core: tuple[slice, slice]) -> float:
-    """The largest share of unsound pixels in the squares of the global grid that lie in `core` of a box.
+def worst_share(faulty: Flags, geobox: GeoBox, core: tuple[slice, slice]) -> float:
+    """The largest share of faulty pixels in the squares of the global grid that lie in `core` of a box.
 
     Args:
-        unsound: (H, W) on `geobox`.
+        faulty: (H, W) on `geobox`.
         core: rows and columns of the tile, a whole number of squares where the tile's size is one.
     """
     row, col = pixel_at(geobox.affine.c, geobox.affine.f)
-    rows, cols = np.nonzero(unsound[core])
+    rows, cols = np.nonzero(faulty[core])
     if len(rows) == 0:
         return 0.0
     down, across = (rows + row + core[0].start) // SQUARE, (cols + col + core[1].start) // SQUARE
@@ -142,19 +146,20 @@ def covers(outline: BaseGeometry, geobox: GeoBox, shrunk: float = 0.0) -> Flags:
 
 
 def refusal(
-    item: str, assets: Sequence[tuple[str, str]], shares: Sequence[float], found: str
+    item: str, assets: Sequence[tuple[str, str]], shares: Sequence[float], limit: float, fault: str
 ) -> ContentRefusedError | None:
-    """The refusal of the asset with the largest share of unsound numbers; None where all are small.
+    """The refusal of the asset with the largest share of faulty numbers; None up to the limit.
 
     Args:
         assets: key and address of each.
         shares: as from `worst_share`.
-        found: the fault, for the message.
+        limit: largest share that is accepted.
+        fault: of the numbers, for the message.
     """
     worst = int(np.argmax(shares))
-    if shares[worst] <= SHARE:
+    if shares[worst] <= limit:
         return None
     side = SQUARE * 10 / 1000
     return ContentRefusedError(
-        item, *assets[worst], f"in {shares[worst]:.0%} of a square of {side:.1f} km {found}"
+        item, *assets[worst], f"in {shares[worst]:.0%} of a square of {side:.1f} km {fault}"
     )

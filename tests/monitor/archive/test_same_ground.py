@@ -137,7 +137,7 @@ def test_the_same_ground(served: Served, truth: NDArray[np.float64], tmp_path: P
     (scene,), refused = found(served, item, folder)
     assert not refused
     geobox = geobox_at(EPSG, ROW, COL, (SIZE, SIZE))
-    reflectance = composite._reflectance(scene, read_profile(served.profile, Path()), geobox) / 1e4
+    reflectance = composite.reflectance(scene, read_profile(served.profile, Path()), geobox).values / 1e4
     assert np.abs(reflectance - truth).max() < 1e-4
 
 

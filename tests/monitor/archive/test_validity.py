@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
@@ -128,6 +128,7 @@ def test_the_sea_has_a_height_and_a_hole_of_zeros_has_none() -> None:
     assert np.array_equal(np.isnan(found), ground == 0), "a hole, and a rim of zeros"
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     shift=st.tuples(st.integers(0, 60), st.integers(0, 60)),
     hole=st.tuples(st.integers(1, 70), st.integers(1, 70)),
@@ -151,6 +152,7 @@ ANY_NUMBER = st.one_of(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     quantity=st.sampled_from(QUANTITIES),
     numbers=st.lists(ANY_NUMBER, min_size=1, max_size=30),
@@ -176,6 +178,7 @@ def test_a_value_is_possible_or_it_has_a_code(
             assert value == number
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     dtype=st.sampled_from(["uint8", "int16", "uint16", "int32", "float32", "float64"]),
     offset=st.sampled_from([0.0, -1000.0]),
@@ -193,6 +196,7 @@ def test_reflectance_is_possible_or_void(dtype: str, offset: float, number: int)
         assert value == VOID
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.sampled_from([1.0, 2.0, 5.0, np.nan, -np.inf, np.inf]), min_size=16, max_size=16),
     st.tuples(st.floats(0, 4), st.floats(0, 4)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.stack.lookalikes import LARGEST, RING, Sky, lookalikes
@@ -55,6 +55,7 @@ def test_a_date_that_does_not_show_the_place_counts_neither_way() -> None:
     assert set(lookalikes(dates)) == {"a", "b"}
 
 
+@settings(max_examples=25, deadline=None)
 @given(top=st.integers(0, 40), left=st.integers(0, 40), height=st.integers(1, 60), width=st.integers(1, 60))
 def test_the_result_does_not_depend_on_the_window(top: int, left: int, height: int, width: int) -> None:
     patch = np.s_[100 : 100 + height, 90 : 90 + width]

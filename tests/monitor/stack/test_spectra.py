@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.archive.profiles import S2_BANDS
 from monitor.archive.validity import ABSENT, VOID
 from monitor.grid import geobox_at
-from monitor.stack.spectra import EDGE, SHARE, SQUARE, refusal, spectra, worst_share
+from monitor.stack.spectra import EDGE, SQUARE, refusal, spectra, worst_share
 
 SIDE = 120
 LAKE = np.s_[50:80, 50:80]
@@ -32,7 +32,7 @@ def test_zero_in_some_bands_of_a_dark_lake_is_a_value(bands: tuple[str, ...], of
     for band in bands:
         coded[S2_BANDS.index(band), *LAKE] = ABSENT
     found = spectra(coded, offset)
-    assert np.isfinite(found.values).all() and not found.unsound.any()
+    assert np.isfinite(found.values).all() and not (found.impossible | found.missing).any()
     for number, band in enumerate(S2_BANDS):
         expected = 0 if band in bands else WATER[number]
         assert (found.values[number][LAKE] == np.float32(expected)).all()
@@ -51,7 +51,7 @@ def test_zero_beside_bright_bands_is_lost_data() -> None:
     lost = np.zeros((SIDE, SIDE), bool)
     lost[:40, :40] = True
     assert np.array_equal(np.isnan(found.values).all(axis=0), lost)
-    assert np.array_equal(found.unsound[11], lost) and not found.unsound[:11].any()
+    assert np.array_equal(found.missing[11], lost) and not found.missing[:11].any()
 
 
 def test_bands_that_end_at_different_columns_have_a_rim_without_data() -> None:
@@ -61,7 +61,15 @@ def test_bands_that_end_at_different_columns_have_a_rim_without_data() -> None:
     coded[:11, :, 20:32] = WATER[:11, None, None]
     found = spectra(coded, 0.0)
     assert np.isnan(found.values[:, :, :32]).all() and np.isfinite(found.values[:, :, 32:]).all()
-    assert not found.unsound.any(), "a rim is no fault of the file"
+    assert not (found.impossible | found.missing).any(), "a rim is no fault of the file"
+
+
+def test_bands_without_data_where_the_scene_classes_have_data() -> None:
+    coded = np.full((12, SIDE, SIDE), ABSENT)
+    found = spectra(coded, 0.0, np.zeros((SIDE, SIDE), bool))
+    assert np.isnan(found.values).all() and found.missing.all()
+    assert not spectra(coded, 0.0, np.ones((SIDE, SIDE), bool)).missing.any()
+    assert not spectra(coded, 0.0).missing.any()
 
 
 def test_no_data_by_the_scene_classes_is_an_edge_too() -> None:
@@ -90,9 +98,10 @@ def test_impossible_numbers_are_not_used() -> None:
     coded[3, 90:, 90:] = VOID
     found = spectra(coded, 0.0)
     assert np.isnan(found.values[:, 90:, 90:]).all() and np.isfinite(found.values[:, :90]).all()
-    assert found.unsound[3, 90:, 90:].all() and found.unsound.sum() == 900
+    assert found.impossible[3, 90:, 90:].all() and found.impossible.sum() == 900
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_no_pixel_has_part_of_a_spectrum(data: st.DataObject) -> None:
     """Whatever codes a pixel has: all bands are numbers of at least zero, or none is."""
@@ -111,6 +120,7 @@ def test_no_pixel_has_part_of_a_spectrum(data: st.DataObject) -> None:
     assert np.array_equal(values[:, own & kept], np.maximum(coded, 0)[:, own & kept])
 
 
+@settings(max_examples=25, deadline=None)
 @given(top=st.integers(0, 60), left=st.integers(0, 60))
 def test_spectra_do_not_depend_on_the_window(top: int, left: int) -> None:
     rng = np.random.default_rng(top * 61 + left)
@@ -127,8 +137,9 @@ def test_spectra_do_not_depend_on_the_window(top: int, left: int) -> None:
     assert np.array_equal(part[:, inner, inner], wanted, equal_nan=True)
 
 
+@settings(max_examples=25, deadline=None)
 @given(size=st.sampled_from([256, 512, 1024]), seed=st.integers(0, 20))
-def test_the_share_of_unsound_numbers_does_not_depend_on_the_tiling(size: int, seed: int) -> None:
+def test_the_share_of_faulty_numbers_does_not_depend_on_the_tiling(size: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     flags = np.zeros((1024, 1024), bool)
     row, col = rng.integers(0, 900, 2)
@@ -149,8 +160,8 @@ def test_the_share_of_unsound_numbers_does_not_depend_on_the_tiling(size: int, s
 
 def test_a_file_is_refused_by_name_beyond_a_share() -> None:
     files = [("B02", "/a/B02.tif"), ("B03", "/a/B03.tif")]
-    assert refusal("item", files, [SHARE, 0.0], "it is wrong") is None
-    error = refusal("item", files, [0.3, 0.5], "it is wrong")
+    assert refusal("item", files, [0.2, 0.0], 0.2, "it is wrong") is None
+    error = refusal("item", files, [0.3, 0.5], 0.2, "it is wrong")
     assert error is not None and (error.item, error.asset, error.href) == ("item", "B03", "/a/B03.tif")
     assert str(error) == (
         "item: asset B03 at /a/B03.tif is refused: in 50% of a square of 2.6 km it is wrong"
