@@ -127,6 +127,8 @@ def _origin(address: str) -> str | None:
         return None
     if parts.scheme not in SCHEMES or not parts.hostname or "@" in parts.netloc:
         return None
+    if not address.startswith(f"{parts.scheme}://"):
+        return None  # in capitals GDAL would read it, and follow redirects anywhere
     shown = "" if port is None or port == _DEFAULT_PORTS.get(parts.scheme) else f":{port}"
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host.rstrip('.')}{shown}"

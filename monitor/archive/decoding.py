@@ -187,7 +187,7 @@ def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
 
     if not address.startswith(("http://", "https://")):
         place: str | Path = address if is_remote(address) else regular(local_path(address))
-        options = (GDAL_REMOTE if is_remote(address) else GDAL_OFFLINE) | profile.gdal
+        options = (GDAL_REMOTE | _only(address) if is_remote(address) else GDAL_OFFLINE) | profile.gdal
         with rasterio.Env(**GDAL, **options), _file(place, profile) as file:
             yield file
         return
@@ -204,6 +204,12 @@ def opened(address: str, profile: CatalogProfile) -> Iterator[DatasetReader]:
     finally:
         if served.fault is not None:
             raise served.fault from None
+
+
+def _only(address: str) -> dict[str, str]:
+    """GDAL's option that no other object of a bucket is read, which metadata of a file could name."""
+    scheme, _, key = address.partition("://")
+    return {"CPL_VSIL_CURL_ALLOWED_FILENAME": f"/vsi{scheme}/{key}"}
 
 
 def _file(place: str | Path, profile: CatalogProfile, **options: Any) -> DatasetReader:

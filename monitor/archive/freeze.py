@@ -161,7 +161,9 @@ def _admitted(
         elif item.collection_id is None:
             refused.append((printable(str(item.id)), Refusal.NO_COLLECTION.because()))
         elif not (isinstance(item.id, str) and item.id.isprintable() and 0 < len(item.id) <= LONGEST_ID):
-            refused.append((printable(str(item.id)), Refusal.UNUSABLE_ID.because(longest=LONGEST_ID)))
+            # named by its own file or address where it has one
+            name = printable(str(item.get_self_href() or item.id))
+            refused.append((name, Refusal.UNUSABLE_ID.because(longest=LONGEST_ID)))
         elif strange := _strange(item, profile):
             refused.append((item.id, strange))
         else:

@@ -40,7 +40,7 @@ HOSTS = ("https://files.example", "http://127.0.0.1:8080", "s3://bucket")
     [
         "https://files.example/a.tif",
         "https://files.example:443/a.tif?sig=1",
-        "HTTPS://FILES.example./a.tif",
+        "https://FILES.example./a.tif",
         "http://127.0.0.1:8080/a.tif",
         "https://127.0.0.1:8080/a.tif",
         "s3://bucket/a.tif",
@@ -71,6 +71,7 @@ def test_addresses_of_the_catalogue(href: str) -> None:
         "zip+https://files.example/a.zip!a.tif",
         "https:files.example/a.tif",
         "https:///a.tif",
+        "HTTPS://files.example/a.tif",
         "https://files.example:x/a.tif",
         "/vsicurl/https://files.example/a.tif",
         "/vsizip/vsicurl/https://files.example/a.zip/a.tif",
