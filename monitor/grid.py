@@ -206,11 +206,14 @@ def grown(geometry: BaseGeometry, metres: float) -> BaseGeometry:
 def continuous(geometry: BaseGeometry) -> BaseGeometry:
     """`geometry` (EPSG:4326) with its parts beside one another where it lies on both sides of 180 degrees.
 
-    Its longitudes then exceed 180. A geometry that is not wider than half the globe is returned unchanged.
+    Its longitudes then exceed 180. A geometry that is not wider than half the globe, or has a part that is,
+    is returned unchanged.
     """
     if not _is_wide(geometry):
         return geometry
     parts = [_unwrapped(part) for part in shapely.get_parts(geometry)]
+    if any(map(_is_wide, parts)):
+        return geometry
     return shapely.union_all([_shifted(part, 360) if part.bounds[0] < 0 else part for part in parts])
 
 
@@ -260,12 +263,17 @@ def _shifted(geometry: BaseGeometry, degrees: float) -> BaseGeometry:
 
 
 def _unwrapped(part: BaseGeometry) -> BaseGeometry:
-    """A polygon, line or point whose longitudes do not jump; the first of each ring stays."""
+    """A polygon, line or point whose longitudes do not jump; the first of each ring stays.
+
+    A ring around the globe, from -180 to 180, stays as it is.
+    """
     if not _is_wide(part):
         return part
     if not isinstance(part, shapely.Polygon):
         return shapely.transform(part, _without_jumps)
     shell = _without_jumps(shapely.get_coordinates(part.exterior))
+    if np.ptp(shell[:, 0]) == 0:
+        return part
     middle = shell[:, 0].mean()
     holes = [_without_jumps(shapely.get_coordinates(ring)) for ring in part.interiors]
     for hole in holes:

@@ -35,7 +35,11 @@ def test_a_season_with_secrets_in_every_setting(
     folder = make_workspace(
         workspace / "w",
         small_archive,
-        catalog={"profile": "planetary-computer", "location": location},
+        catalog={
+            "profile": "planetary-computer",
+            "location": location,
+            "hosts": archive_online.file_hosts,
+        },
         database={"url": url},
         model="index-baseline",
     )

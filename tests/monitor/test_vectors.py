@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
 from monitor.errors import RefusedError
-from monitor.grid import cut_at_180, in_utm, joined_at_180, unwrapped
+from monitor.grid import continuous, in_utm, split_at_180
 from monitor.vectors.files import Columns, Layer
 from monitor.vectors.polygons import (
     COLLECTION,
@@ -401,8 +401,7 @@ def test_lakes_at_180_degrees_are_measured_as_elsewhere(
     zero = geopandas.GeoSeries([ring], crs=4326)
     for measure in (shapely.area, shapely.length):
         assert measure(in_utm(found))[0] == pytest.approx(measure(in_utm(zero))[0], rel=1e-3)
-    again = joined_at_180(found.to_numpy())
-    assert cut_at_180(unwrapped(again))[0].equals(found.iloc[0])
+    assert split_at_180(continuous(found.iloc[0])).equals(found.iloc[0])
 
 
 def test_outlines_that_reach_around_the_earth_are_left_as_they_are() -> None:

@@ -220,7 +220,6 @@ def test_the_first_of_several_faults_is_reported(tmp_path: Path) -> None:
     "environment",
     [
         {"GTIFF_POINT_GEO_IGNORE": "TRUE"},
-        {"GDAL_GEOREF_SOURCES": "NONE"},
         {"GDAL_NUM_THREADS": "ALL_CPUS", "GDAL_PAM_ENABLED": "NO", "GDAL_CACHEMAX": "1"},
     ],
 )
