@@ -244,7 +244,8 @@ def _usable(
     leave(_any_point(flat, lambda xy: ~(np.abs(xy) <= (360, 90)).all(axis=1)), NO_PLACE)
     west, _, east, _ = shapely.bounds(flat).T
     for at in np.flatnonzero((east - west > HALF_TURN) | (west < -HALF_TURN) | (east > HALF_TURN)):
-        flat[at] = split_at_180(flat[at])
+        cut = split_at_180(flat[at])
+        flat[at] = flat[at] if cut.is_empty else cut  # one around the Earth has no short way
     invalid = ~shapely.is_missing(flat) & ~shapely.is_valid(flat)
     for at in np.flatnonzero(invalid):
         repairs[int(at)] = shapely.is_valid_reason(flat[at])
