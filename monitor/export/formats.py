@@ -29,6 +29,8 @@ class RasterFormat(StrEnum):
     ZARR = "zarr"
 
 
+#: files beside a raster in which other programs keep statistics, overviews and masks of its pixels
+OF_PIXELS = (".aux.xml", ".ovr", ".msk")
 ENDINGS = {
     ".gpkg": TableFormat.GPKG,
     ".parquet": TableFormat.GEOPARQUET,
@@ -90,7 +92,10 @@ def refuse_existing(paths: list[Path], *, force: bool) -> None:
 def part_of(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed to `path` on success, removed on failure.
 
+    What other programs keep beside a raster belongs to its former pixels: GDAL would use it for the new ones.
+
     Raises:
+        RefusedError: another program has a GeoPackage of this name open.
         MonitorError: the file cannot be written.
     """
     try:
@@ -100,6 +105,8 @@ def part_of(path: Path) -> Iterator[Path]:
             if path.is_dir() and part.is_dir():  # a file never replaces a folder
                 shutil.rmtree(path)
             part.replace(path)
+            for ending in OF_PIXELS:
+                path.with_name(path.name + ending).unlink(missing_ok=True)
     except OSError as error:
         raise MonitorError(f"{path} could not be written: {error}; no file was left there") from error
 

@@ -34,7 +34,7 @@ DEGREES = "its coordinates are degrees, but the CRS of the file is in metres"
 #: what is said of a repaired row
 COLLECTION = "GeometryCollection: only its polygons are used"
 #: GEOS' numbers of geometry types
-POLYGONS, GEOMETRY_COLLECTION, SIMPLE_TYPES = (3, 6), 7, 8
+POLYGONS, GEOMETRY_COLLECTION = (3, 6), 7
 ASSIGN = "assign the right CRS (for example with `ogr2ogr -a_srs EPSG:4326 fixed.gpkg FILE`) and try again"
 
 
@@ -173,15 +173,11 @@ def _chosen(choices: list[Choice], layer: str | None, option: str | None) -> Cho
             raise RefusedError("contains no polygon, only points or lines")
         raise RefusedError("is a table without outlines; give a file of polygons")
     if len(candidates) > 1:
-        candidates = [one for one in candidates if one.kind != "Unknown" or _has_polygons(one)] or candidates[
-            :1
-        ]
+        sure = [one for one in candidates if one.kind != "Unknown" or _has_polygons(one)]
+        candidates = sure or candidates[:1]
     if len(candidates) > 1:
-        advice = (
-            f"choose one with {option}"
-            if option
-            else ("write one to a file of its own (for example with `ogr2ogr one.gpkg FILE LAYER`)")
-        )
+        alone = "write one to a file of its own (for example with `ogr2ogr one.gpkg FILE LAYER`)"
+        advice = f"choose one with {option}" if option else alone
         names = ", ".join(one.name for one in candidates)
         raise RefusedError(f"has {len(candidates)} layers of polygons, {names}: {advice}")
     return candidates[0]
@@ -248,7 +244,8 @@ def _usable(
     leave(_any_point(flat, lambda xy: ~(np.abs(xy) <= (360, 90)).all(axis=1)), NO_PLACE)
     west, _, east, _ = shapely.bounds(flat).T
     for at in np.flatnonzero((east - west > HALF_TURN) | (west < -HALF_TURN) | (east > HALF_TURN)):
-        flat[at] = split_at_180(flat[at])
+        cut = split_at_180(flat[at])
+        flat[at] = flat[at] if cut.is_empty else cut  # one around the Earth has no short way
     invalid = ~shapely.is_missing(flat) & ~shapely.is_valid(flat)
     for at in np.flatnonzero(invalid):
         repairs[int(at)] = shapely.is_valid_reason(flat[at])
@@ -260,14 +257,15 @@ def _usable(
 
 
 def _collected(geometry: BaseGeometry | None) -> BaseGeometry | None:
-    """The polygons in a collection, at any depth, as one geometry; None if there are none."""
+    """The polygons in a collection, at any depth, as one geometry; None without polygons or with curves."""
     if geometry is None or shapely.get_type_id(geometry) != GEOMETRY_COLLECTION:
         return None
     parts = [geometry]
     while any(shapely.get_type_id(part) in (6, GEOMETRY_COLLECTION) for part in parts):
         parts = list(shapely.get_parts(parts))
-    polygons = [part for part in parts if shapely.get_type_id(part) == 3 and not part.is_empty]
-    if not polygons:
+    types = shapely.get_type_id(parts)
+    polygons = [part for part, kind in zip(parts, types, strict=True) if kind == 3 and not part.is_empty]
+    if not polygons or max(types) > GEOMETRY_COLLECTION:
         return None
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
 from monitor.errors import RefusedError
-from monitor.grid import continuous, in_utm, split_at_180
+from monitor.grid import continuous, grown, in_utm, split_at_180
 from monitor.vectors.files import Columns, Layer
 from monitor.vectors.polygons import (
     COLLECTION,
@@ -198,7 +198,8 @@ def test_curves_are_read_and_damaged_geometries_are_left_out(tmp_path: Path) -> 
     points = [(77, 43), (77.005, 43.005), (77.01, 43), (77.005, 42.995), (77, 43)]
     arc = struct.pack("<BII", 1, 8, 5) + b"".join(struct.pack("<dd", *point) for point in points)
     good = shapely.to_wkb(LAKES[3], byte_order=1)
-    blobs = [struct.pack("<BII", 1, 10, 1) + arc, good[:60], b"junk", good]
+    curve = struct.pack("<BII", 1, 10, 1) + arc
+    blobs = [curve, good[:60], b"junk", struct.pack("<BII", 1, 7, 2) + curve + good]
     path = tmp_path / "a.gpkg"
     frame(LAKES).to_file(path, layer="a")
     with sqlite3.connect(path) as database:
@@ -210,7 +211,7 @@ def test_curves_are_read_and_damaged_geometries_are_left_out(tmp_path: Path) -> 
             database.execute("update a set geom=? where fid=?", (head + blob, at + 1))
     database.close()
     found = read_polygons(path, "inventory")
-    assert found.left_out == {1: NO_GEOMETRY, 2: NO_GEOMETRY}
+    assert found.left_out == {1: NO_GEOMETRY, 2: NO_GEOMETRY, 3: NO_GEOMETRY}
     assert found.geometry.iloc[0].area == pytest.approx(np.pi * 0.005**2, rel=1e-3)
 
 
@@ -402,6 +403,15 @@ def test_lakes_at_180_degrees_are_measured_as_elsewhere(
     for measure in (shapely.area, shapely.length):
         assert measure(in_utm(found))[0] == pytest.approx(measure(in_utm(zero))[0], rel=1e-3)
     assert split_at_180(continuous(found.iloc[0])).equals(found.iloc[0])
+
+
+def test_an_area_at_180_degrees_grows_on_both_sides() -> None:
+    both = shapely.union(shapely.box(179.9, 60, 180, 60.1), shapely.box(-180, 60, -179.9, 60.1))
+    found = grown(both, 1000)
+    assert found.bounds == pytest.approx((-180, 59.991, 180, 60.109), abs=1e-3)
+    west, east = sorted(shapely.get_parts(found), key=lambda part: part.bounds[0])
+    assert west.bounds[2] == pytest.approx(-179.882, abs=1e-3)
+    assert east.bounds[0] == pytest.approx(179.882, abs=1e-3)
 
 
 def test_outlines_that_reach_around_the_earth_are_left_as_they_are() -> None:

@@ -176,16 +176,15 @@ def prepare(polygons: Polygons, season: int, mapping: Mapping, region: Region) -
         for at in [lakes.index.get_loc(row) if row in lakes.index else None]
     )
     frame = geopandas.GeoDataFrame(columns, geometry=lakes.to_numpy(), crs=lakes.crs)
-    notes += _place_notes(
-        polygons, [row for row, why in reasons.items() if why == OUTSIDE], frame, mapping, region
-    )
+    outside = [row for row, why in reasons.items() if why == OUTSIDE]
+    notes += _place_notes(polygons, outside, frame, mapping, region)
     return InventoryLakes(
         west_to_east(frame),
         len(polygons),
         dict(Counter(reasons.values()).most_common()),
         repairs,
         tuple(lost),
-        tuple(losses),
+        tuple(dict.fromkeys(losses)),  # first and last day can be one column
         (*polygons.notes, *notes),
     )
 
@@ -208,7 +207,7 @@ def _columns(
                 f"{polygons.path}: none of the {len(lost)} values of column {name!r} can be read: "
                 f"{_listed(lost)}{hint}"
             )
-        losses.extend(one for one in lost if one not in losses)
+        losses.extend(lost)
         return [found[row] for row in rows]
 
     day = day_reader(season, mapping.day_format)

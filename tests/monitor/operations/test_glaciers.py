@@ -166,7 +166,7 @@ def test_no_glacier_near_is_said(server: FileServer, tmp_path: Path) -> None:
 
 def test_other_formats_are_refused_before_any_request(server: FileServer, tmp_path: Path) -> None:
     workspace = Workspace.open(make(tmp_path, server.url, glaciers="ice.shp"))
-    with pytest.raises(RefusedError, match=r"\.gpkg or \.parquet"):
+    with pytest.raises(RefusedError, match=r"\.gpkg, \.parquet or \.geoparquet"):
         fetch_glaciers(workspace, "mine")
     assert not server.requests
 
