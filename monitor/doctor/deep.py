@@ -45,6 +45,8 @@ def cubes(workspace: Workspace) -> Finding | None:
                     _mark_failed(conn, cube, kind, damaged)
     if not read:
         return None
+    # what earlier versions wrote for all regions is part of the branch of each
+    found, coordinates = list(dict.fromkeys(found)), sorted(set(coordinates))
     if found:
         seasons = sorted({words.rsplit("season ", 1)[1].split(":")[0] for words in found})
         return Finding(
@@ -63,7 +65,7 @@ def cubes(workspace: Workspace) -> Finding | None:
             "for notebooks, restore the cube from a backup",
         )
     if unchecked:
-        zones = ", ".join(f"EPSG:{epsg}" for epsg in unchecked)
+        zones = ", ".join(f"EPSG:{epsg}" for epsg in sorted(set(unchecked)))
         return Finding(
             "cube",
             State.WARNING,

@@ -177,7 +177,7 @@ def test_damage_is_named_by_the_doctor_and_done_again(folder: Path, tmp_path: Pa
     tile, season, layer = found.groups()
     assert f"`monitor run --season {season}`" in finding["remedy"]
     with open_system(Workspace.open(folder)) as system:
-        view, named = system.cube.view(), tile_named(tile)
+        view, named = system.cube("demo").view(), tile_named(tile)
         rows, cols = (slice(start, start + named.size) for start in (named.row, named.col))
         with pytest.raises(
             DamagedError, match=f"layer {layer} of tile {tile}, season {season} cannot be read"
