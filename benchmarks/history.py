@@ -110,7 +110,7 @@ def record_season(database: Database, country: Country, season: int, outlines: g
         key = SurveyKey(REGION, season, SurveyKind.INVENTORY, "generated")
         state = survey_state(conn, SurveyInputs(key, f"generated {season}"))
         prior = prior_surveys(conn, key)
-        draft = draft_inventory(prior, lakes, REGION, region.outline, season, complete=False, before=None)
+        draft = draft_inventory(prior, lakes, REGION, region.outline, season, complete=False)
         record(conn, state, draft)
 
 

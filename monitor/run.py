@@ -2,8 +2,8 @@
 
 The late-summer scenes of the region are frozen into a list, and every tile that was not done before becomes a
 task. Workers acquire and segment the tiles, and their layers are committed to the cube. The lakes of the
-region are then outlined, matched with the known lakes and compared with the season before, and chips with
-disagreements are flagged. One transaction records the survey in the lake history. Later surveys that are
+region are then outlined, matched with the known lakes and compared with their last observations, and chips
+with disagreements are flagged. One transaction records the survey in the lake history. Later surveys that are
 stale by it are replayed.
 """
 

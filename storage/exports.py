@@ -90,8 +90,8 @@ def stream(conn: Connection, view: View, scope: Scope, batch: int = BATCH) -> It
     """Rows of a view, ordered by region and code, read from the server while they are consumed.
 
     With `scope.season`: of `lake_area_history` the rows of that season, of `lake_change_yearly` the changes
-    from the season before to it, of `lake_latest` the last observation up to that season. The geometry of a
-    change is the lake's latest outline.
+    to it since each lake's last observation before, of `lake_latest` the last observation up to that season.
+    The geometry of a change is the lake's latest outline.
     """
     columns = schema(conn, view)
     # by default the server plans for the first rows of a cursor; reading all rows is then many times slower

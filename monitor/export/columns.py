@@ -9,7 +9,7 @@ COLUMNS = {
     "survey_id": "identity of the survey (UUID)",
     "region": "region of the survey",
     "season": "year of the late summer; of a change, the later one",
-    "season_from": "earlier season of the change",
+    "season_from": "season of the last observation before, however long ago",
     "season_to": "later season of the change",
     "kind": "kind of the survey: model, inventory or index",
     "source": "model and version, or the inventory",

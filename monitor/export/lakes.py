@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _TITLES = {
     View.LATEST: "Latest observation of every lake",
     View.HISTORY: "Every lake in every season",
-    View.CHANGES: "Change of every lake between consecutive seasons",
+    View.CHANGES: "Change of every lake since its last observation before",
 }
 MEDIA_TYPES = {
     TableFormat.GPKG: "application/geopackage+sqlite3",

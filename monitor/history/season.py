@@ -27,7 +27,7 @@ from monitor.history.draft import SurveyDraft, flag_frame
 from monitor.lakes.absence import MIN_SEEN_SHARE, SIGHTS, explain_absence, seen_shares
 from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, state_changes
 from monitor.lakes.parts import join_parts
-from monitor.lakes.sights import count_sights
+from monitor.lakes.sights import NO_DAY, count_sights, days_seen, merge_days
 from monitor.lakes.suspect import doubted, suspicion
 from monitor.lakes.uncertainty import combine, sum_errors, uncertainty_within
 from monitor.lakes.vectorise import Piece, join_pieces, pieces_of
@@ -73,9 +73,12 @@ def draft_season(
     matching = match(
         reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
     )
-    second = _second_pass(layers, found, matching, reference, progress)
-    water = _water_rows(found, matching, second, season, area_factor)
     absent = _absence_rows(matching, dict(zip(reference.index, first.latest, strict=True)))
+    gone = reference.geometry[absent.lake_id[absent.outcome == Outcome.DRY].tolist()]
+    second = _second_pass(layers, found, matching, reference, gone.to_numpy(), progress)
+    water = _water_rows(found, matching, second, season, area_factor)
+    absent.loc[absent.outcome == Outcome.DRY, "first_day"] = [_day(season, doy) for doy in second.days[:, 0]]
+    absent.loc[absent.outcome == Outcome.DRY, "last_day"] = [_day(season, doy) for doy in second.days[:, 1]]
     compared = Comparison.of(prior, season, matching, _observations(water, absent, found))
     suspect = suspicion(compared.changes, compared.before, images=True)
     if suspect:
@@ -156,6 +159,8 @@ class SecondPass:
     rims: Counts
     #: shoreline_m2 and model_m2
     errors: pd.DataFrame
+    #: (M, 2) first and last day of the year on which the places of M lakes that are gone were seen
+    days: NDArray[np.int16]
 
 
 def _second_pass(
@@ -163,9 +168,14 @@ def _second_pass(
     found: geopandas.GeoDataFrame,
     matching: Matching,
     reference: geopandas.GeoDataFrame,
+    gone: Outlines,
     progress: Progress,
 ) -> SecondPass:
-    """Read the tiles with lakes for the sights of these lakes and the uncertainty of their pixels."""
+    """Read the tiles with lakes for the sights of these lakes and the uncertainty of their pixels.
+
+    Args:
+        gone: outlines of lakes that are dry, whose days are looked up.
+    """
     footprints = np.array(
         [
             outline.union(reference.geometry[lake]) if lake in reference.index else outline
@@ -173,24 +183,27 @@ def _second_pass(
         ],
         object,
     )
-    groups = footprints, shapely.buffer(footprints, RIM), found.geometry.to_numpy()
+    groups = footprints, shapely.buffer(footprints, RIM), found.geometry.to_numpy(), gone
     counts = np.zeros((2, len(found), SIGHTS), np.int64)
+    days = np.full((len(gone), 2), NO_DAY, np.int16)
     sums: list[tuple[Tile, NDArray[np.intp], NDArray[np.float64]]] = []
     results = layers.map(_second_pass_of, *groups, progress=progress, title="measuring lakes")
-    for tile, near, (*seen, uncertainty) in results:
+    for tile, near, (*seen, uncertainty, of_tile) in results:
+        days[near[3]] = merge_days(days[near[3]], of_tile)
         for group, positions, tally in zip(counts, near, seen, strict=False):
             group[positions] += tally
         sums.append((tile, near[2], uncertainty))
-    return SecondPass(counts[0], counts[1], sum_errors(sums, found))
+    return SecondPass(counts[0], counts[1], sum_errors(sums, found), days)
 
 
 def _second_pass_of(
-    layers: TileLayers, footprints: Outlines, rims: Outlines, lakes: Outlines
-) -> tuple[Counts, Counts, NDArray[np.float64]]:
+    layers: TileLayers, footprints: Outlines, rims: Outlines, lakes: Outlines, gone: Outlines
+) -> tuple[Counts, Counts, NDArray[np.float64], NDArray[np.int16]]:
     return (
         count_sights(layers, footprints),
         count_sights(layers, rims),
         uncertainty_within(layers, lakes),
+        days_seen(layers, gone),
     )
 
 
@@ -231,7 +244,8 @@ def _absence_rows(matching: Matching, known: dict[UUID, Counts]) -> pd.DataFrame
             continue  # a lake of a neighbouring region is not part of this survey
         absence = explain_absence(counts)
         rows.append((lake, absence.outcome.value, absence.reason, None, absence.seen_share))
-    return pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
+    absent = pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
+    return absent.assign(first_day=None, last_day=None)
 
 
 def _dry_before(

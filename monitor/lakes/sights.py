@@ -1,6 +1,8 @@
-"""Sights of pixels (`absence.DISPUTED`), counted within outlines."""
+"""Sights of pixels (`absence.DISPUTED`) and their days, within outlines."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from monitor.compute.layers import TileLayers
 from monitor.grid import WGS84, Tile, reproject
 from monitor.lakes.absence import DISPUTED, SIGHTS
 from storage.codes import Index, Reason
+
+#: no day of the year
+NO_DAY = 0
 
 
 def sights(layers: TileLayers) -> NDArray[np.uint8]:
@@ -39,20 +44,54 @@ def count_sights(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[n
     counts = np.zeros((len(outlines), SIGHTS), np.int64)
     if len(outlines) == 0:
         return counts
-    tile = layers.tile
-    affine, seen = tile.geobox().affine, sights(layers)
+    seen = sights(layers)
+    for position, window, covered in _places(layers.tile, outlines):
+        counts[position] = np.bincount(seen[window][covered], minlength=SIGHTS)
+    return counts
+
+
+def days_seen(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.int16]:
+    """First and last day of the year on which a tile's pixels within each outline were seen.
+
+    Args:
+        outlines: N polygons (EPSG:4326).
+
+    Returns:
+        (N, 2); `NO_DAY` where no pixel was seen as water or dry.
+    """
+    days = np.full((len(outlines), 2), NO_DAY, np.int16)
+    if len(outlines) == 0:
+        return days
+    seen = np.isin(layers["reason"], (Reason.WATER, Reason.DRY))
+    day = layers["day_of_year"]
+    for position, window, covered in _places(layers.tile, outlines):
+        known = day[window][covered & seen[window] & (day[window] > 0)]
+        if len(known):
+            days[position] = known.min(), known.max()
+    return days
+
+
+def merge_days(one: NDArray[np.int16], other: NDArray[np.int16]) -> NDArray[np.int16]:
+    """First and last days of the pixels of two tiles, as from `days_seen`."""
+    first = np.where(one[:, 0] == NO_DAY, other[:, 0], np.minimum(one[:, 0], other[:, 0]))
+    first = np.where(other[:, 0] == NO_DAY, one[:, 0], first)
+    return np.stack([first, np.maximum(one[:, 1], other[:, 1])], axis=1).astype(np.int16)
+
+
+def _places(
+    tile: Tile, outlines: NDArray[np.object_]
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Position of each outline, its window in the tile, and the pixels of the window within it."""
+    affine = tile.geobox().affine
     for position, outline in enumerate(outlines):
         shape = reproject(outline, WGS84, tile.epsg)
         window = _window(shape, tile)
         if window is None:
             continue
         rows, cols = window
-        part = seen[rows, cols]
-        covered = features.geometry_mask(
-            [shape], part.shape, affine @ affine.translation(cols.start, rows.start), invert=True
-        )
-        counts[position] = np.bincount(part[covered], minlength=SIGHTS)
-    return counts
+        size = rows.stop - rows.start, cols.stop - cols.start
+        corner = affine @ affine.translation(cols.start, rows.start)
+        yield position, window, features.geometry_mask([shape], size, corner, invert=True)
 
 
 def _window(outline: BaseGeometry, tile: Tile) -> tuple[slice, slice] | None:

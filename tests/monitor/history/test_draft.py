@@ -96,9 +96,15 @@ def test_a_season_without_lakes() -> None:
 def test_drained_is_recorded_and_flagged_once() -> None:
     seasons = Seasons()
     (lake,) = seasons.draw(2021, scene(LAKE)).observations.lake_id
-    rows = seasons.draw(2022, scene(NOTHING))
+    days = np.full((SIDE, SIDE), 230, np.int16)
+    days[5, 5:9] = 200
+    days[5, 10:14] = 0
+    rows = seasons.draw(2022, scene(NOTHING, day_of_year=days))
     assert outcomes(rows) == [("dry", "seen dry")] and events(rows) == ["drained"]
+    (row,) = rows.observations.itertuples()
+    assert (row.first_day, row.last_day) == (date(2022, 7, 19), date(2022, 8, 18)), "over four tiles"
     (flag,) = rows.flags.itertuples()
+    assert (flag.detail["day_before"], flag.detail["day_after"]) == ("2021-08-18", "2022-07-19")
     assert (flag.kind, flag.lake_id, flag.explained) == ("drained", lake, False)
     again = seasons.draw(2023, scene(NOTHING))
     assert outcomes(again) == [("dry", "seen dry")] and events(again) == [] and again.flags.empty

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping as Seasons
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pytest
 import shapely
@@ -15,6 +14,8 @@ from sqlalchemy import text
 from monitor.history.inventories.mapping import Mapping
 from monitor.history.season import draft_season
 from monitor.settings import Region, RegionSettings
+from monitor.vectors.files import Columns, Layer
+from monitor.vectors.polygons import polygons_of
 from storage.codes import Reason, SurveyKind
 from storage.database import Database
 from tests.support.scenery import History, cut, region, season_of
@@ -40,15 +41,14 @@ def record(
     source: str = "drawn",
 ) -> str | None:
     """Import an inventory; returns why it is suspect."""
-    frame = geopandas.GeoDataFrame(geometry=lakes, crs=4326)
-    frame["row"], frame["repaired"], frame["why"] = range(len(frame)), False, ""
+    layer = Layer(np.array(lakes), 4326, Columns((), None))
     result = import_inventory(
         database,
         Path("drawn"),
         region=Region("r", RegionSettings(bounds=PLACE.bounds), PLACE, PLACE),
         season=season,
         mapping=Mapping(source=source, complete=complete, pixel_m=1),
-        polygons=frame,
+        polygons=polygons_of(Path("drawn"), "inventory", layer),
     )
     return result.suspect
 
