@@ -30,7 +30,7 @@ from monitor.archive.outlines import boxed
 from monitor.archive.overviews import sampled
 from monitor.archive.profiles import CatalogProfile
 from monitor.archive.resampling import Doubles, Floats, places
-from monitor.archive.validity import ABSENT, VOID, Quantity, values_of
+from monitor.archive.validity import ABSENT, Quantity, values_of
 from monitor.grid import bounds_of
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class Native:
     step: Step
     #: pixels around a pixel that `step` uses
     reach: int
+    #: whether `ABSENT` stands for a faint value: it is NaN then where the number is another than zero
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -311,14 +313,20 @@ def decoded(
         part = FileWindow.from_slices(*window.span)
         bands = values_of(source, pixels, numbers, part, nodata, quantity, np.dtype(cfg.dtype))
     if native is not None:
-        bands = {number: _stepped(band, native) for number, band in bands.items()}
+        for position, number in enumerate(numbers):
+            zero = np.isneginf(pixels[position]) if 0 in quantity.fills else pixels[position] == 0
+            bands[number] = _stepped(bands[number], zero, native)
     return Decoded(window, bands)
 
 
-def _stepped(coded: Floats, native: Native) -> Floats:
-    """The result of a native step; impossible pixels keep their code, others without a value are `ABSENT`."""
-    found = native.step(np.where(np.isfinite(coded), coded, np.float32(np.nan)))
-    return np.where(np.isfinite(found), found, np.where(coded == VOID, VOID, ABSENT))
+def _stepped(coded: Floats, zero: NDArray[np.bool_], native: Native) -> Floats:
+    """The result of a native step; pixels without one keep their code, and valid ones become `ABSENT`."""
+    valid = np.isfinite(coded)
+    found = native.step(np.where(valid, coded, np.float32(np.nan)))
+    codes = np.where(valid, ABSENT, coded)
+    if native.faint:
+        codes[(codes == ABSENT) & ~valid & ~zero] = np.nan
+    return np.where(np.isfinite(found), found, codes)
 
 
 def _overview(factors: Sequence[int], rows: Doubles, cols: Doubles) -> int:

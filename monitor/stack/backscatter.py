@@ -126,7 +126,7 @@ def _power(scene: Scene, profile: CatalogProfile, relief: Relief, window: Window
 
         return read_grd(scene, profile, geobox, relief.dem[window], native=lee, reach=reach)
     # the neighbours of a pixel's neighbours decide whether these have an echo
-    filtered = Native(partial(_despeckled, decibel=radar.unit == "decibel"), 2 * reach)
+    filtered = Native(partial(_despeckled, decibel=radar.unit == "decibel"), 2 * reach, faint=True)
     return planes(load_backscatter(scene, profile, geobox, filtered, coded=True), S1_BANDS)
 
 

@@ -151,7 +151,8 @@ def check(seed: int, archive: Path, folder: Path, tile: Tile, whole: xr.Dataset,
 
 
 def test_damage(small_archive: Path, tmp_path: Path, tile: Tile, whole: xr.Dataset, lacking) -> None:
-    wrong = [check(seed, small_archive, tmp_path, tile, whole, lacking) for seed in range(25)]
+    # 64: numbers that are lost in one polarisation over calm water
+    wrong = [check(seed, small_archive, tmp_path, tile, whole, lacking) for seed in (64, *range(24))]
     assert not any(wrong), "\n".join(filter(None, wrong))
 
 
