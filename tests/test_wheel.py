@@ -104,7 +104,7 @@ def test_a_plain_user_of_an_installation_by_root(site: Path) -> None:
         "import os, pwd; from segmenter import cache; from segmenter.manifest import read_manifest; "
         "from monitor.models.listing import folder_of_model; account = pwd.getpwnam(sys.argv[1]); "
         "folder = folder_of_model('terramind-tiny-simulated'); "
-        "os.setgid(account.pw_gid); os.setuid(account.pw_uid); read_manifest(folder); "
+        "read_manifest(folder); os.setgid(account.pw_gid); os.setuid(account.pw_uid); "
         "kept = cache.store('a', lambda path: path.write_text('b')); assert cache.lookup('a'); print(kept)"
     )
     with tempfile.TemporaryDirectory() as home:  # pytest's own folders are root's alone

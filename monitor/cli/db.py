@@ -100,7 +100,7 @@ def run_psql(database: Database, arguments: list[str]) -> int:
     if program is None:
         raise RefusedError(
             "psql was not found. Install it (on Debian or Ubuntu `apt-get install postgresql-client`), or "
-            f"connect another program to {shown} while `monitor db url --keep-open` runs"
+            "connect another program to the address that `monitor db url --keep-open` prints"
         )
     environment = dict(os.environ)
     if parsed.password:

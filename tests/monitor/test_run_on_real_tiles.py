@@ -48,7 +48,11 @@ def place(workspace: Path) -> Path:
         regions[name] = {"bounds": item.bbox, "season": {"start": start, "end": end}}
     (workspace / "tiles.yaml").write_text(yaml.safe_dump(TERRAMESH_PROFILE))
     settings = {
-        "catalog": {"profile": "tiles.yaml", "location": "archive"},
+        "catalog": {
+            "profile": "tiles.yaml",
+            "location": "archive",
+            "hosts": [str(sample("terramesh").resolve())],
+        },
         "model": str(MODEL),
         "regions": regions,
         "tile_size": 256,

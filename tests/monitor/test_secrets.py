@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url, text
 
+from monitor.archive import signing
 from monitor.errors import AssetError
 from storage.database import Database
 from storage.tables import Base
@@ -26,6 +27,7 @@ def test_a_season_with_secrets_in_every_setting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Streams, log lines, all tables, exported files and the cube of a season over signed addresses."""
+    monkeypatch.setattr(signing, "_tokens", {})  # of other tests in this process
     for name, value in archive_online.environment.items():
         monkeypatch.setenv(name, value)
     for logger in ("urllib3", "pystac_client", "monitor"):

@@ -39,7 +39,7 @@ def coarse(grid: Grid, factor: int) -> GeoBox:
 def in_file(values: np.ndarray, grid: Grid, box: GeoBox) -> np.ndarray:
     """The file's own pixel at each pixel of a box."""
     with_crs = rasterio.crs.CRS.from_epsg(EPSG).to_wkt()
-    return nearest(values, *places(box, with_crs, grid[1]), 0)
+    return nearest(values, *places(box, with_crs, grid[1], values.shape[1]), 0)
 
 
 @settings(max_examples=20, deadline=None)

@@ -112,7 +112,7 @@ def test_profile_of_the_workspace(tmp_path: Path) -> None:
 
 
 def test_unknown_profile_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"no profile 'nowhere'; known: .*planetary-computer"):
+    with pytest.raises(RefusedError, match=r"no catalogue profile 'nowhere'; known: .*planetary-computer"):
         read_profile("nowhere", tmp_path)
 
 

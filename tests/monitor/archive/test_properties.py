@@ -152,7 +152,12 @@ def test_a_damaged_value_is_known_from_another_source_or_unknown_or_refused_by_n
     for item_id, why in refused:
         assert item_id in (whole.id, "a file") and str(why)
         key = str(path[-1] if path[0] == "properties" else path[0])
-        named = {"properties": "datetime", "type": "item", "href": str(path[1:2])}.get(key, key)
+        named = {
+            "properties": "datetime",
+            "type": "item",
+            "href": str(path[1:2]),
+            "sar:instrument_mode": "instrument mode",
+        }.get(key, key)
         assert any(
             word in f"{item_id} {why}"
             for word in (named, str(path[-2:-1]), "geometry", "id", "asset", "polarisation")

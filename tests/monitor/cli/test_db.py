@@ -85,4 +85,4 @@ def test_without_psql_the_url_is_told(place: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert answer.returncode == 2
     assert "psql was not found" in answer.stderr
-    assert "postgresql://lake@/lake?host=" in answer.stderr
+    assert "`monitor db url --keep-open`" in answer.stderr

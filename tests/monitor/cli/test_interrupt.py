@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import dask
 import pytest
 
 from monitor.compute.cluster import Workers
@@ -78,3 +79,4 @@ def test_workers_do_not_wait_for_their_tiles() -> None:
     assert took < SOON
     assert workers._abandoned is not None
     workers._abandoned.close()
+    dask.config.config.pop("scheduler", None)  # a client that was left does not take its setting back

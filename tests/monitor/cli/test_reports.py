@@ -55,7 +55,7 @@ def place(database: Database, tmp_path: Path) -> Path:
 def test_lakes_are_listed_with_the_error_of_the_latest_area(place: Path, capsys) -> None:
     show_lakes(place, None, 5, json=False)
     row = next(line for line in capsys.readouterr().out.splitlines() if "GL075" in line)
-    assert [cell.strip() for cell in row.strip("│┃ ").split("│")][-2:] == ["0.70", "0.10"]
+    assert [cell.strip() for cell in row.strip("│┃ ").split("│")][-3:] == ["0.70", "0.10", "2022"]
     show_lakes(place, None, 5, json=True)
     (lake,) = json.loads(capsys.readouterr().out)
     area = area_of(pixels(0, 0, 7, 10))

@@ -356,7 +356,7 @@ def test_an_unreachable_or_hanging_catalogue_is_reported_within_the_timeout(
         ("no Sentinel-2", "Sentinel-2 files", "no usable scene"),
         ("weights", "model", "digest"),
         ("a wrong key", "settings", "no such key"),
-        ("no profile", "settings", "no profile 'atlantis'"),
+        ("no profile", "settings", "no catalogue profile 'atlantis'"),
         ("a dead database", "database", "cannot be reached"),
     ],
 )

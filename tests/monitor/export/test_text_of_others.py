@@ -280,7 +280,7 @@ def test_notebooks_get_the_texts_and_no_answer_to_another_question(folder: Path)
     assert sorted(lakes.label) == sorted(HOSTILE)
     with pytest.raises(RefusedError, match="factor 0: the cube has 1, 2"):
         open_cube(folder, factor=0)
-    with pytest.raises(RefusedError, match="'atlantis': it has no survey; the lake history has demo"):
+    with pytest.raises(RefusedError, match="no surveyed region 'atlantis'; known: demo"):
         open_history(folder, "atlantis")
 
 
