@@ -86,6 +86,8 @@ def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
     seen = {
         seed for purpose in ("train", "validation", "test") for seed in training.get(f"{purpose}_seeds", [])
     }
+    intervals = training.get("intervals", {}).values()
+    seen |= {seed for worlds in intervals if isinstance(worlds, dict) for seed in worlds["seeds"]}
     if both := sorted(seen & set(seeds)):
         raise TrainingError(f"seeds: the model was made with {both}; choose others, such as {SEEDS}")
 
@@ -123,7 +125,7 @@ def _areas(result: dict[str, Any]) -> Table:
     shown = _table(
         f"Share of lakes whose 95 % interval contains the true area: {area['found']} of "
         f"{area['lakes']} lakes were mapped, {area['joined']} as one with a neighbour",
-        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "as mapped", "+-"),
+        ("true area", "lakes", "model's factor", "factor 1", "shoreline alone", "as mapped", "+-"),
     )
     columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
     for rows in zip(*(area[name] for name in columns), strict=True):
