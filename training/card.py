@@ -34,6 +34,11 @@ def card(manifest: Manifest) -> str:
             parts += [f"### {title}", _score_table(scores[key])]
     if "calibration" in scores:
         parts += ["### Calibration, on the test seasons", calibration(scores["calibration"])]
+    if "intervals" in training:
+        parts.append(
+            "The factor of areas was fitted again after the other parameters. The tables of areas are of the "
+            "seeds and relief under `intervals` above: `test` here, `test_relief` below."
+        )
     if "area_on_relief" in scores:
         parts += ["### Areas, on unseen real relief", *_areas(scores["area_on_relief"])]
     if "real" in scores:
