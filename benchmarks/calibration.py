@@ -1,11 +1,11 @@
 """Calibration of a model's probabilities, areas and uncertainty on unseen simulated seasons.
 
-    python -m benchmarks.calibration [--model models/NAME ...] [--seeds 401-408] [--json out.json]
+    python -m benchmarks.calibration [--model models/NAME ...] [--seeds 401-408] [--relief DEM ...]
 
 Reliability: mean predicted probability and true share of water of pixels. Coverage: the share of lakes of at
 least 1 ha, seen whole and mapped, whose 95 % interval contains the true area. Uncertainty: its rank
 correlation with the error. Missing archives are made (10 s each) and kept. The scenes are simulated, so the
-figures do not apply to real ground.
+figures do not apply to real ground. With --relief the seeds lie on rasters of real elevations, in turn.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ def main() -> None:
         "--model", type=Path, nargs="+", default=[MODEL], help="one model, or the members of an ensemble"
     )
     parser.add_argument("--seeds", default=SEEDS)
+    parser.add_argument("--relief", type=Path, nargs="+", default=[], help="rasters of real elevations")
     parser.add_argument("--workspace", type=Path, default=WORK, help="folder of archives and stacks")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    result = measure(options.model, options.seeds, options.workspace)
+    result = measure(options.model, options.seeds, options.workspace, options.relief)
     Console().print(drawn(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2))
@@ -57,6 +58,7 @@ def measure(
     models: Sequence[Path] = (MODEL,),
     seeds: str = SEEDS,
     work: Path = WORK,
+    relief: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Measure a model or an ensemble: `training.evaluate.Measured.calibration`, with date, machine and seeds.
 
@@ -66,7 +68,9 @@ def measure(
     model = open_segmenter(models)
     chosen = parse_seeds(seeds)
     refuse_seen(model.manifest.training, chosen)
-    archives = make_archives(work / "archives", chosen, size=1024, seasons="2021-2023", processes=2)
+    archives = make_archives(
+        work / "archives", chosen, size=1024, seasons="2021-2023", processes=2, relief=relief
+    )
     scenes = prepare_all(archives, work / "scenes", "calibration")
     measured = evaluate(model, scenes)
     return {
@@ -75,6 +79,7 @@ def measure(
         "simulated": True,
         "model": f"{model.manifest.name} {model.manifest.version}",
         "seeds": list(chosen),
+        "relief": [raster.name for raster in relief],
         "scenes": len(scenes),
         "scores": measured.score.as_dict(),
         **measured.calibration(model.manifest),
@@ -86,6 +91,8 @@ def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
     seen = {
         seed for purpose in ("train", "validation", "test") for seed in training.get(f"{purpose}_seeds", [])
     }
+    intervals = training.get("intervals", {}).values()
+    seen |= {seed for worlds in intervals if isinstance(worlds, dict) for seed in worlds["seeds"]}
     if both := sorted(seen & set(seeds)):
         raise TrainingError(f"seeds: the model was made with {both}; choose others, such as {SEEDS}")
 
@@ -123,7 +130,7 @@ def _areas(result: dict[str, Any]) -> Table:
     shown = _table(
         f"Share of lakes whose 95 % interval contains the true area: {area['found']} of "
         f"{area['lakes']} lakes were mapped, {area['joined']} as one with a neighbour",
-        ("true area", "lakes", f"factor {area['factor']}", "factor 1", "shoreline alone", "as mapped", "+-"),
+        ("true area", "lakes", "model's factor", "factor 1", "shoreline alone", "as mapped", "+-"),
     )
     columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
     for rows in zip(*(area[name] for name in columns), strict=True):

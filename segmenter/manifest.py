@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from segmenter.area_factor import AreaFactor
 from segmenter.errors import ManifestError, fields_at_fault
 
 MANIFEST_FILE = "manifest.json"
@@ -206,9 +207,10 @@ class Manifest(_Frozen):
     """Passes of the head with dropout, whose spread is part of the uncertainty (Gal and Ghahramani 2016)."""
     dropout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the head's channels that each of these passes drops."""
-    area_factor: PositiveFloat = 1.0
+    area_factor: AreaFactor = 1.0
     """Factor of the standard deviations of lake areas, fitted on validation seasons so that 95 % intervals
-    contain the true area of 95 % of lakes."""
+    contain the true area of 95 % of lakes in each class of size: one number, or pairs of a mapped area in m2
+    and its factor (`segmenter.area_factor.factor_at`)."""
     digest: Digest
     """SHA-256 of the file of weights; `NO_WEIGHTS` for an index."""
     smallest_lake_m2: Annotated[float, Field(ge=0)]

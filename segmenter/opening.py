@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segmenter.area_factor import mean_factor
 from segmenter.errors import ManifestError
 from segmenter.manifest import Manifest, read_manifest
 from segmenter.protocol import Answer, Predicts, Segmenter, TileArrays
@@ -71,7 +72,7 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
             "version": " + ".join(manifest.version for manifest in manifests),
             "license": " and ".join(sorted({manifest.license for manifest in manifests})),
             "threshold": float(np.mean([manifest.threshold for manifest in manifests])),
-            "area_factor": float(np.mean([manifest.area_factor for manifest in manifests])),
+            "area_factor": mean_factor([manifest.area_factor for manifest in manifests]),
             "smallest_lake_m2": max(manifest.smallest_lake_m2 for manifest in manifests),
             "digest": f"sha256:{hashlib.sha256('|'.join(prints).encode()).hexdigest()}",
             "training": {manifest.name: manifest.training for manifest in manifests},

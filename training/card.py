@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from segmenter.area_factor import AreaFactor
 from segmenter.manifest import Manifest
 from training.errors import TrainingError
 
@@ -32,6 +34,13 @@ def card(manifest: Manifest) -> str:
             parts += [f"### {title}", _score_table(scores[key])]
     if "calibration" in scores:
         parts += ["### Calibration, on the test seasons", calibration(scores["calibration"])]
+    if "intervals" in training:
+        parts.append(
+            "The factor of areas was fitted again after the other parameters. The tables of areas are of the "
+            "seeds and relief under `intervals` above: `test` here, `test_relief` below."
+        )
+    if "area_on_relief" in scores:
+        parts += ["### Areas, on unseen real relief", *_areas(scores["area_on_relief"])]
     if "real" in scores:
         parts += ["### Real tiles", _real(scores["real"])]
     parts += [
@@ -62,21 +71,24 @@ def _network(manifest: Manifest) -> str:
         f"{manifest.temperature}.\n\n"
         f"The uncertainty is the spread of {manifest.passes} passes, each without {manifest.dropout:.0%} of "
         "the head's channels; the network was trained with the same dropout. Standard deviations of areas "
-        f"are multiplied by {manifest.area_factor}."
+        f"are multiplied by {factor_in_words(manifest.area_factor)}."
     )
+
+
+def factor_in_words(factor: AreaFactor | Sequence[Sequence[float]]) -> str:
+    """A factor of areas as read from a manifest or its scores: the number, or the factor at each knot."""
+    if isinstance(factor, (int, float)):
+        return str(factor)
+    knots = ", ".join(f"{value:g} at {area / 1e4:.3g} ha" for area, value in factor)
+    return f"{knots} (linear in the logarithm of the mapped area between them)"
 
 
 def calibration(values: dict[str, Any]) -> str:
     """Tables of the reliability, the intervals of areas and the uncertainty (`Measured.calibration`)."""
-    known, area, uncertainty = values["reliability"], values["area"], values["uncertainty"]
+    known, uncertainty = values["reliability"], values["uncertainty"]
     bins = [
         (f"{row['from']:.1f}-{row['to']:.1f}", row["mean_probability"], row["share_of_water"], row["pixels"])
         for row in known["bins"]
-    ]
-    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
-    held = [
-        (_size(rows[0]), rows[0]["lakes"], *map(_share, rows), rows[0]["half_width"])
-        for rows in zip(*(area[name] for name in columns), strict=True)
     ]
     kinds = [(name, values) for name, values in uncertainty.items() if len(values) > 1]
     rows = [(_plain(n), *(v[n] for _, v in kinds)) for n in kinds[0][1]] if kinds else []
@@ -85,15 +97,7 @@ def calibration(values: dict[str, Any]) -> str:
         table(("probability", "mean", "share of water", "pixels"), bins),
         f"Expected calibration error {known['expected_error']}; between 0.1 and 0.9 "
         f"{known['expected_error_between']}.",
-        "Areas: share of lakes whose 95 % interval contains the true area, with its standard error: with the "
-        f"model's factor of {area['factor']}, with a factor of 1, and with the shoreline's part alone. Of "
-        f"{area['lakes']} lakes that were seen whole, {area['found']} were mapped, {area['joined']} of them "
-        "as one with a neighbour, whose intervals cannot contain the true area. The column `as mapped` "
-        "compares a mapped lake with all the water in it; the factor was not fitted for that comparison. "
-        "`Half width` is the median half width of the interval divided by the area.",
-        table(
-            ("true area", "lakes", "covered", "factor 1", "shoreline alone", "as mapped", "half width"), held
-        ),
+        *_areas(values["area"]),
     ]
     if kinds:
         parts += [
@@ -103,6 +107,25 @@ def calibration(values: dict[str, Any]) -> str:
             table(("", *(name for name, _ in kinds)), rows),
         ]
     return "\n\n".join(parts)
+
+
+def _areas(area: dict[str, Any]) -> list[str]:
+    """Introduction and table of the intervals of areas (`training.evaluate.intervals`)."""
+    columns = ("held", "held_at_factor_1", "held_by_shoreline_alone", "held_as_drawn")
+    held = [
+        (_size(rows[0]), rows[0]["lakes"], *map(_share, rows), rows[0]["half_width"])
+        for rows in zip(*(area[name] for name in columns), strict=True)
+    ]
+    heading = ("true area", "lakes", "covered", "factor 1", "shoreline alone", "as mapped", "half width")
+    return [
+        "Areas: share of lakes whose 95 % interval contains the true area, with its standard error: with the "
+        "model's factor, with a factor of 1, and with the shoreline's part alone. Of "
+        f"{area['lakes']} lakes that were seen whole, {area['found']} were mapped, {area['joined']} of them "
+        "as one with a neighbour, whose intervals cannot contain the true area. The column `as mapped` "
+        "compares a mapped lake with all the water in it; the factor was not fitted for that comparison. "
+        "`Half width` is the median half width of the interval divided by the area.",
+        table(heading, held),
+    ]
 
 
 def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -14,6 +14,7 @@ from rasterio.features import rasterize
 from rich.progress import track
 
 from monitor.grid import NORTHING_ORIGIN, PIXEL
+from segmenter.area_factor import AreaFactor
 from segmenter.manifest import Manifest
 from segmenter.protocol import Answer, Segmenter
 from segmenter.windows import halo as halo_of
@@ -48,7 +49,7 @@ class Calibration:
     #: added to logits before they are divided by the temperature
     shift: float
     #: factor of the standard deviations of areas
-    area_factor: float
+    area_factor: AreaFactor
     #: score at each threshold
     table: dict[float, Score]
 
@@ -68,21 +69,25 @@ class Measured:
 
     def calibration(self, manifest: Manifest) -> dict[str, Any]:
         """Calibration of the model of `manifest`, for manifest and card."""
-        drawn, factor = self.drawn, manifest.area_factor
         return {
             "reliability": self.reliability.as_dict(),
-            "area": {
-                "lakes": drawn.lakes,
-                "found": drawn.found,
-                "joined": drawn.joined,
-                "factor": factor,
-                "held": coverage(drawn.alone, factor),
-                "held_at_factor_1": coverage(drawn.alone, 1.0),
-                "held_by_shoreline_alone": coverage(drawn.alone.shoreline_alone(), 1.0),
-                "held_as_drawn": coverage(drawn.areas, factor),
-            },
+            "area": intervals(self.drawn, manifest.area_factor),
             "uncertainty": self.uncertainty.as_dict(manifest.threshold),
         }
+
+
+def intervals(drawn: Drawn, factor: AreaFactor) -> dict[str, Any]:
+    """Coverage of the intervals of areas, for manifest and card."""
+    return {
+        "lakes": drawn.lakes,
+        "found": drawn.found,
+        "joined": drawn.joined,
+        "factor": factor,
+        "held": coverage(drawn.alone, factor),
+        "held_at_factor_1": coverage(drawn.alone, 1.0),
+        "held_by_shoreline_alone": coverage(drawn.alone.shoreline_alone(), 1.0),
+        "held_as_drawn": coverage(drawn.areas, factor),
+    }
 
 
 def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Answer:
@@ -140,7 +145,8 @@ def calibrate(model: Segmenter, scenes: Sequence[LabelledStack]) -> Calibration:
     factor = fit_area_factor(drawn.alone)
     if factor is None:
         raise TrainingError(
-            f"{drawn.found} lakes were mapped in validation, too few to fit the factor of areas; add seeds"
+            f"{drawn.found} lakes were mapped in validation, too few in a class of size to fit the factor of "
+            "areas; add seeds"
         )
     return Calibration(threshold, *scaling, factor, table)
 

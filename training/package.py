@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from segmenter.area_factor import AreaFactor
 from segmenter.manifest import NO_WEIGHTS, WEIGHTS_FILE, Inputs, Manifest, read_manifest
 from segmenter.model import save
 from training.card import card
@@ -36,7 +37,7 @@ class Facts:
     temperature: float = 1.0
     #: share of the head's channels dropped in training and in the passes of a prediction
     dropout: float = 0.1
-    area_factor: float = 1.0
+    area_factor: AreaFactor = 1.0
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
 

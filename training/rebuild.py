@@ -31,13 +31,18 @@ class Archives:
     test: tuple[int, ...]
     size: int = 1024
     seasons: str = "2021-2023"
+    #: rasters of real elevations, and the seeds of the archives on them that join the validation
+    relief: tuple[Path, ...] = ()
+    on_relief: tuple[int, ...] = ()
     #: number of parallel simulators
     processes: int = 2
 
     def __post_init__(self) -> None:
-        seeds = [*self.train, *self.validation, *self.test]
+        seeds = [*self.train, *self.validation, *self.test, *self.on_relief]
         if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
             raise TrainingError(f"seeds: {twice} serve two purposes; scores need unseen seasons")
+        if bool(self.relief) != bool(self.on_relief):
+            raise TrainingError("relief: give both the rasters and the seeds of the archives on them")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine
         training=_provenance(archives, recipe, fitted, machine),
     )
     validation = _scenes(places, archives, archives.validation, "validation")
+    validation += _scenes(places, archives, archives.on_relief, "validation", archives.relief)
     chosen = calibrate(_packaged(fitted, facts, places, machine), validation)
     shift_logits(fitted.network, chosen.shift)
     facts = replace(
@@ -98,11 +104,24 @@ def _packaged(fitted: Fitted, facts: Facts, places: Places, machine: Machine) ->
     return load(places.work / "draft", machine.device)
 
 
-def _scenes(places: Places, archives: Archives, seeds: Sequence[int], purpose: str) -> list[LabelledStack]:
+def _scenes(
+    places: Places, archives: Archives, seeds: Sequence[int], purpose: str, relief: Sequence[Path] = ()
+) -> list[LabelledStack]:
     made = make_archives(
-        places.archives, seeds, size=archives.size, seasons=archives.seasons, processes=archives.processes
+        places.archives,
+        seeds,
+        size=archives.size,
+        seasons=archives.seasons,
+        processes=archives.processes,
+        relief=relief,
     )
     return prepare_all(made, places.work / "scenes", purpose)
+
+
+def on_relief(relief: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
+    """Provenance of validation archives on real relief; nothing without them."""
+    names = [raster.name for raster in relief]
+    return {"validation_relief": names, "validation_relief_seeds": list(seeds)} if seeds else {}
 
 
 def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted, machine: Machine) -> dict[str, Any]:
@@ -113,6 +132,7 @@ def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted, machine: Mac
         "train_seeds": list(archives.train),
         "validation_seeds": list(archives.validation),
         "test_seeds": list(archives.test),
+        **on_relief(archives.relief, archives.on_relief),
         "size_px": archives.size,
         "seasons": archives.seasons,
         "machine": machine.describe(),

@@ -34,6 +34,7 @@ from monitor.lakes.vectorise import Piece, join_pieces, pieces_of
 from monitor.progress import SILENT, Progress
 from monitor.review.triage import Flag, disagreements, season_flag
 from monitor.settings import Region
+from segmenter.area_factor import AreaFactor, factor_at
 from storage.codes import Outcome, Reason, SurveyKind
 from storage.prior import PriorSurveys
 
@@ -51,7 +52,7 @@ def draft_season(
     previous: Sequence[SeasonLayers],
     *,
     smallest_m2: float,
-    area_factor: float = 1.0,
+    area_factor: AreaFactor = 1.0,
     kind: SurveyKind = SurveyKind.MODEL,
     progress: Progress = SILENT,
 ) -> SurveyDraft:
@@ -208,7 +209,11 @@ def _second_pass_of(
 
 
 def _water_rows(
-    found: geopandas.GeoDataFrame, matching: Matching, second: SecondPass, season: int, area_factor: float
+    found: geopandas.GeoDataFrame,
+    matching: Matching,
+    second: SecondPass,
+    season: int,
+    area_factor: AreaFactor,
 ) -> pd.DataFrame:
     """Observations of the lakes with an outline."""
     shoreline, model = second.errors.shoreline_m2, second.errors.model_m2
@@ -218,7 +223,7 @@ def _water_rows(
             "outcome": Outcome.WATER.value,
             "reason": None,
             "geometry": list(found.geometry),
-            "sigma_m2": combine(shoreline, model, area_factor),
+            "sigma_m2": combine(shoreline, model, factor_at(area_factor, found.area_m2)),
             "sigma_shore_m2": shoreline.to_numpy(),
             "sigma_model_m2": model.to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),

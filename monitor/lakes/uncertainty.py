@@ -112,15 +112,16 @@ def sum_errors(
     )
 
 
-def combine(shoreline_m2: ArrayLike, model_m2: ArrayLike, factor: float = 1.0) -> NDArray[np.float64]:
+def combine(shoreline_m2: ArrayLike, model_m2: ArrayLike, factor: ArrayLike = 1.0) -> NDArray[np.float64]:
     """Standard deviation of areas from the two independent terms of `area_errors`, m2.
 
     Args:
-        factor: `area_factor` of the model's manifest, fitted so that the 95 % intervals contain 95 % of the
-            true areas.
+        factor: of each lake, from the `area_factor` of the model's manifest at its mapped area
+            (`segmenter.area_factor.factor_at`), fitted so that the 95 % intervals contain 95 % of the true
+            areas.
     """
     both: NDArray[np.float64] = np.hypot(np.asarray(shoreline_m2, float), np.asarray(model_m2, float))
-    return factor * both
+    return np.asarray(factor, float) * both
 
 
 def _places(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segmenter.area_factor import Knots
 from training.calibration import (
     BINS,
+    CLASSES_M2,
     FEWEST,
+    KNOTS_M2,
     Areas,
     Reliability,
     UncertaintySample,
@@ -23,12 +29,13 @@ from training.labels import FULL, IGNORED
 seeds = st.integers(0, 2**32 - 1)
 
 
-def lakes(seed: int, count: int, spread: float) -> Areas:
-    """Lakes whose areas have normal errors, `spread` times the stated ones."""
+def lakes(seed: int, count: int, spread: float | Callable[..., Any]) -> Areas:
+    """Lakes whose areas have normal errors, `spread` times the stated ones, or a function of their size."""
     rng = np.random.default_rng(seed)
-    true = rng.lognormal(10.5, 1, count)
-    shoreline, model = 20 * np.sqrt(true), 0.05 * true
-    mapped = true + rng.normal(0, spread, count) * np.hypot(shoreline, model)
+    true = rng.lognormal(10.5, 1, count)  # m2
+    shoreline, model = 3 * np.sqrt(true), 0.01 * true
+    times = spread(true) if callable(spread) else spread
+    mapped = true + rng.normal(0, 1, count) * times * np.hypot(shoreline, model)
     return Areas(true, mapped, shoreline, model)
 
 
@@ -75,19 +82,65 @@ def test_correct_errors_contain_95_percent_of_lakes(seed: int) -> None:
 @settings(max_examples=10, deadline=None)
 @given(seeds, st.floats(0.2, 4))
 def test_the_factor_corrects_errors_stated_too_small_or_too_large(seed: int, spread: float) -> None:
-    factor = fit_area_factor(lakes(seed, 2000, spread))
-    assert factor == pytest.approx(spread, rel=0.12)
-    fresh = coverage(lakes(seed + 1, 4000, spread), factor)[-1]
+    factor = fit_area_factor(lakes(seed, 3000, spread))
+    assert factor is not None
+    assert [value for _, value in factor] == pytest.approx([spread] * len(KNOTS_M2), rel=0.12)
+    fresh = coverage(lakes(seed + 1, 3000, spread), factor)[-1]
     assert 0.925 < fresh["share"] < 0.975
 
 
-def test_the_factor_contains_at_least_95_percent_of_the_fitted_lakes() -> None:
-    areas = lakes(5, 200, 3)
-    factor = fit_area_factor(areas)
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.floats(0.3, 3), st.floats(0, 3))
+def test_every_class_of_size_is_covered(seed: int, large: float, more: float) -> None:
+    """Errors `large` times the stated ones above 10 ha, and up to `more` times as many below."""
+    training, fresh = (
+        lakes(number, 6000, lambda true: large + more * np.clip(np.log(1e5 / true), 0, 2))
+        for number in (seed, seed + 1)
+    )
+    training = training.where(training.true_m2 >= CLASSES_M2[0])
+    factor = fit_area_factor(training)
     assert factor is not None
-    rank = int((np.abs(areas.deviations()) <= 1.9601 * factor).sum())
-    assert rank == 191, "the 191st of 200: ceil(0.95 * 201)"
-    assert fit_area_factor(lakes(5, FEWEST - 1, 1)) is None
+    values = [value for _, value in factor]
+    assert values == sorted(values, reverse=True)
+    for row in coverage(fresh, factor):
+        assert 0.91 < row["share"] < 0.985, row
+
+
+def at_knots(count: int, off: np.ndarray) -> Areas:
+    """`count` lakes at each knot and at 30 ha, with a shoreline's term of 1 / 1000 of their area.
+
+    Args:
+        off: (4, count) errors in the same unit.
+    """
+    mapped = np.repeat([*KNOTS_M2[:2], 70_000, 300_000], count)
+    return Areas(mapped * (1 + off.ravel() / 1000), mapped, mapped / 1000, np.zeros(4 * count))
+
+
+def values_of(factor: Knots | None) -> list[float]:
+    assert factor is not None
+    assert [area for area, _ in factor] == list(KNOTS_M2)
+    return [value for _, value in factor]
+
+
+def test_the_factor_at_a_knot_is_the_conformal_quantile_of_its_lakes() -> None:
+    """Of 200 lakes with the deviations 1, 2, ..., 200 it is the 191st: ceil(0.95 * 201)."""
+    off = np.arange(1, 201.0) * np.array([[4.0], [2.0], [1.5], [1.0]])
+    values = values_of(fit_area_factor(at_knots(200, off)))
+    assert values[0] == pytest.approx(191 * 4 / 1.96, rel=1e-4)
+    assert values[1:] == pytest.approx([191 * 2 / 1.96, 191 / 1.96], rel=0.1), "7 ha is between the knots"
+
+
+def test_small_lakes_have_at_least_the_factor_of_large_ones() -> None:
+    off = np.repeat([[100.0], [300.0], [200.0], [200.0]], 50, axis=1)
+    small, middle, large = values_of(fit_area_factor(at_knots(50, off)))
+    assert small == pytest.approx(middle) == pytest.approx(300 / 1.96, rel=1e-4)
+    assert large == pytest.approx(200 / 1.96, rel=1e-4)
+
+
+def test_a_class_with_too_few_lakes_has_no_factor() -> None:
+    areas = at_knots(FEWEST, np.ones((4, FEWEST)))
+    assert fit_area_factor(areas.where(areas.mapped_m2 < 1e5)) is None
+    assert fit_area_factor(areas) is not None
 
 
 def test_without_the_models_term_the_intervals_are_narrower() -> None:

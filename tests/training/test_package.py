@@ -125,7 +125,7 @@ def test_a_seed_serves_one_purpose() -> None:
 
 
 def test_the_commands_have_help() -> None:
-    for command in ("rebuild", "evaluate"):
+    for command in ("rebuild", "intervals", "evaluate"):
         answer = CliRunner().invoke(app, [command, "--help"])
         assert answer.exit_code == 0
         assert "--seeds" in answer.output

@@ -10,6 +10,7 @@ import pytest
 
 from monitor.history.draft import SurveyDraft
 from monitor.history.season import draft_season
+from segmenter.area_factor import AreaFactor, factor_at
 from storage.codes import Index, LineageKind, Outcome, Reason, SurveyKind
 from tests.support.scenery import History, cut, pixels, region, season_of
 
@@ -44,7 +45,7 @@ class Seasons:
     def __init__(self) -> None:
         self.history, self.past = History(), {}
 
-    def draw(self, season: int, maps, zone=None, area_factor: float = 1.0) -> SurveyDraft:
+    def draw(self, season: int, maps, zone=None, area_factor: AreaFactor = 1.0) -> SurveyDraft:
         before = sorted((other for other in self.past if other < season), reverse=True)
         previous = [season_of(self.past[other]) for other in before]
         place = region() if zone is None else region(zone)
@@ -208,6 +209,13 @@ def test_the_error_combines_shoreline_and_doubt() -> None:
     assert row.sigma_shore_m2 == pytest.approx(0.6872 * 60 * 50)
     assert row.sigma_model_m2 == pytest.approx(14 * 24 * 0.05 * 100, rel=1e-4)
     assert row.sigma_m2 == pytest.approx(1.5 * np.hypot(row.sigma_shore_m2, row.sigma_model_m2))
+    knots = ((1e3, 3.0), (1e6, 1.0))
+    (sized,) = (
+        Seasons().draw(2021, scene(LAKE, uncertainty=0.05), area_factor=knots).observations.itertuples()
+    )
+    factor = float(factor_at(knots, 20_000))
+    assert sized.sigma_m2 == pytest.approx(factor / 1.5 * row.sigma_m2, rel=1e-3), "by the mapped area"
+    assert (sized.sigma_shore_m2, sized.sigma_model_m2) == (row.sigma_shore_m2, row.sigma_model_m2)
 
 
 def test_doubt_about_both_parts_of_a_lake_under_a_cloud_counts() -> None:
