@@ -52,6 +52,7 @@ def manifest(manifest_of: Callable[..., Manifest], monkeypatch: pytest.MonkeyPat
     return manifest_of(chip=16, stride=12, sigma=4, passes=2)
 
 
+@pytest.mark.prove
 def test_workers_that_start_at_once_compile_once_and_others_later_not_at_all(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def assert_same(folder: Path, other: Path) -> None:
         np.testing.assert_allclose(kept[name], values, rtol=0, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.prove
 def test_processes_and_threads_give_equal_results(
     workspace: Path, small_archive: Path, cluster: LocalCluster, by_index: System
 ) -> None:

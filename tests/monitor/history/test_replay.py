@@ -64,6 +64,7 @@ def import_epochs(database: Database, polygons: Polygons, years: Any, region: Re
 
 
 @needs_samples
+@pytest.mark.prove
 def test_hkh_in_every_order(new_database: NewDatabase, hkh: Polygons) -> None:
     """The same lakes, lineage and changes in every order; every identity ever assigned leads to a lake."""
     expected: dict[str, Any] = {}
