@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 Rng = np.random.Generator
@@ -233,7 +235,8 @@ def _rewritten(file: Path, key: str, rng: Rng) -> tuple[str, bool]:
         values = values[:, :1, :1]
     else:
         values = np.concatenate([values] * 2)
-    with MemoryFile() as memory:
+    with MemoryFile() as memory, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a transform may be the damage
         with memory.open(
             driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
             dtype=values.dtype, **facts,
