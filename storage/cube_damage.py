@@ -25,7 +25,7 @@ from storage.cube_layout import LAYERS, OVERVIEW
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from storage.cube import CubeView
+    from storage.cube_view import CubeView
 
 __all__ = [
     "Damage",

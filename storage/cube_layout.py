@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import zarr
@@ -37,6 +38,7 @@ __all__ = [
     "make_zone",
     "overviews",
     "season_index",
+    "task_at",
     "zone",
 ]
 
@@ -250,6 +252,15 @@ def season_index(group: zarr.Group, season: int) -> int:
             "prepare it first."
         )
     return known.index(season)
+
+
+def task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) -> UUID | None:
+    """The task that wrote a tile; None if there is none, or if its key is damaged."""
+    try:
+        key = np.asarray(keys[index, tile_row, tile_col, :]).tobytes()
+    except ValueError:
+        return None
+    return UUID(bytes=key) if any(key) else None
 
 
 def grow(group: zarr.Group, season: int) -> None:

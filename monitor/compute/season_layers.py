@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from monitor.compute.layers import TileLayers
 from monitor.grid import Tile
 from monitor.progress import SILENT, Progress
-from storage.cube import CubeView
+from storage.cube_view import CubeView
 
 # rasterio suppresses this warning for arrays in memory, but not thread-safely
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"rasterio\.features")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import geopandas
     import xarray as xr
 
-    from storage.cube import Cube, CubeView
+    from storage.cube import Cube
+    from storage.cube_view import CubeView
 
 
 def open_cube(

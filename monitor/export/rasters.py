@@ -25,7 +25,8 @@ from monitor.export.formats import beside, part_of
 from monitor.grid import Tile, geobox_at
 from monitor.progress import Progress
 from monitor.settings import Region
-from storage.cube import LAYERS, CubeView
+from storage.cube_layout import LAYERS
+from storage.cube_view import CubeView
 from storage.exports import SourceItem
 
 if TYPE_CHECKING:
