@@ -4,7 +4,7 @@ The late-summer scenes of the region are frozen into a list, and every tile that
 task. Workers acquire and segment the tiles, and their layers are committed to the cube. The lakes of the
 region are then outlined, matched with the known lakes and compared with their last observations, and chips
 with disagreements are flagged. One transaction records the survey in the lake history. Later surveys that are
-stale by it are replayed.
+stale by it are replayed (`monitor.history.replay`).
 """
 
 from __future__ import annotations
@@ -15,34 +15,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from monitor.archive.freeze import freeze
 from monitor.compute.cluster import Workers
 from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
-from monitor.errors import ContentRefusedError, RefusedError
-from monitor.grid import continuous, tile_named
-from monitor.history.inventories.importing import replay_inventory
-from monitor.history.record import SurveyInputs, record, stale_survey, survey_state
-from monitor.history.season import draft_season
-from monitor.history.tiles import holds, located
+from monitor.errors import ContentRefusedError
+from monitor.grid import continuous
+from monitor.history.record import SurveyInputs, record_season
 from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
-from monitor.settings import Region, RegionSettings
+from monitor.settings import Region
 from monitor.workspace import System, config_digest
-from segmenter.manifest import Manifest
 from storage import history, ledger, registry
-from storage.codes import ModelState, SurveyKind, TaskState
+from storage.codes import ModelState, TaskState
 from storage.cube_damage import DamagedError
-from storage.errors import StorageError
-from storage.history import Survey
 from storage.ledger import TaskRow
-from storage.prior import SurveyKey, prior_surveys
+from storage.prior import SurveyKey
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from storage.cube import Cube
 
 
@@ -279,135 +269,6 @@ def _can_be_read(cube: Cube, task: TileTask) -> bool:
         return bool(layers.arrays)
     except DamagedError:
         return False
-
-
-def record_season(
-    conn: Connection,
-    cube: Cube,
-    region: Region,
-    manifest: Manifest,
-    inputs: SurveyInputs,
-    run_id: UUID | None,
-    done_tasks: Sequence[UUID],
-    progress: Progress = SILENT,
-) -> bool:
-    """Draft a season's survey from its layers in the cube, and record it.
-
-    Returns:
-        False when the current survey is up to date, or the new one equals it.
-    """
-    state = survey_state(conn, inputs)
-    if state.current is not None and state.up_to_date:
-        ledger.complete(conn, done_tasks, state.current.id)
-        return False
-    key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
-    view = cube.view()
-    previous = []
-    for season in history.seasons_before(conn, key):
-        # tiles that are not part of that season's survey are not read: they may be damaged
-        compared = history.current_survey(conn, replace(key, season=season))
-        lacking = [t for t in tiles if compared and compared.drawn_from.get(t.name, "") is None]
-        previous.append(CubeTiles.of(view, season, tiles, lacking))
-    prior = prior_surveys(conn, key, replaced=state.replaced)
-    draft = draft_season(
-        CubeTiles.of(view, key.season, tiles, [t for t in tiles if inputs.drawn_from[t.name] is None]),
-        region,
-        key.season,
-        prior,
-        previous,
-        smallest_m2=manifest.smallest_lake_m2,
-        area_factor=manifest.area_factor,
-        kind=key.kind,
-        progress=progress,
-    )
-    draft = draft.with_observations(located(draft.observations, region, tiles, inputs.drawn_from))
-    survey, changed = record(conn, state, draft, run_id=run_id, done_tasks=done_tasks)
-    tag = f"{key.region}-{key.season}-{survey.id}"
-    if changed and tag not in cube.tags():
-        cube.tag(tag)
-    elif state.current is not None and state.current.written_again:
-        cube.tag_again(tag)
-    return changed
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """The surveys that were stale, as (region, season)."""
-
-    #: surveys that differ after their replay
-    changed: tuple[tuple[str, int], ...]
-    #: surveys that are still stale, because this workspace lacks their layers
-    stale: tuple[tuple[str, int], ...]
-
-
-def replay_stale(system: System) -> Replayed:
-    """Draft and record again, in their order, the surveys whose prior surveys have changed.
-
-    Each is its own transaction; after a crash the next run replays the rest.
-    """
-    with system.database.connect() as conn:
-        keys = history.survey_keys(conn)
-    changed, stale = [], []
-    for key in keys:
-        with system.database.begin() as conn:
-            survey = stale_survey(conn, key)
-            if survey is None:
-                continue
-            if survey.kind == SurveyKind.INVENTORY:
-                differs = replay_inventory(conn, survey)
-            elif (region := region_of(system, conn, survey.region)) and can_replay(system, survey):
-                differs = _replay_season(system, conn, survey, region)
-            else:
-                stale.append((key.region, key.season))
-                continue
-        if differs:
-            changed.append((key.region, key.season))
-    return Replayed(tuple(changed), tuple(stale))
-
-
-def region_of(system: System, conn: Connection, name: str) -> Region | None:
-    """The region of the settings, else as it was recorded; None if its files cannot be read.
-
-    Surveys of a region that is no longer in the settings are replayed, too: otherwise the lakes that another
-    region has there would be recorded twice.
-    """
-    if name in system.workspace.regions():
-        return system.workspace.region(name)
-    outline, settings = registry.regions(conn)[name]
-    try:
-        recorded = RegionSettings.model_validate(settings)
-        return None if outline is None else system.workspace.region_of(name, recorded, outline)
-    except (RefusedError, ValidationError):
-        return None
-
-
-def can_replay(system: System, survey: Survey) -> bool:
-    """Whether the cube holds the layers that the survey was drawn from."""
-    return holds(system.workspace.cube_of(survey.kind, survey.region), survey.season, survey.drawn_from)
-
-
-def _replay_season(system: System, conn: Connection, survey: Survey, region: Region) -> bool:
-    """Draft and record a survey again, with the model that made it.
-
-    Raises:
-        StorageError: the model is no longer in the registry.
-    """
-    model = registry.model(conn, survey.digest)
-    if model is None:
-        run = f"monitor run --region {survey.region} --season {survey.season}"
-        raise StorageError(
-            f"The survey of {survey.region} {survey.season} is stale and must be replayed, but its model "
-            f"{survey.digest} is not in the registry; run `{run}`."
-        )
-    return record_season(
-        conn,
-        system.workspace.cube_of(survey.kind, survey.region),
-        region,
-        Manifest.model_validate(model.manifest),
-        SurveyInputs.of(survey),
-        survey.run_id,
-        [UUID(task) for task in survey.drawn_from.values() if task],
-    )
 
 
 def _report(

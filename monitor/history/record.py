@@ -1,24 +1,35 @@
 """Recording of surveys in one order (`storage.prior`), independent of the order in which they arrive.
 
 A survey is drafted from its inputs and from the surveys that are prior to it. If its prior surveys change
-after it was recorded, the survey is stale and is replayed (`monitor.run`). A backfill from 2023 to 2017
-therefore gives the same lakes, lineage and changes as one from 2017 to 2023.
+after it was recorded, the survey is stale and is replayed (`monitor.history.replay`). A backfill from 2023 to
+2017 therefore gives the same lakes, lineage and changes as one from 2017 to 2023.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
+from monitor.compute.season_layers import CubeTiles
+from monitor.grid import tile_named
 from monitor.history.draft import SurveyDraft
-from monitor.settings import NAMESPACE
-from storage.history import Survey, current_survey, lock
-from storage.prior import SurveyKey, prior_digest
+from monitor.history.season import draft_season
+from monitor.history.tiles import located
+from monitor.progress import SILENT, Progress
+from monitor.settings import NAMESPACE, Region
+from segmenter.manifest import Manifest
+from storage import ledger
+from storage.history import Survey, current_survey, lock, seasons_before
+from storage.prior import SurveyKey, prior_digest, prior_surveys
 from storage.recording import record_survey
+
+if TYPE_CHECKING:
+    from storage.cube import Cube
 
 
 @dataclass(frozen=True)
@@ -122,3 +133,52 @@ def record(
         done_tasks=done_tasks,
     )
     return survey, changed
+
+
+def record_season(
+    conn: Connection,
+    cube: Cube,
+    region: Region,
+    manifest: Manifest,
+    inputs: SurveyInputs,
+    run_id: UUID | None,
+    done_tasks: Sequence[UUID],
+    progress: Progress = SILENT,
+) -> bool:
+    """Draft a season's survey from its layers in the cube, and record it.
+
+    Returns:
+        False when the current survey is up to date, or the new one equals it.
+    """
+    state = survey_state(conn, inputs)
+    if state.current is not None and state.up_to_date:
+        ledger.complete(conn, done_tasks, state.current.id)
+        return False
+    key, tiles = inputs.key, [tile_named(name) for name in sorted(inputs.drawn_from)]
+    view = cube.view()
+    previous = []
+    for season in seasons_before(conn, key):
+        # tiles that are not part of that season's survey are not read: they may be damaged
+        compared = current_survey(conn, replace(key, season=season))
+        lacking = [t for t in tiles if compared and compared.drawn_from.get(t.name, "") is None]
+        previous.append(CubeTiles.of(view, season, tiles, lacking))
+    prior = prior_surveys(conn, key, replaced=state.replaced)
+    draft = draft_season(
+        CubeTiles.of(view, key.season, tiles, [t for t in tiles if inputs.drawn_from[t.name] is None]),
+        region,
+        key.season,
+        prior,
+        previous,
+        smallest_m2=manifest.smallest_lake_m2,
+        area_factor=manifest.area_factor,
+        kind=key.kind,
+        progress=progress,
+    )
+    draft = draft.with_observations(located(draft.observations, region, tiles, inputs.drawn_from))
+    survey, changed = record(conn, state, draft, run_id=run_id, done_tasks=done_tasks)
+    tag = f"{key.region}-{key.season}-{survey.id}"
+    if changed and tag not in cube.tags():
+        cube.tag(tag)
+    elif state.current is not None and state.current.written_again:
+        cube.tag_again(tag)
+    return changed

@@ -11,8 +11,8 @@ from monitor.history.inventories.importing import Imported, record_inventory
 from monitor.history.inventories.mapping import Mapping
 from monitor.history.inventories.outlines import prepare, read_inventory
 from monitor.history.regions import refuse_other_name
+from monitor.history.replay import replay_stale
 from monitor.progress import SILENT, Progress
-from monitor.run import replay_stale
 from monitor.settings import Region
 from monitor.vectors.polygons import Polygons
 from monitor.workspace import System

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from monitor.compute.cluster import Workers
 from monitor.history.regions import refuse_other_name
+from monitor.history.replay import replay_stale
 from monitor.plan import Redo
 from monitor.progress import Progress
-from monitor.run import Report, replay_stale, run_season
+from monitor.run import Report, run_season
 from monitor.workspace import System
 from storage import ledger
 from storage.codes import RunOutcome
