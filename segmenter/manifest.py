@@ -7,6 +7,7 @@ run can read a model's fingerprint quickly.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -41,6 +42,8 @@ S1Kind = Literal["rtc", "grd", "any"]
 """Kind of backscatter: ``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought of ground range;
 ``any``: either, for an index only."""
 ModalityName = Literal["S2L2A", "S1", "DEM"]
+SENSORS: tuple[ModalityName, ...] = ("S2L2A", "S1", "DEM")
+"""All sensors. The code of a set of sensors has the bits 1, 2 and 4 for them, in this order; 0 is none."""
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -180,6 +183,50 @@ class Index(_Frozen):
     """Upper limit of VV in dB, for either kind of backscatter."""
 
 
+class SensorSet(_Frozen):
+    """A set of sensors for which a model was validated, with its calibration."""
+
+    sensors: Annotated[tuple[ModalityName, ...], Field(min_length=1)]
+    """Sensors that a pixel has, in the order of `SENSORS`."""
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    """Least probability of a water pixel."""
+    temperature: PositiveFloat
+    """Divisor of logits."""
+    shift: float = 0.0
+    """Added to logits before they are divided."""
+    area_factor: AreaFactor
+    """Factor of the standard deviations of lake areas."""
+    scores: dict[str, Any] = {}
+    """Measured scores with these sensors alone."""
+
+    @field_validator("sensors")
+    @classmethod
+    def _in_order(cls, sensors: tuple[ModalityName, ...]) -> tuple[ModalityName, ...]:
+        if sensors != tuple(name for name in SENSORS if name in sensors):
+            raise ValueError(f"must be some of {' '.join(SENSORS)}, in this order, got {' '.join(sensors)}")
+        return sensors
+
+    @property
+    def code(self) -> int:
+        """Code of the set; see `SENSORS`."""
+        return code_of(self.sensors)
+
+    @property
+    def name(self) -> str:
+        """Such as "S1+DEM"."""
+        return "+".join(self.sensors)
+
+
+def code_of(sensors: Iterable[ModalityName]) -> int:
+    """Code of a set of sensors; see `SENSORS`."""
+    return sum(1 << SENSORS.index(name) for name in set(sensors))
+
+
+def name_of(code: int) -> str:
+    """Name of the set of sensors with this code, such as "S1+DEM"; "none" for 0."""
+    return "+".join(name for bit, name in enumerate(SENSORS) if code >> bit & 1) or "none"
+
+
 class Manifest(_Frozen):
     """Inputs, windows, calibration and provenance of a model."""
 
@@ -211,6 +258,9 @@ class Manifest(_Frozen):
     """Factor of the standard deviations of lake areas, fitted on validation seasons so that 95 % intervals
     contain the true area of 95 % of lakes in each class of size: one number, or pairs of a mapped area in m2
     and its factor (`segmenter.area_factor.factor_at`)."""
+    fewer: tuple[SensorSet, ...] = ()
+    """Sets of fewer sensors for which the model was validated too, the best first. A pixel that lacks a
+    sensor is predicted with the first of them whose sensors it has."""
     digest: Digest
     """SHA-256 of the file of weights; `NO_WEIGHTS` for an index."""
     smallest_lake_m2: Annotated[float, Field(ge=0)]
@@ -238,6 +288,44 @@ class Manifest(_Frozen):
             raise ValueError(f"sigma: {self.sigma} is below chip / 16; weights would vanish in corners")
         return self
 
+    @model_validator(mode="after")
+    def _sets_of_fewer(self) -> Self:
+        codes = [entry.code for entry in self.fewer]
+        everything = code_of(self.sensors)
+        if len(set(codes)) < len(codes):
+            raise ValueError("fewer: names a set of sensors twice")
+        for entry in self.fewer:
+            if entry.code & ~everything or entry.code == everything:
+                raise ValueError(
+                    f"fewer: {entry.name} is no smaller set of the model's {name_of(everything)}"
+                )
+        return self
+
+    @property
+    def sensors(self) -> tuple[ModalityName, ...]:
+        """All sensors that the model takes."""
+        return (
+            SENSORS
+            if self.architecture is None
+            else tuple(name for name in SENSORS if name in self.architecture.modalities)
+        )
+
+    @property
+    def sets(self) -> tuple[SensorSet, ...]:
+        """The sets of sensors for which the model was validated: all of its sensors, then `fewer`."""
+        everything = SensorSet(
+            sensors=self.sensors,
+            threshold=self.threshold,
+            temperature=self.temperature,
+            area_factor=self.area_factor,
+            scores=self.scores,
+        )
+        return (everything, *self.fewer)
+
+    def set_for(self, present: int) -> SensorSet | None:
+        """The set with which a pixel is predicted that has the sensors `present` (a code), None if none."""
+        return next((entry for entry in self.sets if not entry.code & ~present), None)
+
     @property
     def method(self) -> Literal["network", "index"]:
         """Method of classification: a network with weights, or a water index."""
@@ -250,7 +338,12 @@ class Manifest(_Frozen):
 
         Licence, provenance and scores are not included. It identifies a model.
         """
-        decisive = self.model_dump(mode="json", exclude={"license", "training", "scores"})
+        decisive = self.model_dump(
+            mode="json",
+            exclude={"license": True, "training": True, "scores": True, "fewer": {"__all__": {"scores"}}},
+        )
+        if not self.fewer:  # as in manifests of before
+            del decisive["fewer"]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
