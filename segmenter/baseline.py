@@ -32,7 +32,7 @@ from scipy.special import expit
 from segmenter import indices
 from segmenter.errors import ManifestError
 from segmenter.inputs import check, valid
-from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest
+from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest, code_of
 from segmenter.protocol import Answer, Pixels, Predicts, TileArrays
 from segmenter.windows import halo as halo_of
 
@@ -94,7 +94,8 @@ class IndexBaseline(Predicts):
                 ((self._logistic(above) - self._logistic(below)) / 2) ** 2 for above, below in margins.moved()
             )
             probability[known], uncertainty[known] = likely, np.sqrt(spread)
-        return Answer(probability, uncertainty)
+        sources = np.where(known, code_of(self.manifest.sensors), 0).astype(np.uint8)
+        return Answer(probability, uncertainty, sources)
 
     def _logistic(self, margin: Pixels) -> NDArray[np.float64]:
         result: NDArray[np.float64] = expit(margin.astype(np.float64) / self.manifest.temperature)

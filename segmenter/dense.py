@@ -23,7 +23,7 @@ from segmenter.batches import Job, answers
 from segmenter.errors import SegmenterError
 from segmenter.inputs import check
 from segmenter.lanes import Lane, Pending, lane
-from segmenter.manifest import Manifest
+from segmenter.manifest import Manifest, code_of
 from segmenter.members import answer, planes
 from segmenter.protocol import Answer, ChipNetwork, TileArrays
 from segmenter.strips import Block, Grid, Reader, Strip, prepared
@@ -63,14 +63,14 @@ def predict_all(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -
         for scene in scenes:
             check(scene.optical, scene.radar, scene.dem, scene.halo, halo_of(networks[0].manifest),
                   scene.wanted)  # fmt: skip
-            nothing = (np.full(scene.core, np.nan, np.float32) for _ in range(2))
-            begun.append(Answer(*nothing))
+            begun.append(_unanswered(scene.core))
             yield scene
 
     for patch in patches(networks, noted()):
         whole = begun[0]
         whole.probability[patch.rows, patch.cols] = patch.answer.probability
         whole.uncertainty[patch.rows, patch.cols] = patch.answer.uncertainty
+        whole.sources[patch.rows, patch.cols] = patch.answer.sources
         if patch.last:
             yield begun.popleft()
 
@@ -172,8 +172,8 @@ class _Sweep:
         final = len(block.columns) * stride
         rows, cols = grid.within(0, block.top, stride), grid.within(1, block.columns[0], final)
         if strip is None or rows.start == rows.stop or cols.start == cols.stop:
-            nothing = [np.full((rows.stop - rows.start, cols.stop - cols.start), np.nan, np.float32)] * 2
-            return lambda: Patch(rows, cols, Answer(*nothing), block.ends)
+            nothing = _unanswered((rows.stop - rows.start, cols.stop - cols.start))
+            return lambda: Patch(rows, cols, nothing, block.ends)
         shape = stride, len(block.columns), stride
         known = strip.known[:stride, :final].reshape(shape)
         cells = [total[:, :stride, :final].clone().view(len(total), *shape) for total in self._sums]
@@ -189,7 +189,9 @@ class _Sweep:
                     "some of the network's logits are not finite; run it in single precision, or check its "
                     "weights"
                 )
-            return Patch(rows, cols, Answer(probability, uncertainty), block.ends)
+            sources = np.where(np.isnan(probability), 0, code_of(self._manifests[0].sensors))
+            answered = Answer(probability, uncertainty, sources.astype(np.uint8))
+            return Patch(rows, cols, answered, block.ends)
 
         return patch
 
@@ -211,6 +213,12 @@ class _Sweep:
             logits = [part[here] / self._weight[:, None] for part in cells]
             layers[here] = torch.where(known[here], answer(self._manifests, logits), torch.nan)
         return layers.flatten(2)[(slice(None), *within)].contiguous()
+
+
+def _unanswered(shape: tuple[int, int]) -> Answer:
+    """The answer of (rows, cols) without a pixel to answer."""
+    probability, uncertainty = (np.full(shape, np.nan, np.float32) for _ in range(2))
+    return Answer(probability, uncertainty, np.zeros(shape, np.uint8))
 
 
 def _total(manifest: Manifest) -> NDArray[np.float32]:

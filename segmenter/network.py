@@ -102,14 +102,26 @@ def _modalities(architecture: Architecture, s1_kind: S1Kind) -> list[str]:
 
 
 def _only(names: list[str], _: nn.Module, call: tuple[dict[str, Tensor]]) -> tuple[dict[str, Tensor]]:
-    """A call of the network with the chips it takes, in its order."""
-    return ({name: call[0][name] for name in names},)
+    """A call of the network with those of the chips that it takes, in its order."""
+    return ({name: call[0][name] for name in names if name in call[0]},)
 
 
-def logits(network: nn.Module, s1_kind: S1Kind, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-    """(B, H, W) logits of normalised chips (B, 12, H, W), (B, 2, H, W), (B, 1, H, W); gradients flow."""
-    answer = network({"S2L2A": optical, S1_MODALITY[s1_kind]: radar, "DEM": dem})
-    return cast(Tensor, answer.output)
+def logits(
+    network: nn.Module, s1_kind: S1Kind, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None
+) -> Tensor:
+    """(B, H, W) logits of normalised chips (B, 12, H, W), (B, 2, H, W), (B, 1, H, W); gradients flow.
+
+    A sensor that is None is absent: TerraMind's sequence has no tokens of it.
+    """
+    return cast(Tensor, network(present(s1_kind, optical, radar, dem)).output)
+
+
+def present(
+    s1_kind: S1Kind, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None
+) -> dict[str, Tensor]:
+    """The chips of the sensors that are present, by terratorch's names, in the order of `SENSORS`."""
+    named = {"S2L2A": optical, S1_MODALITY[s1_kind]: radar, "DEM": dem}
+    return {name: chips for name, chips in named.items() if chips is not None}
 
 
 class Chips(nn.Module):

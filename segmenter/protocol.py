@@ -50,6 +50,9 @@ class Answer:
     """Probability of water, 0 to 1; NaN where the input is not valid and where `wanted` is False."""
     uncertainty: Pixels
     """Standard deviation of the probability; NaN where the probability is NaN."""
+    sources: NDArray[np.uint8]
+    """Code of the set of sensors with which the pixel was predicted (`segmenter.manifest.SENSORS`); 0 where
+    the probability is NaN."""
 
 
 class Predicts(Protocol):

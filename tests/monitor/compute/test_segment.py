@@ -40,7 +40,7 @@ class DarkIsWater(Predicts):
         seen = (np.isfinite(optical).all(axis=0) & np.isfinite(radar).all(axis=0) & np.isfinite(dem))[inner]
         seen &= True if wanted is None else wanted
         likely = np.where(seen, np.where(optical[7][inner] < 1000, 0.8, 0.2), np.nan).astype(np.float32)
-        return Answer(likely, likely / 10)
+        return Answer(likely, likely / 10, np.where(seen, 7, 0).astype(np.uint8))
 
 
 def predicted(
