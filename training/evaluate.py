@@ -153,7 +153,7 @@ def calibrate(model: Segmenter, scenes: Sequence[LabelledStack]) -> Calibration:
 
 def _rescaled(answer: Answer, temperature: float, shift: float) -> Answer:
     spread = rescale_spread(answer.probability, answer.uncertainty, temperature, shift)
-    return Answer(rescale(answer.probability, temperature, shift), spread)
+    return Answer(rescale(answer.probability, temperature, shift), spread, answer.sources)
 
 
 def evaluate(model: Segmenter, scenes: Sequence[LabelledStack], purpose: str = "scoring") -> Measured:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,11 @@ def attempts(folder: Path) -> dict[str, Any]:
 
 def everywhere(value: float) -> Fault:
     def change(answer: Answer) -> Answer:
-        return Answer(np.full_like(answer.probability, value), np.full_like(answer.uncertainty, value))
+        return replace(
+            answer,
+            probability=np.full_like(answer.probability, value),
+            uncertainty=np.full_like(answer.uncertainty, value),
+        )
 
     return change
 

@@ -98,14 +98,15 @@ def test_lakes_drawn_from_the_truth_have_its_area(scenes: list[LabelledStack]) -
     """The effect of the pixel grid is well within the shoreline's error term."""
     labels = scenes[0].labels
     truth = np.where(labels == IGNORED, np.nan, labels / np.float32(FULL)).astype(np.float32)
-    drawn = draw(Answer(truth, np.zeros_like(truth)), scenes[0], 0.5, 5000)
+    sources = np.where(labels == IGNORED, 0, 7).astype(np.uint8)
+    drawn = draw(Answer(truth, np.zeros_like(truth), sources), scenes[0], 0.5, 5000)
     assert drawn.found == drawn.lakes == len(drawn.areas) > 3
     assert drawn.areas.mapped_m2 == pytest.approx(drawn.areas.true_m2, rel=0.05)
     assert np.abs(drawn.areas.deviations()).max() < 1.96
     assert drawn.joined or np.array_equal(drawn.areas.true_m2.sum(), drawn.alone.true_m2.sum())
-    doubtful = draw(Answer(truth, np.full_like(truth, 0.1)), scenes[0], 0.5, 5000)
+    doubtful = draw(Answer(truth, np.full_like(truth, 0.1), sources), scenes[0], 0.5, 5000)
     assert (doubtful.areas.model_m2 > 0.1 * doubtful.areas.mapped_m2).all()
-    assert draw(Answer(0 * truth, truth), scenes[0], 0.5, 5000).found == 0
+    assert draw(Answer(0 * truth, truth, sources), scenes[0], 0.5, 5000).found == 0
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real samples are not beside the repository")

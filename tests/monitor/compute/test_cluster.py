@@ -139,7 +139,7 @@ def test_of_scenes_that_share_a_batch_only_the_one_at_fault_fails() -> None:
             batch = list(scenes)
             if any(scene.row == 1 for scene in batch):
                 raise SegmenterError("a row is at fault")
-            yield from (Answer(scene.dem, scene.dem) for scene in batch)
+            yield from (Answer(scene.dem, scene.dem, np.uint8(scene.dem)) for scene in batch)
 
     predictor, wanted = Predictor(), chosen(INDEX)
     predictor._open = wanted, Batches()  # type: ignore[assignment]
