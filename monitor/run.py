@@ -22,6 +22,7 @@ from monitor.compute.tile import TileResult
 from monitor.errors import ContentRefusedError
 from monitor.grid import continuous
 from monitor.history.record import SurveyInputs, record_season
+from monitor.lakes.fitness import NOT_FIT
 from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, plan, size_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
@@ -50,6 +51,8 @@ class Report:
     unobserved: bool = False
     #: every tile was done before, and the survey is up to date
     nothing_new: bool = False
+    #: why the recorded survey is doubted
+    suspect: str | None = None
 
     @property
     def summary(self) -> str:
@@ -67,6 +70,11 @@ class Report:
             return (
                 "no tile was observed, and so no lake. `monitor plan` shows the scenes; run again when new "
                 "scenes have arrived."
+            )
+        if self.suspect is not None and self.suspect.startswith(NOT_FIT):
+            return (
+                "do not use this season: look at its flags (`monitor review export`) and run it with another "
+                "model, or with the index (`model: index-baseline`)."
             )
         return None
 
@@ -238,7 +246,7 @@ def _survey(
     progress: Progress,
 ) -> bool:
     """Record the season's survey from the cube; False when the current survey is up to date."""
-    manifest, kind = system.workspace.manifest, system.workspace.survey_kind
+    manifest = system.workspace.manifest
     cube = system.cube(region.name)
     with system.database.begin() as conn:
         history.lock(conn)
@@ -254,12 +262,17 @@ def _survey(
         if not done and TaskState.FAILED in states.values():
             return False  # no tile could be read, so there is no survey
         inputs = SurveyInputs(
-            SurveyKey(region.name, season, kind, f"{manifest.name} {manifest.version}"),
+            _key(system, region, season),
             manifest.fingerprint,
             {task.tile.name: str(task.key) if task.key in done else None for task in tasks},
         )
         finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
         return record_season(conn, cube, region, manifest, inputs, run_id, finished, progress)
+
+
+def _key(system: System, region: Region, season: int) -> SurveyKey:
+    manifest = system.workspace.manifest
+    return SurveyKey(region.name, season, system.workspace.survey_kind, f"{manifest.name} {manifest.version}")
 
 
 def _can_be_read(cube: Cube, task: TileTask) -> bool:
@@ -282,6 +295,7 @@ def _report(
     with system.database.connect() as conn:
         keys = {entry.task.key for entry in planned}
         rows = [row for row in ledger.tasks(conn, region.name, season) if row.key in keys]
+        survey = history.current_survey(conn, _key(system, region, season))
     states = Counter(row.state.value for row in rows)
     return Report(
         region=region.name,
@@ -291,4 +305,5 @@ def _report(
         failed=states[TaskState.FAILED] > 0,
         unobserved=states[TaskState.DONE] == 0,
         nothing_new=not results and not recorded,
+        suspect=None if survey is None else survey.suspect,
     )

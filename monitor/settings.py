@@ -58,7 +58,7 @@ DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _PACKAGE.parent
 CONFIG = DATA / "config"
 SETTINGS_FILE = "monitor.yaml"
 #: increased when a change of the code changes results: tasks that were done before then are superseded
-RECIPE = 4
+RECIPE = 5
 #: namespace of the uuid5 of every task, survey and lake
 NAMESPACE = UUID("5a0f2c1e-9d4b-4c57-8f0e-6f1b2f0d7a11")
 #: NSIDC-0770, version 7: RGI 7.0 (doi:10.5067/f6jmovy5navz, CC BY 4.0), behind an Earthdata login

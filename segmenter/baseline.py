@@ -8,14 +8,15 @@ The margin of a cue is the distance of a pixel from its threshold on the side of
     bright  (MNDWI - at) / width                        (Xu 2006)
     milky   the smaller of the margin of NDWI           (McFeeters 1996)
             and of the margin of MNDWI above its lower threshold for turbid water
-    dark    (at - reflectance of the near infrared) / width: excludes snow and ice
+    dark    (at - reflectance of the near infrared) / width: excludes bright snow and ice
+    liquid  (at - B06 / B05) / width: excludes dark snow and ice, and bright ground (`indices.red_edge`)
     flat    (at - slope) / width: excludes terrain shadow
     calm    (at - VV in dB) / width: excludes rough ground
 
-The margin of a pixel is max(bright, milky), limited by the smallest of dark, flat and calm: the minimum is
-the "and" of fuzzy sets (Zadeh 1965). A pixel needs Sentinel-2; without backscatter or elevation, calm or flat
-does not limit its margin. The probability is the logistic function of that margin divided by the temperature
-of the manifest; at 0.5 lies the shore of an index with hard thresholds.
+The margin of a pixel is max(bright, milky), limited by the smallest of dark, liquid, flat and calm: the
+minimum is the "and" of fuzzy sets (Zadeh 1965). A pixel needs Sentinel-2; without backscatter or elevation,
+calm or flat does not limit its margin. The probability is the logistic function of that margin divided by the
+temperature of the manifest; at 0.5 lies the shore of an index with hard thresholds.
 
 The uncertainty comes from the thresholds, which vary with light, sediment, wind and kind of backscatter. Each
 threshold is shifted by its standard deviation to both sides while the others are fixed; half the differences
@@ -94,6 +95,7 @@ class IndexBaseline(Predicts):
                 near_infrared,
                 _unless_absent(_slope_of_core(dem, halo)[known], has & code_of(["DEM"]) > 0),
                 _unless_absent(radar[VV][core][known], has & code_of(["S1"]) > 0),
+                indices.red_edge(optical[core][:, known]),
             )
             likely = self._logistic(margins.least(), has)
             spread = sum(
@@ -127,6 +129,7 @@ class _Margins:
         near_infrared: Pixels,
         slope: Pixels,
         radar: Pixels,
+        red_edge: Pixels,
     ) -> None:
         cues = (index.mndwi, index.ndwi, index.turbid, index.near_infrared, index.slope, index.radar)
         self._shifts = [cue.sigma / cue.width for cue in cues]
@@ -138,6 +141,9 @@ class _Margins:
             -_beyond(slope, index.slope),
             -_beyond(radar, index.radar),
         ]
+        if index.red_edge is not None:
+            self._shifts.append(index.red_edge.sigma / index.red_edge.width)
+            self._all.append(-_beyond(red_edge, index.red_edge))
 
     def least(self) -> Pixels:
         """The combined margin."""
@@ -159,10 +165,10 @@ def _beyond(values: Pixels, cue: Cue) -> Pixels:
     return margin
 
 
-def _least(bright: Pixels, milky: Pixels, turbid: Pixels, dark: Pixels, flat: Pixels, calm: Pixels) -> Pixels:
+def _least(bright: Pixels, milky: Pixels, turbid: Pixels, *limits: Pixels) -> Pixels:
     wet = np.maximum(bright, np.minimum(milky, turbid))
-    allowed: Pixels = np.minimum(np.minimum(dark, flat), calm)
-    return np.minimum(wet, allowed)
+    least: Pixels = np.minimum.reduce([wet, *limits])
+    return least
 
 
 def _unless_absent(values: Pixels, has: NDArray[np.bool_]) -> Pixels:

@@ -16,6 +16,11 @@ Floats = NDArray[np.float32]
 
 GREEN, NEAR_INFRARED, SHORT_WAVE = (OPTICAL_BANDS.index(band) for band in ("B03", "B08", "B11"))
 """Indices of these bands in the optical planes of a stack."""
+_BLUE, _EDGE_705, _EDGE_740, _SHORT_WAVE_22 = map(OPTICAL_BANDS.index, ("B02", "B05", "B06", "B12"))
+GREEN_ABOVE = 1000
+"""Reflectance x 10000 in green from which a pixel can be snow (Hall et al. 1995)."""
+BRIGHTEST_BLUE = 3000
+"""Reflectance x 10000 in blue that no water reaches."""
 REACH = 4
 """Radius in pixels of the neighbourhood of a slope: 2 for smoothing and gradient, and 2 more where void
 elevations are replaced by those of their nearest neighbours."""
@@ -38,6 +43,35 @@ def mndwi(green: Floats, short_wave: Floats) -> Floats:
     The formula is that of NDSI, so snow and ice are above 0 too.
     """
     return normalised_difference(green, short_wave)
+
+
+def red_edge(optical: Floats) -> Floats:
+    """Ratio of reflectance at 0.74 and 0.705 um (...) of optical planes (12, ...): near 1 over snow, ice and
+    bright ground.
+
+    Snow in shadow, melting snow, ice and grey debris have the MNDWI and the near infrared of water. Liquid
+    water absorbs about 0.7 per metre at 0.705 um and 2.5 at 0.74 um (Kou et al. 1993), so that the ratio is
+    0.3 to 0.7 over water, also turbid. Light that snow, ice or rock reflects has passed a few millimetres.
+
+    The ratio is 0, as of water, where another band speaks against snow and ground:
+
+    - green below `GREEN_ABOVE`: the ratio of dark bands is uncertain;
+    - blue below 0.8 of green, as over silty water;
+    - reflectance that falls by more than a fifth from 1.6 to 2.2 um, as over foam, wet sand and flooded
+      fields: water absorbs about three times as much at 2.2 um, ice about the same at both;
+    - an NDWI of more than half of MNDWI, as of dark water beside a shore.
+
+    In blue above `BRIGHTEST_BLUE` the other bands do not matter. These limits were fitted, like the threshold
+    of the ratio, to the pixels of `docs/segmenter.md`. A missing band gives 0.
+    """
+    blue, green, short, short_22 = (optical[band] for band in (_BLUE, GREEN, SHORT_WAVE, _SHORT_WAVE_22))
+    wetness, shade = mndwi(green, short), ndwi(green, optical[NEAR_INFRARED])
+    solid = (green > GREEN_ABOVE) & (blue > np.float32(0.8) * green)
+    solid &= short_22 > np.float32(0.8) * short - 20
+    solid &= shade < np.maximum(np.float32(0.1), wetness / 2)
+    ratio = optical[_EDGE_740] / np.maximum(optical[_EDGE_705], 1)
+    result: Floats = np.where((solid | (blue > BRIGHTEST_BLUE)) & np.isfinite(ratio), ratio, np.float32(0))
+    return result
 
 
 def slope(dem: Floats, pixel: float = 10.0) -> Floats:

@@ -123,6 +123,9 @@ class Index(_Frozen):
     """Upper limit of the slope in degrees; terrain in shadow exceeds it."""
     radar: Cue
     """Upper limit of VV in dB, for either kind of backscatter."""
+    red_edge: Cue | None = None
+    """Upper limit of `segmenter.indices.red_edge`, which snow, ice and bright ground exceed; null in the
+    manifests of before."""
 
 
 class Manifest(_Frozen):
@@ -258,6 +261,8 @@ class Manifest(_Frozen):
         )
         if not self.fewer:  # as in manifests of before
             del decisive["fewer"]
+        if self.index is not None and self.index.red_edge is None:
+            del decisive["index"]["red_edge"]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -169,9 +169,13 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def print_report(report: Report) -> None:
-    """Print the tiles of a season by state, and the reasons of those that are empty or failed."""
+    """Print the tiles of a season by state, the reasons of those that are empty or failed, and why the season
+    is suspect."""
     out.print(report.summary)
     for reason, count in report.reasons.items():
         err.print(f"  {count} tile(s): {reason}", highlight=False)
+    name = f"{report.region} {report.season}"
+    if report.suspect is not None:
+        err.print(styled("  ", (f"{name} is suspect: {report.suspect}", "bold red")), soft_wrap=True)
     if report.advice is not None:
-        err.print(styled("  ", (f"{report.region} {report.season}", "bold red"), f": {report.advice}"))
+        err.print(styled("  ", (name, "bold red"), f": {report.advice}"))

@@ -13,6 +13,7 @@ from monitor.doctor.archive import ArchiveChecks
 from monitor.doctor.computing import cluster, device
 from monitor.doctor.deep import cubes, database_pages
 from monitor.doctor.examination import Check, Finding, State
+from monitor.doctor.ground import CHECK, model_and_index
 from monitor.doctor.offsets import agreement, offset
 from monitor.errors import RefusedError
 from monitor.plan import season_size
@@ -83,7 +84,10 @@ def checks_of(
                 "check that both catalogues can be reached from here",
             ),
         ],
-        [Check("database", own.database, "check that the server of database.url runs and can be reached")],
+        [
+            Check("database", own.database, "check that the server of database.url runs and can be reached"),
+            Check(CHECK, lambda: model_and_index(workspace, names), again),
+        ],
         [Check("disk", own.disk, again), Check("memory", own.memory, again), Check("GDAL", own.gdal, again)],
         [Check("device", lambda: device(workspace), again)],
         [

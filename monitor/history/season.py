@@ -1,8 +1,8 @@
 """The draft of a season's survey: lakes outlined, matched, compared, and flagged for review.
 
 `draft_season` is a pure function of the layers of the season's tiles and the prior surveys. It reads the
-tiles in two passes. The first pass reads all tiles for their water, the disagreements of model and index, and
-the sights of known lakes. The second pass reads the tiles with lakes for the sights of these lakes and the
+tiles in two passes. The first pass reads all tiles for their water, the agreement of model and index, and the
+sights of known lakes. The second pass reads the tiles with lakes for the sights of these lakes and the
 errors of their areas.
 """
 
@@ -25,6 +25,7 @@ from monitor.grid import PIXEL, WGS84, Tile
 from monitor.history.alarms import Comparison
 from monitor.history.draft import SurveyDraft, flag_frame
 from monitor.lakes.absence import MIN_SEEN_SHARE, SIGHTS, explain_absence, seen_shares
+from monitor.lakes.fitness import Agreement, agreement, misfit
 from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, state_changes
 from monitor.lakes.parts import join_parts
 from monitor.lakes.sights import NO_DAY, count_sights, days_seen, merge_days
@@ -81,7 +82,7 @@ def draft_season(
     absent.loc[absent.outcome == Outcome.DRY, "first_day"] = [_day(season, doy) for doy in second.days[:, 0]]
     absent.loc[absent.outcome == Outcome.DRY, "last_day"] = [_day(season, doy) for doy in second.days[:, 1]]
     compared = Comparison.of(prior, season, matching, _observations(water, absent, found))
-    suspect = suspicion(compared.changes, compared.before, images=True)
+    suspect = misfit(first.agreement) or suspicion(compared.changes, compared.before, images=True)
     if suspect:
         absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
@@ -111,6 +112,8 @@ class FirstPass:
     #: (N, 8) sights within the N known lakes, by their latest outline and by that of earlier seasons
     latest: Counts
     before: Counts
+    #: of model and index; empty for a survey of the index
+    agreement: Agreement
 
 
 def _first_pass(
@@ -125,27 +128,31 @@ def _first_pass(
     counts = np.zeros((2, len(reference), SIGHTS), np.int64)
     pieces: list[Piece] = []
     flags: list[Flag] = []
+    agreed = Agreement()
     others = before.copy()
     others[same] = None
     results = layers.map(
         _first_pass_of, latest, others, everywhere=True, progress=progress, title="outlining lakes"
     )
-    for _, near, (found, disputed, *seen) in results:
+    for _, near, (found, disputed, of_tile, *seen) in results:
         pieces += found
         flags += disputed
+        agreed += of_tile
         for group, positions, tally in zip(counts, near, seen, strict=True):
             group[positions] += tally
     counts[1][same] = counts[0][same]
-    # a survey of the index would be compared with the index itself
-    return FirstPass(pieces, [] if kind == SurveyKind.INDEX else flags, counts[0], counts[1])
+    if kind == SurveyKind.INDEX:  # it would be compared with itself
+        flags, agreed = [], Agreement()
+    return FirstPass(pieces, flags, counts[0], counts[1], agreed)
 
 
 def _first_pass_of(
     layers: TileLayers, latest: Outlines, before: Outlines
-) -> tuple[list[Piece], list[Flag], Counts, Counts]:
+) -> tuple[list[Piece], list[Flag], Agreement, Counts, Counts]:
     return (
         pieces_of(layers),
         disagreements(layers),
+        agreement(layers),
         count_sights(layers, latest),
         count_sights(layers, before),
     )

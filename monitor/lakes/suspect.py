@@ -1,4 +1,7 @@
-"""Suspect seasons: a large loss of a region's water in one season is taken for bad mapping until reviewed."""
+"""Suspect seasons: a large loss of a region's water in one season is taken for bad mapping until reviewed.
+
+A season whose model does not fit the ground (`monitor.lakes.fitness`) is suspect too.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ MOST = 0.6
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Why the losses of a season are doubted, and the lost area."""
+    """Why a season is doubted, and the area that is lost, or disputed between model and index."""
 
     why: str
-    lost_m2: float
+    area_m2: float
 
 
 def suspicion(changes: pd.DataFrame, before: pd.DataFrame, *, images: bool) -> Suspicion | None:

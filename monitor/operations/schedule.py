@@ -111,5 +111,7 @@ def nightly(folder: str) -> None:
         _log.info(report.summary)
         for reason, count in report.reasons.items():
             _log.warning("%d tile(s): %s", count, reason)
+        if report.suspect is not None:
+            _log.warning("%s %s is suspect: %s", report.region, report.season, report.suspect)
     for line in stale_words(outcome.stale):
         _log.warning(line)

@@ -182,7 +182,7 @@ def season_flag(region: BaseGeometry, suspicion: Suspicion) -> Flag:
     return Flag(
         kind="suspect season",
         explained=False,
-        score=suspicion.lost_m2 / 1e4,
+        score=suspicion.area_m2 / 1e4,
         footprint=_box_around(region),
         detail={"why": suspicion.why},
     )

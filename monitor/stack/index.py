@@ -1,7 +1,7 @@
 """A class of every pixel independent of the model: MNDWI, with tests for cases in which it is often wrong.
 
 MNDWI of bands 3 and 11 (Xu 2006) is algebraically NDSI, so snow, ice and frozen lakes exceed zero too, and
-so does terrain shadow. A pixel is water only where near infrared, slope and radar agree.
+so does terrain shadow. A pixel is water only where near infrared, red edge, slope and radar agree.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from monitor.archive.profiles import S2_BANDS
-from segmenter.indices import mndwi, ndwi, slope
+from monitor.stack.dataset import planes
+from segmenter.indices import mndwi, ndwi, red_edge, slope
 from storage.codes import Index
 
 #: MNDWI above which water is likely (Xu 2006 uses zero; shores of mixed pixels begin lower)
@@ -20,6 +21,9 @@ WATER_ABOVE = 0.0
 TURBID_ABOVE = -0.2
 #: reflectance x 10000 in near infrared; open water, even turbid, is below, and snow above
 NIR_BELOW = 2500.0
+#: ratio of reflectance at 0.74 and 0.705 um (`segmenter.indices.red_edge`); water is below, and dark snow,
+#: ice and bright ground above
+RED_EDGE_BELOW = 0.75
 #: degrees of slope; lakes are below
 FLAT_BELOW = 10.0
 #: dB in VV; calm and moderately rough water is below
@@ -38,13 +42,14 @@ def index_of(stack: xr.Dataset) -> NDArray[np.uint8]:
     green, nir, dem = (stack[name].to_numpy() for name in ("B03", "B08", "dem"))
     wetness = mndwi(green, stack["B11"].to_numpy())
     wet = wetness > WATER_ABOVE
-    turbid = ~wet & (wetness > TURBID_ABOVE) & (ndwi(green, nir) > 0)
+    solid = red_edge(planes(stack, S2_BANDS)) > RED_EDGE_BELOW
+    turbid = ~wet & ~solid & (wetness > TURBID_ABOVE) & (ndwi(green, nir) > 0)
     result = np.full(green.shape, Index.DRY, np.uint8)
     result[turbid] = Index.TURBID
     result[wet] = Index.WATER
     result[wet & (stack["VV"].to_numpy() > DARK_BELOW)] = Index.RADAR
     result[wet & (stack["shadow"].to_numpy() | (slope(dem) > FLAT_BELOW))] = Index.SHADOW
-    result[wet & (stack["snow"].to_numpy() | (nir > NIR_BELOW))] = Index.SNOW
+    result[wet & (stack["snow"].to_numpy() | (nir > NIR_BELOW) | solid)] = Index.SNOW
     result[~(np.isfinite(green) & np.isfinite(dem))] = Index.NODATA
     return result
 

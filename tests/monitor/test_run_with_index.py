@@ -56,13 +56,13 @@ def rows(folder: Path, query: str) -> list[dict[str, Any]]:
 def test_the_doctor_warns_that_it_is_not_a_model(indexed: Path) -> None:
     finding = WorkspaceChecks(Workspace.open(indexed), []).model()
     assert finding.state == State.WARNING
-    assert "index-baseline 1.0: an index of bands, no weights, Sentinel-1 as rtc" in finding.found
+    assert "index-baseline 1.1: an index of bands, no weights, Sentinel-1 as rtc" in finding.found
 
 
 def test_lakes_of_the_index_are_marked_as_such(indexed: Path) -> None:
     surveys = rows(indexed, "SELECT season, kind, source FROM survey WHERE kind = 'index' ORDER BY season")
     assert surveys == [
-        {"season": season, "kind": "index", "source": "index-baseline 1.0"} for season in (2021, 2022)
+        {"season": season, "kind": "index", "source": "index-baseline 1.1"} for season in (2021, 2022)
     ]
     seen = rows(
         indexed,

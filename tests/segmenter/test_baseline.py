@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,16 +15,32 @@ from hypothesis import strategies as st
 from segmenter.baseline import IndexBaseline
 from segmenter.errors import InputError, ManifestError
 from segmenter.indices import GREEN, NEAR_INFRARED, REACH, SHORT_WAVE
-from segmenter.manifest import MANIFEST_FILE, Manifest, read_manifest
+from segmenter.manifest import MANIFEST_FILE, OPTICAL_BANDS, Manifest, read_manifest
 from segmenter.opening import open_segmenter
 from segmenter.protocol import Answer
 from segmenter.windows import halo
+from tests.support.samples import sample
 
 FOLDER = Path(__file__).parents[2] / "models" / "index-baseline"
 WATER = {GREEN: 800.0, NEAR_INFRARED: 300.0, SHORT_WAVE: 100.0}
 MILK = {GREEN: 2000.0, NEAR_INFRARED: 1200.0, SHORT_WAVE: 2100.0}
 ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
 SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
+#: snow in shadow, ice and grey moraine: bands 1 to 12 as hand-classified on glaciers
+SHADED_SNOW, ICE, MORAINE = (
+    dict(enumerate(map(float, bands)))
+    for bands in (
+        [4500, 3290, 2810, 2320, 2150, 2020, 1870, 1600, 1560, 2330, 70, 80],
+        [2550, 2700, 2800, 2680, 2740, 2440, 2110, 1860, 1760, 1660, 140, 130],
+        [1360, 1270, 1360, 1300, 1340, 1300, 1320, 1280, 1250, 1500, 1550, 1530],
+    )
+)
+FLOUR = dict(
+    enumerate([880.0, 1120.0, 1660.0, 1050.0, 810.0, 400.0, 360.0, 290.0, 210.0, 570.0, 110.0, 110.0])
+)
+#: fingerprint of version 1.0, which had no red edge
+FIRST = "sha256:942b812c74bed4a429482feec15dd9959a36954dbf7c7ff081172a91a97d703e"
+POINTS = "real/glacier_points_usgs/Sentinel-2_SR_training_data.csv"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +86,10 @@ def answer(baseline: IndexBaseline, stack: tuple[Any, ...], **options: Any) -> A
         (uniform(MILK), True),
         (uniform(ROCK), False),
         (uniform(SNOW), False),
+        (uniform(SHADED_SNOW), False),
+        (uniform(ICE), False),
+        (uniform(MORAINE), False),
+        (uniform(FLOUR), True),
         (uniform(WATER, vv=-6), False),
         (uniform(WATER, rise=3), False),
         (uniform(WATER, rise=0.5), True),
@@ -275,6 +296,31 @@ def test_thresholds_are_part_of_the_fingerprint(baseline: IndexBaseline) -> None
     content = json.loads((FOLDER / MANIFEST_FILE).read_text())
     content["index"]["mndwi"]["at"] = 0.05
     assert Manifest.model_validate(content).fingerprint != baseline.manifest.fingerprint
+
+
+def test_a_manifest_of_before_has_no_red_edge_and_keeps_its_fingerprint() -> None:
+    content = json.loads((FOLDER / MANIFEST_FILE).read_text()) | {"version": "1.0"}
+    del content["index"]["red_edge"], content["fewer"]
+    first = Manifest.model_validate(content)
+    assert first.fingerprint == FIRST
+    assert (answer(IndexBaseline(first), uniform(ICE)).probability > 0.5).all(), "as it was"
+
+
+def test_glaciers_are_not_water() -> None:
+    """Hand-classified pixels, by their bands alone: on level, calm ground."""
+    table = pd.read_csv(sample(POINTS))
+    bands = [f"B{name[1:].lstrip('0')}" for name in OPTICAL_BANDS]
+    side = len(table) + 2 * REACH
+    optical, radar = np.full((12, 2 * REACH + 1, side), np.nan, np.float32), np.float32([-18.0])
+    optical[:, REACH, REACH:-REACH] = table[bands].to_numpy(np.float32).T * 10000
+    dem = np.zeros(optical.shape[1:], np.float32)
+    predicted = answer(
+        IndexBaseline(read_manifest(FOLDER)), (optical, np.broadcast_to(radar, (2, *dem.shape)), dem)
+    ).probability[0]
+    wet = pd.Series(predicted > 0.5)[np.isfinite(predicted)].groupby(table["class"]).mean()
+    # of version 1.0: 0.2 % of snow, 43 % of snow in shadow, 51 % of ice, 15 % of rock, all of the lake
+    assert wet[1] < 0.001 and wet[2] < 0.005 and wet[3] < 0.0025 and wet[4] < 0.03
+    assert wet[5] == 1
 
 
 def test_does_not_import_torch() -> None:

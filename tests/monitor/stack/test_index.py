@@ -20,6 +20,15 @@ ROCK = {GREEN: 1500.0, NEAR_INFRARED: 2200.0, SHORT_WAVE: 2600.0}
 SNOW = {GREEN: 8000.0, NEAR_INFRARED: 7000.0, SHORT_WAVE: 500.0}
 MILK = {GREEN: 2000.0, NEAR_INFRARED: 1800.0, SHORT_WAVE: 2500.0}
 
+#: hand-classified on glaciers: ice with a low near infrared, and grey moraine with an NDWI above 0
+ICE, MORAINE = (
+    dict(enumerate(bands))
+    for bands in (
+        [2550, 2700, 2800, 2680, 2740, 2440, 2110, 1860, 1760, 1660, 140, 130],
+        [1360, 1270, 1360, 1300, 1340, 1300, 1320, 1280, 1250, 1500, 1550, 1530],
+    )
+)
+
 
 def class_of(
     spectrum, *, vv: float = -18.0, rise: float = 0.0, snow: bool = False, shadow: bool = False
@@ -47,6 +56,8 @@ def class_of(
         (WATER, {"rise": 1.0}, Index.WATER),
         (WATER, {"vv": -6.0}, Index.RADAR),
         (MILK, {}, Index.TURBID),
+        (ICE, {}, Index.SNOW),
+        (MORAINE, {}, Index.DRY),
         (SNOW, {"rise": 5.0, "vv": -3.0}, Index.SNOW),
     ],
 )
