@@ -14,6 +14,7 @@ from monitor.grid import Tile
 from storage.codes import NO_ANSWER
 from storage.cube_damage import readable
 from storage.cube_layout import LAYERS
+from storage.cube_view import values_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,9 @@ class TileLayers:
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A layer. Raises `DamagedError` naming the tile, if the cube's cannot be read."""
         if self.season is None:
-            return self.data[name].to_numpy()
+            return values_of(self.data, name)
         with readable(f"layer {name} of tile {self.tile.name}", self.season):
-            return self.data[name].to_numpy()
+            return values_of(self.data, name)
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -47,8 +47,9 @@ def tile_layers(
     index: NDArray[np.uint8] | None = None,
     uncertainty: NDArray[np.float32] | float = 0.0,
     elevation: NDArray[np.int16] | int = 4000,
+    sources: NDArray[np.uint8] | int = 7,
 ) -> TileLayers:
-    """Layers of a tile that was completely observed, unless `reason` is given."""
+    """Layers of a tile that was completely observed by all sensors, unless `reason` or `sources` is given."""
     if reason is None:
         reason = np.where(water, Reason.WATER, Reason.DRY).astype(np.uint8)
     hidden = ~np.isin(reason, (Reason.WATER, Reason.DRY, Reason.SNOW, Reason.SHADOW))
@@ -63,6 +64,7 @@ def tile_layers(
         index=water if index is None else index,
         uncertainty=np.where(hidden, np.nan, uncertainty),
         elevation=np.broadcast_to(elevation, water.shape),
+        sources=np.where(hidden, 0, sources),
     )
 
 
