@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from monitor.archive.freeze import freeze
+from monitor.archive.sensors import works_without_optical
 from monitor.compute.cluster import Workers
 from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
@@ -116,6 +117,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         system.workspace.excluded,
         progress,
         refused_content(known),
+        radar_alone=works_without_optical(system.workspace.sets),
     )
     tasks = plan(
         region.name,
@@ -125,6 +127,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         tile_size=system.workspace.settings.tile_size,
         model_digest=system.workspace.manifest.fingerprint,
         config_digest=config_digest(region, system.workspace.profile),
+        sets=system.workspace.sets,
     )
     with system.database.connect() as conn:
         old_scenes = {

@@ -51,9 +51,11 @@ def segment(
     cloud, snow, shadow, layover, dem = (
         core[name].to_numpy() for name in ("cloud", "snow", "shadow", "layover", "dem")
     )
-    probability = answer.probability
+    probability, sources = answer.probability, answer.sources
     valid = np.isfinite(probability)
-    water = valid & (np.nan_to_num(probability) >= segmenter.manifest.threshold)
+    water = np.zeros(valid.shape, bool)
+    for entry in segmenter.manifest.sets:
+        water |= valid & (sources == entry.code) & (np.nan_to_num(probability) >= entry.threshold)
     reason = np.full(probability.shape, Reason.NODATA, np.uint8)
     reason[cloud] = Reason.CLOUD
     reason[valid] = Reason.DRY
@@ -70,6 +72,7 @@ def segment(
         day_of_year=core["day_of_year"].to_numpy(),
         index=index_of(stack)[inner, inner],
         elevation=np.nan_to_num(np.round(dem), nan=NO_ELEVATION),
+        sources=sources,
     )
 
 

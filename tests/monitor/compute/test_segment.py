@@ -14,10 +14,12 @@ from monitor.compute.layers import TileLayers
 from monitor.compute.segment import inside, segment
 from monitor.grid import Tile
 from segmenter.errors import OutputError
+from segmenter.manifest import SENSORS
 from segmenter.protocol import Answer, Predicts, TileArrays
 from storage.codes import NO_ANSWER, Index, Reason
 from storage.cube_layout import LAYERS
 from tests.support.scenery import COL, EPSG, ROW, pixels
+from tests.support.sensor_sets import FULL, sensor_set
 from tests.support.stacks import stack_of
 
 SIDE, HALO = 36, 4
@@ -28,7 +30,7 @@ AROUND = pixels(-10, -10, 60, 60)
 class DarkIsWater(Predicts):
     """Segmenter that maps water where the near infrared is dark."""
 
-    manifest: Any = SimpleNamespace(name="dark", threshold=0.5)
+    manifest: Any = SimpleNamespace(name="dark", sensors=SENSORS, sets=FULL)
 
     def predict_all(self, scenes):
         return map(self.answered, scenes)
@@ -80,6 +82,29 @@ def test_layers_are_of_the_core() -> None:
 def test_halo_changes_nothing(halo: int) -> None:
     larger, other = predicted(halo=halo), predicted()
     assert np.array_equal(larger["mask"], other["mask"]) and np.array_equal(larger["index"], other["index"])
+
+
+class SeenByHalves(DarkIsWater):
+    """The upper half is predicted from radar and DEM, with a threshold of its own; 0.6 and 0.2 likely."""
+
+    manifest: Any = SimpleNamespace(
+        name="halves", sensors=SENSORS, sets=(*FULL, sensor_set("S1+DEM", threshold=0.7))
+    )
+
+    def answered(self, scene: TileArrays) -> Answer:
+        answer = super().answered(scene)
+        answer.probability[answer.probability > 0.5] = 0.6
+        answer.sources[: SIDE // 2][answer.sources[: SIDE // 2] > 0] = 6
+        return answer
+
+
+def test_each_pixel_has_the_threshold_of_its_set_of_sensors() -> None:
+    result = predicted(segmenter=SeenByHalves(), void=(20, 0, 2, SIDE))
+    assert (result["reason"][18:20, :18] == Reason.WATER).all() and (result["mask"][:18] == 0).all()
+    assert (result["reason"][:18] == Reason.DRY).all(), "0.6 is below the threshold of radar and DEM"
+    sources = result["sources"]
+    assert (sources[:18] == 6).all() and (sources[18:20] == 7).all() and (sources[20:22] == 0).all()
+    assert np.array_equal(sources == 0, result["mask"] == NO_ANSWER)
 
 
 def test_absent_is_never_zero() -> None:
