@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 from segmenter.area_factor import AreaFactor
-from segmenter.manifest import SENSORS, SensorSet
+from segmenter.manifest import MANIFEST_FILE, SENSORS, SensorSet
+from tests.support.places import MODEL
 
 
 def sensor_set(
@@ -21,3 +26,13 @@ FEWER = (
     *FULL,
     *(sensor_set(name) for name in ("S2L2A+DEM", "S2L2A+S1", "S2L2A", "S1+DEM")),
 )
+
+
+def model_with_fewer(folder: Path, source: Path = MODEL) -> Path:
+    """A copy of a model in `folder` whose manifest has the sets of `FEWER`; its scores are not measured."""
+    made = Path(shutil.copytree(source, folder))
+    path = made / MANIFEST_FILE
+    content = json.loads(path.read_text())
+    content["fewer"] = [entry.model_dump(mode="json") for entry in FEWER[1:]]
+    path.write_text(json.dumps(content))
+    return made

@@ -12,6 +12,7 @@ import shapely
 
 from monitor.compute.layers import TileLayers
 from monitor.compute.segment import inside, segment
+from monitor.compute.tile import _why_empty
 from monitor.grid import Tile
 from segmenter.errors import OutputError
 from segmenter.manifest import SENSORS
@@ -169,6 +170,21 @@ def test_no_answer_where_none_is_due_is_no_error() -> None:
     assert predicted(segmenter=hidden, cloud=(0, 0, 10, 10)).observed
     beyond = Failing("probability", np.inf, np.s_[:, 20:])
     assert predicted(segmenter=beyond, reach=pixels(0, 0, 36, 20)).observed
+
+
+@pytest.mark.parametrize(
+    ("cloud", "sets", "why"),
+    [
+        (True, (7,), "all cloud: no clear view on any date"),
+        (True, (7, 1), "all cloud: no clear view on any date"),
+        (True, (7, 6), "all cloud: no clear view on any date, and no radar with a DEM"),
+        (False, (7, 6), "no data: scenes do not cover the tile"),
+    ],
+)
+def test_why_a_tile_is_empty(cloud: bool, sets: tuple[int, ...], why: str) -> None:
+    stack = stack_of(TILE.geobox(0), np.nan, np.nan, cloud=cloud)
+    task: Any = SimpleNamespace(sets=sets)
+    assert _why_empty(stack, task) == why
 
 
 def test_segmenter_gets_the_global_pixel_of_the_halo() -> None:
