@@ -21,7 +21,7 @@ from monitor.history.draft import SurveyDraft
 from monitor.lakes.match import Lineage
 from monitor.settings import NAMESPACE, Region, RegionSettings
 from storage.codes import Outcome, Reason, SurveyKind
-from storage.policy import SEEN_WHOLE
+from storage.policy import OPTICAL, SEEN_WHOLE
 from storage.prior import PriorSurveys
 
 EPSG = 32643
@@ -162,7 +162,7 @@ class History:
     def prior(self, season: int, kind: SurveyKind = SurveyKind.MODEL, *, counts: bool = True) -> PriorSurveys:
         """Return the prior surveys of `season` and this kind, as `storage.prior.prior_surveys` does."""
         columns = ["lake_id", "survey_id", "season", "kind", "outcome", "area_m2", "sigma_m2", "seen_share"]
-        columns += ["first_day", "last_day", "suspect", "geometry"]
+        columns += ["first_day", "last_day", "suspect", "sensors", "geometry"]
         frame = pd.DataFrame(self.observations, columns=columns)
         current = frame.survey_id.isin(list(self.current.values())).astype(bool)
         before = frame[current & (frame.season < season) & (frame.kind == kind)]
@@ -171,6 +171,12 @@ class History:
             earlier=counts,
             reliable=(before.seen_share.astype(float).fillna(1) >= SEEN_WHOLE) & before.suspect.isna(),
             suspect=before.suspect.notna(),
+            confirmed=before.lake_id.isin(
+                before.lake_id[
+                    (before.outcome == Outcome.WATER)
+                    & (before.sensors.isna() | before.sensors.astype(str).str.startswith(OPTICAL))
+                ]
+            ),
         )
         known = geopandas.GeoDataFrame(before, geometry="geometry", crs=WGS84)
         water = frame[(frame.outcome == Outcome.WATER) & (frame.kind == kind) & (frame.season <= season)]
