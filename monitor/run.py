@@ -27,11 +27,14 @@ from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, pl
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import System, config_digest
+from segmenter.manifest import SENSORS
 from storage import history, ledger, registry
 from storage.codes import ModelState, TaskState
 from storage.cube_damage import DamagedError
 from storage.ledger import TaskRow
+from storage.policy import OPTICAL
 from storage.prior import SurveyKey
+from storage.status import seen_by
 
 if TYPE_CHECKING:
     from storage.cube import Cube
@@ -46,6 +49,8 @@ class Report:
     tiles: dict[str, int]
     #: number of empty and failed tiles by reason
     reasons: dict[str, int] = field(default_factory=dict)
+    #: number of lakes with water by the sensors from which they were mapped
+    seen_by: dict[str, int] = field(default_factory=dict)
     failed: bool = False
     #: no tile was observed
     unobserved: bool = False
@@ -58,6 +63,15 @@ class Report:
         tiles = ", ".join(f"{count} {state}" for state, count in sorted(self.tiles.items()))
         outcome = f"nothing to do, every tile was done before ({tiles})" if self.nothing_new else tiles
         return f"{self.region} {self.season}: {outcome}"
+
+    @property
+    def sensors(self) -> str | None:
+        """One line: lakes by the sensors that saw them; None if all sensors saw all lakes."""
+        if set(self.seen_by) <= {"+".join(SENSORS)}:
+            return None
+        lakes = ", ".join(f"{count} by {name}" for name, count in self.seen_by.items())
+        radar = sum(count for name, count in self.seen_by.items() if not name.startswith(OPTICAL))
+        return f"lakes seen: {lakes}" + (f"; {radar} by radar without optics" if radar else "")
 
     @property
     def advice(self) -> str | None:
@@ -285,12 +299,14 @@ def _report(
     with system.database.connect() as conn:
         keys = {entry.task.key for entry in planned}
         rows = [row for row in ledger.tasks(conn, region.name, season) if row.key in keys]
+        lakes = seen_by(conn, region.name, season, system.workspace.survey_kind)
     states = Counter(row.state.value for row in rows)
     return Report(
         region=region.name,
         season=season,
         tiles=dict(states),
         reasons=dict(Counter(row.reason for row in rows if row.reason)),
+        seen_by=lakes,
         failed=states[TaskState.FAILED] > 0,
         unobserved=states[TaskState.DONE] == 0,
         nothing_new=not results and not recorded,

@@ -173,6 +173,8 @@ def print_outcome(outcome: Outcome) -> None:
 def print_report(report: Report) -> None:
     """Print the tiles of a season by state, and the reasons of those that are empty or failed."""
     out.print(report.summary)
+    if report.sensors is not None:
+        out.print(f"  {report.sensors}", highlight=False)
     for reason, count in report.reasons.items():
         err.print(f"  {count} tile(s): {reason}", highlight=False)
     if report.advice is not None:
