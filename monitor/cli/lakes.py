@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,10 +73,9 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
     if json:
         print_json(records(shown))
         return
-    extra, sensors = _sensors(shown)
     table(
         f"{len(shown)} of {len(frame)} lakes",
-        f"lake|code|region|>seasons with water|last|>area ha|>± 95 %|area of{extra}",
+        "lake|code|region|>seasons with water|last|>area ha|>± 95 %|area of",
         [
             [
                 str(r["lake_id"])[:8],
@@ -87,21 +85,20 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
                 _latest(r),
                 hectares(r["area_m2"]),
                 _half_interval(r),
-                "-" if r["area_season"] is None else season_name(r["area_season"], r["kind"]),
-                *sensors(r),
+                "-"
+                if r["area_season"] is None
+                else season_name(r["area_season"], r["kind"]) + _by_fewer(r["sensors"]),
             ]
             for r in records(shown)
         ],
     )
 
 
-def _sensors(rows: pd.DataFrame) -> tuple[str, Callable[[dict[str, Any]], list[str]]]:
-    """The column of sensors and its cell of a row; none where every lake was seen by all sensors."""
+def _by_fewer(sensors: str | None) -> str:
+    """The sensors that saw a lake, if not all did; spaces let a narrow column break the words."""
     from segmenter.manifest import SENSORS
 
-    if not set(rows.sensors.dropna()) - {"+".join(SENSORS)}:
-        return "", lambda row: []
-    return "|sensors", lambda row: [row["sensors"] or "-"]
+    return "" if sensors in (None, "+".join(SENSORS)) else f" by {sensors.replace('+', ' + ')}"
 
 
 def _latest(row: dict[str, Any]) -> str:
@@ -157,20 +154,20 @@ def show_history(folder: Path, lake: str, picture: Path | None = None, *, json: 
         out.print(found.renamed, style="yellow", highlight=False)
     out.print(draw_curve(curve, out.width, ascii_only=out.options.ascii_only), soft_wrap=True)
     out.print()
-    extra, sensors = _sensors(rows)
     table(
         f"{found.code}  {found.lake_id}",
-        f"season|outcome|>area ha|>± 95 %|>seen|days|source{extra}",
+        "season|outcome|>area ha|>± 95 %|>seen|days|source",
         [
             [
                 str(r["season"]),
-                f"{r['outcome']}: {r['reason']}" if r["outcome"] == "not observed" else r["outcome"],
+                f"{r['outcome']}: {r['reason']}"
+                if r["outcome"] == "not observed"
+                else r["outcome"] + _by_fewer(r["sensors"]),
                 hectares(r["area_m2"]),
                 _half_interval(r),
                 "-" if r["seen_share"] is None else f"{r['seen_share']:.0%}",
                 _days(r["first_day"], r["last_day"]),
                 r["source"],
-                *sensors(r),
             ]
             for r in records(rows)
         ],
