@@ -8,7 +8,6 @@ run can read a model's fingerprint quickly.
 import hashlib
 import json
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,7 +15,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -24,15 +22,17 @@ from pydantic import (
     model_validator,
 )
 
+from segmenter.architecture import PATCH, Architecture
 from segmenter.area_factor import AreaFactor
 from segmenter.errors import ManifestError, fields_at_fault
+from segmenter.sensors import SENSORS, ModalityName, SensorSet, code_of, name_of
+
+__all__ = ["PATCH", "SENSORS", "Architecture", "ModalityName", "SensorSet", "code_of", "name_of"]
 
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "model.safetensors"
 NO_WEIGHTS = f"sha256:{0:064}"
 """Digest of a manifest without weights: of an index, or before the weights are written."""
-PATCH = 16
-"""Edge of the encoder's patches, px; a chip is a multiple of it."""
 
 OPTICAL_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
 RADAR_BANDS = ("VV", "VH")
@@ -41,69 +41,11 @@ DEM_BANDS = ("DEM",)
 S1Kind = Literal["rtc", "grd", "any"]
 """Kind of backscatter: ``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought of ground range;
 ``any``: either, for an index only."""
-ModalityName = Literal["S2L2A", "S1", "DEM"]
-SENSORS: tuple[ModalityName, ...] = ("S2L2A", "S1", "DEM")
-"""All sensors. The code of a set of sensors has the bits 1, 2 and 4 for them, in this order; 0 is none."""
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Architecture(_Frozen):
-    """Architecture of a network; ``segmenter.network.build_network`` builds it."""
-
-    backbone: Literal["terramind_v1_tiny", "terramind_v1_small", "terramind_v1_base", "terramind_v1_large"]
-    modalities: Annotated[tuple[ModalityName, ...], Field(min_length=1)] = ("S2L2A", "S1", "DEM")
-    """Inputs of the network, in its order."""
-    merge: Literal["mean", "max", "concat"] = "mean"
-    """Method by which the tokens of the modalities at one position are merged."""
-    image_size: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 224
-    """Edge of the chips that the position embeddings were made for, px."""
-    indices: tuple[int, int, int, int] | None = None
-    """Encoder blocks whose tokens the decoder takes, shallow to deep, with terratorch's learned pyramid."""
-    necks: tuple[dict[str, JsonValue], ...] | None = None
-    """Other necks of terratorch by name with their options, in place of `indices`."""
-    decoder: Annotated[str, Field(pattern=r"^\w+$")] = "UperNetDecoder"
-    """One of terratorch's decoders without a head of its own."""
-    decoder_channels: PositiveInt | tuple[PositiveInt, ...] | None = 256
-    """One number, or one per level, or null for a decoder without this argument."""
-    decoder_scale_modules: bool = False
-    """Whether the decoder has rescaling layers on top of the neck's pyramid, as the published model."""
-    decoder_options: dict[str, JsonValue] = {}
-    """Other arguments of the decoder, by terratorch's names."""
-    head_channels: tuple[PositiveInt, ...] = ()
-    """Channels of the head's convolutions before the last one."""
-
-    @field_validator("indices")
-    @classmethod
-    def _ascending(cls, indices: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if indices is not None and (indices[0] < 0 or any(a >= b for a, b in pairwise(indices))):
-            raise ValueError(f"block numbers must ascend from 0 or more, got {indices}")
-        return indices
-
-    @field_validator("modalities")
-    @classmethod
-    def _each_once(cls, modalities: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(modalities)) < len(modalities):
-            raise ValueError(f"each modality can be named once, got {' '.join(modalities)}")
-        return modalities
-
-    @field_validator("necks")
-    @classmethod
-    def _named(
-        cls, necks: tuple[dict[str, JsonValue], ...] | None
-    ) -> tuple[dict[str, JsonValue], ...] | None:
-        if necks is not None and not all(isinstance(neck.get("name"), str) for neck in necks):
-            raise ValueError("every neck needs its name, such as {name: SelectIndices, indices: [...]}")
-        return necks
-
-    @model_validator(mode="after")
-    def _one_way_to_the_decoder(self) -> Self:
-        if (self.indices is None) == (self.necks is None):
-            raise ValueError("indices: give either the encoder blocks that the decoder takes, or `necks`")
-        return self
 
 
 class Modality(_Frozen):
@@ -183,50 +125,6 @@ class Index(_Frozen):
     """Upper limit of VV in dB, for either kind of backscatter."""
 
 
-class SensorSet(_Frozen):
-    """A set of sensors for which a model was validated, with its calibration."""
-
-    sensors: Annotated[tuple[ModalityName, ...], Field(min_length=1)]
-    """Sensors that a pixel has, in the order of `SENSORS`."""
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-    """Least probability of a water pixel."""
-    temperature: PositiveFloat
-    """Divisor of logits."""
-    shift: float = 0.0
-    """Added to logits before they are divided."""
-    area_factor: AreaFactor
-    """Factor of the standard deviations of lake areas."""
-    scores: dict[str, Any] = {}
-    """Measured scores with these sensors alone."""
-
-    @field_validator("sensors")
-    @classmethod
-    def _in_order(cls, sensors: tuple[ModalityName, ...]) -> tuple[ModalityName, ...]:
-        if sensors != tuple(name for name in SENSORS if name in sensors):
-            raise ValueError(f"must be some of {' '.join(SENSORS)}, in this order, got {' '.join(sensors)}")
-        return sensors
-
-    @property
-    def code(self) -> int:
-        """Code of the set; see `SENSORS`."""
-        return code_of(self.sensors)
-
-    @property
-    def name(self) -> str:
-        """Such as "S1+DEM"."""
-        return "+".join(self.sensors)
-
-
-def code_of(sensors: Iterable[ModalityName]) -> int:
-    """Code of a set of sensors; see `SENSORS`."""
-    return sum(1 << SENSORS.index(name) for name in set(sensors))
-
-
-def name_of(code: int) -> str:
-    """Name of the set of sensors with this code, such as "S1+DEM"; "none" for 0."""
-    return "+".join(name for bit, name in enumerate(SENSORS) if code >> bit & 1) or "none"
-
-
 class Manifest(_Frozen):
     """Inputs, windows, calibration and provenance of a model."""
 
@@ -299,6 +197,8 @@ class Manifest(_Frozen):
                 raise ValueError(
                     f"fewer: {entry.name} is no smaller set of the model's {name_of(everything)}"
                 )
+            if self.index is not None and "S2L2A" not in entry.sensors:
+                raise ValueError(f"fewer: an index needs S2L2A, {entry.name} has none")
         return self
 
     @property
@@ -325,6 +225,20 @@ class Manifest(_Frozen):
     def set_for(self, present: int) -> SensorSet | None:
         """The set with which a pixel is predicted that has the sensors `present` (a code), None if none."""
         return next((entry for entry in self.sets if not entry.code & ~present), None)
+
+    def set_named(self, sensors: Iterable[str]) -> SensorSet:
+        """The validated set of exactly these sensors.
+
+        Raises `ManifestError` that names the validated sets, if it is none of them.
+        """
+        wanted = tuple(sensors)
+        for entry in self.sets:
+            if set(entry.sensors) == set(wanted):
+                return entry
+        raise ManifestError(
+            f"model {self.name}: was not validated for the sensors {'+'.join(wanted) or 'none'}, only for "
+            f"{', '.join(entry.name for entry in self.sets)}; see `fewer` in its {MANIFEST_FILE}"
+        )
 
     @property
     def method(self) -> Literal["network", "index"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,14 +16,15 @@ from monitor.compute.segment import inside, segment
 from monitor.compute.tile import _why_empty
 from monitor.grid import Tile
 from segmenter.errors import OutputError
-from segmenter.manifest import SENSORS
+from segmenter.manifest import read_manifest
 from segmenter.protocol import Answer, Predicts, TileArrays
 from storage.codes import NO_ANSWER, Index, Reason
 from storage.cube_layout import LAYERS
 from tests.support.scenery import COL, EPSG, ROW, pixels
-from tests.support.sensor_sets import FULL, sensor_set
+from tests.support.sensor_sets import sensor_set
 from tests.support.stacks import stack_of
 
+INDEX = Path(__file__).parents[3] / "models/index-baseline"
 SIDE, HALO = 36, 4
 TILE = Tile(EPSG, SIDE, ROW, COL)
 AROUND = pixels(-10, -10, 60, 60)
@@ -31,7 +33,7 @@ AROUND = pixels(-10, -10, 60, 60)
 class DarkIsWater(Predicts):
     """Segmenter that maps water where the near infrared is dark."""
 
-    manifest: Any = SimpleNamespace(name="dark", sensors=SENSORS, sets=FULL)
+    manifest = read_manifest(INDEX).model_copy(update={"name": "dark", "fewer": ()})
 
     def predict_all(self, scenes):
         return map(self.answered, scenes)
@@ -88,9 +90,7 @@ def test_halo_changes_nothing(halo: int) -> None:
 class SeenByHalves(DarkIsWater):
     """The upper half is predicted from radar and DEM, with a threshold of its own; 0.6 and 0.2 likely."""
 
-    manifest: Any = SimpleNamespace(
-        name="halves", sensors=SENSORS, sets=(*FULL, sensor_set("S1+DEM", threshold=0.7))
-    )
+    manifest = DarkIsWater.manifest.model_copy(update={"fewer": (sensor_set("S1+DEM", threshold=0.7),)})
 
     def answered(self, scene: TileArrays) -> Answer:
         answer = super().answered(scene)
@@ -100,12 +100,12 @@ class SeenByHalves(DarkIsWater):
 
 
 def test_each_pixel_has_the_threshold_of_its_set_of_sensors() -> None:
-    result = predicted(segmenter=SeenByHalves(), void=(20, 0, 2, SIDE))
-    assert (result["reason"][18:20, :18] == Reason.WATER).all() and (result["mask"][:18] == 0).all()
-    assert (result["reason"][:18] == Reason.DRY).all(), "0.6 is below the threshold of radar and DEM"
+    result = predicted(segmenter=SeenByHalves(), reach=pixels(0, 0, 36, 20))
+    assert (result["reason"][18:, :18] == Reason.WATER).all() and (result["mask"][:18, :20] == 0).all()
+    assert (result["reason"][:18, :20] == Reason.DRY).all(), "0.6 is below the threshold of radar and DEM"
     sources = result["sources"]
-    assert (sources[:18] == 6).all() and (sources[18:20] == 7).all() and (sources[20:22] == 0).all()
-    assert np.array_equal(sources == 0, result["mask"] == NO_ANSWER)
+    assert (sources[:18, :20] == 6).all() and (sources[18:, :20] == 7).all()
+    assert np.array_equal(sources == 0, result["mask"] == NO_ANSWER) and not sources[:, 20:].any()
 
 
 def test_absent_is_never_zero() -> None:
