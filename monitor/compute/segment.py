@@ -14,7 +14,7 @@ from monitor.stack.dataset import planes
 from monitor.stack.index import index_of
 from segmenter.inputs import refuse_unanswered
 from segmenter.protocol import Segmenter, TileArrays
-from storage.codes import NO_ANSWER, NO_ELEVATION, Reason
+from storage.codes import NO_ANSWER, NO_ELEVATION, Reason, Sensor
 
 
 def segment(
@@ -56,6 +56,8 @@ def segment(
     water = np.zeros(valid.shape, bool)
     for entry in segmenter.manifest.sets:
         water |= valid & (sources == entry.code) & (np.nan_to_num(probability) >= entry.threshold)
+    # a pixel that lacks some optical band has a date, but was predicted without optics
+    unseen = valid & (sources & Sensor.OPTICAL == 0)
     reason = np.full(probability.shape, Reason.NODATA, np.uint8)
     reason[cloud] = Reason.CLOUD
     reason[valid] = Reason.DRY
@@ -69,7 +71,7 @@ def segment(
         uncertainty=answer.uncertainty,
         mask=np.where(valid, water, NO_ANSWER),
         reason=reason,
-        day_of_year=core["day_of_year"].to_numpy(),
+        day_of_year=np.where(unseen, 0, core["day_of_year"].to_numpy()),
         index=index_of(stack)[inner, inner],
         elevation=np.nan_to_num(np.round(dem), nan=NO_ELEVATION),
         sources=sources,

@@ -91,7 +91,7 @@ def test_three_seasons_of_which_one_has_no_radar(small_archive: Path, workspace:
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 def test_a_season_of_radar_after_one_of_all_sensors(small_archive: Path, workspace: Path) -> None:
-    """The network was not trained for radar alone, so areas are not compared. Nothing is dry or has drained."""
+    """The network was not trained for radar alone, so no area is compared. Nothing is dry or has drained."""
     archive = archive_without("Sentinel-2", 2022, small_archive, workspace / "archive")
     model = model_with_fewer(workspace / "model")
     folder = make_workspace(workspace / "place", archive, model=str(model))

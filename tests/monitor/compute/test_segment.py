@@ -106,6 +106,8 @@ def test_each_pixel_has_the_threshold_of_its_set_of_sensors() -> None:
     sources = result["sources"]
     assert (sources[:18, :20] == 6).all() and (sources[18:, :20] == 7).all()
     assert np.array_equal(sources == 0, result["mask"] == NO_ANSWER) and not sources[:, 20:].any()
+    assert not result["day_of_year"][:18, :20].any(), "no day of an optical view that was not used"
+    assert (result["day_of_year"][18:] == 230).all() and (result["day_of_year"][:, 20:] == 230).all()
 
 
 def test_absent_is_never_zero() -> None:
