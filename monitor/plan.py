@@ -15,10 +15,12 @@ from shapely.geometry.base import BaseGeometry
 from monitor.archive.choice import DATES_KEPT, RADAR_KEPT
 from monitor.archive.explanations import Code, Explanation
 from monitor.archive.scenes import SceneList
+from monitor.archive.sensors import EVERY, Sets, best_set, lacking, sensors_over
 from monitor.errors import AssetError, RefusedError
 from monitor.grid import Tile, grown, tiles_of
 from monitor.progress import readable_bytes
 from monitor.settings import NAMESPACE
+from segmenter.manifest import name_of
 from storage import ledger
 from storage.codes import SurveyKind, TaskState
 from storage.ledger import TaskRow
@@ -47,6 +49,7 @@ class Why(Code):
     REDO = "redo", "asked for again ({before})"
     NO_SCENE = "no_scene", "no usable {input} scene"
     ALL_REFUSED = "all_refused", "no usable {input} scene ({examples})"
+    FEWER = "fewer", "{sensors} only, no usable {inputs} scene"
 
 
 #: Bytes of a 10 m pixel before compression: Sentinel-2 (4 bands of 10 m, 6 of 20 m, 2 of 60 m in 16 bits,
@@ -71,22 +74,32 @@ class TileTask:
     reach: BaseGeometry
     model_digest: str
     config_digest: str
+    #: for which the model was validated
+    sets: Sets = EVERY
+
+    @property
+    def used(self) -> int:
+        """Code of the best set of sensors that the tile can be predicted with; 0 if there is none."""
+        return best_set(self.sets, sensors_over(self.tile, self.scenes))
 
     @property
     def impossible(self) -> Explanation | None:
-        """Why the tile cannot be predicted: an input has no usable scene. None if all inputs have one."""
-        mine = self.scenes.within(self.tile)
-        for name, scenes in (
-            ("Sentinel-2", [scene for choice in mine for scene in choice.optical]),
-            ("Sentinel-1", [scene for choice in mine for scene in choice.radar]),
-            ("DEM", self.scenes.dem),
-        ):
-            if not scenes:
-                examples = "; ".join(f"{item}: {why}" for item, why in self.scenes.refused[:EXAMPLES])
-                if not examples:
-                    return Why.NO_SCENE.because(input=name)
-                return Why.ALL_REFUSED.because(input=name, examples=examples)
-        return None
+        """Why the tile cannot be predicted: the model needs an input without a usable scene. Else None."""
+        if self.used:
+            return None
+        first = lacking(sensors_over(self.tile, self.scenes))[0]
+        examples = "; ".join(f"{item}: {why}" for item, why in self.scenes.refused[:EXAMPLES])
+        if not examples:
+            return Why.NO_SCENE.because(input=first)
+        return Why.ALL_REFUSED.because(input=first, examples=examples)
+
+    @property
+    def fewer(self) -> Explanation | None:
+        """The sensors with which the tile is predicted, if an input of the model has no usable scene."""
+        if self.used in (0, self.sets[0]):
+            return None
+        inputs = lacking(sensors_over(self.tile, self.scenes))
+        return Why.FEWER.because(sensors=name_of(self.used), inputs=inputs)
 
     @property
     def fault(self) -> AssetError | None:
@@ -120,8 +133,10 @@ class Planned:
 
     @property
     def explanations(self) -> tuple[Explanation, ...]:
-        """Why the tile cannot be predicted, else why the action is taken."""
-        return (self.task.impossible,) if self.task.impossible else self.why
+        """Why the tile cannot be predicted, else why the action is taken and which sensors it lacks."""
+        if self.task.impossible:
+            return (self.task.impossible,)
+        return (*self.why, self.task.fewer) if self.task.fewer else self.why
 
     @property
     def words(self) -> str:
@@ -193,11 +208,14 @@ def plan(
     tile_size: int,
     model_digest: str,
     config_digest: str,
+    sets: Sets = EVERY,
 ) -> list[TileTask]:
     """The tile tasks of a region and season: every tile that touches `zone` (EPSG:4326).
-
     A key is the uuid5 of region, tile, season, frozen scenes with their baselines, model and configuration.
     Tasks of the same key have the same result, so none is done twice.
+
+    Args:
+        sets: of sensors, for which the model was validated.
     """
     tasks = []
     reach = grown(zone, REACH_M)
@@ -217,6 +235,7 @@ def plan(
                 reach=shapely.intersection(reach, tile.footprint()),
                 model_digest=model_digest,
                 config_digest=config_digest,
+                sets=sets,
             )
         )
     return tasks
@@ -289,11 +308,16 @@ class Redo:
             raise RefusedError(f"--reason: no tile has {self.reason!r} in its explanation; there is: {there}")
         keys = {entry.task.key for entry in chosen if not entry.to_predict}
         return [
-            replace(entry, action=Action.AGAIN, why=(Why.REDO.because(before=entry.words),))
+            replace(entry, action=Action.AGAIN, why=(Why.REDO.because(before=_before(entry)),))
             if entry.task.key in keys
             else entry
             for entry in planned
         ]
+
+
+def _before(entry: Planned) -> str:
+    """Why a tile would not be predicted."""
+    return str(entry.task.impossible or "; ".join(map(str, entry.why)))
 
 
 def _difference(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from monitor.archive.freeze import freeze
+from monitor.archive.sensors import works_without_optical
 from monitor.compute.cluster import Workers
 from monitor.compute.season_layers import CubeTiles
 from monitor.compute.tile import TileResult
@@ -27,11 +28,14 @@ from monitor.plan import Action, Planned, Redo, TileTask, decide, ledger_row, pl
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import System, config_digest
+from segmenter.manifest import SENSORS
 from storage import history, ledger, registry
 from storage.codes import ModelState, TaskState
 from storage.cube_damage import DamagedError
 from storage.ledger import TaskRow
+from storage.policy import OPTICAL
 from storage.prior import SurveyKey
+from storage.status import seen_by
 
 if TYPE_CHECKING:
     from storage.cube import Cube
@@ -46,6 +50,8 @@ class Report:
     tiles: dict[str, int]
     #: number of empty and failed tiles by reason
     reasons: dict[str, int] = field(default_factory=dict)
+    #: number of lakes with water by the sensors from which they were mapped
+    seen_by: dict[str, int] = field(default_factory=dict)
     failed: bool = False
     #: no tile was observed
     unobserved: bool = False
@@ -60,6 +66,15 @@ class Report:
         tiles = ", ".join(f"{count} {state}" for state, count in sorted(self.tiles.items()))
         outcome = f"nothing to do, every tile was done before ({tiles})" if self.nothing_new else tiles
         return f"{self.region} {self.season}: {outcome}"
+
+    @property
+    def sensors(self) -> str | None:
+        """One line: lakes by the sensors that saw them; None if all sensors saw all lakes."""
+        if set(self.seen_by) <= {"+".join(SENSORS)}:
+            return None
+        lakes = ", ".join(f"{count} by {name}" for name, count in self.seen_by.items())
+        radar = sum(count for name, count in self.seen_by.items() if not name.startswith(OPTICAL))
+        return f"lakes seen: {lakes}" + (f"; {radar} by radar without optics" if radar else "")
 
     @property
     def advice(self) -> str | None:
@@ -124,6 +139,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         system.workspace.excluded,
         progress,
         refused_content(known),
+        radar_alone=works_without_optical(system.workspace.sets),
     )
     tasks = plan(
         region.name,
@@ -133,6 +149,7 @@ def plan_season(system: System, region: Region, season: int, progress: Progress 
         tile_size=system.workspace.settings.tile_size,
         model_digest=system.workspace.manifest.fingerprint,
         config_digest=config_digest(region, system.workspace.profile),
+        sets=system.workspace.sets,
     )
     with system.database.connect() as conn:
         old_scenes = {
@@ -296,12 +313,14 @@ def _report(
         keys = {entry.task.key for entry in planned}
         rows = [row for row in ledger.tasks(conn, region.name, season) if row.key in keys]
         survey = history.current_survey(conn, _key(system, region, season))
+        lakes = seen_by(conn, region.name, season, system.workspace.survey_kind)
     states = Counter(row.state.value for row in rows)
     return Report(
         region=region.name,
         season=season,
         tiles=dict(states),
         reasons=dict(Counter(row.reason for row in rows if row.reason)),
+        seen_by=lakes,
         failed=states[TaskState.FAILED] > 0,
         unobserved=states[TaskState.DONE] == 0,
         nothing_new=not results and not recorded,

@@ -18,6 +18,7 @@ from monitor.archive.addresses import source_of
 from monitor.archive.catalog import Catalog, open_catalog
 from monitor.archive.items import local_href
 from monitor.archive.profiles import CatalogProfile, read_profile
+from monitor.archive.sensors import sets_of
 from monitor.entries.yaml_files import read_yaml
 from monitor.errors import RefusedError, unknown
 from monitor.settings import (
@@ -135,6 +136,11 @@ class Workspace:
         from segmenter.opening import read_manifests
 
         return read_manifests(self.model_folders)
+
+    @property
+    def sets(self) -> tuple[int, ...]:
+        """Codes of the sets of sensors for which the workspace's model was validated, the best first."""
+        return sets_of(self.manifest)
 
     @property
     def survey_kind(self) -> SurveyKind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 
 __all__ = [
     "NO_ANSWER",
@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "Reason",
     "RunOutcome",
+    "Sensor",
     "SurveyKind",
     "TaskState",
     "VerdictKind",
@@ -50,6 +51,14 @@ class Index(IntEnum):
     RADAR = 4  # water by MNDWI, but bright in radar: wind, a shore in layover, or no water
     TURBID = 5  # not water by MNDWI, but by NDWI: turbid or very shallow
     NODATA = 255
+
+
+class Sensor(IntFlag):
+    """Sensors with which a pixel was predicted (uint8 in the cube), as in `segmenter.manifest.SENSORS`."""
+
+    OPTICAL = 1
+    RADAR = 2
+    ELEVATION = 4
 
 
 class TaskState(StrEnum):

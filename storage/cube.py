@@ -121,9 +121,13 @@ class Cube:
         return [name.removeprefix("region-") for name in names if name.startswith("region-")]
 
     def prepare(self, epsg: int, season: int) -> None:
-        """Add a season to a zone, before slots are created; do nothing when the season exists."""
+        """Add a season to a zone, before slots are created, and the layers that an earlier version lacked.
+
+        Does nothing when the zone has them.
+        """
         self._begin_branch()
-        if season in self.seasons(epsg):
+        view = self.view()
+        if season in view.seasons(epsg) and not view.lacking(epsg):
             return
 
         def grown(session: icechunk.Session) -> bool:
@@ -131,10 +135,11 @@ class Cube:
             group = (
                 layout.zone(root, epsg) if str(epsg) in root else layout.make_zone(root, epsg, self.tile_size)
             )
-            if season in layout.seasons(group):
-                return False
-            layout.grow(group, season)
-            return True
+            known, lacking = season in layout.seasons(group), layout.lacking(group)
+            layout.complete(group, self.tile_size)
+            if not known:
+                layout.grow(group, season)
+            return bool(lacking) or not known
 
         self._commit(grown, f"Season {season} of EPSG:{epsg}")
 

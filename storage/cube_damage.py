@@ -138,7 +138,8 @@ def damaged_coordinates(view: CubeView) -> list[str]:
 def _arrays(group: zarr.Group) -> dict[str, zarr.Array[Any]]:
     """The arrays with a chunk for each tile, by their path in the group of a zone."""
     first = layout.level_name(1)
-    names = [_TASK, *(f"{first}/{layer}" for layer in LAYERS)]
+    lacking = layout.lacking(group)
+    names = [_TASK, *(f"{first}/{layer}" for layer in LAYERS if layer not in lacking)]
     names += [f"{level}/{OVERVIEW}" for level, _ in sorted(group.groups()) if level != first]
     return {name: layout.array(group, name) for name in names}
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from storage.codes import NO_ANSWER, NO_ELEVATION, Index, Reason
+from storage.codes import NO_ANSWER, NO_ELEVATION, Index, Reason, Sensor
 from storage.errors import StorageError
 
 __all__ = [
@@ -91,6 +91,15 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "elevation": Layer(
         "int16", NO_ELEVATION, {"long_name": "elevation of the DEM that the model used", "units": "m"}
+    ),
+    "sources": Layer(
+        "uint8",
+        0,
+        {
+            "long_name": "sensors with which the pixel was predicted (0 = none)",
+            "flag_masks": [sensor.value for sensor in Sensor],
+            "flag_meanings": " ".join(str(sensor.name).lower() for sensor in Sensor),
+        },
     ),
 }
 BYTES_PER_PIXEL = sum(np.dtype(layer.dtype).itemsize for layer in LAYERS.values())
@@ -261,6 +270,18 @@ def task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) -> 
     except ValueError:
         return None
     return UUID(bytes=key) if any(key) else None
+
+
+def lacking(group: zarr.Group) -> list[str]:
+    """The layers that a zone lacks because an earlier version made it."""
+    return [name for name in LAYERS if f"{level_name(1)}/{name}" not in group]
+
+
+def complete(group: zarr.Group, tile_size: int) -> None:
+    """Create the layers that a zone lacks, without a value in all of its seasons."""
+    shape = array(group, f"{level_name(1)}/{OVERVIEW}").shape
+    for name in lacking(group):
+        _lay_out(group.require_group(level_name(1)), name, shape, tile_size)
 
 
 def grow(group: zarr.Group, season: int) -> None:

@@ -17,10 +17,13 @@ import zarr
 from numpy.typing import NDArray
 
 from storage import cube_layout as layout
-from storage.codes import tile_name
+from storage.codes import NO_ANSWER, Sensor, tile_name
 from storage.cube_damage import readable, readable_metadata
 from storage.cube_layout import LAYERS
 from storage.errors import StorageError
+
+#: the layer that earlier versions lacked
+SOURCES = "sources"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class CubeView:
         """Seasons of a zone in the order in which they were added; empty when there are none."""
         with readable_metadata():
             return layout.seasons(layout.zone(self.root, epsg)) if str(epsg) in self.root else []
+
+    def lacking(self, epsg: int) -> list[str]:
+        """The layers that a zone lacks because an earlier version made it."""
+        with readable_metadata():
+            return layout.lacking(layout.zone(self.root, epsg))
 
     def written(self, epsg: int, season: int) -> dict[tuple[int, int], UUID]:
         """The task that wrote each tile, by (tile_row, tile_col); unwritten tiles are left out."""
@@ -95,6 +103,8 @@ class CubeView:
     def window(self, epsg: int, season: int, rows: slice, cols: slice) -> xr.Dataset:
         """Layers (y, x) of a window in global pixels, read lazily; fill values where nothing was written.
 
+        A layer that an earlier version lacked may be missing; `values_of` has it.
+
         Raises:
             StorageError: the zone or season does not exist, or the window exceeds the zone.
         """
@@ -118,7 +128,7 @@ class CubeView:
             raise StorageError(f"The cube has no layer {layer}; it has {', '.join(LAYERS)}.")
         window = self.window(epsg, season, rows, cols)
         with readable(f"layer {layer} of {self._tiles_of(epsg, rows, cols)}", season):
-            return np.asarray(window[layer].to_numpy())
+            return values_of(window, layer)
 
     def _tiles_of(self, epsg: int, rows: slice, cols: slice) -> str:
         """Names of the tiles of a window."""
@@ -140,6 +150,28 @@ class CubeView:
 
     def __reduce__(self) -> tuple[type[CubeView], tuple[icechunk.Session]]:
         return CubeView, (self.session,)  # without the opened datasets: another process opens its own
+
+
+def values_of(window: xr.Dataset, layer: str) -> NDArray[Any]:
+    """A layer of a window as an array (y, x), also one that an earlier version lacked."""
+    values = window[layer] if layer != SOURCES else known_sources(window)
+    return np.asarray(values.to_numpy())
+
+
+def known_sources(layers: xr.Dataset) -> xr.DataArray:
+    """The layer `sources` of some layers, of which it may be missing.
+
+    Earlier versions lacked it, and predicted only pixels with all sensors. So these are the sensors of a
+    pixel of their tiles that has an answer.
+    """
+    # without the coordinates, which would be read and compared
+    mask = layers["mask"].variable
+    stored = layers[SOURCES].variable if SOURCES in layers else xr.zeros_like(mask)
+    every = np.uint8(Sensor.OPTICAL | Sensor.RADAR | Sensor.ELEVATION)
+    known = stored + every * ((stored == 0) & (mask != NO_ANSWER))
+    sources = layers["mask"].copy(data=known.data).rename(SOURCES)
+    sources.attrs = dict(LAYERS[SOURCES].attributes)
+    return sources
 
 
 def _chunks(session: icechunk.Session, path: str) -> list[tuple[int, ...]]:

@@ -148,7 +148,7 @@ def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
     query = text(
         """
         SELECT lake_id, outcome, reason, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share,
-            first_day, last_day, probability, elevation_m, glacier_m, task_key, label, attributes,
+            first_day, last_day, probability, elevation_m, glacier_m, task_key, label, attributes, sensors,
             ST_AsBinary(geom) AS geometry
         FROM lake_observation WHERE survey_id = :survey AND outcome = 'water'
         """
@@ -183,7 +183,7 @@ def observations_of(
         f"""
         SELECT DISTINCT ON (o.lake_id) o.id AS observation_id, o.lake_id, l.code, o.survey_id, s.region,
             o.season, s.kind, s.source, o.outcome, o.reason, {AREA}, o.perimeter_m,
-            o.seen_share, o.first_day, o.last_day, o.probability, o.elevation_m,
+            o.seen_share, o.first_day, o.last_day, o.probability, o.elevation_m, o.sensors,
             ST_AsBinary(o.geom) AS geometry
         FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.season = :season AND s.superseded_by IS NULL
@@ -201,12 +201,13 @@ def history(
     """All current observations of a lake by surveys of these kinds, ordered by season, one row per survey.
 
     Columns: season, kind, source, region, outcome, reason, area_m2, sigma_m2, sigma_shore_m2, sigma_model_m2,
-    area_low_m2, area_high_m2 (95 %), seen_share, first_day, last_day, probability, elevation_m, survey_id.
+    area_low_m2, area_high_m2 (95 %), seen_share, first_day, last_day, probability, elevation_m, sensors,
+    survey_id.
     """
     query = text(
         f"""
         SELECT o.season, s.kind, s.source, s.region, o.outcome, o.reason, {AREA}, o.seen_share,
-            o.first_day, o.last_day, o.probability, o.elevation_m, o.survey_id
+            o.first_day, o.last_day, o.probability, o.elevation_m, o.sensors, o.survey_id
         FROM lake_observation o JOIN survey s ON s.id = o.survey_id
         WHERE o.lake_id = :lake AND s.superseded_by IS NULL AND s.kind = ANY(:kinds)
         ORDER BY o.season, s.kind DESC, s.source
@@ -220,7 +221,7 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
 
     Columns: lake_id, code, region, first_season, last_season, seasons (number with water), outcome and
     outcome_season (the latest answer, water or dry), and of the latest season with water (area_season)
-    area_m2, area_low_m2, area_high_m2 (95 %) and kind of the survey.
+    area_m2, area_low_m2, area_high_m2 (95 %), sensors and kind of the survey.
     """
     latest = ", ".join(
         f"(array_agg(c.{column} ORDER BY c.season DESC) FILTER (WHERE c.outcome {which}))[1] AS {name}"
@@ -228,7 +229,10 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
             ("outcome", "outcome", "<> 'not observed'"),
             ("season", "outcome_season", "<> 'not observed'"),
             ("season", "area_season", "= 'water'"),
-            *((name, name, "= 'water'") for name in ("area_m2", "area_low_m2", "area_high_m2", "kind")),
+            *(
+                (name, name, "= 'water'")
+                for name in ("area_m2", "area_low_m2", "area_high_m2", "sensors", "kind")
+            ),
         )
     )
     query = text(
@@ -248,11 +252,11 @@ def lakes(conn: Connection, region: str | None = None, like: str | None = None) 
 def last_outlines(conn: Connection, region: str, kinds: Collection[SurveyKind] = TRUSTED) -> gpd.GeoDataFrame:
     """The last outline of each lake in current surveys of a region and these kinds.
 
-    Columns: lake_id, code, season, geometry.
+    Columns: lake_id, code, season, sensors, geometry.
     """
     query = text(
         """
-        SELECT DISTINCT ON (o.lake_id) o.lake_id, l.code, o.season, ST_AsBinary(o.geom) AS geometry
+        SELECT DISTINCT ON (o.lake_id) o.lake_id, l.code, o.season, o.sensors, ST_AsBinary(o.geom) AS geometry
         FROM survey s JOIN lake_observation o ON o.survey_id = s.id JOIN lake l ON l.id = o.lake_id
         WHERE s.region = :region AND s.superseded_by IS NULL AND s.kind = ANY(:kinds) AND o.outcome = 'water'
         ORDER BY o.lake_id, o.season DESC, s.kind DESC, o.area_m2 DESC, s.id

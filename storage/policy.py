@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DRAINAGE_LOSS", "FIRST_SEASON", "LAST_SEASON", "PREFERENCE", "SEEN_WHOLE", "Z95"]
+__all__ = ["DRAINAGE_LOSS", "FIRST_SEASON", "LAST_SEASON", "OPTICAL", "PREFERENCE", "SEEN_WHOLE", "Z95"]
 
 FIRST_SEASON, LAST_SEASON = 1900, 2200
 """The years that a season can have."""
@@ -18,6 +18,9 @@ SEEN_WHOLE = 0.9
 
 DRAINAGE_LOSS = 0.3
 """Share of its area that a lake must lose to be an outburst candidate."""
+
+OPTICAL = "S2L2A"
+"""Beginning of the name of every set of sensors with an optical one (`lake_observation.sensors`)."""
 
 PREFERENCE = (
     "s.kind = 'index', o.outcome = 'not observed', s.kind = 'inventory', o.seen_share DESC NULLS LAST, s.id"

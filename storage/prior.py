@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 
 from storage.codes import SurveyKind
 from storage.copying import read_frame, read_geoframe
-from storage.policy import SEEN_WHOLE
+from storage.policy import OPTICAL, SEEN_WHOLE
 
 __all__ = ["PriorSurveys", "SurveyKey", "prior_digest", "prior_surveys"]
 
@@ -50,7 +50,8 @@ class PriorSurveys:
     compared (`monitor.lakes.change.last_observations`); and all of the same season.
     Columns: lake_id, survey_id, season, kind, outcome, seen_share, area_m2, sigma_m2, first_day, last_day,
     counts (by a survey that counts for events), earlier (counts, and is of an earlier season), suspect (of a
-    suspect season), reliable (seen whole, in a season that is not suspect), geometry (None unless water)."""
+    suspect season), reliable (seen whole, in a season that is not suspect), confirmed (of the lake: some
+    prior survey saw its water by more than radar), geometry (None unless water)."""
     lineage: pd.DataFrame
     """Columns: season, kind, lake_id, other_lake_id."""
     superseded: gpd.GeoDataFrame
@@ -109,7 +110,8 @@ _OBSERVATIONS = text(
             dated.suspect IS NOT NULL AS suspect,
             dated.suspect IS NULL AND coalesce(o.seen_share, 1) >= :seen_whole AS reliable,
             dated.earlier AND (o.outcome = 'dry' OR o.outcome = 'water' AND dated.suspect IS NULL
-                AND coalesce(o.seen_share, 0) >= :seen_whole) AS comparable
+                AND coalesce(o.seen_share, 0) >= :seen_whole) AS comparable,
+            o.outcome = 'water' AND coalesce(starts_with(o.sensors, :optical), true) AS optical
         FROM dated JOIN lake_observation o ON o.survey_id = dated.id
         WHERE dated.region = :region OR o.lake_id IN (SELECT lake_id FROM here)
     ), ordered AS (
@@ -123,11 +125,12 @@ _OBSERVATIONS = text(
             coalesce(min(place) FILTER (WHERE outcome = 'water' AND earlier AND reliable) OVER lake,
                 min(place) FILTER (WHERE outcome = 'water' AND earlier) OVER lake) AS before,
             min(place) FILTER (WHERE outcome <> 'not observed' AND earlier) OVER lake AS answer,
-            max(season) FILTER (WHERE comparable) OVER lake AS compared
+            max(season) FILTER (WHERE comparable) OVER lake AS compared,
+            bool_or(optical) OVER lake AS confirmed
         FROM ordered WINDOW lake AS (PARTITION BY lake_id)
     )
     SELECT ranked.lake_id, survey_id, season, kind, outcome, seen_share, ranked.area_m2, sigma_m2, first_day,
-        last_day, counts, earlier, suspect, reliable, ST_AsBinary(o.geom) AS geometry
+        last_day, counts, earlier, suspect, reliable, confirmed, ST_AsBinary(o.geom) AS geometry
     FROM ranked JOIN (SELECT id, geom FROM lake_observation) o USING (id)
     WHERE place IN (latest, before, answer) OR comparable AND season = compared OR season = :season
     """
@@ -198,7 +201,7 @@ def prior_surveys(conn: Connection, key: SurveyKey, replaced: UUID | None = None
         replaced: the current survey of `key`, if the new one has other inputs.
     """
     parameters = key.parameters
-    observations = read_geoframe(conn, _OBSERVATIONS, **parameters, seen_whole=SEEN_WHOLE)
+    observations = read_geoframe(conn, _OBSERVATIONS, **parameters, seen_whole=SEEN_WHOLE, optical=OPTICAL)
 
     def older(outlines: gpd.GeoSeries) -> gpd.GeoDataFrame:
         boxes = list(shapely.to_wkb(shapely.envelope(outlines.to_numpy()))) if len(observations) else []

@@ -47,7 +47,7 @@ def record_survey(
 
     observations: lake_id, outcome, reason (required unless water), geometry ((Multi)Polygon, None unless
     water), and any of id, sigma_m2, sigma_shore_m2, sigma_model_m2, perimeter_m, seen_share, first_day,
-    last_day, probability, elevation_m, glacier_m, task_key, label, attributes (dict).
+    last_day, probability, elevation_m, glacier_m, task_key, label, attributes (dict), sensors.
     lakes: id, code of the new ones. lineage: kind, lake_id, other_lake_id.
     flags: kind, explained, score, geometry (Polygon), and any of id, tile, lake_id, detail (dict).
     done_tasks: keys that become done with this survey; finished tasks that they replace become superseded.

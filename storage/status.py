@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from storage.codes import SurveyKind
 
-__all__ = ["ReasonCount", "SeasonStatus", "status"]
+__all__ = ["ReasonCount", "SeasonStatus", "seen_by", "status"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,21 @@ def status(conn: Connection, region: str | None = None) -> list[SeasonStatus]:
             )
         )
     return found
+
+
+def seen_by(conn: Connection, region: str, season: int, kind: SurveyKind) -> dict[str, int]:
+    """Number of lakes with water in the current survey, by the sensors from which they were mapped; lakes
+    without a name of sensors are left out."""
+    query = text(
+        """
+        SELECT o.sensors, count(*) FROM survey s JOIN lake_observation o ON o.survey_id = s.id
+        WHERE s.superseded_by IS NULL AND s.region = :region AND s.season = :season AND s.kind = :kind
+            AND o.outcome = 'water' AND o.sensors IS NOT NULL
+        GROUP BY o.sensors ORDER BY count(*) DESC, o.sensors
+        """
+    )
+    rows = conn.execute(query, {"region": region, "season": season, "kind": kind.value})
+    return dict(map(tuple, rows))
 
 
 _UNSURVEYED = {False: SurveyKind.MODEL, True: SurveyKind.INDEX}

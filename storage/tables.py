@@ -165,7 +165,8 @@ class LakeObservation(Base):
     `sigma_m2` is the standard deviation of the area; `sigma_shore_m2` and `sigma_model_m2` are its parts from
     the shoreline and the model, null where they are unknown. `glacier_m` is the distance to the nearest
     glacier outline, 0 where they touch; `task_key` is the task of the tile with the lake's representative
-    point; `label` is the id in an inventory and `attributes` are its other columns.
+    point; `label` is the id in an inventory and `attributes` are its other columns. `sensors` names the
+    sensors from which most of the lake was mapped, such as "S2L2A+S1+DEM"; null where they are unknown.
     """
 
     __tablename__ = "lake_observation"
@@ -190,6 +191,7 @@ class LakeObservation(Base):
     task_key: Mapped[UUID | None] = mapped_column(ForeignKey("task.key"))
     label: Mapped[str | None]
     attributes: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
+    sensors: Mapped[str | None]
     __table_args__ = (
         UniqueConstraint("lake_id", "survey_id"),
         ForeignKeyConstraint(["survey_id", "season"], ["survey.id", "survey.season"]),
@@ -205,6 +207,7 @@ class LakeObservation(Base):
         number("perimeter_m"),
         number("glacier_m"),
         CheckConstraint("label <> ''", name="label"),
+        CheckConstraint("sensors <> ''", name="sensors"),
         share("seen_share"),
         share("probability"),
         Index(None, "survey_id"),

@@ -78,12 +78,13 @@ def points_of(conn: Connection, lake_id: UUID) -> pd.DataFrame:
     """All current observations of one lake by season, several where surveys of a season observed it.
 
     Columns: season, kind, source, outcome, reason, area_m2, area_low_m2, area_high_m2 (95 %), seen_share,
-    suspect (why the survey's losses are not trusted), shown (whether it is the row of `lake_area_history`).
+    suspect (why the survey's losses are not trusted), sensors, shown (whether it is the row of
+    `lake_area_history`).
     """
     query = text(
         f"""
         SELECT o.season, s.kind, s.source, o.outcome, o.reason, {AREA}, o.seen_share, s.suspect,
-            coalesce(o.id = h.observation_id, false) AS shown
+            o.sensors, coalesce(o.id = h.observation_id, false) AS shown
         FROM lake_observation o
         JOIN survey s ON s.id = o.survey_id
         LEFT JOIN (SELECT observation_id, season FROM lake_area_history WHERE lake_id = :lake) AS h

@@ -95,6 +95,7 @@ def _layers(answer: Answer, scene: LabelledStack, threshold: float) -> TileLayer
         day_of_year=np.zeros(seen.shape),
         index=np.full(seen.shape, Index.NODATA),
         elevation=np.full(seen.shape, NO_ELEVATION),
+        sources=answer.sources,
     )
 
 

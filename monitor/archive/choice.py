@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import shapely
 
@@ -28,6 +28,10 @@ PASS = timedelta(minutes=45)
 #: against those of 1A, and those of 1D agree sometimes with 1A and sometimes with 1C
 #: (microsoft/PlanetaryComputer#492), so the radar scenes of a season are from one family.
 FAMILIES = {"a": "Sentinel-1A/B", "b": "Sentinel-1A/B", "c": "Sentinel-1C", "d": "Sentinel-1D"}
+
+
+#: first and last day
+Days = tuple[date, date]
 
 
 @dataclass(frozen=True)
@@ -101,24 +105,32 @@ def _looks(scenes: Sequence[Scene], skies: Mapping[str, Sky]) -> list[Look]:
 
 
 def choose_radar(
-    scenes: Sequence[Scene], choices: Sequence[Choice], dates: Mapping[Tile, Sequence[datetime]]
+    scenes: Sequence[Scene],
+    choices: Sequence[Choice],
+    dates: Mapping[Tile, Sequence[datetime]],
+    season: Days | None = None,
 ) -> list[Choice]:
     """The radar scenes of every cell: near one of its optical `dates`, the nearest to the best date first.
 
     All cells use one pass direction and one family of satellites: the pair with scenes for most cells.
+
+    Args:
+        season: in which scenes are chosen for cells without an optical date, the nearest to its middle first.
+            None: such a cell has no radar scene.
     """
     near: dict[tuple[str, str], dict[Tile, list[Scene]]] = defaultdict(dict)
     for choice in choices:
         ground = choice.cell.footprint()
         for scene in scenes:
-            gap = _wait(scene, dates.get(choice.cell, ()))
-            if gap is not None and gap <= RADAR_WINDOW and shapely.intersects(scene.footprint, ground):
+            fits = _fits(scene, choice, dates, season)
+            if fits and shapely.intersects(scene.footprint, ground):
                 near[kind_of(scene)].setdefault(choice.cell, []).append(scene)
     if not near:
         return list(choices)
 
     def wait(cell: Tile, scene: Scene) -> tuple[timedelta, str]:
-        return abs(scene.datetime - dates[cell][0]), scene.id
+        best = dates[cell][0] if cell in dates else _middle(season)
+        return abs(scene.datetime - best), scene.id
 
     def rank(kind: tuple[str, str]) -> tuple[int, timedelta, tuple[str, str]]:
         waits = [min(wait(cell, scene)[0] for scene in found) for cell, found in near[kind].items()]
@@ -167,15 +179,29 @@ def _unused(fault: AssetError | None, shown: Sequence[Sky]) -> Explanation:
     return Refusal.CLOUDIER.because(cloud=sum(clouds) / len(clouds))
 
 
-def _wait(scene: Scene, dates: Iterable[datetime]) -> timedelta | None:
-    """Time between a scene and the nearest of some dates; None where there are none."""
-    return min((abs(scene.datetime - moment) for moment in dates), default=None)
+def _fits(
+    scene: Scene, choice: Choice, dates: Mapping[Tile, Sequence[datetime]], season: Days | None
+) -> bool:
+    """Whether a radar scene is near in time to what a cell is mapped from."""
+    if choice.cell in dates:
+        return min(abs(scene.datetime - moment) for moment in dates[choice.cell]) <= RADAR_WINDOW
+    # of an undecided cell the optical dates are not known yet
+    return season is not None and choice.fault is None and season[0] <= scene.datetime.date() <= season[1]
+
+
+def _middle(season: Days | None) -> datetime:
+    assert season is not None
+    first, last = (datetime.combine(day, time(), UTC) for day in season)
+    return first + (last - first) / 2
 
 
 def unused_radar(
-    scenes: Sequence[Scene], choices: Sequence[Choice], dates: Mapping[Tile, Sequence[datetime]]
+    scenes: Sequence[Scene],
+    choices: Sequence[Choice],
+    dates: Mapping[Tile, Sequence[datetime]],
+    season: Days | None = None,
 ) -> Refused:
-    """Usable radar scenes that no cell uses, and why."""
+    """Usable radar scenes that no cell uses, and why; the arguments are those of `choose_radar`."""
     used = {scene for choice in choices for scene in choice.radar}
     kinds = {kind_of(scene) for scene in scenes if scene.id in used}
     every = {moment for moments in dates.values() for moment in moments}
@@ -183,11 +209,12 @@ def unused_radar(
     for scene in scenes:
         if scene.id in used:
             continue
-        days = _wait(scene, every)
-        if days is None:
-            why = Refusal.NO_OPTICAL_DATE.because()
-        elif days > RADAR_WINDOW:
-            why = Refusal.FAR_IN_TIME.because(days=days / timedelta(days=1))
+        if not any(_fits(scene, choice, dates, season) for choice in choices):
+            days = min((abs(scene.datetime - moment) for moment in every), default=None)
+            if days is None:
+                why = Refusal.NO_OPTICAL_DATE.because()
+            else:
+                why = Refusal.FAR_IN_TIME.because(days=days / timedelta(days=1))
         elif kinds and kind_of(scene) not in kinds:
             ((region_direction, region_satellites),) = kinds
             direction, satellites = kind_of(scene)

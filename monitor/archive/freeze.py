@@ -62,12 +62,15 @@ def freeze(
     excluded: Mapping[str, str] | None = None,
     progress: Progress = SILENT,
     refused_content: Mapping[str, str] | None = None,
+    *,
+    radar_alone: bool = False,
 ) -> Considered:
     """Choose the scenes of every cell that touches `zone` (EPSG:4326) in a season.
 
     Args:
         excluded: ids of items that the settings exclude, and why.
         refused_content: ids of items whose files were refused when they were read, and why.
+        radar_alone: the model can do without Sentinel-2, so cells without an optical date have radar, too.
 
     Raises:
         MonitorError: the catalogue does not answer.
@@ -95,7 +98,8 @@ def freeze(
         skies = measure(optical, profile, cells, done)
     choices = choose_optical(optical, skies, cells, end)
     dates = _dates(choices, optical)
-    choices = choose_radar(radar, choices, dates)
+    days = (start, end) if radar_alone else None
+    choices = choose_radar(radar, choices, dates, days)
     used = {scene for choice in choices for scene in (*choice.optical, *choice.radar)}
     chosen = SceneList(
         optical=tuple(scene for scene in optical if scene.id in used),
@@ -113,7 +117,7 @@ def freeze(
                     *radar_refused,
                     *dem_refused,
                     *unused_optical(optical, skies, choices),
-                    *unused_radar(radar, choices, dates),
+                    *unused_radar(radar, choices, dates, days),
                 )
             )
         ),

@@ -85,11 +85,20 @@ def show_lakes(folder: Path, region: str | None, limit: int, *, json: bool) -> N
                 _latest(r),
                 hectares(r["area_m2"]),
                 _half_interval(r),
-                "-" if r["area_season"] is None else season_name(r["area_season"], r["kind"]),
+                "-"
+                if r["area_season"] is None
+                else season_name(r["area_season"], r["kind"]) + _by_fewer(r["sensors"]),
             ]
             for r in records(shown)
         ],
     )
+
+
+def _by_fewer(sensors: str | None) -> str:
+    """The sensors that saw a lake, if not all did; spaces let a narrow column break the words."""
+    from segmenter.manifest import SENSORS
+
+    return "" if sensors in (None, "+".join(SENSORS)) else f" by {sensors.replace('+', ' + ')}"
 
 
 def _latest(row: dict[str, Any]) -> str:
@@ -151,7 +160,9 @@ def show_history(folder: Path, lake: str, picture: Path | None = None, *, json: 
         [
             [
                 str(r["season"]),
-                f"{r['outcome']}: {r['reason']}" if r["outcome"] == "not observed" else r["outcome"],
+                f"{r['outcome']}: {r['reason']}"
+                if r["outcome"] == "not observed"
+                else r["outcome"] + _by_fewer(r["sensors"]),
                 hectares(r["area_m2"]),
                 _half_interval(r),
                 "-" if r["seen_share"] is None else f"{r['seen_share']:.0%}",

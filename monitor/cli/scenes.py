@@ -174,8 +174,9 @@ def _share(value: float | None) -> str:
 def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool) -> None:
     """Cells without an input, without a good date, or undecided because of an unreadable file."""
     from monitor.archive.choice import CLOUD_BELOW
+    from monitor.archive.sensors import INPUTS
 
-    for what in ("Sentinel-2", "Sentinel-1", "DEM"):
+    for what in INPUTS.values():
         if bare := [cell.name for cell in inside if what in cell.lacks]:
             say(
                 styled(
@@ -183,6 +184,8 @@ def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool
                     f" no {what} scene over {len(bare)} of {len(inside)} cells: {_some(bare, everything)}",
                 )
             )
+    if report.fewer:
+        _fewer([cell for cell in inside if cell.lacks], len(inside), everything)
     if cloudy := [cell.name for cell in inside if cell.cloudy]:
         say(
             styled(
@@ -194,6 +197,18 @@ def _missing(report: SceneReport, inside: Sequence[CellReport], everything: bool
     for message, cells in report.faults.items():
         names = _some([cell.name for cell in cells], everything)
         say(styled(("undecided:", "bold red"), f" {len(cells)} cells ({names}): {message}"))
+
+
+def _fewer(cells: Sequence[CellReport], of: int, everything: bool) -> None:
+    """With which sensors the model predicts the cells that lack an input."""
+    found: dict[str | None, list[str]] = defaultdict(list)
+    for cell in cells:
+        if cell.fault is None:
+            found[cell.sensors].append(cell.name)
+    for sensors, names in sorted(found.items(), key=lambda entry: str(entry[0])):
+        how = "cannot be predicted" if sensors is None else f"are predicted from {sensors} only"
+        where = f"{len(names)} of {of} cells {how} where an input is missing"
+        say(styled(("sensors:", "bold"), f" {where}: {_some(names, everything)}"))
 
 
 def _refused(report: SceneReport, everything: bool) -> None:

@@ -81,6 +81,7 @@ def plan(
     from monitor.run import plan_season
     from monitor.settings import parse_years
     from monitor.workspace import Workspace, open_system
+    from segmenter.manifest import name_of
 
     years = parse_years(season)
     opened = Workspace.open(workspace)
@@ -103,6 +104,7 @@ def plan(
                 "tile": entry.task.tile.name,
                 "action": entry.action.value,
                 "why": [why.plain for why in entry.explanations],
+                "sensors": name_of(entry.task.used),
                 "scenes": [s.id for s in (*entry.task.scenes.optical, *entry.task.scenes.radar)],
                 "refused": [{"item": item, **why.plain} for item, why in entry.task.scenes.refused],
                 "key": entry.task.key,
@@ -172,6 +174,8 @@ def print_report(report: Report) -> None:
     """Print the tiles of a season by state, the reasons of those that are empty or failed, and why the season
     is suspect."""
     out.print(report.summary)
+    if report.sensors is not None:
+        out.print(f"  {report.sensors}", highlight=False)
     for reason, count in report.reasons.items():
         err.print(f"  {count} tile(s): {reason}", highlight=False)
     name = f"{report.region} {report.season}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from monitor.grid import Tile
 from storage.codes import NO_ANSWER
 from storage.cube_damage import readable
 from storage.cube_layout import LAYERS
+from storage.cube_view import values_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,8 @@ class TileLayers:
     data: xr.Dataset
     #: of layers in a cube
     season: int | None = None
+    #: layers that were read
+    _read: dict[str, NDArray[Any]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, tile: Tile, **arrays: NDArray[Any]) -> TileLayers:
@@ -46,10 +49,13 @@ class TileLayers:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A layer. Raises `DamagedError` naming the tile, if the cube's cannot be read."""
-        if self.season is None:
-            return self.data[name].to_numpy()
-        with readable(f"layer {name} of tile {self.tile.name}", self.season):
-            return self.data[name].to_numpy()
+        if name not in self._read:
+            if self.season is None:
+                self._read[name] = values_of(self.data, name)
+            else:
+                with readable(f"layer {name} of tile {self.tile.name}", self.season):
+                    self._read[name] = values_of(self.data, name)
+        return self._read[name]
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -14,7 +14,7 @@ from monitor.stack.dataset import planes
 from monitor.stack.index import index_of
 from segmenter.inputs import refuse_unanswered
 from segmenter.protocol import Segmenter, TileArrays
-from storage.codes import NO_ANSWER, NO_ELEVATION, Reason
+from storage.codes import NO_ANSWER, NO_ELEVATION, Reason, Sensor
 
 
 def segment(
@@ -51,9 +51,13 @@ def segment(
     cloud, snow, shadow, layover, dem = (
         core[name].to_numpy() for name in ("cloud", "snow", "shadow", "layover", "dem")
     )
-    probability = answer.probability
+    probability, sources = answer.probability, answer.sources
     valid = np.isfinite(probability)
-    water = valid & (np.nan_to_num(probability) >= segmenter.manifest.threshold)
+    water = np.zeros(valid.shape, bool)
+    for entry in segmenter.manifest.sets:
+        water |= valid & (sources == entry.code) & (np.nan_to_num(probability) >= entry.threshold)
+    # a pixel that lacks some optical band has a date, but was predicted without optics
+    unseen = valid & (sources & Sensor.OPTICAL == 0)
     reason = np.full(probability.shape, Reason.NODATA, np.uint8)
     reason[cloud] = Reason.CLOUD
     reason[valid] = Reason.DRY
@@ -67,9 +71,10 @@ def segment(
         uncertainty=answer.uncertainty,
         mask=np.where(valid, water, NO_ANSWER),
         reason=reason,
-        day_of_year=core["day_of_year"].to_numpy(),
+        day_of_year=np.where(unseen, 0, core["day_of_year"].to_numpy()),
         index=index_of(stack)[inner, inner],
         elevation=np.nan_to_num(np.round(dem), nan=NO_ELEVATION),
+        sources=sources,
     )
 
 

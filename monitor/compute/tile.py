@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.sensors import works_without_optical
 from monitor.compute.predictor import ChosenModel, QueuedSegmenter, predictor
 from monitor.errors import AssetError, ContentRefusedError
 from monitor.plan import TileTask
@@ -15,6 +16,8 @@ from storage.errors import StorageError
 from storage.ledger import Fault
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from storage.cube import CubeSlot
 
 
@@ -79,9 +82,15 @@ def compute_tile(
         return TileResult(task, TaskState.FAILED, str(error))
     if layers.observed:
         return TileResult(task, TaskState.WRITTEN, slot=slot)
-    cloudy = bool(stack["cloud"].any())
-    why = "all cloud: no clear view on any date" if cloudy else "no data: scenes do not cover the tile"
-    return TileResult(task, TaskState.EMPTY, why, slot=slot)
+    return TileResult(task, TaskState.EMPTY, _why_empty(stack, task), slot=slot)
+
+
+def _why_empty(stack: xr.Dataset, task: TileTask) -> str:
+    """Why no pixel of a tile has an answer."""
+    if not stack["cloud"].any():
+        return "no data: scenes do not cover the tile"
+    alone = works_without_optical(task.sets)
+    return "all cloud: no clear view on any date" + (", and no radar with a DEM" if alone else "")
 
 
 def _without_items(task: TileTask, refused: Sequence[ContentRefusedError]) -> TileResult:

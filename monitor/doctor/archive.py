@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,14 @@ from monitor.archive.load import load_backscatter, load_classes, load_elevation,
 from monitor.archive.outlines import BBox
 from monitor.archive.profiles import CatalogProfile, RadarKind
 from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
+from monitor.archive.sensors import EVERY, best_set
 from monitor.archive.signing import sign
 from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
 from monitor.grid import WGS84, geobox_at, pixel_at, reproject, zone_at
 from monitor.settings import FIRST_SEASON
 from monitor.workspace import Workspace
+from segmenter.manifest import ModalityName, code_of, name_of
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
@@ -97,12 +99,28 @@ class ArchiveChecks:
         needed = [name for name in missing if name not in radars or radars[name] == self.radar_kind]
         if not needed:
             return Finding("catalogue", State.OK, found)
-        return Finding(
+        problem = Finding(
             "catalogue",
             State.PROBLEM,
             f"{found}; lacks {', '.join(needed)}",
             "name the profile that describes it in catalog.profile, or write one: config/catalogs",
         )
+        sensors: dict[str, ModalityName] = dict.fromkeys(radars, "S1")
+        sensors[self.profile.dem.collection] = "DEM"
+        # without the optical collection the profile is most likely not that of the catalogue
+        others = all(name in sensors for name in needed)
+        return self._without([sensors[name] for name in needed], problem) if others else problem
+
+    def _without(self, sensors: Iterable[ModalityName], problem: Finding) -> Finding:
+        """A problem of missing inputs, which is a warning where the model can do without them."""
+        try:
+            used = best_set(self.workspace.sets, EVERY[0] & ~code_of(sensors))
+        except Exception:  # reported by the check of the model
+            return problem
+        if not used:
+            return problem
+        found = f"{problem.found}; the model predicts from {name_of(used)} only"
+        return replace(problem, state=State.WARNING, found=found)
 
     @cached_property
     def radar_kind(self) -> RadarKind | None:
@@ -181,7 +199,7 @@ class ArchiveChecks:
         scenes, refused = usable_radar(items, profile.radar)
         here = self._covering(scenes)
         if here is None:
-            return _nothing("Sentinel-1 files", self.point, start_day.year, refused)
+            return self._without(["S1"], _nothing("Sentinel-1 files", self.point, start_day.year, refused))
         start = time.perf_counter()
         if profile.radar_kind == "grd":
             from monitor.stack.grd import read_grd
@@ -208,7 +226,7 @@ class ArchiveChecks:
         )
         here = self._covering(dem)
         if here is None:
-            return _nothing("DEM files", self.point, None, refused)
+            return self._without(["DEM"], _nothing("DEM files", self.point, None, refused))
         start = time.perf_counter()
         load_elevation([here], self.profile, self.box(BLOCK))
         return _read_in("DEM files", here, start)

@@ -129,6 +129,8 @@ class WorkspaceChecks:
         manifest = self.workspace.manifest
         kind = self.workspace.profile.radar_kind
         found = f"{manifest.name} {manifest.version}, weights match the manifest, Sentinel-1 as {kind}"
+        if manifest.fewer:
+            found += f"; validated for {', '.join(entry.name for entry in manifest.sets)}"
         if manifest.method == "index":
             return Finding(
                 "model",

@@ -32,6 +32,7 @@ COLUMNS = {
     "attributes": "other attributes of the inventory (JSON)",
     "task_key": "task of the tile on which the lake lies (UUID)",
     "model_digest": "digest of the model's weights and manifest",
+    "sensors": "sensors from which most of the lake was mapped, such as S1+DEM; empty if unknown",
     "suspect": "why the survey is suspect; of a change, whether one of its surveys is suspect",
     "area_before_m2": "area in the earlier season, m2; 0 if dry, empty if not observed",
     "area_after_m2": "area in the later season, m2; 0 if dry, empty if not observed",

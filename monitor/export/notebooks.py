@@ -10,6 +10,7 @@ from monitor.grid import geobox_at
 from monitor.workspace import Workspace, open_database
 from storage.codes import SurveyKind
 from storage.cube_layout import FACTORS
+from storage.cube_view import known_sources
 
 if TYPE_CHECKING:
     import geopandas
@@ -82,7 +83,8 @@ def _written(view: CubeView, cube: Cube, epsg: int, factor: int) -> xr.Dataset |
     named = cut.drop_vars(["y", "x", "spatial_ref", "season"]).assign_coords(
         {**xr_coords(geobox), "season": seasons}
     )
-    return named.sortby("season").chunk(season=1, y=side, x=side)
+    chunked = named.sortby("season").chunk(season=1, y=side, x=side)
+    return chunked if factor > 1 else chunked.assign(sources=known_sources(chunked))
 
 
 def open_history(workspace: str | Path, region: str | None = None) -> geopandas.GeoDataFrame:

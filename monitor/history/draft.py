@@ -38,6 +38,9 @@ OBSERVATION_COLUMNS = [
     "label",
     "attributes",
 ]
+#: columns that earlier versions lacked: they count for a digest only where they have values, so that a survey
+#: without them has the digest of before
+LATER_COLUMNS = ["sensors"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,13 @@ class SurveyDraft:
     def digest(self) -> str:
         """Digest of all rows: equal for equal rows in any order, new or read back from the database."""
         lines = [self.suspect or ""]
+        later = [
+            name
+            for name in LATER_COLUMNS
+            if name in self.observations and self.observations[name].notna().any()
+        ]
         for frame, columns in (
-            (self.observations, OBSERVATION_COLUMNS),
+            (self.observations, [*OBSERVATION_COLUMNS, *later]),
             (self.lineage, ["kind", "lake_id", "other_lake_id"]),
             (self.flags, ["kind", "explained", "score", "geometry", "tile", "lake_id", "detail"]),
         ):

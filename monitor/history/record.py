@@ -170,7 +170,7 @@ def record_season(
         prior,
         previous,
         smallest_m2=manifest.smallest_lake_m2,
-        area_factor=manifest.area_factor,
+        sets=manifest.sets,
         kind=key.kind,
         progress=progress,
     )

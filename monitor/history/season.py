@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from uuid import UUID
 
 import geopandas
 import numpy as np
@@ -24,19 +23,21 @@ from monitor.compute.season_layers import Outlines, SeasonLayers
 from monitor.grid import PIXEL, WGS84, Tile
 from monitor.history.alarms import Comparison
 from monitor.history.draft import SurveyDraft, flag_frame
-from monitor.lakes.absence import MIN_SEEN_SHARE, SIGHTS, explain_absence, seen_shares
+from monitor.history.dry_ground import absence_rows, dry_before, new_to_radar_alone
+from monitor.lakes.absence import SIGHTS, seen_shares
 from monitor.lakes.fitness import Agreement, agreement, misfit
 from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, state_changes
 from monitor.lakes.parts import join_parts
-from monitor.lakes.sights import NO_DAY, count_sights, days_seen, merge_days
+from monitor.lakes.sensors import CODES, area_factors, mapped_without_optical, names_of, shares_of
+from monitor.lakes.sights import count_sights, days_seen, merge_days, sensors_seen
 from monitor.lakes.suspect import doubted, suspicion
 from monitor.lakes.uncertainty import combine, sum_errors, uncertainty_within
-from monitor.lakes.vectorise import Piece, join_pieces, pieces_of
+from monitor.lakes.vectorise import NO_DAY, Piece, join_pieces, pieces_of
 from monitor.progress import SILENT, Progress
-from monitor.review.triage import Flag, disagreements, season_flag
+from monitor.review.triage import Flag, disagreements, season_flag, water_to_radar_alone
 from monitor.settings import Region
-from segmenter.area_factor import AreaFactor, factor_at
-from storage.codes import Outcome, Reason, SurveyKind
+from segmenter.manifest import SensorSet
+from storage.codes import Outcome, SurveyKind
 from storage.prior import PriorSurveys
 
 #: degrees, about a pixel: footprints are grown by it, so that cloud on the shore counts
@@ -53,7 +54,7 @@ def draft_season(
     previous: Sequence[SeasonLayers],
     *,
     smallest_m2: float,
-    area_factor: AreaFactor = 1.0,
+    sets: Sequence[SensorSet],
     kind: SurveyKind = SurveyKind.MODEL,
     progress: Progress = SILENT,
 ) -> SurveyDraft:
@@ -65,7 +66,7 @@ def draft_season(
         previous: the layers of the earlier seasons with a survey of the same kind that is not suspect, the
             latest first.
         smallest_m2: area of the smallest mapped lake.
-        area_factor: of the model's manifest, by which standard deviations of areas are multiplied.
+        sets: of the model's manifest; standard deviations of areas are multiplied by their factors.
         kind: model or index; only surveys of the same kind are compared.
     """
     reference = references(prior.observations, prior.lineage, season)
@@ -75,20 +76,30 @@ def draft_season(
     matching = match(
         reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
     )
-    absent = _absence_rows(matching, dict(zip(reference.index, first.latest, strict=True)))
+    new = dry_before(found, matching, previous)
+    unconfirmed = new_to_radar_alone(found, matching, new)
+    doubted_water, found = found[unconfirmed], found[~unconfirmed].reset_index(drop=True)
+    if len(doubted_water):
+        matching = match(
+            reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
+        )
+        new = dry_before(found, matching, previous)
+    absent = absence_rows(matching, reference, first.latest)
     gone = reference.geometry[absent.lake_id[absent.outcome == Outcome.DRY].tolist()]
     second = _second_pass(layers, found, matching, reference, gone.to_numpy(), progress)
-    water = _water_rows(found, matching, second, season, area_factor)
-    absent.loc[absent.outcome == Outcome.DRY, "first_day"] = [_day(season, doy) for doy in second.days[:, 0]]
-    absent.loc[absent.outcome == Outcome.DRY, "last_day"] = [_day(season, doy) for doy in second.days[:, 1]]
+    water = _water_rows(found, matching, second, season, sets)
+    dried = absent.outcome == Outcome.DRY
+    absent.loc[dried, "first_day"] = [_day(season, doy) for doy in second.days[:, 0]]
+    absent.loc[dried, "last_day"] = [_day(season, doy) for doy in second.days[:, 1]]
+    absent.loc[dried, "sensors"] = names_of(shares_of(second.gone_by), sets)
     compared = Comparison.of(prior, season, matching, _observations(water, absent, found))
     suspect = misfit(first.agreement) or suspicion(compared.changes, compared.before, images=True)
     if suspect:
         absent = doubted(absent, suspect)
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
-    events = state_changes(reference, matching, dry, _dry_before(found, matching, previous))
-    lineage = lineage_frame((*matching.lineage, *events))
+    lineage = lineage_frame((*matching.lineage, *state_changes(reference, matching, dry, new)))
     flags = [*first.flags, *compared.flags(lineage, reference, suspect=suspect is not None)]
+    flags += water_to_radar_alone(doubted_water)
     if suspect:
         flags.append(season_flag(region.outline, suspect))
     observations = geopandas.GeoDataFrame(
@@ -109,7 +120,7 @@ class FirstPass:
 
     pieces: list[Piece]
     flags: list[Flag]
-    #: (N, 8) sights within the N known lakes, by their latest outline and by that of earlier seasons
+    #: (N, 9) sights within the N known lakes, by their latest outline and by that of earlier seasons
     latest: Counts
     before: Counts
     #: of model and index; empty for a survey of the index
@@ -162,13 +173,15 @@ def _first_pass_of(
 class SecondPass:
     """Results of the second pass, over the tiles with lakes; N lakes in the order of `found`."""
 
-    #: (N, 8) sights within each lake's footprint, and within the footprint grown by a pixel
+    #: (N, 9) sights within each lake's footprint, and within the footprint grown by a pixel
     cores: Counts
     rims: Counts
     #: shoreline_m2 and model_m2
     errors: pd.DataFrame
     #: (M, 2) first and last day of the year on which the places of M lakes that are gone were seen
     days: NDArray[np.int16]
+    #: (M, 8) their pixels that were seen, by set of sensors
+    gone_by: Counts
 
 
 def _second_pass(
@@ -193,25 +206,27 @@ def _second_pass(
     )
     groups = footprints, shapely.buffer(footprints, RIM), found.geometry.to_numpy(), gone
     counts = np.zeros((2, len(found), SIGHTS), np.int64)
-    days = np.full((len(gone), 2), NO_DAY, np.int16)
+    days, gone_by = np.full((len(gone), 2), NO_DAY, np.int16), np.zeros((len(gone), CODES), np.int64)
     sums: list[tuple[Tile, NDArray[np.intp], NDArray[np.float64]]] = []
     results = layers.map(_second_pass_of, *groups, progress=progress, title="measuring lakes")
-    for tile, near, (*seen, uncertainty, of_tile) in results:
+    for tile, near, (*seen, uncertainty, of_tile, by) in results:
         days[near[3]] = merge_days(days[near[3]], of_tile)
+        gone_by[near[3]] += by
         for group, positions, tally in zip(counts, near, seen, strict=False):
             group[positions] += tally
         sums.append((tile, near[2], uncertainty))
-    return SecondPass(counts[0], counts[1], sum_errors(sums, found), days)
+    return SecondPass(counts[0], counts[1], sum_errors(sums, found), days, gone_by)
 
 
 def _second_pass_of(
     layers: TileLayers, footprints: Outlines, rims: Outlines, lakes: Outlines, gone: Outlines
-) -> tuple[Counts, Counts, NDArray[np.float64], NDArray[np.int16]]:
+) -> tuple[Counts, Counts, NDArray[np.float64], NDArray[np.int16], Counts]:
     return (
         count_sights(layers, footprints),
         count_sights(layers, rims),
         uncertainty_within(layers, lakes),
         days_seen(layers, gone),
+        sensors_seen(layers, gone),
     )
 
 
@@ -220,65 +235,29 @@ def _water_rows(
     matching: Matching,
     second: SecondPass,
     season: int,
-    area_factor: AreaFactor,
+    sets: Sequence[SensorSet],
 ) -> pd.DataFrame:
     """Observations of the lakes with an outline."""
     shoreline, model = second.errors.shoreline_m2, second.errors.model_m2
+    shares = shares_of(found.seen_by.to_list())
     return pd.DataFrame(
         {
             "lake_id": list(matching.lake_ids),
             "outcome": Outcome.WATER.value,
             "reason": None,
             "geometry": list(found.geometry),
-            "sigma_m2": combine(shoreline, model, factor_at(area_factor, found.area_m2)),
+            "sigma_m2": combine(shoreline, model, area_factors(shares, sets, found.area_m2)),
             "sigma_shore_m2": shoreline.to_numpy(),
             "sigma_model_m2": model.to_numpy(),
             "perimeter_m": found.perimeter_m.to_numpy(),
-            "seen_share": seen_shares(second.cores, second.rims),
+            "seen_share": seen_shares(second.cores, second.rims, mapped_without_optical(shares)),
             "first_day": [_day(season, doy) for doy in found.first_doy],
             "last_day": [_day(season, doy) for doy in found.last_doy],
             "probability": found.probability.astype(float).clip(0, 1).to_numpy(),
             "elevation_m": found.elevation_m.astype(float).to_numpy(),
+            "sensors": names_of(shares, sets),
         }
     )
-
-
-def _absence_rows(matching: Matching, known: dict[UUID, Counts]) -> pd.DataFrame:
-    """Observations of the known lakes without an outline: dry, or not observed with the reason.
-
-    Args:
-        known: counts of sights (8,) within each known lake.
-    """
-    rows = []
-    for lake in matching.missing:
-        counts = known[lake]
-        if counts.sum() == 0 or counts.argmax() == Reason.OUTSIDE:
-            continue  # a lake of a neighbouring region is not part of this survey
-        absence = explain_absence(counts)
-        rows.append((lake, absence.outcome.value, absence.reason, None, absence.seen_share))
-    absent = pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
-    return absent.assign(first_day=None, last_day=None)
-
-
-def _dry_before(
-    found: geopandas.GeoDataFrame, matching: Matching, previous: Sequence[SeasonLayers]
-) -> list[UUID]:
-    """First observed lakes whose place was dry ground in the last earlier season that saw it."""
-    lakes = [(at, lake) for at, lake in enumerate(matching.lake_ids) if lake in matching.first_observed]
-    dry: set[UUID] = set()
-    for layers in previous:
-        if not lakes:
-            break
-        counts = np.zeros((len(lakes), SIGHTS), np.int64)
-        outlines = found.geometry.to_numpy()[[at for at, _ in lakes]]
-        for _, (near,), tally in layers.map(count_sights, outlines):
-            counts[near] += tally
-        pixels = np.maximum(counts.sum(axis=1), 1)
-        was_dry = counts[:, Reason.DRY] >= MIN_SEEN_SHARE * pixels
-        was_seen = counts[:, [Reason.DRY, Reason.WATER]].sum(axis=1) >= MIN_SEEN_SHARE * pixels
-        dry |= {lake for (_, lake), is_dry in zip(lakes, was_dry, strict=True) if is_dry}
-        lakes = [lake for lake, seen in zip(lakes, was_seen, strict=True) if not seen]
-    return [lake for lake in matching.lake_ids if lake in dry]
 
 
 def _observations(

@@ -62,7 +62,8 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
         GeoDataFrame (EPSG:4326) indexed by lake_id: geometry (the latest reliable outline, else the latest
         one; it decides identities), area_m2 and before (area and outline, chosen in the same way from
         earlier seasons only, else NaN and None; the outline decides lineage), ended (bool: merged into
-        another lake before), last_outcome (the latest of water and dry before `season`, else None).
+        another lake before), last_outcome (the latest of water and dry before `season`, else None), confirmed
+        (bool: some survey saw its water by more than radar).
     """
     # within a season: water before dry, a model before others, the larger part where regions share a lake
     ranked = observations.assign(
@@ -85,6 +86,8 @@ def references(observations: pd.DataFrame, lineage: pd.DataFrame, season: int) -
     frame["last_outcome"] = (
         observed.outcome.reindex(frame.index).astype(object).where(lambda o: o.notna(), None)
     )
+    seen = set(observations.lake_id[observations.confirmed.astype(bool)])
+    frame["confirmed"] = [lake in seen for lake in frame.index]
     ordered = frame.loc[sorted(frame.index, key=lambda lake: lake.int)]
     return geopandas.GeoDataFrame(ordered, geometry="geometry", crs=WGS84)
 

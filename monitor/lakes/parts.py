@@ -8,6 +8,8 @@ import pandas as pd
 import shapely
 
 from monitor.lakes.overlap import overlaps
+from monitor.lakes.sensors import mapped_without_optical, shares_of
+from monitor.lakes.vectorise import first_day
 from storage.policy import SEEN_WHOLE
 
 
@@ -16,10 +18,10 @@ def join_parts(
     reference: geopandas.GeoDataFrame,
     seen_share: pd.Series,
 ) -> geopandas.GeoDataFrame:
-    """Join the outlines that overlap one known lake, if that lake was not seen whole.
+    """Join the outlines that overlap one known lake, if that lake was not seen whole by optics.
 
-    A lake that was seen whole and has several outlines has split. Of a lake that is partly hidden this cannot
-    be decided.
+    A lake that was seen whole and has several outlines has split. Of a lake that is partly hidden, or that
+    only radar sees, which misses parts of lakes, this cannot be decided.
 
     Args:
         found: as from `vectorise.vectorise`.
@@ -39,7 +41,9 @@ def join_parts(
     lakes = parts.lake.unique()
     if len(lakes) == 0:
         return found
-    hidden = parts[parts.lake.isin(lakes[(seen_share[lakes] < SEEN_WHOLE).to_numpy()])]
+    by_radar = mapped_without_optical(shares_of(found.seen_by.to_list()))
+    doubtful = (seen_share[lakes] < SEEN_WHOLE).to_numpy() | np.isin(lakes, parts.lake[by_radar[parts.found]])
+    hidden = parts[parts.lake.isin(lakes[doubtful])]
     first = hidden.groupby("lake").found.transform("min")
     group = np.arange(len(found))
     group[hidden.found] = first
@@ -57,8 +61,9 @@ def _joined_row(parts: geopandas.GeoDataFrame) -> dict[str, object]:
         "area_m2": parts.area_m2.sum(),
         "perimeter_m": parts.perimeter_m.sum(),
         "probability": np.average(parts.probability, weights=parts.area_m2),
-        "first_doy": parts.first_doy.min(),
+        "first_doy": first_day(parts.first_doy),
         "last_doy": parts.last_doy.max(),
         # of the largest part: a mean could depend on the order of the parts
         "elevation_m": parts.elevation_m[parts.area_m2.idxmax()],
+        "seen_by": np.sum(parts.seen_by.to_list(), axis=0),
     }

@@ -1,8 +1,8 @@
-"""Sights of pixels (`absence.DISPUTED`) and their days, within outlines."""
+"""Sights of pixels (`monitor.lakes.absence`), their days and their sensors, within outlines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +11,21 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.compute.layers import TileLayers
 from monitor.grid import WGS84, Tile, reproject
-from monitor.lakes.absence import DISPUTED, SIGHTS
+from monitor.lakes.absence import DISPUTED, SIGHTS, UNCONFIRMED
+from monitor.lakes.sensors import CODES, WITHOUT_OPTICAL
+from monitor.lakes.vectorise import NO_DAY
 from storage.codes import Index, Reason
-
-#: no day of the year
-NO_DAY = 0
 
 
 def sights(layers: TileLayers) -> NDArray[np.uint8]:
     """Sight of each pixel, (size, size): its reason, but dry only where the index agrees.
 
-    A pixel that is dry by the model is snow or shadow if the index has that class, and `DISPUTED` if it is
-    water by the index.
+    A pixel that is dry by the model is snow or shadow if the index has that class, `DISPUTED` if it is water
+    by the index, and `UNCONFIRMED` if it was predicted without an optical view.
     """
     seen, index = layers["reason"].copy(), layers["index"]
+    dry = seen == Reason.DRY
+    seen[dry & WITHOUT_OPTICAL[layers["sources"]]] = UNCONFIRMED
     dry = seen == Reason.DRY
     seen[dry & np.isin(index, (Index.WATER, Index.RADAR, Index.TURBID))] = DISPUTED
     seen[dry & (index == Index.SNOW)] = Reason.SNOW
@@ -32,19 +33,31 @@ def sights(layers: TileLayers) -> NDArray[np.uint8]:
     return seen
 
 
-def count_sights(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.int64]:
+def optical_sights(layers: TileLayers) -> NDArray[np.uint8]:
+    """`sights` in which water that was seen without optics is `UNCONFIRMED`, too."""
+    seen = sights(layers)
+    seen[(seen == Reason.WATER) & WITHOUT_OPTICAL[layers["sources"]]] = UNCONFIRMED
+    return seen
+
+
+def count_sights(
+    layers: TileLayers,
+    outlines: NDArray[np.object_],
+    of: Callable[[TileLayers], NDArray[np.uint8]] = sights,
+) -> NDArray[np.int64]:
     """Number of a tile's pixels of each sight within each outline.
 
     Args:
         outlines: N polygons (EPSG:4326).
+        of: gives the sights of a tile's pixels.
 
     Returns:
-        (N, 8) counts, a column for each `storage.codes.Reason` and one for `DISPUTED`.
+        (N, 9) counts, a column for each `storage.codes.Reason`, one for `DISPUTED`, one for `UNCONFIRMED`.
     """
     counts = np.zeros((len(outlines), SIGHTS), np.int64)
     if len(outlines) == 0:
         return counts
-    seen = sights(layers)
+    seen = of(layers)
     for position, window, covered in _places(layers.tile, outlines):
         counts[position] = np.bincount(seen[window][covered], minlength=SIGHTS)
     return counts
@@ -69,6 +82,25 @@ def days_seen(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.i
         if len(known):
             days[position] = known.min(), known.max()
     return days
+
+
+def sensors_seen(layers: TileLayers, outlines: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Number of a tile's pixels within each outline that were seen as water or dry, by their set of sensors.
+
+    Args:
+        outlines: N polygons (EPSG:4326).
+
+    Returns:
+        (N, 8) counts by the code of the set.
+    """
+    counts = np.zeros((len(outlines), CODES), np.int64)
+    if len(outlines) == 0:
+        return counts
+    seen = np.isin(layers["reason"], (Reason.WATER, Reason.DRY))
+    sources = layers["sources"]
+    for position, window, covered in _places(layers.tile, outlines):
+        counts[position] = np.bincount(sources[window][covered & seen[window]], minlength=CODES)
+    return counts
 
 
 def merge_days(one: NDArray[np.int16], other: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -18,13 +18,25 @@ from shapely.geometry.base import BaseGeometry
 
 from monitor.compute.layers import TileLayers
 from monitor.grid import WGS84, reproject, split_at_180
+from monitor.lakes.sensors import CODES
 from storage.codes import NO_ELEVATION
 
 EIGHT = np.ones((3, 3), np.int8)
 GEOD = Geod(ellps="WGS84")
 #: connected water within one tile: its UTM zone, its outline in that zone, and sums over its pixels
 Piece = dict[str, object]
-COLUMNS = ["geometry", "area_m2", "perimeter_m", "probability", "first_doy", "last_doy", "elevation_m"]
+COLUMNS = [
+    "geometry",
+    "area_m2",
+    "perimeter_m",
+    "probability",
+    "first_doy",
+    "last_doy",
+    "elevation_m",
+    "seen_by",
+]
+#: no day of the year: of a pixel without an optical view
+NO_DAY = 0
 
 
 def vectorise(tiles: Iterable[TileLayers], zone: BaseGeometry, smallest_m2: float) -> geopandas.GeoDataFrame:
@@ -36,8 +48,9 @@ def vectorise(tiles: Iterable[TileLayers], zone: BaseGeometry, smallest_m2: floa
     Returns:
         GeoDataFrame (EPSG:4326), one row per lake, from west to east: geometry (MultiPolygon, independent of
         the tiling), area_m2 (geodesic), perimeter_m (of the pixels' outline), probability (mean over its
-        pixels), first_doy and last_doy (days of the year of its pixels), elevation_m (mean of the DEM over
-        its pixels, NaN without a DEM).
+        pixels), first_doy and last_doy (days of the year of its pixels with an optical view, `NO_DAY` if none
+        has one), elevation_m (mean of the DEM over its pixels, NaN without a DEM), seen_by ((8,) number of
+        its pixels by the code of the set of sensors from which they were predicted).
     """
     return join_pieces((piece for layers in tiles for piece in pieces_of(layers)), zone, smallest_m2)
 
@@ -79,6 +92,8 @@ def pieces_of(layers: TileLayers) -> list[Piece]:
         return []
     flat, days = labels.ravel(), layers["day_of_year"]
     pixels = np.bincount(flat, minlength=count + 1)
+    seen_by = np.bincount(flat * CODES + layers["sources"].ravel(), minlength=(count + 1) * CODES)
+    seen_by = seen_by.reshape(count + 1, CODES)
     weight = np.bincount(flat, np.nan_to_num(layers["probability"]).ravel(), minlength=count + 1)
     numbers = np.arange(1, count + 1)
     elevation = layers["elevation"]
@@ -86,7 +101,9 @@ def pieces_of(layers: TileLayers) -> list[Piece]:
     measured = np.bincount(flat, known.ravel(), minlength=count + 1)
     # sums of whole metres are the same in any order of tiles
     metres = np.bincount(flat, np.where(known, elevation, 0).ravel(), minlength=count + 1)
-    first, last = ndimage.minimum(days, labels, numbers), ndimage.maximum(days, labels, numbers)
+    first = ndimage.minimum(np.where(days == NO_DAY, np.iinfo(days.dtype).max, days), labels, numbers)
+    last = ndimage.maximum(days, labels, numbers)
+    first = np.where(last == NO_DAY, NO_DAY, first)
     parts: dict[int, list[BaseGeometry]] = {}
     affine = tile.geobox().affine
     for geometry, label in features.shapes(labels.astype(np.int32), labels > 0, 4, affine):
@@ -107,6 +124,7 @@ def pieces_of(layers: TileLayers) -> list[Piece]:
             "metres": int(metres[label]),
             "first_doy": int(first[label - 1]),
             "last_doy": int(last[label - 1]),
+            "seen_by": seen_by[label],
         }
         for label, outline in outlines.items()
     ]
@@ -140,11 +158,18 @@ def _join(pieces: pd.DataFrame, column: str) -> pd.DataFrame:
                 "weight": members.weight.sum(),
                 "measured": members.measured.sum(),
                 "metres": members.metres.sum(),
-                "first_doy": members.first_doy.min(),
+                "first_doy": first_day(members.first_doy),
                 "last_doy": members.last_doy.max(),
+                "seen_by": np.sum(members.seen_by.to_list(), axis=0),
             }
         )
     return pd.DataFrame(rows)
+
+
+def first_day(days: pd.Series) -> int:
+    """The first of some days of the year, of which some can be `NO_DAY`; `NO_DAY` if all are."""
+    known = days[days != NO_DAY]
+    return int(known.min()) if len(known) else NO_DAY
 
 
 def _multi(geometry: BaseGeometry) -> BaseGeometry:

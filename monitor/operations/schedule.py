@@ -109,6 +109,8 @@ def nightly(folder: str) -> None:
     outcome = run_due(workspace, todo, LoggedProgress)
     for report in outcome.reports:
         _log.info(report.summary)
+        if report.sensors is not None:
+            _log.info(report.sensors)
         for reason, count in report.reasons.items():
             _log.warning("%d tile(s): %s", count, reason)
         if report.suspect is not None:

@@ -21,7 +21,7 @@ from monitor.drawing.maps import (
     north_arrow,
     scale_bar,
 )
-from monitor.drawing.palette import VERDICTS
+from monitor.drawing.palette import GREY, VERDICTS
 from monitor.drawing.pictures import plain_text, save_picture
 from monitor.drawing.text import one_line
 from monitor.grid import WGS84, continuous, reproject, zone_at
@@ -29,6 +29,7 @@ from monitor.history.changes import changes_between
 from monitor.lakes.change import Verdict
 from monitor.settings import Region
 from monitor.workspace import Workspace, open_system
+from storage.policy import OPTICAL
 
 if TYPE_CHECKING:
     import geopandas
@@ -45,6 +46,8 @@ CURVES = 6
 LABELS = 8
 #: dashes of the outlines of lakes that were not observed, in widths of the line
 DASHES = (0, (1.2, 0.8))
+#: of lakes that were last seen by radar without optics
+DOTS = (0, (3.0, 0.8, 0.8, 0.8))
 #: of the curves; two lakes with the same verdict have the same colour
 MARKERS = "osD^vP"
 
@@ -91,7 +94,7 @@ def region_figure(
 
     Args:
         background: colours (rows, columns, 3) from 0 to 1, extent (left, right, bottom, top) and EPSG code.
-        outlines: last outline of each lake in that CRS with `code`, indexed by lake_id.
+        outlines: last outline of each lake in that CRS with `code` and `sensors`, indexed by lake_id.
         changes: as from `monitor.lakes.change.compare`, with each lake's code.
         curves: lake_id to the rows of `storage.history.history`.
         simulated: mark the figure as one of simulated scenes.
@@ -150,15 +153,23 @@ def _outlines(axes: Axes, outlines: geopandas.GeoDataFrame, changes: pd.DataFram
     from matplotlib.lines import Line2D
 
     verdicts = _verdicts(outlines, changes)
+    unseen = verdicts == Verdict.NOT_OBSERVED
+    by_radar = outlines.sensors.notna() & ~outlines.sensors.astype(str).str.startswith(OPTICAL) & ~unseen
     handles = []
     for verdict, colour in VERDICTS.items():
         some = outlines[verdicts == verdict]
         if some.empty:
             continue
         dashes: Any = DASHES if verdict == Verdict.NOT_OBSERVED else "-"
-        draw_outlines(axes, some.geometry, colour, dashes=dashes)
+        here = by_radar[some.index]
+        draw_outlines(axes, some.geometry[~here], colour, dashes=dashes)
+        if here.any():
+            draw_outlines(axes, some.geometry[here], colour, dashes=DOTS)
         name = f"{verdict} ({len(some)})"
         handles.append(Line2D([], [], color=colour, linewidth=3, linestyle=dashes, label=name))
+    if by_radar.any():
+        name = f"last seen by radar without optics ({by_radar.sum()})"
+        handles.append(Line2D([], [], color=GREY, linewidth=2, linestyle=DOTS, label=name))
     axes.legend(
         handles=handles,
         loc="upper center",

@@ -18,12 +18,14 @@ from monitor.archive.conventions import BASELINE, OFFSET_BASELINE
 from monitor.archive.explanations import Refused
 from monitor.archive.freeze import Considered, freeze
 from monitor.archive.scenes import Choice, Scene
+from monitor.archive.sensors import INPUTS, Sets, best_set, works_without_optical
 from monitor.archive.sky import Skies, Sky
 from monitor.errors import AssetError
 from monitor.grid import CELL, Tile, tiles_of
 from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
+from segmenter.manifest import code_of, name_of
 from storage.redaction import redacted
 
 #: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
@@ -98,6 +100,8 @@ class CellReport:
     optical: tuple[CellView, ...]
     radar: tuple[str, ...]
     lacks: tuple[str, ...]
+    #: the best set of sensors with which the model can predict here, such as "S2L2A+DEM"; None without one
+    sensors: str | None
     #: item, asset, href and cause of the unreadable file because of which the choice is undecided
     fault: dict[str, str] | None
 
@@ -127,6 +131,8 @@ class SceneReport:
     cells: tuple[CellReport, ...]
     #: items that are not used, and why
     refused: Refused
+    #: the model can do without an input
+    fewer: bool = False
     #: some of the scenes are simulated
     simulated: bool = False
 
@@ -155,7 +161,14 @@ def report_scenes(
         MonitorError: the catalogue does not answer.
     """
     considered = freeze(
-        workspace.catalog, workspace.profile, region.zone, region.season, season, workspace.excluded, progress
+        workspace.catalog,
+        workspace.profile,
+        region.zone,
+        region.season,
+        season,
+        workspace.excluded,
+        progress,
+        radar_alone=works_without_optical(workspace.sets),
     )
     start, end = region.season.dates(season)
     # cells can reach far beyond the region, whose part of them counts here
@@ -175,8 +188,9 @@ def report_scenes(
         optical=tuple(_optical(scene, considered, set(grounds)) for scene in considered.optical),
         radar=tuple(_radar(scene, considered, set(grounds)) for scene in considered.radar),
         dem=tuple(scene.id for scene in considered.chosen.dem),
-        cells=tuple(_cells(considered, grounds)),
+        cells=tuple(_cells(considered, grounds, workspace.sets)),
         refused=considered.chosen.refused,
+        fewer=len(workspace.sets) > 1,
         simulated=any(scene.simulated for scene in scenes),
     )
 
@@ -230,13 +244,13 @@ def _radar(scene: Scene, considered: Considered, inside: set[Tile]) -> RadarUse:
         orbit_state=scene.orbit_state,
         relative_orbit=scene.relative_orbit,
         days=min((days for each in waits for days in each), key=abs, default=None),
-        days_from_best=min((each[0] for each in waits), key=abs, default=None),
+        days_from_best=min((each[0] for each in waits if each), key=abs, default=None),
         first_in=sum(choice.radar[:1] == (scene.id,) for choice in mine),
         used_in=sum(scene.id in choice.radar for choice in mine),
     )
 
 
-def _cells(considered: Considered, grounds: Mapping[Tile, BaseGeometry]) -> Iterator[CellReport]:
+def _cells(considered: Considered, grounds: Mapping[Tile, BaseGeometry], sets: Sets) -> Iterator[CellReport]:
     days = {scene.id: scene.datetime.date() for scene in considered.optical}
     elevation = shapely.union_all([scene.footprint for scene in considered.chosen.dem])
     for choice in considered.chosen.choices:
@@ -244,6 +258,8 @@ def _cells(considered: Considered, grounds: Mapping[Tile, BaseGeometry]) -> Iter
         for scene_id in choice.optical:
             sky = _sky(considered.skies, scene_id, choice.cell)
             views.append(CellView(scene_id, sky.seen, sky.cloud) if sky else CellView(scene_id, None, None))
+        lacks = _lacks(choice, grounds.get(choice.cell, choice.cell.footprint()), elevation)
+        used = best_set(sets, code_of(name for name, word in INPUTS.items() if word not in lacks))
         yield CellReport(
             name=choice.cell.name,
             tile=choice.cell,
@@ -251,7 +267,8 @@ def _cells(considered: Considered, grounds: Mapping[Tile, BaseGeometry]) -> Iter
             best_day=days[choice.optical[0]] if choice.optical else None,
             optical=tuple(views),
             radar=choice.radar,
-            lacks=_lacks(choice, grounds.get(choice.cell, choice.cell.footprint()), elevation),
+            lacks=lacks,
+            sensors=name_of(used) if used and choice.fault is None else None,
             fault=_fault(choice.fault),
         )
 
@@ -267,9 +284,9 @@ def _lacks(choice: Choice, ground: BaseGeometry, elevation: BaseGeometry) -> tup
     bare = shapely.area(shapely.difference(ground, elevation)) > DEM_SLACK * shapely.area(ground)
     undecided = choice.fault is not None
     missing = {
-        "Sentinel-2": not choice.optical and not undecided,
-        "Sentinel-1": not choice.radar and not undecided,
-        "DEM": bare,
+        INPUTS["S2L2A"]: not choice.optical and not undecided,
+        INPUTS["S1"]: not choice.radar and not undecided,
+        INPUTS["DEM"]: bare,
     }
     return tuple(name for name, lacking in missing.items() if lacking)
 

@@ -155,6 +155,24 @@ def appearances(lakes: Sequence[UUID], before: pd.DataFrame, after: geopandas.Ge
     ]
 
 
+def water_to_radar_alone(found: geopandas.GeoDataFrame) -> list[Flag]:
+    """Outlines of water to radar alone on ground that was dry to optics, which are not recorded as lakes.
+
+    Args:
+        found: as from `vectorise.vectorise`.
+    """
+    return [
+        Flag(
+            kind="new water to radar alone",
+            explained=False,
+            score=area / 1e4,
+            footprint=_around(outline),
+            detail={"area_after_ha": round(float(area) / 1e4, 2)},
+        )
+        for area, outline in zip(found.area_m2, found.geometry, strict=True)
+    ]
+
+
 def _detail(lake: UUID, area: float, now: float, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
     """Season and days of the observations, null where unknown, and both areas in hectares."""
     last, first = before.last_day.get(lake), after.first_day.get(lake)

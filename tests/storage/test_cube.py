@@ -46,6 +46,7 @@ def layers(seed: int) -> dict[str, np.ndarray]:
         "index": random.integers(0, 2, (SIZE, SIZE), dtype=np.uint8),
         "uncertainty": (probability * (1 - probability)).astype(np.float32),
         "elevation": random.integers(3000, 6000, (SIZE, SIZE), dtype=np.int16),
+        "sources": random.choice(np.array([7, 5], np.uint8), (SIZE, SIZE)) * np.isfinite(probability),
     }
 
 
@@ -267,7 +268,7 @@ def test_wrong_tiles_are_named(cube: Cube) -> None:
         ((EPSG, 2021, ROW, COL, {**good, "mask": good["probability"]}), "Layer mask is float32"),
         (
             (EPSG, 2021, ROW, COL, {"mask": good["mask"]}),
-            "index, probability, reason, uncertainty",
+            "index, probability, reason, sources, uncertainty",
         ),
     ):
         with pytest.raises(StorageError, match=message):

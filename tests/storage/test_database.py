@@ -117,7 +117,7 @@ def test_another_schema_is_named(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(
-        StorageError, match=r"has schema 0000, this version needs 0002. Run `monitor db upgrade`"
+        StorageError, match=r"has schema 0000, this version needs 0003. Run `monitor db upgrade`"
     ):
         database.check_current()
 

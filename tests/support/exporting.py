@@ -187,4 +187,5 @@ def _random(seed: int) -> dict[str, NDArray[Any]]:
         "index": random.integers(0, 2, (SIZE, SIZE), dtype=np.uint8),
         "uncertainty": (probability * (1 - probability)).astype(np.float32),
         "elevation": np.full(probability.shape, 4000, np.int16),
+        "sources": np.where(mask == 255, 0, random.choice([7, 5], (SIZE, SIZE))).astype(np.uint8),
     }

@@ -21,7 +21,7 @@ from monitor.history.draft import SurveyDraft
 from monitor.lakes.match import Lineage
 from monitor.settings import NAMESPACE, Region, RegionSettings
 from storage.codes import Outcome, Reason, SurveyKind
-from storage.policy import SEEN_WHOLE
+from storage.policy import OPTICAL, SEEN_WHOLE
 from storage.prior import PriorSurveys
 
 EPSG = 32643
@@ -47,8 +47,9 @@ def tile_layers(
     index: NDArray[np.uint8] | None = None,
     uncertainty: NDArray[np.float32] | float = 0.0,
     elevation: NDArray[np.int16] | int = 4000,
+    sources: NDArray[np.uint8] | int = 7,
 ) -> TileLayers:
-    """Layers of a tile that was completely observed, unless `reason` is given."""
+    """Layers of a tile that was completely observed by all sensors, unless `reason` or `sources` is given."""
     if reason is None:
         reason = np.where(water, Reason.WATER, Reason.DRY).astype(np.uint8)
     hidden = ~np.isin(reason, (Reason.WATER, Reason.DRY, Reason.SNOW, Reason.SHADOW))
@@ -63,6 +64,7 @@ def tile_layers(
         index=water if index is None else index,
         uncertainty=np.where(hidden, np.nan, uncertainty),
         elevation=np.broadcast_to(elevation, water.shape),
+        sources=np.where(hidden, 0, sources),
     )
 
 
@@ -160,7 +162,7 @@ class History:
     def prior(self, season: int, kind: SurveyKind = SurveyKind.MODEL, *, counts: bool = True) -> PriorSurveys:
         """Return the prior surveys of `season` and this kind, as `storage.prior.prior_surveys` does."""
         columns = ["lake_id", "survey_id", "season", "kind", "outcome", "area_m2", "sigma_m2", "seen_share"]
-        columns += ["first_day", "last_day", "suspect", "geometry"]
+        columns += ["first_day", "last_day", "suspect", "sensors", "geometry"]
         frame = pd.DataFrame(self.observations, columns=columns)
         current = frame.survey_id.isin(list(self.current.values())).astype(bool)
         before = frame[current & (frame.season < season) & (frame.kind == kind)]
@@ -169,6 +171,12 @@ class History:
             earlier=counts,
             reliable=(before.seen_share.astype(float).fillna(1) >= SEEN_WHOLE) & before.suspect.isna(),
             suspect=before.suspect.notna(),
+            confirmed=before.lake_id.isin(
+                before.lake_id[
+                    (before.outcome == Outcome.WATER)
+                    & (before.sensors.isna() | before.sensors.astype(str).str.startswith(OPTICAL))
+                ]
+            ),
         )
         known = geopandas.GeoDataFrame(before, geometry="geometry", crs=WGS84)
         water = frame[(frame.outcome == Outcome.WATER) & (frame.kind == kind) & (frame.season <= season)]

@@ -59,7 +59,9 @@ def draft_inventory(
         reference, lakes.geometry, region, season, older=prior.older, superseded=prior.superseded
     )
     water = lakes.assign(lake_id=list(matching.lake_ids))
-    missing = [lake for lake in matching.missing if _inside(reference.geometry[lake], outline)]
+    # of a lake that only radar has seen, nothing follows
+    known = [lake for lake in matching.missing if reference.confirmed[lake]]
+    missing = [lake for lake in known if _inside(reference.geometry[lake], outline)]
     absent = pd.DataFrame(
         {
             "lake_id": missing,

@@ -13,7 +13,15 @@ from monitor.drawing.palette import ORANGE, SURVEYS
 from monitor.drawing.pictures import PLAIN_TEXT, check_picture, save_picture
 from monitor.drawing.text import one_line
 from monitor.report.curve.terminal import place
-from monitor.report.curve.values import Curve, Point, area_ticks, by_reason, trend_line, trend_words
+from monitor.report.curve.values import (
+    Curve,
+    Point,
+    area_ticks,
+    by_reason,
+    radar_words,
+    trend_line,
+    trend_words,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -264,7 +272,8 @@ def _events_upright(axes: Axes, curve: Curve) -> int:
 
 def _titles(axes: Axes, curve: Curve, above: int) -> None:
     """Code, identity and the trend in words, above `above` lines of events."""
-    lines = [f"lake {curve.lake_id}", *textwrap.wrap(trend_words(curve).replace("km2", "km²"), LINE)]
+    words = filter(None, [radar_words(curve), trend_words(curve).replace("km2", "km²")])
+    lines = [f"lake {curve.lake_id}", *(line for text in words for line in textwrap.wrap(text, LINE))]
     foot = 6 + 12 * above
     axes.annotate(
         "\n".join(lines),

@@ -80,6 +80,7 @@ def read_curve(conn: Connection, lake_id: UUID, code: str) -> Curve:
             seen_share=r["seen_share"],
             suspect=r["suspect"],
             shown=r["shown"],
+            sensors=r["sensors"],
         )
         for r in records(points_of(conn, lake_id))
     )

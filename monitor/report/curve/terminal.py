@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from rich.text import Text
 
 from monitor.drawing.text import one_line, visible
-from monitor.report.curve.values import Curve, area_ticks, by_reason, trend_line, trend_words
+from monitor.report.curve.values import (
+    Curve,
+    area_ticks,
+    by_reason,
+    radar_words,
+    trend_line,
+    trend_words,
+)
 
 #: approximate number of rows of the drawing
 ROWS = 15
@@ -237,14 +244,14 @@ def _legend(curve: Curve, signs: Signs, width: int) -> list[Text]:
 
 
 def _notes(curve: Curve, signs: Signs) -> list[str]:
-    """Gaps and doubts with their reasons, and the trend."""
+    """Gaps and doubts with their reasons, seasons of radar alone, and the trend."""
     notes = []
     if curve.gaps:
         notes.append(f"? not observed: {by_reason(curve.gaps)}")
     if curve.doubts:
         hollow = "".join(signs.hollow[kind] for kind in signs.hollow if kind in curve.hollow_kinds)
         notes.append(f"{hollow} not part of the trend: {by_reason(curve.doubts)}")
-    return [*notes, trend_words(curve)]
+    return [*notes, *filter(None, [radar_words(curve)]), trend_words(curve)]
 
 
 def _wrapped(words: str, width: int) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from storage.policy import SEEN_WHOLE
+from storage.policy import OPTICAL, SEEN_WHOLE
 
 if TYPE_CHECKING:
     from storage.trends import Trend
@@ -45,6 +45,8 @@ class Point:
     """Why the survey is suspect; None if it is not."""
     shown: bool
     """Whether this point is the season's value; points of other surveys are drawn beside it."""
+    sensors: str | None = None
+    """Sensors from which most of the lake was mapped, such as "S1+DEM"; None where they are unknown."""
 
     @property
     def doubt(self) -> str | None:
@@ -114,6 +116,11 @@ class Curve:
         return {season: " and ".join(why) for season, why in sorted(reasons.items()) if why}
 
     @property
+    def by_radar(self) -> list[int]:
+        """Seasons in which the lake was seen without optics, by which its interval is wider."""
+        return [p.season for p in self.seen if p.shown and p.sensors and not p.sensors.startswith(OPTICAL)]
+
+    @property
     def doubts(self) -> dict[int, str]:
         """Seasons with a hollow point, and why."""
         return {p.season: p.doubt for p in self.seen if p.doubt is not None}
@@ -136,6 +143,13 @@ def event_words(event: str, *, mine: bool) -> str:
     """Words for a lineage event of a lake; `mine` is false if the lake is the event's other lake."""
     words = {("split", True): "split off", ("merged", True): "merged into", ("merged", False): "merged with"}
     return words.get((event, mine), event)
+
+
+def radar_words(curve: Curve) -> str | None:
+    """The seasons in which the lake was seen without optics, in a sentence; None if there are none."""
+    if not curve.by_radar:
+        return None
+    return f"Seen by radar without optics: {', '.join(map(str, curve.by_radar))}"
 
 
 def trend_words(curve: Curve) -> str:

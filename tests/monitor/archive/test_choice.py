@@ -213,6 +213,28 @@ def test_radar_without_optical() -> None:
     assert dict(unused_radar([radar("a", 0)], choices, {})) == {"a": Refusal.NO_OPTICAL_DATE.because()}
 
 
+def test_a_model_that_needs_no_optical_scene_gets_the_radar_of_the_season() -> None:
+    """Nearest to the middle of the season; a cell with an optical date keeps the radar beside that date."""
+    season = DAY.date() - timedelta(days=20), DAY.date() + timedelta(days=20)
+    scenes = [radar(f"{days:+}", days) for days in (-30, -12, -1, 3, 13, 30)]
+    choices = choose_radar(scenes, [Choice(HERE, ()), Choice(EAST, ("o",))], {EAST: [DAY]}, season)
+    used = {choice.cell: choice.radar for choice in choices}
+    assert used == {HERE: ("-1", "+3", "-12", "+13"), EAST: ("-1", "+3")}
+    refused = dict(unused_radar(scenes, choices, {EAST: [DAY]}, season))
+    assert refused == {name: Refusal.FAR_IN_TIME.because(days=30.0) for name in ("-30", "+30")}
+    alone = choose_radar(scenes, [Choice(HERE, ())], {}, season)
+    assert alone[0].radar == used[HERE]
+    refused = dict(unused_radar(scenes, alone, {}, season))
+    assert refused == dict.fromkeys(("-30", "+30"), Refusal.NO_OPTICAL_DATE.because())
+
+
+def test_an_undecided_cell_has_no_radar() -> None:
+    fault = AssetError("bad", "SCL", "https://x/scl.tif", "HTTP 404")
+    season = DAY.date(), DAY.date()
+    (choice,) = choose_radar([radar("a", 0)], [Choice(HERE, (), fault=fault)], {}, season)
+    assert choice.radar == ()
+
+
 def test_sky_by_hand() -> None:
     classes = np.array([[0, 0, 4, 5], [8, 9, 10, 3]], np.uint8)
     assert sky_of(classes) == Sky(seen=0.75, cloud=0.5)

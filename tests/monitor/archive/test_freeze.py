@@ -110,6 +110,24 @@ def test_cloud_is_measured_on_scene_classes(small_archive: Path, year: int) -> N
     assert clouds[best] <= min(clouds.values()) + 0.05
 
 
+def test_radar_alone_for_a_model_that_can_do_with_it(tmp_path: Path) -> None:
+    """Also where the archive has no optical item at all; the choices of other models do not change."""
+    dem = item("dem", datetime(2021, 4, 22, tzinfo=UTC), ("data",))
+    dem.collection_id = PC.dem.collection
+    for made in (radar("r", 2), radar("before the season", -50), dem):
+        save(made, tmp_path)
+    area = FolderCatalog(tmp_path), UNCLASSED, AREA, SeasonWindow(), 2022
+    other, alone = (freeze(*area, radar_alone=way).chosen for way in (False, True))
+    assert {choice.radar for choice in other.choices} == {()}
+    assert {choice.radar for choice in alone.choices if choice.radar} == {("r",)}
+    for chosen, possible in ((other, False), (alone, True)):
+        tasks = plan(
+            "demo", 2022, AREA, chosen, tile_size=512, model_digest="m", config_digest="c", sets=(7, 6)
+        )
+        assert {task.impossible is None for task in tasks} == {possible}
+        assert {task.used for task in tasks} == {6 if possible else 0}
+
+
 def test_a_scene_with_unreadable_classes(small_archive: Path) -> None:
     result = freeze(FolderCatalog(small_archive), PC, region(small_archive), SeasonWindow(), 2022)
     (home,) = cells_near(tile_of(small_archive), 0)

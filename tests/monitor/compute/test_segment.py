@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import shapely
 
 from monitor.compute.layers import TileLayers
 from monitor.compute.segment import inside, segment
+from monitor.compute.tile import _why_empty
 from monitor.grid import Tile
 from segmenter.errors import OutputError
 from segmenter.manifest import read_manifest
@@ -19,6 +21,7 @@ from segmenter.protocol import Answer, Predicts, TileArrays
 from storage.codes import NO_ANSWER, Index, Reason
 from storage.cube_layout import LAYERS
 from tests.support.scenery import COL, EPSG, ROW, pixels
+from tests.support.sensor_sets import sensor_set
 from tests.support.stacks import stack_of
 
 INDEX = Path(__file__).parents[3] / "models/index-baseline"
@@ -84,6 +87,29 @@ def test_halo_changes_nothing(halo: int) -> None:
     assert np.array_equal(larger["mask"], other["mask"]) and np.array_equal(larger["index"], other["index"])
 
 
+class SeenByHalves(DarkIsWater):
+    """The upper half is predicted from radar and DEM, with a threshold of its own; 0.6 and 0.2 likely."""
+
+    manifest = DarkIsWater.manifest.model_copy(update={"fewer": (sensor_set("S1+DEM", threshold=0.7),)})
+
+    def answered(self, scene: TileArrays) -> Answer:
+        answer = super().answered(scene)
+        answer.probability[answer.probability > 0.5] = 0.6
+        answer.sources[: SIDE // 2][answer.sources[: SIDE // 2] > 0] = 6
+        return answer
+
+
+def test_each_pixel_has_the_threshold_of_its_set_of_sensors() -> None:
+    result = predicted(segmenter=SeenByHalves(), reach=pixels(0, 0, 36, 20))
+    assert (result["reason"][18:, :18] == Reason.WATER).all() and (result["mask"][:18, :20] == 0).all()
+    assert (result["reason"][:18, :20] == Reason.DRY).all(), "0.6 is below the threshold of radar and DEM"
+    sources = result["sources"]
+    assert (sources[:18, :20] == 6).all() and (sources[18:, :20] == 7).all()
+    assert np.array_equal(sources == 0, result["mask"] == NO_ANSWER) and not sources[:, 20:].any()
+    assert not result["day_of_year"][:18, :20].any(), "no day of an optical view that was not used"
+    assert (result["day_of_year"][18:] == 230).all() and (result["day_of_year"][:, 20:] == 230).all()
+
+
 def test_absent_is_never_zero() -> None:
     result = predicted(cloud=(0, 0, 10, 10), void=(20, 20, 5, 5))
     hidden = np.zeros((SIDE, SIDE), bool)
@@ -146,6 +172,21 @@ def test_no_answer_where_none_is_due_is_no_error() -> None:
     assert predicted(segmenter=hidden, cloud=(0, 0, 10, 10)).observed
     beyond = Failing("probability", np.inf, np.s_[:, 20:])
     assert predicted(segmenter=beyond, reach=pixels(0, 0, 36, 20)).observed
+
+
+@pytest.mark.parametrize(
+    ("cloud", "sets", "why"),
+    [
+        (True, (7,), "all cloud: no clear view on any date"),
+        (True, (7, 1), "all cloud: no clear view on any date"),
+        (True, (7, 6), "all cloud: no clear view on any date, and no radar with a DEM"),
+        (False, (7, 6), "no data: scenes do not cover the tile"),
+    ],
+)
+def test_why_a_tile_is_empty(cloud: bool, sets: tuple[int, ...], why: str) -> None:
+    stack = stack_of(TILE.geobox(0), np.nan, np.nan, cloud=cloud)
+    task: Any = SimpleNamespace(sets=sets)
+    assert _why_empty(stack, task) == why
 
 
 def test_segmenter_gets_the_global_pixel_of_the_halo() -> None:

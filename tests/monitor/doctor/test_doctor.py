@@ -33,6 +33,7 @@ from segmenter.opening import open_segmenter
 from storage.database import Database
 from tests.support.places import MODEL
 from tests.support.samples import recorded
+from tests.support.sensor_sets import model_with_fewer
 from tests.support.servers.online import OnlineArchive
 from tests.support.workspaces import make_workspace, monitor
 
@@ -391,6 +392,23 @@ def test_damage_is_reported(
     assert findings[check]["state"] == "problem", findings
     assert message in findings[check]["found"]
     assert "hunter2" not in json.dumps(findings)
+
+
+@pytest.mark.parametrize(
+    ("absent", "check", "used"),
+    [("sentinel-1-rtc", "Sentinel-1 files", "S2L2A+DEM"), ("cop-dem-glo-30", "DEM files", "S2L2A+S1")],
+)
+def test_a_missing_input_that_the_model_can_do_without(
+    small_archive: Path, tmp_path: Path, absent: str, check: str, used: str
+) -> None:
+    shutil.copytree(small_archive, tmp_path / "archive", ignore=shutil.ignore_patterns(absent))
+    doctor(make_workspace(tmp_path / "all", tmp_path / "archive"), code=1)
+    model = model_with_fewer(tmp_path / "model")
+    found = doctor(make_workspace(tmp_path / "fewer", tmp_path / "archive", model=str(model)))
+    assert "validated for S2L2A+S1+DEM, S2L2A+DEM, S2L2A+S1, S2L2A, S1+DEM" in found["model"]["found"]
+    for name, words in (("catalogue", f"lacks {absent}"), (check, "no usable scene")):
+        assert found[name]["state"] == "warning" and words in found[name]["found"]
+        assert found[name]["found"].endswith(f"the model predicts from {used} only")
 
 
 def test_an_external_database(small_archive: Path, tmp_path: Path, database: Database) -> None:

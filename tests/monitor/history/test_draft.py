@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from monitor.history.draft import SurveyDraft
 from monitor.history.season import draft_season
 from segmenter.area_factor import AreaFactor, factor_at
+from segmenter.manifest import SensorSet
 from storage.codes import Index, LineageKind, Outcome, Reason, SurveyKind
 from tests.support.scenery import History, cut, pixels, region, season_of
+from tests.support.sensor_sets import FULL, sensor_set
 
 SIDE = 36
 SMALLEST = 2000.0
@@ -45,7 +48,9 @@ class Seasons:
     def __init__(self) -> None:
         self.history, self.past = History(), {}
 
-    def draw(self, season: int, maps, zone=None, area_factor: AreaFactor = 1.0) -> SurveyDraft:
+    def draw(
+        self, season: int, maps, zone=None, area_factor: AreaFactor = 1.0, sets: Sequence[SensorSet] = ()
+    ) -> SurveyDraft:
         before = sorted((other for other in self.past if other < season), reverse=True)
         previous = [season_of(self.past[other]) for other in before]
         place = region() if zone is None else region(zone)
@@ -56,7 +61,7 @@ class Seasons:
             self.history.prior(season),
             previous,
             smallest_m2=SMALLEST,
-            area_factor=area_factor,
+            sets=sets or (sensor_set(area_factor=area_factor),),
         )
         self.history.record(rows, season)
         self.past[season] = maps
@@ -280,7 +285,14 @@ def test_an_index_survey_is_compared_with_earlier_index_surveys_only(
     previous = [season_of(scene(LAKE))]
     prior = past.prior(2022, before, counts=before == SurveyKind.INDEX)
     rows = draft_season(
-        season_of(maps), region(), 2022, prior, previous, smallest_m2=SMALLEST, kind=SurveyKind.INDEX
+        season_of(maps),
+        region(),
+        2022,
+        prior,
+        previous,
+        smallest_m2=SMALLEST,
+        sets=FULL,
+        kind=SurveyKind.INDEX,
     )
     assert list(rows.flags.kind) == flagged
 

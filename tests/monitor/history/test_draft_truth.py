@@ -22,6 +22,7 @@ from simulator.truth import write_truth
 from simulator.world import build_world
 from storage.codes import LineageKind, Outcome, Reason
 from tests.support.scenery import History, cut, region, season_of
+from tests.support.sensor_sets import FULL
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +73,7 @@ def survey(lakes: geopandas.GeoDataFrame, history: History, season: int, size: i
     previous = [season_of(maps_of(lakes, past, size)) for past in before]
     maps = maps_of(lakes, season, size)
     return draft_season(
-        season_of(maps), region(), season, history.prior(season), previous, smallest_m2=SMALLEST
+        season_of(maps), region(), season, history.prior(season), previous, smallest_m2=SMALLEST, sets=FULL
     )
 
 

@@ -19,6 +19,7 @@ from monitor.vectors.polygons import polygons_of
 from storage.codes import Reason, SurveyKind
 from storage.database import Database
 from tests.support.scenery import History, cut, region, season_of
+from tests.support.sensor_sets import FULL
 from tests.support.workspaces import import_inventory
 
 PLACE = shapely.box(79.9, 29.9, 80.3, 30.1)
@@ -179,7 +180,9 @@ def kinds(history: History, past: dict[int, list], season: int, water, hidden=No
         reason[hidden], water = Reason.CLOUD, water & ~hidden
     maps = past[season] = cut(water, SIDE, reason=reason)
     previous = [season_of(past[other]) for other in sorted(past, reverse=True) if other < season]
-    rows = draft_season(season_of(maps), region(), season, history.prior(season), previous, smallest_m2=2000)
+    rows = draft_season(
+        season_of(maps), region(), season, history.prior(season), previous, smallest_m2=2000, sets=FULL
+    )
     history.record(rows, season)
     return sorted(rows.flags.kind)
 
@@ -231,7 +234,7 @@ def test_a_season_against_an_inventory() -> None:
     for entry in history.observations:
         entry["kind"] = SurveyKind.INVENTORY
     prior = history.prior(2019, SurveyKind.INVENTORY)
-    rows = draft_season(season_of(cut(mask(B), SIDE)), region(), 2019, prior, [], smallest_m2=2000)
+    rows = draft_season(season_of(cut(mask(B), SIDE)), region(), 2019, prior, [], smallest_m2=2000, sets=FULL)
     assert list(rows.flags.kind) == ["drained"] and rows.flags.detail[0]["since"] == 2018
 
 

@@ -283,8 +283,9 @@ def test_minted_ids_differ_by_place_season_region_and_turn() -> None:
 
 
 def tally(**counts: int) -> np.ndarray:
-    """Counts by reason, and `disputed`."""
-    return np.array([counts.get(reason.name.lower(), 0) for reason in Reason] + [counts.get("disputed", 0)])
+    """Counts by reason, `disputed` and `unconfirmed`."""
+    names = [*(reason.name.lower() for reason in Reason), "disputed", "unconfirmed"]
+    return np.array([counts.get(name, 0) for name in names])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from shapely import box
 from sqlalchemy import Connection, text
 
@@ -174,6 +175,21 @@ Trend: +0.052 km2 per year (95 %: -0.515 to +1.796), 2000-2020, Theil-Sen of 5
   seasons; neither growth nor loss is significant; it runs across the split of
   2020
 """
+
+
+def test_seasons_of_radar_alone_are_named() -> None:
+    def curve(*sensors: str | None) -> Curve:
+        points = [
+            Point(2000 + n, "model", "tiny 1", "water", None, 5e4, 4e4, 6e4, 1.0, None, True, name)
+            for n, name in enumerate(sensors)
+        ]
+        return Curve(LAKE, CODE, tuple(points))
+
+    mixed = curve("S2L2A+S1+DEM", "S1+DEM", None, "S2L2A", "S1+DEM")
+    words = "Seen by radar without optics: 2001, 2004"
+    assert words in draw_curve(mixed, 100).plain
+    assert any(words in text.get_text() for text in curve_figure(mixed).findobj(Text))
+    assert "radar" not in draw_curve(curve("S2L2A+S1+DEM", None), 100).plain
 
 
 def test_the_drawing_at_80_columns(place_of_lake: Path) -> None:

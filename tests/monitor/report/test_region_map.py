@@ -21,13 +21,16 @@ EPSG, EAST, NORTH = 32643, 660_000.0, 4_700_000.0
 EXTENT = [EAST, EAST + 10_000, NORTH, NORTH + 10_000]
 
 
-def figure_of(*verdicts: Verdict, simulated: bool = False) -> Figure:
-    """A lake of 300 m for each verdict, the first two with a curve."""
+def figure_of(*verdicts: Verdict, simulated: bool = False, sensors: str | None = None) -> Figure:
+    """A lake of 300 m for each verdict, the first two with a curve; the first was seen by `sensors`."""
     lakes = [f"lake {n}" for n in range(len(verdicts))]
     codes = [f"GL07700{n}E42500N" for n in range(len(verdicts))]
     corners = [(EAST + 1_000 + 4_500 * (n % 2), NORTH + 1_200 + 2_100 * (n // 2)) for n in range(len(lakes))]
     shapes = [shapely.box(x, y, x + 300, y + 300) for x, y in corners]
-    outlines = geopandas.GeoDataFrame({"code": codes}, index=lakes, geometry=shapes, crs=EPSG)
+    seen_by = [sensors, *["S2L2A+S1+DEM"] * (len(lakes) - 1)]
+    outlines = geopandas.GeoDataFrame(
+        {"code": codes, "sensors": seen_by}, index=lakes, geometry=shapes, crs=EPSG
+    )
     changes = pd.DataFrame({"code": codes, "verdict": [verdict.value for verdict in verdicts]}, index=lakes)
     rows = pd.DataFrame(
         {
@@ -72,6 +75,21 @@ def test_every_verdict_is_in_the_legend_and_drawn_in_its_colour() -> None:
         assert colour in drawn
     # on the white image of this test an outline must not be white
     assert "#ffffff" not in drawn
+
+
+def test_a_lake_seen_by_radar_alone_has_a_line_of_its_own() -> None:
+    words = "last seen by radar without optics (1)"
+    styles = {}
+    for sensors in (None, "S2L2A+DEM", "S1+DEM"):
+        figure = figure_of(Verdict.GROWN, Verdict.GROWN, sensors=sensors)
+        assert (words in legend(figure, 0)) == (sensors == "S1+DEM")
+        lines = [
+            item for item in figure.axes[0].collections if len(item.get_paths()) and item.get_zorder() == 3
+        ]
+        styles[sensors] = [item.get_linestyle() for item in lines]
+    assert len(styles["S1+DEM"]) == len(styles[None]) + 1 and styles[None] == styles["S2L2A+DEM"]
+    hidden = figure_of(Verdict.NOT_OBSERVED, Verdict.SAME, sensors="S1+DEM")
+    assert words not in legend(hidden, 0), "not observed in this season: dashed"
 
 
 def test_curves_have_the_colours_of_the_map_and_start_at_zero() -> None:

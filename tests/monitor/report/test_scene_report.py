@@ -21,6 +21,7 @@ from monitor.report.scene_map import scene_figure
 from monitor.report.scenes import report_scenes
 from monitor.workspace import Workspace
 from tests.support.places import MODEL
+from tests.support.sensor_sets import model_with_fewer
 from tests.support.workspaces import make_workspace, monitor
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -200,6 +201,33 @@ def test_a_season_without_scenes_is_reported(place: Path) -> None:
     text = scenes("-w", place, "-s", "2019")
     assert "0 scenes used" in text
     assert "no Sentinel-2 scene over 1 of 1 cells" in text
+
+
+@pytest.mark.parametrize(
+    ("collection", "lacking", "sensors", "sentence"),
+    [
+        ("sentinel-1-rtc", "Sentinel-1", "S2L2A+DEM", "are predicted from S2L2A+DEM only"),
+        ("sentinel-2-l2a", "Sentinel-2", "S1+DEM", "are predicted from S1+DEM only"),
+        ("cop-dem-glo-30", "DEM", "S2L2A+S1", "are predicted from S2L2A+S1 only"),
+    ],
+)
+def test_the_sensors_of_cells_that_lack_an_input(
+    place: Path, tmp_path: Path, collection: str, lacking: str, sensors: str, sentence: str
+) -> None:
+    """A model without sets of fewer sensors, as the delivered one of before, needs all; nothing is added."""
+    shutil.rmtree(place / "archive" / collection)
+    before = scenes("-w", place, "-s", "2021")
+    assert f"no {lacking} scene over 1 of 1 cells" in before and "sensors:" not in before
+    assert [cell["sensors"] for cell in report(place, 2021)["cells"] if cell["inside"]] == [None]
+    other = make_workspace(
+        tmp_path / "fewer", place / "archive", model=str(model_with_fewer(tmp_path / "model"))
+    )
+    text = " ".join(scenes("-w", other, "-s", "2021").split())
+    assert f"no {lacking} scene over 1 of 1 cells" in text
+    assert f"sensors: 1 of 1 cells {sentence} where an input is missing: " in text
+    (cell,) = [cell for cell in report(other, 2021)["cells"] if cell["inside"]]
+    assert cell["sensors"] == sensors and lacking in cell["lacks"]
+    assert bool(cell["radar"]) == (lacking != "Sentinel-1")
 
 
 def test_refusals_of_one_code_are_one_group() -> None:

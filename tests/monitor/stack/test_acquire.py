@@ -242,6 +242,34 @@ def test_no_scenes_is_an_empty_stack(small_archive: Path) -> None:
     assert not stack["day_of_year"].to_numpy().any() and not stack["cloud"].to_numpy().any()
 
 
+@pytest.mark.parametrize("absent", ["optical", "radar", "dem"])
+def test_without_one_sensor_the_others_are_the_same(small_archive: Path, absent: str) -> None:
+    """Its bands are NaN and its flags are false. Without a DEM no terrain shadow and no layover is known."""
+    scenes, tile = season(small_archive, 2022), tile_of(small_archive, 256)
+    choices = scenes.choices
+    if absent != "dem":
+        choices = tuple(replace(choice, **{absent: ()}) for choice in choices)
+    whole = acquire(scenes, PC, tile, 32)
+    part = acquire(replace(scenes, **{absent: ()}, choices=choices), PC, tile, 32)
+    bands = {"optical": optical, "radar": radar, "dem": lambda stack: stack["dem"].to_numpy()}
+    for name, of in bands.items():
+        if name == absent:
+            assert np.isnan(of(part)).all() and np.isfinite(of(whole)).mean() > 0.5
+        elif (name, absent) != ("optical", "dem"):
+            np.testing.assert_array_equal(of(part), of(whole))
+    flags = {"optical": ["day_of_year", "cloud", "snow", "shadow"], "radar": ["layover"], "dem": []}
+    for name, mine in flags.items():
+        for flag in mine:
+            if name == absent:
+                assert not part[flag].to_numpy().any()
+            elif absent != "dem":
+                np.testing.assert_array_equal(part[flag], whole[flag])
+    if absent == "dem":  # shadow decides which date a pixel takes
+        assert np.array_equal(np.isfinite(optical(part)), np.isfinite(optical(whole)))
+        assert not part["layover"].to_numpy().any() and not part["shadow"].to_numpy().any()
+    assert "refused" not in part.attrs
+
+
 @pytest.mark.parametrize(
     ("asset", "part"), [("B08", 0.5), ("SCL", 0.3), ("vh", 0.5), ("data", 0.5), ("B02", 0.0)]
 )

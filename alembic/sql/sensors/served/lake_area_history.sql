@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW served.lake_area_history AS SELECT * FROM lake_area_history;

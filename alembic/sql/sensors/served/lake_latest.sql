@@ -1,0 +1,1 @@
+CREATE OR REPLACE VIEW served.lake_latest AS SELECT * FROM lake_latest;
