@@ -16,7 +16,9 @@ Floats = NDArray[np.float32]
 
 GREEN, NEAR_INFRARED, SHORT_WAVE = (OPTICAL_BANDS.index(band) for band in ("B03", "B08", "B11"))
 """Indices of these bands in the optical planes of a stack."""
-_BLUE, _EDGE_705, _EDGE_740, _SHORT_WAVE_22 = map(OPTICAL_BANDS.index, ("B02", "B05", "B06", "B12"))
+_BLUE, _EDGE_705, _EDGE_740, _EDGE_783, _SHORT_WAVE_22 = map(
+    OPTICAL_BANDS.index, ("B02", "B05", "B06", "B07", "B12")
+)
 GREEN_ABOVE = 1000
 """Reflectance x 10000 in green from which a pixel can be snow (Hall et al. 1995)."""
 BRIGHTEST_BLUE = 3000
@@ -53,23 +55,27 @@ def red_edge(optical: Floats) -> Floats:
     water absorbs about 0.7 per metre at 0.705 um and 2.5 at 0.74 um (Kou et al. 1993), so that the ratio is
     0.3 to 0.7 over water, also turbid. Light that snow, ice or rock reflects has passed a few millimetres.
 
-    The ratio is 0, as of water, where another band speaks against snow and ground:
+    The ratio is 0, as of water, unless the other bands are those of snow and ice, or of bright ground:
 
-    - green below `GREEN_ABOVE`: the ratio of dark bands is uncertain;
-    - blue below 0.8 of green, as over silty water;
-    - reflectance that falls by more than a fifth from 1.6 to 2.2 um, as over foam, wet sand and flooded
-      fields: water absorbs about three times as much at 2.2 um, ice about the same at both;
-    - an NDWI of more than half of MNDWI, as of dark water beside a shore.
+    - green above `GREEN_ABOVE`: the ratio of dark bands is uncertain;
+    - reflectance that falls by at most a fifth from 1.6 to 2.2 um: ice absorbs about the same at both, water
+      three times as much at 2.2 um, so that it falls more over foam, wet sand and flooded fields;
+    - snow and ice: an NDWI of less than half of MNDWI, which dark water beside a shore exceeds; and a ratio
+      of blue to green above that of 0.783 to 0.74 um less 0.1. Ice absorbs more at 0.783 um and is white or
+      blue; water absorbs less there, and turbid water is not blue;
+    - bright ground: an NDWI below 0.1, and a ratio of blue to green above 0.85.
 
     In blue above `BRIGHTEST_BLUE` the other bands do not matter. These limits were fitted, like the threshold
     of the ratio, to the pixels of `docs/segmenter.md`. A missing band gives 0.
     """
     blue, green, short, short_22 = (optical[band] for band in (_BLUE, GREEN, SHORT_WAVE, _SHORT_WAVE_22))
-    wetness, shade = mndwi(green, short), ndwi(green, optical[NEAR_INFRARED])
-    solid = (green > GREEN_ABOVE) & (blue > np.float32(0.8) * green)
-    solid &= short_22 > np.float32(0.8) * short - 20
-    solid &= shade < np.maximum(np.float32(0.1), wetness / 2)
-    ratio = optical[_EDGE_740] / np.maximum(optical[_EDGE_705], 1)
+    edge_705, edge_740, edge_783 = (optical[band] for band in (_EDGE_705, _EDGE_740, _EDGE_783))
+    openness, whiteness = ndwi(green, optical[NEAR_INFRARED]), blue / np.maximum(green, 1)
+    frozen = openness < mndwi(green, short) / 2
+    frozen &= whiteness > edge_783 / np.maximum(edge_740, 1) - np.float32(0.1)
+    bare = (openness < np.float32(0.1)) & (whiteness > np.float32(0.85))
+    solid = (frozen | bare) & (green > GREEN_ABOVE) & (short_22 > np.float32(0.8) * short - 20)
+    ratio = edge_740 / np.maximum(edge_705, 1)
     result: Floats = np.where((solid | (blue > BRIGHTEST_BLUE)) & np.isfinite(ratio), ratio, np.float32(0))
     return result
 

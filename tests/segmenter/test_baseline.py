@@ -319,7 +319,7 @@ def test_glaciers_are_not_water() -> None:
     ).probability[0]
     wet = pd.Series(predicted > 0.5)[np.isfinite(predicted)].groupby(table["class"]).mean()
     # of version 1.0: 0.2 % of snow, 43 % of snow in shadow, 51 % of ice, 15 % of rock, all of the lake
-    assert wet[1] < 0.001 and wet[2] < 0.005 and wet[3] < 0.0025 and wet[4] < 0.03
+    assert wet[1] < 0.001 and wet[2] < 0.005 and wet[3] < 0.004 and wet[4] < 0.04
     assert wet[5] == 1
 
 
