@@ -12,7 +12,10 @@ from training.errors import TrainingError
 _TITLES = {
     "validation": "Validation (simulated; threshold, temperature and factor of areas were chosen on it)",
     "test": "Test (simulated seasons of other seeds)",
+    "test_on_relief": "Test on real relief (simulated seasons on rasters that serve no other purpose)",
 }
+#: scores in the table by sensors
+_OF_SET = ("lakes", "lake_recall", "lake_precision", "median_area_error", "iou")
 
 
 def card(manifest: Manifest) -> str:
@@ -20,34 +23,31 @@ def card(manifest: Manifest) -> str:
     training, scores = manifest.training, manifest.scores
     parts = [
         f"# {manifest.name} {manifest.version}",
-        "A small lake segmenter trained **only on simulated scenes**. It is for trying and testing this "
-        "software and is **not for production**. Real lakes need weights trained on real scenes; see "
-        "`config/models.yaml`.",
+        "A small lake segmenter, trained on simulated scenes and on a few chips of real ones. Its areas and "
+        "intervals were calibrated on simulated lakes: no real season of mountain lakes was seen. For "
+        "production, compare it with weights that were trained on real lakes; see `config/models.yaml`.",
         "## Network and inputs",
         _network(manifest),
         "## Training",
         _bullets(training),
         "## Measured scores",
     ]
+    if manifest.fewer:
+        parts += ["### By sensors", _by_sensors(manifest)]
     for key, title in _TITLES.items():
         if key in scores:
             parts += [f"### {title}", _score_table(scores[key])]
     if "calibration" in scores:
         parts += ["### Calibration, on the test seasons", calibration(scores["calibration"])]
-    if "intervals" in training:
-        parts.append(
-            "The factor of areas was fitted again after the other parameters. The tables of areas are of the "
-            "seeds and relief under `intervals` above: `test` here, `test_relief` below."
-        )
     if "area_on_relief" in scores:
         parts += ["### Areas, on unseen real relief", *_areas(scores["area_on_relief"])]
     if "real" in scores:
-        parts += ["### Real tiles", _real(scores["real"])]
+        parts += ["### Real test chips", _real(scores["real"])]
     parts += [
         "## Limits",
         "- Simulated light, water, snow and radar are simpler than real ones. Scores on simulated seasons do "
-        "not apply to real mountains; the scores on real tiles above are an example. The same holds for the "
-        "uncertainty and the intervals of areas, which were fitted and tested on simulated seasons.\n"
+        "not apply to real mountains; those on real chips above are of coasts, rivers, fields and towns. The "
+        "uncertainty and the intervals of areas were fitted and tested on simulated seasons.\n"
         "- Frozen lakes were excluded from training; predictions for them are meaningless.\n"
         f"- Lakes below {manifest.smallest_lake_m2:.0f} m2 are too small for it: its decoder works at 40 m "
         "and interpolates.\n"
@@ -72,6 +72,33 @@ def _network(manifest: Manifest) -> str:
         f"The uncertainty is the spread of {manifest.passes} passes, each without {manifest.dropout:.0%} of "
         "the head's channels; the network was trained with the same dropout. Standard deviations of areas "
         f"are multiplied by {factor_in_words(manifest.area_factor)}."
+    )
+
+
+def _by_sensors(manifest: Manifest) -> str:
+    """Scores and intervals for each set of sensors, on the test seasons and on real relief."""
+    rows: list[tuple[Any, ...]] = []
+    widths: list[tuple[Any, ...]] = []
+    for entry in manifest.sets:
+        for key, area, ground in (
+            ("test", entry.scores.get("calibration", {}).get("area"), "simulated"),
+            ("test_on_relief", entry.scores.get("area_on_relief"), "real"),
+        ):
+            if (found := entry.scores.get(key)) is None or area is None:
+                continue
+            rows.append((entry.name, ground, entry.threshold, *(found[name] for name in _OF_SET)))
+            held = (f"{_share(row)} ({row['half_width']})" for row in area["held"])
+            widths.append((entry.name, ground, *held))
+    classes = [_size(row) for row in manifest.sets[0].scores["calibration"]["area"]["held"]]
+    return "\n\n".join(
+        [
+            "A pixel is predicted with the first of these sets whose sensors saw it; other sets were not "
+            "validated and have no prediction. An absent sensor has no tokens in the network's sequence.",
+            table(("sensors", "relief", "threshold", *map(_plain, _OF_SET)), rows),
+            "Share of lakes whose 95 % interval contains the true area, with its standard error, by true "
+            "area; in brackets the median half width of the interval divided by the area.",
+            table(("sensors", "relief", *classes), widths),
+        ]
     )
 
 

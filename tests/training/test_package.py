@@ -14,6 +14,7 @@ from segmenter.model import load
 from segmenter.protocol import Answer
 from training.areas import draw
 from training.card import card
+from training.chip_files import ChipFiles
 from training.chips import ChipSource, statistics
 from training.cli import app
 from training.errors import TrainingError
@@ -31,11 +32,11 @@ SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 
 @pytest.fixture(scope="module")
-def model(scenes: list[LabelledStack], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(chips: list[ChipFiles], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model trained for a few steps."""
     recipe = Recipe(steps=3, batch=2, warmup=1, chip=96)
-    trainer = Trainer(recipe, statistics(scenes), Machine("cpu"))
-    source = ChipSource(scenes, recipe)
+    trainer = Trainer(recipe, statistics(chips), Machine("cpu"))
+    source = ChipSource(chips, recipe)
     for step in range(recipe.steps):
         trainer.advance(source.batch(step))
     folder = tmp_path_factory.mktemp("model")
