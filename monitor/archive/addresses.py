@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 SCHEMES = ("https", "http", "s3", "gs", "az")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 #: a scheme of two or more letters, with or without a host: "vrt:", "zip+https:", "HDF5:"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
 #: start of the address of a file of this machine, before its path
 _FILE = re.compile(r"file:(//(localhost)?)?(?=/(?!/))")
 #: characters on which two parsers of addresses disagree about the host
@@ -72,7 +72,7 @@ def forbidden(href: str, sources: Sequence[str] | None, item: str | None = None)
     """
     if href.startswith("/vsi"):
         return "virtual file systems of GDAL (/vsi...) are not read; list the file's own address in the item"
-    if _SCHEME.match(href) and not href.startswith("file:"):
+    if SCHEME.match(href) and not href.startswith("file:"):
         return _forbidden_host(href, sources)
     if href.startswith("file:") and not _FILE.match(href):
         return "it is not file:///PATH, an absolute path of this machine"

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -331,5 +331,4 @@ def open_catalog(profile: CatalogProfile, location: Path | str | None) -> Catalo
 
 def taken(item: pystac.Item) -> datetime:
     """Acquisition time of an item (UTC): its datetime, or the start of its range; `TIMELESS` if unknown."""
-    moment = item.datetime or properties.time(item.properties) or TIMELESS
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return properties.in_utc(item.datetime or properties.time(item.properties) or TIMELESS)

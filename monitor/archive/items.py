@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from monitor.archive import properties
+from monitor.archive.addresses import SCHEME
 from storage.redaction import redacted
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ FAULT = "lake_monitor:fault"
 TIMELESS = datetime(1970, 1, 1, tzinfo=UTC)
 #: most characters of an id in messages
 LONGEST_NAME = 200
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def contents(content: Any) -> Iterator[Any]:
@@ -103,7 +102,7 @@ def local_href(href: str, beside: Path) -> str:
     """
     if href.lower().startswith("file:"):
         return unquote(urlsplit(href.replace("#", "%23").replace("?", "%3F")).path)
-    if _SCHEME.match(href) or href.startswith("/vsi"):
+    if SCHEME.match(href) or href.startswith("/vsi"):
         return href
     # not `resolve`, which follows links
     path = Path(_normal(beside.parent / href))

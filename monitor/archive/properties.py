@@ -122,12 +122,16 @@ def square(facts: Mapping[str, Any], item_id: str) -> str:
     return ""
 
 
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a time zone is in UTC already."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def time(facts: Mapping[str, Any]) -> datetime | None:
     """Acquisition time (UTC): `datetime`, else the start of its range; None where neither can be read."""
     for key in ("datetime", "start_datetime"):
         try:
-            moment = datetime.fromisoformat(text(facts, key))
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            return in_utc(datetime.fromisoformat(text(facts, key)))
         except (ValueError, OverflowError):
             continue
     return None

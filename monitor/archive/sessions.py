@@ -20,6 +20,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 from urllib3 import BaseHTTPResponse, Retry
 
+from monitor.archive.properties import in_utc
 from storage.redaction import redacted
 
 #: parameters of signed addresses: of Azure, of S3 and Google (version 4), of S3 (version 2) and CloudFront
@@ -98,10 +99,9 @@ def sent_at(headers: Mapping[str, str]) -> datetime:
 def moment_of(text: str) -> datetime | None:
     """An HTTP date (UTC), None for other text."""
     try:
-        moment = parsedate_to_datetime(text)
+        return in_utc(parsedate_to_datetime(text))
     except (TypeError, ValueError, IndexError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from monitor.archive.profiles import CatalogProfile
+from monitor.archive.properties import in_utc
 
 if TYPE_CHECKING:
     from planetary_computer.sas import SASToken
@@ -70,7 +70,7 @@ def _ask(account: str, container: str) -> tuple[SASToken, float]:
         answer.raise_for_status()
     try:
         token = SASToken(**answer.json())
-        ends = token.expiry.astimezone(UTC) if token.expiry.tzinfo else token.expiry.replace(tzinfo=UTC)
+        ends = in_utc(token.expiry)
     except (TypeError, ValueError) as error:
         raise OSError(f"the response of the token service is not a token: {type(error).__name__}") from None
     left = (ends - sent_at(answer.headers)).total_seconds()

@@ -151,7 +151,7 @@ def coded_values(
             values = (band.astype(np.float64) * scaling[0] + scaling[1]).astype(np.float32)
         impossible = ~((values >= quantity.lowest) & (values <= quantity.highest)) | np.isinf(values)
     absent = np.zeros(band.shape, bool)
-    for value in (*missing, *quantity.fills):
+    for value in {*missing, *quantity.fills}:
         absent |= band == value
     if band.dtype.kind == "f":
         # the logarithm of zero is minus infinity

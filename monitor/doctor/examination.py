@@ -14,8 +14,6 @@ from segmenter.errors import SegmenterError
 from storage.errors import StorageError
 from storage.redaction import redacted
 
-#: name and password in an address
-
 
 class State(StrEnum):
     """How a check ended."""

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from monitor.errors import RefusedError
+from storage import policy
 
 #: Sentinel-2 has taken images since then
 FIRST_SEASON = 2015
-#: earliest season of the lake history
-FIRST_INVENTORY = 1900
 #: days between the last scenes of a season and the final run
 FINAL_AFTER = 15
 
@@ -163,9 +162,9 @@ def check_inventory_year(year: int) -> None:
         RefusedError: it is before 1900, or after this year.
     """
     this_year = date.today().year
-    if not FIRST_INVENTORY <= year <= this_year:
+    if not policy.FIRST_SEASON <= year <= this_year:
         raise RefusedError(
-            f"--year {year}: the season of an inventory is a year from {FIRST_INVENTORY} to {this_year}"
+            f"--year {year}: the season of an inventory is a year from {policy.FIRST_SEASON} to {this_year}"
         )
 
 
