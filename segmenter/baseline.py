@@ -13,8 +13,9 @@ The margin of a cue is the distance of a pixel from its threshold on the side of
     calm    (at - VV in dB) / width: excludes rough ground
 
 The margin of a pixel is max(bright, milky), limited by the smallest of dark, flat and calm: the minimum is
-the "and" of fuzzy sets (Zadeh 1965). The probability is the logistic function of that margin divided by the
-temperature of the manifest; at 0.5 lies the shore of an index with hard thresholds.
+the "and" of fuzzy sets (Zadeh 1965). A pixel needs Sentinel-2; without backscatter or elevation, calm or flat
+does not limit its margin. The probability is the logistic function of that margin divided by the temperature
+of the manifest; at 0.5 lies the shore of an index with hard thresholds.
 
 The uncertainty comes from the thresholds, which vary with light, sediment, wind and kind of backscatter. Each
 threshold is shifted by its standard deviation to both sides while the others are fixed; half the differences
@@ -24,6 +25,7 @@ differences for derivatives). It does not include errors that no threshold can c
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +33,11 @@ from scipy.special import expit
 
 from segmenter import indices
 from segmenter.errors import ManifestError
-from segmenter.inputs import check, valid
-from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest, code_of
+from segmenter.inputs import check, present
+from segmenter.manifest import RADAR_BANDS, Cue, Index, Manifest
 from segmenter.protocol import Answer, Pixels, Predicts, TileArrays
+from segmenter.sensors import ALL, code_of
+from segmenter.sets import choices
 from segmenter.windows import halo as halo_of
 
 VV = RADAR_BANDS.index("VV")
@@ -71,9 +75,10 @@ class IndexBaseline(Predicts):
         optical, radar, dem, halo = scene.optical, scene.radar, scene.dem, scene.halo
         check(optical, radar, dem, halo, halo_of(self.manifest), scene.wanted)
         core = (..., slice(halo, dem.shape[0] - halo), slice(halo, dem.shape[1] - halo))
-        known = valid(optical[core], radar[core], dem[core])
+        sources = self._choices[present(optical[core], radar[core], dem[core])]
         if scene.wanted is not None:
-            known &= scene.wanted
+            sources *= scene.wanted
+        known = sources > 0
         probability, uncertainty = (np.full(known.shape, np.nan, np.float32) for _ in range(2))
         if known.any():
             # flat arrays (n,) of the known pixels only
@@ -81,24 +86,33 @@ class IndexBaseline(Predicts):
                 optical[band][core][known]
                 for band in (indices.GREEN, indices.NEAR_INFRARED, indices.SHORT_WAVE)
             )
+            has = sources[known]
             margins = _Margins(
                 self.index,
                 indices.mndwi(green, short_wave),
                 indices.ndwi(green, near_infrared),
                 near_infrared,
-                _slope_of_core(dem, halo)[known],
-                radar[VV][core][known],
+                _unless_absent(_slope_of_core(dem, halo)[known], has & code_of(["DEM"]) > 0),
+                _unless_absent(radar[VV][core][known], has & code_of(["S1"]) > 0),
             )
-            likely = self._logistic(margins.least())
+            likely = self._logistic(margins.least(), has)
             spread = sum(
-                ((self._logistic(above) - self._logistic(below)) / 2) ** 2 for above, below in margins.moved()
+                ((self._logistic(above, has) - self._logistic(below, has)) / 2) ** 2
+                for above, below in margins.moved()
             )
             probability[known], uncertainty[known] = likely, np.sqrt(spread)
-        sources = np.where(known, code_of(self.manifest.sensors), 0).astype(np.uint8)
         return Answer(probability, uncertainty, sources)
 
-    def _logistic(self, margin: Pixels) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = expit(margin.astype(np.float64) / self.manifest.temperature)
+    @cached_property
+    def _choices(self) -> NDArray[np.uint8]:
+        return choices([self.manifest])
+
+    def _logistic(self, margin: Pixels, sources: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probability (n,) of margins (n,), calibrated by the sensors of each pixel."""
+        temperature, shift = np.ones(ALL + 1), np.zeros(ALL + 1)
+        for entry in self.manifest.sets:
+            temperature[entry.code], shift[entry.code] = entry.temperature, entry.shift
+        result: NDArray[np.float64] = expit((margin + shift[sources]) / temperature[sources])
         return result
 
 
@@ -149,6 +163,11 @@ def _least(bright: Pixels, milky: Pixels, turbid: Pixels, dark: Pixels, flat: Pi
     wet = np.maximum(bright, np.minimum(milky, turbid))
     allowed: Pixels = np.minimum(np.minimum(dark, flat), calm)
     return np.minimum(wet, allowed)
+
+
+def _unless_absent(values: Pixels, has: NDArray[np.bool_]) -> Pixels:
+    """Values (n,) that have an upper limit; -inf, which no limit excludes, for pixels without them."""
+    return np.where(has, values, np.float32(-np.inf))
 
 
 def _slope_of_core(dem: Pixels, halo: int) -> Pixels:

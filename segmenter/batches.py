@@ -1,9 +1,13 @@
-"""Windows through networks, in order, in batches that go on over the ends of blocks and scenes."""
+"""Windows through networks, in order, in batches that go on over the ends of blocks and scenes.
+
+A forward pass is of one set of sensors. The windows of each set are gathered apart, so that windows of a rare
+set do not split the batches of the common one, and the logits are yielded in the order of the windows.
+"""
 
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,16 +21,24 @@ from segmenter.protocol import ChipNetwork
 from segmenter.strips import BANDS, Strip
 from segmenter.windows import Window
 
+HELD = 4
+"""Batches of windows that may wait, gathered or done, behind one of a rare set. More of them make its forward
+passes fuller, and take more memory."""
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A window of a scene; or, without a window, the end of a block of them."""
+    """A window of a scene with a set of sensors; or, without a window, the end of a block of them."""
 
     sweep: Any
     """Receives the logits."""
     window: Window | None = None
     strip: Strip | None = None
     """Contains the window."""
+    code: int = 0
+    """Of the set of sensors; the others are absent."""
+    mixed: bool = False
+    """Whether pixels of other sets are to be answered in this window."""
 
 
 Logits = list[Tensor]
@@ -43,47 +55,81 @@ def answers(
     """
     # terratorch, once anybody imports it, lowers the process's; a pixel's answer must be every process's
     torch.set_float32_matmul_precision("highest")
-    room = min(_windows(network) for network in networks)
-    running: deque[tuple[list[Job], Pending[_Batch] | None]] = deque()
-    begun = 0
+    line = _Line(lane, networks, weights)
+    for job in jobs:
+        line.add(job)
+        yield from line.settled(lane.ahead)
+    line.begin_all()
+    yield from line.settled(0)
 
-    def settled() -> Iterator[tuple[Job, Logits]]:
-        nonlocal room, begun
-        group, pending = running.popleft()
-        batch = pending() if pending is not None else None
-        begun -= batch is not None
-        logits = iter(batch.windows if batch is not None else [])
-        room = min(room, batch.room if batch is not None else room)
-        for job in group:
-            yield job, [] if job.window is None else next(logits)
 
-    for group in _groups(jobs, lambda: room):
-        windows = [job for job in group if job.window is not None]
-        running.append((group, lane.begin(_forward, networks, weights, windows) if windows else None))
-        begun += bool(windows)
-        while running and (begun > lane.ahead or running[0][1] is None):
-            yield from settled()
-    while running:
-        yield from settled()
+@dataclass(eq=False)
+class _Pass:
+    """Windows of one set of sensors that go through the networks together."""
+
+    jobs: list[Job] = field(default_factory=list)
+    #: once begun
+    pending: Pending["_Batch"] | None = None
+    #: logits of the windows not yet yielded, once waited for
+    done: Iterator[Logits] | None = None
+
+
+class _Line:
+    """The jobs whose logits are not yet yielded, in order, and the forward passes they are in."""
+
+    def __init__(self, lane: Lane, networks: Sequence[ChipNetwork], weights: Tensor) -> None:
+        self._lane, self._networks, self._weights = lane, networks, weights
+        self._room = min(_windows(network) for network in networks)
+        self._jobs: deque[tuple[Job, _Pass | None]] = deque()
+        self._windows = 0
+        #: passes that are not begun, by their set, the one with the first window first
+        self._gathered: dict[int, _Pass] = {}
+        #: passes that are begun and not waited for
+        self._running = 0
+
+    def add(self, job: Job) -> None:
+        """Put a job at the end. A full pass begins, and one that holds back too many windows behind it."""
+        if job.window is None:
+            self._jobs.append((job, None))
+            return
+        gathered = self._gathered.setdefault(job.code, _Pass())
+        gathered.jobs.append(job)
+        self._jobs.append((job, gathered))
+        self._windows += 1
+        if len(gathered.jobs) >= self._room:
+            self._begin(job.code)
+        elif self._windows > HELD * self._room:
+            self._begin(next(iter(self._gathered)))
+
+    def begin_all(self) -> None:
+        """Begin the passes that are not full."""
+        for code in list(self._gathered):
+            self._begin(code)
+
+    def _begin(self, code: int) -> None:
+        begun = self._gathered.pop(code)
+        begun.pending = self._lane.begin(_forward, self._networks, self._weights, begun.jobs)
+        self._running += 1
+
+    def settled(self, ahead: int) -> Iterator[tuple[Job, Logits]]:
+        """The first jobs with their logits, as far as passes are begun; up to `ahead` of them may run on."""
+        while self._jobs:
+            job, within = self._jobs[0]
+            if within is not None and within.done is None:
+                if within.pending is None or self._running <= ahead:
+                    return
+                batch = within.pending()
+                self._running -= 1
+                self._room = min(self._room, batch.room)
+                within.done = iter(batch.windows)
+            self._jobs.popleft()
+            self._windows -= within is not None
+            yield job, [] if within is None or within.done is None else next(within.done)
 
 
 def _windows(network: ChipNetwork) -> int:
     """Number of windows that fill a forward pass with their flips."""
     return max(network.batch // (len(FLIPS) if network.manifest.flips else 1), 1)
-
-
-def _groups(jobs: Iterable[Job], room: Callable[[], int]) -> Iterator[list[Job]]:
-    """The jobs in groups of `room` windows; ends of blocks go with the windows before them."""
-    group: list[Job] = []
-    windows = 0
-    for job in jobs:
-        if job.window is not None and windows >= room():
-            yield group
-            group, windows = [], 0
-        group.append(job)
-        windows += job.window is not None
-    if group:
-        yield group
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +140,16 @@ class _Batch:
 
 
 def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Job]) -> _Batch:
-    """The jobs' windows through every network."""
+    """The jobs' windows, which are of one set of sensors, through every network."""
 
     def run(number: int, jobs: Sequence[Job]) -> Tensor:
         chip = weights.shape[-1]
         chips = torch.stack([_cut(job, number, chip) for job in jobs])
-        optical, radar, dem = (part.contiguous() for part in torch.split(chips, list(BANDS), 1))
-        return members(networks[number], optical, radar, dem).float() * weights
+        present = (
+            part.contiguous() if jobs[0].code >> bit & 1 else None
+            for bit, part in enumerate(torch.split(chips, list(BANDS), 1))
+        )
+        return members(networks[number], *present).float() * weights
 
     with torch.inference_mode():
         done = [_halving(partial(run, number), jobs, weights.shape[-1]) for number in range(len(networks))]

@@ -25,8 +25,9 @@ from filelock import FileLock
 
 APPLICATION = "lake-monitor"
 KEY_FILE = "program.key"
-#: programs that are kept, by their last use; one of a large network takes more than a gigabyte
-KEPT = 8
+#: programs that are kept, by their last use: those of five sets of sensors of some models. One of a large
+#: network takes more than a gigabyte
+KEPT = 24
 _KEY_BYTES = 32
 _RECORD = ".hmac"
 _log = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """The network compiled ahead of time for one type of GPU, and kept in the user's private cache.
 
-The network is exported and compiled for batches of one size, with weights in half precision. Compiled code
-and weights are kept in a file `gpu-*.pt` (`segmenter.cache`), which is specific to a type of GPU, a version
-of torch and a model. Loading it does not import terratorch.
+The network is exported and compiled for batches of one size and one set of sensors, with weights in half
+precision. Compiled code and weights are kept in a file `gpu-*.pt` (`segmenter.cache`), which is specific to a
+type of GPU, a version of torch, a model and the set. Loading it does not import terratorch.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from segmenter import cache
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
 from segmenter.products import as_products, faster_of_both, fold
 from segmenter.program import Forward, made_from
+from segmenter.sensors import ALL
 
 BATCH = 64
 """Chips of a forward pass on a GPU; halved where its memory does not do."""
@@ -34,10 +35,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program for batches of one size."""
+    """A program for batches of one size. Implements `segmenter.program.Forward` for any number of chips."""
 
     forward: Forward
     batch: int
+
+    def __call__(self, *chips: Tensor) -> Tensor:
+        """The last batch is filled up."""
+        count, missing = len(chips[0]), -len(chips[0]) % self.batch
+        if missing:
+            chips = tuple(torch.cat([chip, chip.new_zeros(missing, *chip.shape[1:])]) for chip in chips)
+        groups = zip(*(torch.split(chip, self.batch) for chip in chips), strict=True)
+        return torch.cat([self.forward(*group) for group in groups])[:count]
 
 
 class Half(nn.Module):
@@ -47,9 +56,9 @@ class Half(nn.Module):
         super().__init__()
         self.network, self.dtype = network.to(dtype), dtype
 
-    def forward(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        """(B, 1 + passes, H, W) float32 logits of normalised chips."""
-        logits: Tensor = self.network(*(chips.to(self.dtype) for chips in (optical, radar, dem)))
+    def forward(self, *chips: Tensor | None) -> Tensor:
+        """(B, 1 + passes, H, W) float32 logits of normalised chips; a sensor that is None is absent."""
+        logits: Tensor = self.network(*(None if part is None else part.to(self.dtype) for part in chips))
         return logits.float()
 
 
@@ -60,19 +69,21 @@ def prepare(device: torch.device) -> None:
     torch.empty(0, device=device)
 
 
-def compiled(manifest: Manifest, device: torch.device, network: Callable[[], nn.Module]) -> Compiled:
-    """The kept program, or one made of `network()` and kept."""
+def compiled(
+    manifest: Manifest, code: int, device: torch.device, network: Callable[[], nn.Module]
+) -> Compiled:
+    """The kept program of a set of sensors, or one made of `network()`, which takes their chips, and kept."""
     # torch keeps what it compiles in a folder of /tmp that any user could have made before, and trusts it
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.place("inductor")))
-    with cache.alone(_name(manifest, device, BATCH)):  # of workers that start at once, one compiles
-        return _kept(manifest, device) or make(manifest, device, network())
+    with cache.alone(_name(manifest, code, device, BATCH)):  # of workers that start at once, one compiles
+        return _kept(manifest, code, device) or make(manifest, code, device, network())
 
 
-def _kept(manifest: Manifest, device: torch.device) -> Compiled | None:
+def _kept(manifest: Manifest, code: int, device: torch.device) -> Compiled | None:
     """The kept program with the largest batch."""
     batch = BATCH
     while batch >= 1:
-        if path := cache.lookup(_name(manifest, device, batch)):
+        if path := cache.lookup(_name(manifest, code, device, batch)):
             try:
                 return Compiled(_load(path, device), batch)
             except Exception as error:  # whatever is wrong with it, it can be made anew
@@ -81,13 +92,13 @@ def _kept(manifest: Manifest, device: torch.device) -> Compiled | None:
     return None
 
 
-def make(manifest: Manifest, device: torch.device, network: nn.Module) -> Compiled:
+def make(manifest: Manifest, code: int, device: torch.device, network: nn.Module) -> Compiled:
     """Compile the network for this GPU and keep the program; it runs as it is where it cannot be compiled."""
-    module = in_half(network, manifest, device)
+    module = in_half(network, manifest, device, code)
     batch = BATCH
     while True:
         try:
-            return Compiled(_make(manifest, device, module, batch), batch)
+            return Compiled(_make(manifest, code, device, module, batch), batch)
         except torch.OutOfMemoryError:
             if batch == 1:
                 raise
@@ -95,7 +106,7 @@ def make(manifest: Manifest, device: torch.device, network: nn.Module) -> Compil
         batch //= 2
 
 
-def in_half(network: nn.Module, manifest: Manifest, device: torch.device) -> Half:
+def in_half(network: nn.Module, manifest: Manifest, device: torch.device, code: int = ALL) -> Half:
     """The network as products in half precision on a GPU.
 
     Of float16 and bfloat16, which run at one speed, float16 keeps three more bits: the error of a logit is a
@@ -103,7 +114,7 @@ def in_half(network: nn.Module, manifest: Manifest, device: torch.device) -> Hal
     """
     network = network.to(device)
     fold(network)
-    chips = example(manifest, device, BATCH)
+    chips = example(manifest, device, BATCH, code)
     network = as_products(network, faster_of_both(network, chips, torch.float16))
     kept = {name: value.clone() for name, value in network.state_dict().items()}
     half = Half(network, torch.float16)
@@ -116,22 +127,22 @@ def in_half(network: nn.Module, manifest: Manifest, device: torch.device) -> Hal
     return Half(network, torch.bfloat16)
 
 
-def example(manifest: Manifest, device: torch.device, batch: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalised chips, (batch, bands, chip, chip), of nothing in particular."""
-    optical, radar, dem = (
+def example(manifest: Manifest, device: torch.device, batch: int, code: int = ALL) -> tuple[Tensor, ...]:
+    """Normalised chips of a set of sensors, (batch, bands, chip, chip), of nothing in particular."""
+    return tuple(
         torch.randn(batch, len(bands), manifest.chip, manifest.chip, device=device)
-        for bands in (OPTICAL_BANDS, RADAR_BANDS, DEM_BANDS)
+        for bit, bands in enumerate((OPTICAL_BANDS, RADAR_BANDS, DEM_BANDS))
+        if code >> bit & 1
     )
-    return optical, radar, dem
 
 
-def _make(manifest: Manifest, device: torch.device, module: nn.Module, batch: int) -> Forward:
+def _make(manifest: Manifest, code: int, device: torch.device, module: nn.Module, batch: int) -> Forward:
     """The module compiled and kept for batches of this size. Raises `torch.OutOfMemoryError`."""
-    chips = example(manifest, device, batch)
+    chips = example(manifest, device, batch, code)
     with torch.inference_mode():
         module(*chips)  # fails before minutes are spent on compiling, if memory is too small
     try:
-        forward = _ahead_of_time(module, chips, _name(manifest, device, batch))
+        forward = _ahead_of_time(module, chips, _name(manifest, code, device, batch))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -195,13 +206,13 @@ class _Program:
     artifact: Callable[..., Sequence[Tensor]]
     values: list[Tensor]
 
-    def __call__(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        chips = (chip.contiguous() for chip in (optical, radar, dem))  # as those that it was compiled for
-        return self.artifact(*self.values, *chips)[0]
+    def __call__(self, *chips: Tensor) -> Tensor:
+        # contiguous, as those that it was compiled for
+        return self.artifact(*self.values, *(chip.contiguous() for chip in chips))[0]
 
 
-def _name(manifest: Manifest, device: torch.device, batch: int) -> str:
-    """Of the program of this model, GPU, torch and batch."""
+def _name(manifest: Manifest, code: int, device: torch.device, batch: int) -> str:
+    """Of the program of this model, set of sensors, GPU, torch and batch."""
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    text = json.dumps([_FORM, chip, torch.version.cuda, batch, made_from(manifest)])
+    text = json.dumps([_FORM, chip, torch.version.cuda, batch, made_from(manifest, code)])
     return f"gpu-{hashlib.sha256(text.encode()).hexdigest()}.pt"

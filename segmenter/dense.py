@@ -1,12 +1,15 @@
 """Dense prediction: the logit of a pixel is the weighted mean over the windows of the grid that cover it.
 
+A window is computed once for each set of sensors that its pixels have (`segmenter.sets`), with the other
+sensors absent, and its logits count for the pixels of that set.
+
 The result does not depend on the tiling: windows are the same whatever scene computes them (the halo holds
 all of each), a pixel's windows are summed in the order of the grid, and a window that is left out covers no
-pixel that is answered. A scene is swept in blocks of windows, row by row, so that memory hardly grows with
-it; anything that can be sliced like an array will do, also one that stays on disk.
+pixel that is answered with its set. A scene is swept in blocks of windows, row by row, so that memory hardly
+grows with it; anything that can be sliced like an array will do, also one that stays on disk.
 
 Strips of the scene are copied to the device of the networks. Windows are cut, standardised, flipped, weighted
-and summed there, and two layers, probability and standard deviation, are copied back.
+and summed there, and three layers, probability, standard deviation and set of sensors, are copied back.
 """
 
 from collections import deque
@@ -23,9 +26,10 @@ from segmenter.batches import Job, answers
 from segmenter.errors import SegmenterError
 from segmenter.inputs import check
 from segmenter.lanes import Lane, Pending, lane
-from segmenter.manifest import Manifest, code_of
+from segmenter.manifest import Manifest
 from segmenter.members import answer, planes
 from segmenter.protocol import Answer, ChipNetwork, TileArrays
+from segmenter.sets import calibration, validated
 from segmenter.strips import Block, Grid, Reader, Strip, prepared
 from segmenter.windows import Window, profile, starts
 from segmenter.windows import halo as halo_of
@@ -89,7 +93,7 @@ def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> It
         for job, logits in answers(on, networks, profiles[:, None] * profiles, jobs):
             sweep: _Sweep = job.sweep
             if job.window is not None:
-                sweep.add(job.window, logits)
+                sweep.add(job, logits)
                 continue
             waiting.append(sweep.finish())
             if len(waiting) > _BEHIND:
@@ -99,7 +103,10 @@ def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> It
 
 
 def _jobs(on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays]) -> Iterator[Job]:
-    """Every window with a wanted pixel, in the order of the grid; after each block, a job without window."""
+    """Every window with a wanted pixel, in the order of the grid; after each block, a job without window.
+
+    A window comes once for each set of sensors with which its wanted pixels are predicted.
+    """
     chip, stride = manifests[0].chip, manifests[0].stride
 
     def blocks() -> Iterator[tuple[_Sweep, Reader, Block]]:
@@ -114,8 +121,10 @@ def _jobs(on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays])
         if strip is not None:
             for left in block.columns:
                 # a window without a pixel to answer could only change what is not answered
-                if strip.columns[left - strip.first : left - strip.first + chip].any():
-                    yield Job(sweep, Window(block.top, left), strip)
+                under = slice(left - strip.first, left - strip.first + chip)
+                codes = [code for code, columns in strip.columns.items() if columns[under].any()]
+                for code in codes:
+                    yield Job(sweep, Window(block.top, left), strip, code, len(codes) > 1)
         yield Job(sweep)
 
 
@@ -127,6 +136,10 @@ class _Sweep:
 
     def __init__(self, on: Lane, manifests: Sequence[Manifest], grid: Grid) -> None:
         self._on, self._manifests, self._grid = on, manifests, grid
+        #: of each model, by the code of the set
+        self._calibration = {
+            code: [calibration(manifest, code) for manifest in manifests] for code in validated(manifests)
+        }
         self._weight = torch.from_numpy(_total(manifests[0])).to(on.device)
         #: blocks begun and not finished
         self._begun: deque[tuple[Block, Strip | None]] = deque()
@@ -143,11 +156,15 @@ class _Sweep:
         """Begin a block, whose windows follow unless there is no strip."""
         self._begun.append((block, strip))
 
-    def add(self, window: Window, logits: Sequence[Tensor]) -> None:
-        """Add one window's weighted logits, (planes, chip, chip) of each model."""
-        left = window.col - self._begun[0][0].columns[0]
+    def add(self, job: Job, logits: Sequence[Tensor]) -> None:
+        """Add a window's weighted logits, (planes, chip, chip) of each model, at the pixels of its set."""
+        assert job.window is not None and job.strip is not None
+        left = job.window.col - self._begun[0][0].columns[0]
+        under = slice(left, left + self._grid.chip)
+        ours = job.strip.sets[:, under] == job.code if job.mixed else None
         for total, part in zip(self._sums, logits, strict=True):
-            total[:, :, left : left + self._grid.chip] += part
+            # of a window with one set, also pixels that are not answered are added: they are never read
+            total[:, :, under] += part if ours is None else torch.where(ours, part, 0.0)
 
     def finish(self) -> Pending[Patch]:
         """Predict the pixels of the first unfinished block that no later window covers."""
@@ -175,43 +192,52 @@ class _Sweep:
             nothing = _unanswered((rows.stop - rows.start, cols.stop - cols.start))
             return lambda: Patch(rows, cols, nothing, block.ends)
         shape = stride, len(block.columns), stride
-        known = strip.known[:stride, :final].reshape(shape)
+        sets = strip.sets[:stride, :final].reshape(shape)
+        codes = [code for code, columns in strip.columns.items() if columns[:final].any()]
         cells = [total[:, :stride, :final].clone().view(len(total), *shape) for total in self._sums]
         down, across = (first - start for first, start in zip((block.top, block.columns[0]), grid.corner,
                                                               strict=True))  # fmt: skip
         here = (slice(rows.start - down, rows.stop - down), slice(cols.start - across, cols.stop - across))
-        layers = self._on.answer(partial(self._layers, cells, known, here))
+        layers = self._on.answer(partial(self._layers, cells, sets, codes, here))
 
         def patch() -> Patch:
-            probability, uncertainty = layers().numpy()
+            probability, uncertainty, sources = layers().numpy()
             if np.isinf(probability).any():
                 raise SegmenterError(
                     "some of the network's logits are not finite; run it in single precision, or check its "
                     "weights"
                 )
-            sources = np.where(np.isnan(probability), 0, code_of(self._manifests[0].sensors))
             answered = Answer(probability, uncertainty, sources.astype(np.uint8))
             return Patch(rows, cols, answered, block.ends)
 
         return patch
 
-    def _layers(self, cells: Sequence[Tensor], known: Tensor, within: tuple[slice, slice]) -> Tensor:
-        """(2, rows, cols) probability and uncertainty of (planes, stride, n, stride) weighted sums.
+    def _layers(
+        self, cells: Sequence[Tensor], sets: Tensor, codes: Sequence[int], within: tuple[slice, slice]
+    ) -> Tensor:
+        """(3, rows, cols) probability, uncertainty and set of (planes, stride, n, stride) weighted sums.
 
-        `within` are the rows and columns of (stride, n stride) to return.
+        `sets` (stride, n, stride) are the pixels' sets, and `codes` those among them. `within` are the rows
+        and columns of (stride, n stride) to return.
 
-        Pixels that are not known (stride, n, stride) are NaN; known ones without a finite logit infinite.
-        On a processor, which rounds an exponential by where in its array it stands, every cell of the grid is
-        an array of its own.
+        Pixels without a set are NaN, those with a set and without a finite logit infinite. On a processor,
+        which rounds an exponential by where in its array it stands, every cell of the grid is an array of its
+        own.
         """
-        layers = torch.full((2, *known.shape), torch.nan, device=known.device)
-        size = 1 if self._on.by_cells else known.shape[1]
-        for number in range(0, known.shape[1], size):
+        layers = torch.full((3, *sets.shape), torch.nan, device=sets.device)
+        layers[2] = sets
+        size = 1 if self._on.by_cells else sets.shape[1]
+        for number in range(0, sets.shape[1], size):
             here = (..., slice(number, number + size), slice(None))
-            if self._on.by_cells and not known[here].any():
+            found = [(code, sets[here] == code) for code in codes]
+            if self._on.by_cells:
+                found = [(code, ours) for code, ours in found if ours.any()]
+            if not found:
                 continue
             logits = [part[here] / self._weight[:, None] for part in cells]
-            layers[here] = torch.where(known[here], answer(self._manifests, logits), torch.nan)
+            both = layers[:2][here]
+            for code, ours in found:
+                both[:] = torch.where(ours, answer(self._manifests, self._calibration[code], logits), both)
         return layers.flatten(2)[(slice(None), *within)].contiguous()
 
 

@@ -1,11 +1,13 @@
-"""Input arrays of a segmenter: checks of their shapes, and the mask of valid pixels. No torch."""
+"""Input arrays of a segmenter: checks of their shapes, and the sensors that each pixel has. No torch."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.errors import InputError, OutputError
-from segmenter.manifest import OPTICAL_BANDS, RADAR_BANDS
+from segmenter.manifest import OPTICAL_BANDS, RADAR_BANDS, Manifest
 from segmenter.protocol import Answer, Pixels, TileArrays
+from segmenter.sensors import ALL
+from segmenter.sets import choices
 
 
 def check(
@@ -33,16 +35,31 @@ def check(
         raise InputError(f"wanted: must be {core}, the core's rows and columns, got shape {wanted.shape}")
 
 
+def present(optical: Pixels, radar: Pixels, dem: Pixels) -> NDArray[np.uint8]:
+    """Code (H, W) of the sensors that each pixel has: those of which all bands are finite.
+
+    Args:
+        optical: (12, H, W) reflectance.
+        radar: (2, H, W) backscatter.
+        dem: (H, W) elevation.
+    """
+    code = np.zeros(dem.shape, np.uint8)
+    for bit, bands in enumerate((optical, radar, dem[None])):
+        finite = np.ones(dem.shape, bool)
+        for band in bands:  # one at a time: no mask (12, H, W) in memory, and each in a core's cache
+            np.logical_and(finite, np.isfinite(band), out=finite)
+        code |= finite.view(np.uint8) << bit
+    return code
+
+
 def valid(optical: Pixels, radar: Pixels, dem: Pixels) -> NDArray[np.bool_]:
-    """Mask (H, W) of finite reflectance (12, H, W), backscatter (2, H, W) and elevation (H, W)."""
-    known = np.isfinite(dem)
-    for band in (*optical, *radar):  # band by band, to avoid a mask (12, H, W) in memory
-        known &= np.isfinite(band)
+    """Mask (H, W) of the pixels that have all sensors; the arguments are those of `present`."""
+    known: NDArray[np.bool_] = present(optical, radar, dem) == ALL
     return known
 
 
-def refuse_unanswered(scene: TileArrays, answer: Answer, model: str) -> None:
-    """Check that a scene's answer is finite on every wanted pixel with valid input.
+def refuse_unanswered(scene: TileArrays, answer: Answer, manifest: Manifest) -> None:
+    """Check that a scene's answer is finite on every wanted pixel that has the sensors of a validated set.
 
     A pixel without an answer counts as a pixel without a view, so a failure of the model must not leave one.
 
@@ -50,12 +67,13 @@ def refuse_unanswered(scene: TileArrays, answer: Answer, model: str) -> None:
         OutputError: it is not; the message has the number of pixels.
     """
     rows, cols = (slice(scene.halo, size - scene.halo) for size in scene.dem.shape)
-    known = valid(scene.optical[:, rows, cols], scene.radar[:, rows, cols], scene.dem[rows, cols])
+    has = present(scene.optical[:, rows, cols], scene.radar[:, rows, cols], scene.dem[rows, cols])
+    known = choices([manifest])[has] > 0
     if scene.wanted is not None:
         known &= scene.wanted
     missing = known & ~(np.isfinite(answer.probability) & np.isfinite(answer.uncertainty))
     if missing.any():
         raise OutputError(
-            f"model {model}: its answer is not finite on {missing.sum()} of {known.sum()} pixels with valid "
-            "input; check its weights, and on a GPU that it is not too large for half precision"
+            f"model {manifest.name}: its answer is not finite on {missing.sum()} of {known.sum()} pixels "
+            "with valid input; check its weights, and on a GPU that it is not too large for half precision"
         )

@@ -26,6 +26,9 @@ from pydantic import (
 
 from segmenter.area_factor import AreaFactor
 from segmenter.errors import ManifestError, fields_at_fault
+from segmenter.sensors import SENSORS, ModalityName, SensorSet, code_of, name_of
+
+__all__ = ["SENSORS", "ModalityName", "SensorSet", "code_of", "name_of"]
 
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -41,9 +44,6 @@ DEM_BANDS = ("DEM",)
 S1Kind = Literal["rtc", "grd", "any"]
 """Kind of backscatter: ``rtc``: terrain-corrected gamma nought; ``grd``: sigma nought of ground range;
 ``any``: either, for an index only."""
-ModalityName = Literal["S2L2A", "S1", "DEM"]
-SENSORS: tuple[ModalityName, ...] = ("S2L2A", "S1", "DEM")
-"""All sensors. The code of a set of sensors has the bits 1, 2 and 4 for them, in this order; 0 is none."""
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -183,50 +183,6 @@ class Index(_Frozen):
     """Upper limit of VV in dB, for either kind of backscatter."""
 
 
-class SensorSet(_Frozen):
-    """A set of sensors for which a model was validated, with its calibration."""
-
-    sensors: Annotated[tuple[ModalityName, ...], Field(min_length=1)]
-    """Sensors that a pixel has, in the order of `SENSORS`."""
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-    """Least probability of a water pixel."""
-    temperature: PositiveFloat
-    """Divisor of logits."""
-    shift: float = 0.0
-    """Added to logits before they are divided."""
-    area_factor: AreaFactor
-    """Factor of the standard deviations of lake areas."""
-    scores: dict[str, Any] = {}
-    """Measured scores with these sensors alone."""
-
-    @field_validator("sensors")
-    @classmethod
-    def _in_order(cls, sensors: tuple[ModalityName, ...]) -> tuple[ModalityName, ...]:
-        if sensors != tuple(name for name in SENSORS if name in sensors):
-            raise ValueError(f"must be some of {' '.join(SENSORS)}, in this order, got {' '.join(sensors)}")
-        return sensors
-
-    @property
-    def code(self) -> int:
-        """Code of the set; see `SENSORS`."""
-        return code_of(self.sensors)
-
-    @property
-    def name(self) -> str:
-        """Such as "S1+DEM"."""
-        return "+".join(self.sensors)
-
-
-def code_of(sensors: Iterable[ModalityName]) -> int:
-    """Code of a set of sensors; see `SENSORS`."""
-    return sum(1 << SENSORS.index(name) for name in set(sensors))
-
-
-def name_of(code: int) -> str:
-    """Name of the set of sensors with this code, such as "S1+DEM"; "none" for 0."""
-    return "+".join(name for bit, name in enumerate(SENSORS) if code >> bit & 1) or "none"
-
-
 class Manifest(_Frozen):
     """Inputs, windows, calibration and provenance of a model."""
 
@@ -299,6 +255,8 @@ class Manifest(_Frozen):
                 raise ValueError(
                     f"fewer: {entry.name} is no smaller set of the model's {name_of(everything)}"
                 )
+            if self.index is not None and "S2L2A" not in entry.sensors:
+                raise ValueError(f"fewer: an index needs S2L2A, {entry.name} has none")
         return self
 
     @property
@@ -325,6 +283,20 @@ class Manifest(_Frozen):
     def set_for(self, present: int) -> SensorSet | None:
         """The set with which a pixel is predicted that has the sensors `present` (a code), None if none."""
         return next((entry for entry in self.sets if not entry.code & ~present), None)
+
+    def set_named(self, sensors: Iterable[str]) -> SensorSet:
+        """The validated set of exactly these sensors.
+
+        Raises `ManifestError` that names the validated sets, if it is none of them.
+        """
+        wanted = tuple(sensors)
+        for entry in self.sets:
+            if set(entry.sensors) == set(wanted):
+                return entry
+        raise ManifestError(
+            f"model {self.name}: was not validated for the sensors {'+'.join(wanted) or 'none'}, only for "
+            f"{', '.join(entry.name for entry in self.sets)}; see `fewer` in its {MANIFEST_FILE}"
+        )
 
     @property
     def method(self) -> Literal["network", "index"]:

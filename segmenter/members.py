@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segmenter.manifest import Manifest
 from segmenter.protocol import ChipNetwork, Pixels
+from segmenter.sensors import SensorSet
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
 """Axes turned round in each flip: none, vertical, horizontal, both."""
@@ -24,8 +25,8 @@ def planes(manifest: Manifest) -> int:
     return 1 + manifest.passes + (len(FLIPS) if manifest.flips else 0)
 
 
-def members(network: ChipNetwork, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-    """(B, planes, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W).
+def members(network: ChipNetwork, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None) -> Tensor:
+    """(B, planes, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W); a sensor that is None is absent.
 
     The first plane is the answer, the next are the dropout passes', each the mean over the flips; then comes
     the answer of every flip alone, if the manifest asks for flips. A network whose batch holds all flips is
@@ -33,14 +34,23 @@ def members(network: ChipNetwork, optical: Tensor, radar: Tensor, dem: Tensor) -
     """
     if not network.manifest.flips:
         return network.logits(optical, radar, dem)
-    count, own = len(dem), 1 + network.manifest.passes
-    turned = ([_turned(chips, axes) for chips in (optical, radar, dem)] for axes in FLIPS)
+
+    def run(flips: Sequence[tuple[int, ...]]) -> Tensor:
+        return network.logits(
+            *(
+                None if chips is None else torch.cat([_turned(chips, axes) for axes in flips])
+                for chips in (optical, radar, dem)
+            )
+        )
+
+    some = next(chips for chips in (optical, radar, dem) if chips is not None)
+    count, own = len(some), 1 + network.manifest.passes
     each: Iterable[Tensor]
     if count * len(FLIPS) <= network.batch:
-        each = torch.split(network.logits(*map(torch.cat, zip(*turned, strict=True))), count)
+        each = torch.split(run(FLIPS), count)
     else:
-        each = (network.logits(*chips) for chips in turned)
-    found = torch.zeros(count, own + len(FLIPS), *dem.shape[-2:], device=dem.device)
+        each = (run([axes]) for axes in FLIPS)
+    found = torch.zeros(count, own + len(FLIPS), *some.shape[-2:], device=some.device)
     for number, (logits, axes) in enumerate(zip(each, FLIPS, strict=True)):
         back = _turned(logits, axes)
         found[:, :own] += back
@@ -53,16 +63,17 @@ def _turned(chips: Tensor, axes: tuple[int, ...]) -> Tensor:
     return chips.flip(axes) if axes else chips
 
 
-def answer(manifests: Sequence[Manifest], logits: Sequence[Tensor]) -> Tensor:
+def answer(manifests: Sequence[Manifest], sets: Sequence[SensorSet], logits: Sequence[Tensor]) -> Tensor:
     """(2, ...) probability and its standard deviation, from each model's (planes, ...) logits.
 
-    Models' calibrated logits are averaged. The variance adds up what each source of doubt contributes: the
-    dropout passes (Gal and Ghahramani 2016), the flips, and the models (Lakshminarayanan et al. 2017).
-    Where the averaged logit is not finite, both are infinite.
+    `sets` have each model's calibration for the sensors of these logits. Models' calibrated logits are
+    averaged. The variance adds up what each source of doubt contributes: the dropout passes (Gal and
+    Ghahramani 2016), the flips, and the models (Lakshminarayanan et al. 2017). Where the averaged logit is
+    not finite, both are infinite.
     """
     own, variance = [], torch.zeros_like(logits[0][0])
-    for manifest, part in zip(manifests, logits, strict=True):
-        calibrated = part / manifest.temperature
+    for manifest, fitted, part in zip(manifests, sets, logits, strict=True):
+        calibrated = (part + fitted.shift if fitted.shift else part) / fitted.temperature
         own.append(calibrated[0])
         chances = torch.sigmoid(calibrated[1:])
         for several in (chances[: manifest.passes], chances[manifest.passes :]):

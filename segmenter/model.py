@@ -1,9 +1,10 @@
 """A model: its manifest and its weights on a device, ready to predict."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import safetensors.torch
@@ -15,8 +16,10 @@ from segmenter import dense, network
 from segmenter.compiled import BATCH, Half, compiled, prepare
 from segmenter.errors import ManifestError, SegmenterError, WeightsError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Architecture, Manifest, digest_of, read_manifest
-from segmenter.program import Forward, program
+from segmenter.program import program
+from segmenter.programs import Programs
 from segmenter.protocol import Answer, Predicts, TileArrays
+from segmenter.sensors import ALL
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,22 +27,22 @@ class Model(Predicts):
     """A loaded model. Implements `segmenter.protocol.Segmenter`; safe to share between threads."""
 
     manifest: Manifest
-    forward: Forward
+    forward: Callable[[Tensor | None, Tensor | None, Tensor | None], Tensor]
+    """Logits (B, 1 + passes, H, W) of normalised chips (B, 12 | 2 | 1, H, W); None: the sensor is absent."""
     device: torch.device
     batch: int = 1
     """Chips of a forward pass. On a processor one at a time, on every core."""
-    whole: bool = False
-    """A forward pass takes this number of chips and no other: the last ones are filled up."""
 
-    def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
+    def logits(self, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None) -> Tensor:
         """(B, 1 + passes, H, W) float32 logits on `device`; see `segmenter.protocol.ChipNetwork`."""
-        count, missing = len(dem), -len(dem) % self.batch if self.whole else 0
-        chips = [chip.to(self.device) for chip in (optical, radar, dem)]
-        if missing:
-            chips = [torch.cat([chip, chip.new_zeros(missing, *chip.shape[1:])]) for chip in chips]
-        groups = zip(*(torch.split(chip, self.batch) for chip in chips), strict=True)
+        chips = [None if part is None else part.to(self.device) for part in (optical, radar, dem)]
+        count = next(len(part) for part in chips if part is not None)
+        groups = (
+            [None if part is None else part[first : first + self.batch] for part in chips]
+            for first in range(0, count, self.batch)
+        )
         with torch.inference_mode():
-            return torch.cat([self.forward(*group).float() for group in groups])[:count]
+            return torch.cat([self.forward(*group).float() for group in groups])
 
     def predict_all(self, scenes: Iterable[TileArrays]) -> Iterator[Answer]:
         """The answers for several tiles; see `segmenter.protocol.Predicts.predict_all`."""
@@ -61,23 +64,25 @@ def load(folder: Path | str, device: str = "auto", *, half: bool | None = None) 
         if target.type == "cuda" and half is not False:
             pool.submit(prepare, target)
         manifest = read_manifest(folder)  # whose digest of the weights takes seconds too
+    network_of = partial(_network, folder, manifest)
     if target.type == "cpu":
-        return Model(manifest, program(manifest, lambda: _network(folder, manifest)), target)
+        exported = Programs(manifest, lambda code: program(manifest, code, lambda: network_of(code)))
+        return Model(manifest, exported, target)
     if target.type == "cuda" and half is not False:
-        made = compiled(manifest, target, lambda: _network(folder, manifest))
-        return Model(manifest, made.forward, target, made.batch, whole=True)
-    module = _network(folder, manifest).to(target)
+        fast = Programs(manifest, lambda code: compiled(manifest, code, target, lambda: network_of(code)))
+        return Model(manifest, fast, target, fast.full.batch)
+    module = network_of(ALL).to(target)
     return Model(manifest, Half(module, torch.float16) if half else module, target, BATCH)
 
 
-def _network(folder: Path, manifest: Manifest) -> network.Chips:
-    """The network with its weights, and an output more for every dropout pass."""
+def _network(folder: Path, manifest: Manifest, code: int) -> network.Chips:
+    """The network for a set of sensors with its weights, and an output more for every dropout pass."""
     if manifest.architecture is None:
         raise ManifestError(f"{folder}: architecture: is not named, so this is no network but an index")
     weights = _read_weights(folder / WEIGHTS_FILE, manifest.digest)
     module = network.build_network(manifest.architecture, manifest.inputs.S1.kind)
     _fill(module, weights, manifest.name, manifest.architecture)
-    return network.Chips(module, manifest).eval()
+    return network.Chips(module, manifest, code).eval()
 
 
 def save(folder: Path | str, module: nn.Module, manifest: Manifest, *, half: bool = True) -> Manifest:

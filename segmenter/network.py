@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from segmenter.errors import ManifestError
 from segmenter.manifest import Architecture, Manifest, S1Kind
 from segmenter.members import widen
+from segmenter.sensors import ALL, SENSORS, ModalityName, sensors_of
 from segmenter.vision_ops import name_missing_vision_ops
 
 S1_MODALITY: dict[S1Kind, str] = {"rtc": "S1RTC", "grd": "S1GRD"}
@@ -28,7 +30,7 @@ def build_network(architecture: Architecture, s1_kind: S1Kind) -> nn.Module:
     """
     network = build_terratorch(**_arguments(architecture, s1_kind))
     last_convolution(network)
-    names = _modalities(architecture, s1_kind)
+    names = _terratorch_names(architecture.modalities, s1_kind)
     if architecture.modalities != ("S2L2A", "S1", "DEM"):
         network.register_forward_pre_hook(partial(_only, names))
     return network
@@ -77,7 +79,7 @@ def _arguments(architecture: Architecture, s1_kind: S1Kind) -> dict[str, Any]:
     )
     asked: dict[str, Any] = {
         "backbone": architecture.backbone,
-        "backbone_modalities": _modalities(architecture, s1_kind),
+        "backbone_modalities": _terratorch_names(architecture.modalities, s1_kind),
         "necks": [dict(neck) for neck in necks],
         "decoder": architecture.decoder,
         "num_classes": 1,
@@ -96,9 +98,9 @@ def _arguments(architecture: Architecture, s1_kind: S1Kind) -> dict[str, Any]:
     return asked | {f"decoder_{name}": value for name, value in architecture.decoder_options.items()}
 
 
-def _modalities(architecture: Architecture, s1_kind: S1Kind) -> list[str]:
-    """terratorch's names of what the network takes, in its order."""
-    return [S1_MODALITY[s1_kind] if name == "S1" else name for name in architecture.modalities]
+def _terratorch_names(sensors: Sequence[ModalityName], s1_kind: S1Kind) -> list[str]:
+    """terratorch's names of these sensors, in their order."""
+    return [S1_MODALITY[s1_kind] if name == "S1" else name for name in sensors]
 
 
 def _only(names: list[str], _: nn.Module, call: tuple[dict[str, Tensor]]) -> tuple[dict[str, Tensor]]:
@@ -113,27 +115,30 @@ def logits(
 
     A sensor that is None is absent: TerraMind's sequence has no tokens of it.
     """
-    return cast(Tensor, network(present(s1_kind, optical, radar, dem)).output)
+    chips = _present(_terratorch_names(SENSORS, s1_kind), (optical, radar, dem))
+    return cast(Tensor, network(chips).output)
 
 
-def present(
-    s1_kind: S1Kind, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None
-) -> dict[str, Tensor]:
-    """The chips of the sensors that are present, by terratorch's names, in the order of `SENSORS`."""
-    named = {"S2L2A": optical, S1_MODALITY[s1_kind]: radar, "DEM": dem}
-    return {name: chips for name, chips in named.items() if chips is not None}
+def _present(names: Sequence[str], chips: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    """The chips that are present, by their names."""
+    return {name: part for name, part in zip(names, chips, strict=True) if part is not None}
 
 
 class Chips(nn.Module):
-    """A network whose forward takes three tensors, with an output more for every dropout pass."""
+    """A network whose forward takes the tensors of a set of sensors, with an output more for every dropout
+    pass.
+    """
 
-    def __init__(self, network: nn.Module, manifest: Manifest) -> None:
+    def __init__(self, network: nn.Module, manifest: Manifest, code: int = ALL) -> None:
         super().__init__()
-        self.network, self.radar = network, S1_MODALITY[manifest.inputs.S1.kind]
+        self.network = network
+        self.names = _terratorch_names(sensors_of(code), manifest.inputs.S1.kind)
         head = cast(nn.Sequential, network.head.head)  # type: ignore[union-attr]
         head[-1] = widen(cast(nn.Conv2d, head[-1]), manifest.passes, manifest.dropout)
 
-    def forward(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        """(B, 1 + passes, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W)."""
-        answer: Tensor = self.network({"S2L2A": optical, self.radar: radar, "DEM": dem}).output
+    def forward(self, *chips: Tensor | None) -> Tensor:
+        """(B, 1 + passes, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W) of the set's sensors, in the
+        order of `SENSORS`; those that are None are absent.
+        """
+        answer: Tensor = self.network(_present(self.names, chips)).output
         return answer if answer.ndim == 4 else answer[:, None]

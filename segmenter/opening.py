@@ -12,8 +12,10 @@ import numpy as np
 
 from segmenter.area_factor import mean_factor
 from segmenter.errors import ManifestError
-from segmenter.manifest import Manifest, read_manifest
+from segmenter.manifest import Architecture, Manifest, read_manifest
 from segmenter.protocol import Answer, Predicts, Segmenter, TileArrays
+from segmenter.sensors import SENSORS, SensorSet, sensors_of
+from segmenter.sets import calibration, validated
 
 if TYPE_CHECKING:  # planning a run and the index baseline must not import torch
     from segmenter.model import Model
@@ -40,8 +42,9 @@ def open_segmenter(
 def read_manifests(folders: Sequence[Path | str]) -> Manifest:
     """Return the manifest of a model, or the combined manifest of an ensemble.
 
-    An ensemble has the inputs and windows of its members, the mean of their thresholds, and a digest of their
-    fingerprints. Raises `ManifestError` naming the folder and the field that differs from the first model's.
+    An ensemble has the inputs and windows of its members, the sets of sensors for which all of them were
+    validated, the mean of their thresholds, and a digest of their fingerprints. Raises `ManifestError` naming
+    the folder and the field that differs from the first model's.
     """
     manifests = [read_manifest(folder) for folder in folders]
     if not manifests:
@@ -71,13 +74,35 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
             "name": " + ".join(manifest.name for manifest in manifests),
             "version": " + ".join(manifest.version for manifest in manifests),
             "license": " and ".join(sorted({manifest.license for manifest in manifests})),
+            "architecture": _joint_architecture(manifests),
             "threshold": float(np.mean([manifest.threshold for manifest in manifests])),
             "area_factor": mean_factor([manifest.area_factor for manifest in manifests]),
+            "fewer": tuple(_mean_set(manifests, code) for code in validated(manifests)[1:]),
             "smallest_lake_m2": max(manifest.smallest_lake_m2 for manifest in manifests),
             "digest": f"sha256:{hashlib.sha256('|'.join(prints).encode()).hexdigest()}",
             "training": {manifest.name: manifest.training for manifest in manifests},
             "scores": {},
         }
+    )
+
+
+def _joint_architecture(manifests: Sequence[Manifest]) -> Architecture | None:
+    """The architecture of the first, with the sensors of all: an ensemble takes what any member takes."""
+    architecture = manifests[0].architecture
+    taken = {name for manifest in manifests for name in manifest.sensors}
+    if architecture is None or taken == set(architecture.modalities):
+        return architecture
+    return architecture.model_copy(update={"modalities": tuple(name for name in SENSORS if name in taken)})
+
+
+def _mean_set(manifests: Sequence[Manifest], code: int) -> SensorSet:
+    """An ensemble's set of sensors. Each member calibrates its own logits: temperature 1, no shift."""
+    members = [calibration(manifest, code) for manifest in manifests]
+    return SensorSet(
+        sensors=sensors_of(code),
+        threshold=float(np.mean([member.threshold for member in members])),
+        temperature=1.0,
+        area_factor=mean_factor([member.area_factor for member in members]),
     )
 
 

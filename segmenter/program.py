@@ -19,9 +19,11 @@ from torch.nn import functional
 from segmenter import cache
 from segmenter.errors import WeightsError
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Manifest
+from segmenter.sensors import ALL, code_of
 
-Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Logits (B, 1 + passes, H, W) of normalised chips (B, 12 | 2 | 1, H, W)."""
+Forward = Callable[..., Tensor]
+"""Logits (B, 1 + passes, H, W) of normalised chips (B, 12 | 2 | 1, H, W): those of a set of sensors, in the
+order of `SENSORS`."""
 
 #: raised when this file writes another program from the same model
 _FORM = 2
@@ -30,24 +32,29 @@ _ROUNDING = 2e-5
 _log = logging.getLogger(__name__)
 
 
-def program(manifest: Manifest, network: Callable[[], nn.Module]) -> Forward:
-    """The kept program, or one made of `network()` and kept.
+def program(manifest: Manifest, code: int, network: Callable[[], nn.Module]) -> Forward:
+    """The kept program of a set of sensors, or one made of `network()` and kept.
 
     Args:
         manifest: its digest is that of the weights of `network()`.
+        code: of the set of sensors, whose chips `network()` takes.
 
     Raises:
         WeightsError: the program's answers are not the network's.
     """
-    if found := kept_program(manifest):
+    if found := kept_program(manifest, code):
         return found
-    with cache.alone(_name(manifest)):  # if several workers start at once, one exports and the others wait
-        return kept_program(manifest) or make_program(manifest, network())
+    with cache.alone(_name(manifest, code)):  # of several workers, one exports and the others wait
+        return kept_program(manifest, code) or make_program(manifest, code, network())
 
 
-def kept_program(manifest: Manifest) -> Forward | None:
-    """The program that this installation made from this model with these versions of torch and terratorch."""
-    path = cache.lookup(_name(manifest))
+def kept_program(manifest: Manifest, code: int | None = None) -> Forward | None:
+    """The program that this installation made from this model with these versions of torch and terratorch.
+
+    `code` is that of the set of sensors; None: all that the model takes.
+    """
+    code = code_of(manifest.sensors) if code is None else code
+    path = cache.lookup(_name(manifest, code))
     if path is None:
         return None
     try:
@@ -57,13 +64,13 @@ def kept_program(manifest: Manifest) -> Forward | None:
         return None
 
 
-def make_program(manifest: Manifest, network: nn.Module) -> Forward:
-    """Export `network` (forward as `Forward`), keep it in the cache, and return it.
+def make_program(manifest: Manifest, code: int, network: nn.Module) -> Forward:
+    """Export `network` (forward as `Forward`, of this set of sensors), keep it in the cache, and return it.
 
     Raises:
         WeightsError: the program's answers are not the network's.
     """
-    chips = _example(manifest)
+    chips = _example(manifest, code)
     with torch.no_grad():
         exported = torch.export.export(network, chips)
         made = _quick(exported)
@@ -74,31 +81,33 @@ def make_program(manifest: Manifest, network: nn.Module) -> Forward:
             f"model {manifest.name}: the exported program's logits differ by {difference:.2g} from the "
             "network's; this version of torch cannot be trusted with it, install the one in constraints.txt"
         )
-    cache.store(_name(manifest), lambda path: torch.export.save(exported, path))
+    cache.store(_name(manifest, code), lambda path: torch.export.save(exported, path))
     return made
 
 
-def _name(manifest: Manifest) -> str:
-    return f"{made_from(manifest)}.pt2"
+def _name(manifest: Manifest, code: int) -> str:
+    return f"{made_from(manifest, code)}.pt2"
 
 
-def made_from(manifest: Manifest) -> str:
-    """What decides a program: weights, architecture, dropout passes, chip, and who made it."""
+def made_from(manifest: Manifest, code: int = ALL) -> str:
+    """What decides a program: weights, architecture, dropout passes, chip, sensors, and who made it."""
     decisive = manifest.model_dump(
         mode="json", include={"architecture", "chip", "digest", "dropout", "passes", "inputs"}
     )
-    text = json.dumps([_FORM, torch.__version__, version("terratorch"), decisive], sort_keys=True)
+    # of all sensors unnamed, as before there were others: programs that were kept remain valid
+    sensors = [] if code == ALL else [code]
+    text = json.dumps([_FORM, torch.__version__, version("terratorch"), decisive, *sensors], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _example(manifest: Manifest) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalised chips, (1, bands, chip, chip), of nothing in particular."""
+def _example(manifest: Manifest, code: int) -> tuple[Tensor, ...]:
+    """Normalised chips of a set of sensors, (1, bands, chip, chip), of nothing in particular."""
     generator = torch.Generator().manual_seed(0)
-    optical, radar, dem = (
+    return tuple(
         torch.randn(1, len(bands), manifest.chip, manifest.chip, generator=generator)
-        for bands in (OPTICAL_BANDS, RADAR_BANDS, DEM_BANDS)
+        for bit, bands in enumerate((OPTICAL_BANDS, RADAR_BANDS, DEM_BANDS))
+        if code >> bit & 1
     )
-    return optical, radar, dem
 
 
 def _quick(exported: Any) -> Forward:

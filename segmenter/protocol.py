@@ -22,7 +22,8 @@ class TileArrays:
     """Arrays of a tile and their position. Any objects that are sliced like arrays are accepted."""
 
     optical: Pixels
-    """(12, H, W) reflectance x 10000, NaN where there is no clear view."""
+    """(12, H, W) reflectance x 10000, NaN where there is no clear view. A pixel has a sensor where all of its
+    bands are finite."""
     radar: Pixels
     """(2, H, W) backscatter in dB of the manifest's kind, NaN where there is none."""
     dem: Pixels
@@ -47,7 +48,8 @@ class Answer:
     """Prediction for the core of a tile, arrays (H - 2 halo, W - 2 halo)."""
 
     probability: Pixels
-    """Probability of water, 0 to 1; NaN where the input is not valid and where `wanted` is False."""
+    """Probability of water, 0 to 1; NaN where `wanted` is False, and where a pixel does not have the sensors
+    of any set for which the model was validated."""
     uncertainty: Pixels
     """Standard deviation of the probability; NaN where the probability is NaN."""
     sources: NDArray[np.uint8]
@@ -98,9 +100,10 @@ class ChipNetwork(Protocol):
         """Number of chips per forward pass."""
         ...
 
-    def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
+    def logits(self, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None) -> Tensor:
         """Logits (B, 1 + passes, H, W), float32, of normalised chips (B, 12 | 2 | 1, H, W) on `device`.
 
-        The first plane is without dropout; the others are those of the passes with dropout.
+        A sensor that is None is absent. The first plane is without dropout; the others are those of the
+        passes with dropout.
         """
         ...

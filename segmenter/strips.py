@@ -17,10 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segmenter.inputs import present
 from segmenter.lanes import Lane
 from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Inputs, Manifest
 from segmenter.normalise import normalise
 from segmenter.protocol import TileArrays
+from segmenter.sets import choices, validated
 from segmenter.windows import starts
 
 T = TypeVar("T")
@@ -49,10 +51,11 @@ class Strip:
     """Global column of the first pixel."""
     pixels: tuple[Tensor, ...]
     """(15, chip, W) standardised bands, for each network."""
-    known: Tensor
-    """(chip, W) pixels of the core to answer: valid ones that are wanted."""
-    columns: NDArray[np.bool_]
-    """(W,) whether a column holds any of them."""
+    sets: Tensor
+    """(chip, W), uint8, code of the set of sensors with which a pixel is predicted; 0 where it is not: beyond
+    the core, not wanted, or without the sensors of a validated set."""
+    columns: dict[int, NDArray[np.bool_]]
+    """For each of these codes, (W,) whether a column holds any pixel of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +123,10 @@ class Reader:
     def __init__(self, lane: Lane, grid: Grid, manifests: Sequence[Manifest]) -> None:
         self._lane, self._grid = lane, grid
         self._inputs = [manifest.inputs for manifest in manifests]
-        #: of the rows that a block shares with the one below it, by first column: finite pixels, standardised
-        #: bands by their statistics
+        self._codes = validated(manifests)
+        self._choices = torch.from_numpy(choices(manifests)).to(lane.device)
+        #: of the rows that a block shares with the one below it, by first column: sensors of the pixels,
+        #: standardised bands by their statistics
         self._kept: dict[int, tuple[Tensor, list[Tensor]]] = {}
 
     def read(self, block: Block) -> Strip | None:
@@ -131,16 +136,16 @@ class Reader:
         if not wanted.any():  # nothing is read
             return None
         with torch.inference_mode(), self._lane.reading():
-            finite, bands = self._pixels(block, above, wanted.shape[1])
-            known = finite & torch.from_numpy(wanted).to(self._lane.device)
-            columns = known.any(0).cpu().numpy()
+            has, bands = self._pixels(block, above, wanted.shape[1])
+            sets = self._choices[has.int()] * torch.from_numpy(wanted).to(self._lane.device)
+            columns = torch.stack([(sets == code).any(0) for code in self._codes]).cpu().numpy()
             if self._grid.overlap:
                 below = (..., slice(self._grid.stride, None), slice(None))
-                self._kept[block.columns[0]] = finite[below].clone(), [part[below].clone() for part in bands]
+                self._kept[block.columns[0]] = has[below].clone(), [part[below].clone() for part in bands]
             different = self._different()
             pixels = tuple(bands[different.index(inputs)] for inputs in self._inputs)
-            self._lane.share([finite, known, *bands])
-        return Strip(block.columns[0], pixels, known, columns)
+            self._lane.share([has, sets, *bands])
+        return Strip(block.columns[0], pixels, sets, dict(zip(self._codes, columns, strict=True)))
 
     def _different(self) -> list[Inputs]:
         """The networks' inputs, each once."""
@@ -149,11 +154,12 @@ class Reader:
     def _pixels(
         self, block: Block, above: tuple[Tensor, list[Tensor]] | None, width: int
     ) -> tuple[Tensor, list[Tensor]]:
-        """(chip, W) finite pixels and, for each of the different inputs, (15, chip, W) standardised bands."""
+        """(chip, W) codes of the sensors that the pixels have and, for each of the different inputs,
+        (15, chip, W) standardised bands."""
         grid, kept = self._grid, self._grid.overlap if above is not None else 0
         raw = self._raw(block.top + kept, block.columns[0], grid.chip - kept, width)
-        finite = torch.empty(grid.chip, width, dtype=torch.bool, device=raw[0].device)
-        _finite(raw, finite[kept:])
+        has = torch.empty(grid.chip, width, dtype=torch.uint8, device=raw[0].device)
+        has[kept:] = _present(raw)
         bands = []
         for number, inputs in enumerate(self._different()):
             part = torch.empty(sum(BANDS), grid.chip, width, device=raw[0].device)
@@ -163,8 +169,8 @@ class Reader:
                 part[:, :kept] = above[1][number]
             bands.append(part)
         if above is not None:
-            finite[:kept] = above[0]
-        return finite, bands
+            has[:kept] = above[0]
+        return has, bands
 
     def _raw(self, row: int, col: int, rows: int, cols: int) -> list[Tensor]:
         """(12 | 2 | 1, rows, cols) as they are, from this global pixel, on the device."""
@@ -174,15 +180,13 @@ class Reader:
         return self._lane.moved([scene.optical[here], scene.radar[here], scene.dem[here][None]])
 
 
-def _finite(raw: Sequence[Tensor], target: Tensor) -> None:
-    """Which pixels of (bands, H, W) each are finite in every band, into (H, W)."""
-    target.fill_(True)
-    for modality in raw:
-        if modality.device.type == "cpu":
-            for band in modality.numpy():  # one at a time, in a core's cache
-                np.logical_and(target.numpy(), np.isfinite(band), out=target.numpy())
-        else:
-            target &= modality.isfinite().all(0)
+def _present(raw: Sequence[Tensor]) -> Tensor:
+    """(H, W), uint8, code of the sensors that the pixels of (12 | 2 | 1, H, W) have; see `inputs.present`."""
+    if raw[0].device.type == "cpu":
+        optical, radar, dem = (modality.numpy() for modality in raw)
+        return torch.from_numpy(present(optical, radar, dem[0]))
+    bits = [modality.isfinite().all(0).to(torch.uint8) << bit for bit, modality in enumerate(raw)]
+    return bits[0] | bits[1] | bits[2]
 
 
 def prepared(

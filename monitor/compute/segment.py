@@ -45,7 +45,7 @@ def segment(
         wanted=None if reach is None else inside(reach, tile),
     )
     answer = next(segmenter.predict_all([scene]))
-    refuse_unanswered(scene, answer, segmenter.manifest.name)
+    refuse_unanswered(scene, answer, segmenter.manifest)
     inner = slice(halo, halo + tile.size)
     core = stack.isel(y=inner, x=inner)
     cloud, snow, shadow, layover, dem = (

@@ -111,17 +111,74 @@ def test_exact_thresholds_have_no_uncertainty() -> None:
     assert np.nanmax(answer(certain, random_stack(1, 30, 30)).uncertainty) == 0
 
 
-def test_holes_remain_holes(baseline: IndexBaseline) -> None:
-    whole = answer(baseline, uniform(WATER, side=20))
-    for layer, where in ((0, (5, 9, 9)), (1, (1, 10, 8)), (2, (8, 10))):
+HOLES = ((0, (5, 9, 9)), (1, (1, 10, 8)), (2, (8, 10)))
+"""A missing value of each sensor, whose absence leaves the code beside it."""
+
+
+def test_holes_remain_holes_in_a_model_of_all_sensors(baseline: IndexBaseline) -> None:
+    strict = IndexBaseline(baseline.manifest.model_copy(update={"fewer": ()}))
+    whole = answer(strict, uniform(WATER, side=20))
+    for layer, where in HOLES:
         stack = uniform(WATER, side=20)
         stack[layer][where] = np.nan
-        predicted = answer(baseline, stack)
+        predicted = answer(strict, stack)
         hole = np.zeros((12, 12), bool)
         hole[where[-2] - REACH, where[-1] - REACH] = True
         for plane in (predicted.probability, predicted.uncertainty):
             assert np.array_equal(np.isnan(plane), hole)
         assert np.array_equal(predicted.probability[~hole], whole.probability[~hole])
+        assert np.array_equal(predicted.sources, np.where(hole, 0, 7))
+
+
+@pytest.mark.parametrize(
+    ("absent", "code"), [((1,), 5), ((2,), 3), ((1, 2), 1), ((0,), 0), ((0, 1), 0), ((0, 2), 0)]
+)
+def test_without_optics_there_is_no_answer_and_without_the_others_there_is(
+    baseline: IndexBaseline, absent: tuple[int, ...], code: int
+) -> None:
+    stack = uniform(WATER)
+    for layer in absent:
+        stack[layer][:] = np.nan
+    predicted = answer(baseline, stack)
+    assert (predicted.sources == code).all() and predicted.sources.dtype == np.uint8
+    assert (np.isfinite(predicted.probability) == (code > 0)).all()
+    assert np.array_equal(np.isnan(predicted.probability), np.isnan(predicted.uncertainty))
+
+
+@pytest.mark.parametrize(
+    ("layer", "cue", "gated"),
+    [(1, "radar", uniform(WATER, vv=-6, side=20)), (2, "slope", uniform(WATER, rise=3, side=20))],
+)
+def test_the_cue_of_an_absent_sensor_does_not_limit(
+    baseline: IndexBaseline, layer: int, cue: str, gated: tuple[Any, ...]
+) -> None:
+    """Rough ground and slopes are excluded. Without the sensor, the water that the others see is not, and its
+    probability and uncertainty are those of an index that allows any value of the cue."""
+    content = json.loads(baseline.manifest.model_dump_json())
+    content["index"][cue]["at"] = 1e6
+    allowed = answer(IndexBaseline(Manifest.model_validate(content)), gated)
+    assert (answer(baseline, gated).probability < 0.1).all() and (allowed.probability > 0.9).all()
+    gated[layer][..., : 6 + REACH] = np.nan
+    predicted = answer(baseline, gated)
+    assert (predicted.sources[:, :6] == 7 - (1 << layer)).all() and (predicted.sources[:, 6:] == 7).all()
+    assert (predicted.probability[:, 9:] < 0.1).all()  # beside a void, the ground is taken as level
+    assert np.array_equal(predicted.probability[:, :6], allowed.probability[:, :6])
+    assert np.array_equal(predicted.uncertainty[:, :6], allowed.uncertainty[:, :6])
+
+
+def test_every_set_has_its_calibration(baseline: IndexBaseline) -> None:
+    entry = baseline.manifest.set_named(["S2L2A", "DEM"]).model_copy(update={"temperature": 3, "shift": 0.5})
+    changed = baseline.manifest.model_copy(update={"fewer": (entry,)})
+    stack = random_stack(3, 30, 30)
+    plain, other = answer(baseline, stack), answer(IndexBaseline(changed), stack)
+    assert {0, 5, 7} <= set(other.sources.ravel().tolist()) <= {0, 5, 7}
+    same = other.sources == 7
+    assert np.array_equal(other.probability[same], plain.probability[same])
+    likely = plain.probability[other.sources == 5].astype(np.float64)
+    clear = (likely > 1e-6) & (likely < 1 - 1e-6)
+    margin = np.log(likely / (1 - likely))[clear]
+    expected = 1 / (1 + np.exp(-(margin + 0.5) / 3))
+    np.testing.assert_allclose(other.probability[other.sources == 5][clear], expected, rtol=1e-2)
 
 
 @settings(max_examples=30, deadline=None)

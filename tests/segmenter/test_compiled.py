@@ -26,7 +26,7 @@ from segmenter.manifest import Manifest
 def never(): raise AssertionError("it is kept")
 compiled.BATCH = 2
 manifest = Manifest.model_validate_json(Path(sys.argv[1]).read_bytes())
-program = compiled.compiled(manifest, torch.device("cpu"), never).forward
+program = compiled.compiled(manifest, 7, torch.device("cpu"), never).forward
 with torch.inference_mode():
     torch.save(program(*torch.load(sys.argv[2])), sys.argv[3])
 """
@@ -68,7 +68,7 @@ def test_workers_that_start_at_once_compile_once_and_others_later_not_at_all(
     described = tmp_path / "manifest.json"
     described.write_text(manifest.model_dump_json())
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(compiled.compiled, manifest, CPU, build) for _ in range(2)]
+        both = [pool.submit(compiled.compiled, manifest, 7, CPU, build) for _ in range(2)]
         programs = [each.result() for each in both]
     assert len(built) == 1
     chips = compiled.example(manifest, CPU, 2)

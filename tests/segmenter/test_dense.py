@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segmenter import dense, strips, windows
 from segmenter.errors import InputError, SegmenterError
 from segmenter.manifest import Manifest
 from segmenter.normalise import normalise
 from segmenter.protocol import TileArrays
+from tests.support.convolutions import Convolution, blot
 
 pytestmark = pytest.mark.slow
 
@@ -37,44 +36,16 @@ HALO = 32
 MODEL = Path(__file__).parents[2] / "models/terramind-tiny-simulated"
 
 
-@dataclass
-class Convolution:
-    """A second, cheap network: one fixed 5 x 5 convolution of all bands, zero-padded at the chip's edge, plus
-    a slope across the chip, so that the logit of a pixel depends on its position in the window."""
-
-    manifest: Manifest
-    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
-    batch: int = 8
-    #: maximum number of chips per pass before memory runs out
-    memory: int = 1000
-    #: factor of the inputs
-    gain: float = 1.0
-    batches: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        generator = torch.Generator().manual_seed(3)
-        self.convolution = torch.nn.Conv2d(15, 1, 5, padding=2)
-        with torch.no_grad():
-            self.convolution.weight.copy_(torch.randn(1, 15, 5, 5, generator=generator) * 0.05)
-            self.convolution.bias.zero_()
-        self.slope = torch.linspace(-1, 1, self.manifest.chip).outer(torch.linspace(1, 2, self.manifest.chip))
-
-    def logits(self, optical: Tensor, radar: Tensor, dem: Tensor) -> Tensor:
-        if len(dem) > self.memory:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        self.batches.append(len(dem))
-        chips = torch.cat([optical, radar, dem], 1)
-        gains = [self.gain * (1 + 0.2 * number) for number in range(1 + self.manifest.passes)]
-        passes = [self.convolution(chips * gain) for gain in gains]
-        return torch.cat(passes, 1) + self.slope
-
-
 @pytest.fixture(scope="module")
 def small(manifest_of: Callable[..., Manifest]) -> Callable[..., Manifest]:
     def make(**changes: object) -> Manifest:
         return manifest_of(**{"chip": CHIP, "stride": 20, "sigma": 8, "passes": 0, **changes})
 
     return make
+
+
+def layers_of(stack: Stack) -> list[Array]:
+    return [*stack.optical[:2], *stack.radar, stack.dem]
 
 
 def probability(model: Convolution, *arrays: Array, row: int, col: int, halo: int = HALO) -> Array:
@@ -94,15 +65,6 @@ def in_tiles(
     return answer
 
 
-def blot(stack: Stack, rng: np.random.Generator, share: float) -> None:
-    """Set blocks of NaN in all three inputs, like clouds and layover."""
-    height, width = stack.dem.shape
-    for layer in (*stack.optical[:2], *stack.radar, stack.dem):
-        while rng.random() < share:
-            top, left = rng.integers(height), rng.integers(width)
-            layer[top : top + rng.integers(1, 60), left : left + rng.integers(1, 60)] = np.nan
-
-
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_tiling_gives_the_same_probabilities(
@@ -114,7 +76,11 @@ def test_any_tiling_gives_the_same_probabilities(
     ends = [data.draw(st.integers(1, 80), name) for name in ("height", "width")]
     cuts = [sorted({0, end, *data.draw(st.lists(st.integers(0, end), max_size=3), "cuts")}) for end in ends]
     stack = stack_of(ends[0] + 2 * HALO, ends[1] + 2 * HALO, seed=row + 100)
-    blot(stack, np.random.default_rng(col + 100), data.draw(st.sampled_from([0.0, 0.5, 0.9]), "clouds"))
+    blot(
+        [*stack.optical[:2], *stack.radar, stack.dem],
+        np.random.default_rng(col + 100),
+        data.draw(st.sampled_from([0.0, 0.5, 0.9]), "clouds"),
+    )
 
     whole = in_tiles(model, stack, row, col, ([0, ends[0]], [0, ends[1]]))
     tiled = in_tiles(model, stack, row, col, (cuts[0], cuts[1]))
@@ -207,7 +173,7 @@ def test_only_windows_over_known_pixels_are_run(
     stack = stack_of(4 * CHIP + 2 * HALO, 4 * CHIP + 2 * HALO)
     everything = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
     assert sum(model.batches) == 16
-    model.batches.clear()
+    model.passes.clear()
     stack.radar[:, : HALO + 2 * CHIP] = np.nan
     half = probability(model, stack.optical, stack.radar, stack.dem, row=0, col=0)
     assert sum(model.batches) == 8
@@ -297,7 +263,7 @@ def test_only_wanted_pixels_are_predicted(
     stack = stack_of(4 * CHIP + 2 * HALO, 4 * CHIP + 2 * HALO)
     arrays = (stack.optical, stack.radar, stack.dem)
     everything = dense.predict([model], TileArrays(*arrays, 0, 0, HALO)).probability
-    model.batches.clear()
+    model.passes.clear()
     wanted = np.zeros(everything.shape, bool)
     wanted[CHIP + 3 : CHIP + 9, 5:20] = True
     part = dense.predict([model], TileArrays(*arrays, 0, 0, HALO, wanted)).probability
@@ -358,7 +324,11 @@ def test_an_uncertainty_does_not_depend_on_the_tiling(
 ) -> None:
     model = Convolution(small(passes=2, flips=data.draw(st.booleans(), "flips")), batch=1)
     stack = stack_of(50 + 2 * HALO, 50 + 2 * HALO, seed=4)
-    blot(stack, np.random.default_rng(data.draw(st.integers(0, 99), "clouds")), 0.5)
+    blot(
+        [*stack.optical[:2], *stack.radar, stack.dem],
+        np.random.default_rng(data.draw(st.integers(0, 99), "clouds")),
+        0.5,
+    )
     cut = data.draw(st.integers(1, 49), "cut")
     whole = dense.predict([model], TileArrays(stack.optical, stack.radar, stack.dem, 77, 33, HALO))
     below = stack.cut(slice(cut, None), slice(0, None))
@@ -377,7 +347,7 @@ def test_blocks_change_nothing(
     stride = data.draw(st.integers(7, CHIP), "stride")
     rows, cols = (data.draw(st.integers(1, 150), name) for name in ("rows", "cols"))
     stack = stack_of(rows + 2 * HALO, cols + 2 * HALO, seed=rows)
-    blot(stack, np.random.default_rng(cols), 0.5)
+    blot(layers_of(stack), np.random.default_rng(cols), 0.5)
     model = Convolution(small(stride=stride, passes=1), batch=3)
     corner = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 99)), "corner")
     scene = TileArrays(stack.optical, stack.radar, stack.dem, *corner, HALO)

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from segmenter.compiled import Half
+from segmenter.compiled import Compiled, Half
 from segmenter.manifest import Manifest
 from segmenter.model import Model
 from segmenter.network import Chips
 from segmenter.products import ChannelsLast, Doubling, Gated, Pointwise, Shifted, as_products
+from segmenter.programs import Programs
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +125,8 @@ def test_a_program_of_one_size_is_given_no_other(manifest_of: Callable[..., Mani
         given.append(tuple(map(len, (optical, radar, dem))))
         return functional.pad(dem, (0, 0)) + optical[:, :1]
 
-    model = Model(manifest_of(passes=0), forward, torch.device("cpu"), 4, whole=True)
-    chips = [values(6, bands, 16, 16) for bands in (12, 2, 1)]
-    torch.testing.assert_close(model.logits(*chips), (chips[2] + chips[0][:, :1]).float())
+    manifest = manifest_of(passes=0)
+    model = Model(manifest, Programs(manifest, lambda _: Compiled(forward, 4)), torch.device("cpu"), 4)
+    chips = [values(6, bands, 16, 16).float() for bands in (12, 2, 1)]
+    torch.testing.assert_close(model.logits(*chips), chips[2] + chips[0][:, :1])
     assert given == [(4, 4, 4)] * 2

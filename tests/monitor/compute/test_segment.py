@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from monitor.compute.layers import TileLayers
 from monitor.compute.segment import inside, segment
 from monitor.grid import Tile
 from segmenter.errors import OutputError
+from segmenter.manifest import read_manifest
 from segmenter.protocol import Answer, Predicts, TileArrays
 from storage.codes import NO_ANSWER, Index, Reason
 from storage.cube_layout import LAYERS
 from tests.support.scenery import COL, EPSG, ROW, pixels
 from tests.support.stacks import stack_of
 
+INDEX = Path(__file__).parents[3] / "models/index-baseline"
 SIDE, HALO = 36, 4
 TILE = Tile(EPSG, SIDE, ROW, COL)
 AROUND = pixels(-10, -10, 60, 60)
@@ -28,7 +30,7 @@ AROUND = pixels(-10, -10, 60, 60)
 class DarkIsWater(Predicts):
     """Segmenter that maps water where the near infrared is dark."""
 
-    manifest: Any = SimpleNamespace(name="dark", threshold=0.5)
+    manifest = read_manifest(INDEX).model_copy(update={"name": "dark", "fewer": ()})
 
     def predict_all(self, scenes):
         return map(self.answered, scenes)
