@@ -15,7 +15,7 @@ Sources of the thresholds (reflectance x 10000):
 - Water is below 1,100 in the near infrared (Zhu and Woodcock 2012, Fmask), and nearly black beyond 1.6 um
   even when turbid, since it absorbs all light there within millimetres; 350 leaves room for glint.
 - Dry ground is bright there: 1,000 at 1.6 um and more than in the blue, which thin cloud is not; or it is
-  vegetation with NDVI above 0.4 (Tucker 1979) and, unlike algae and floating plants, 500 at 1.6 um.
+  vegetation, also in shade, with NDVI above 0.4 (Tucker 1979) and, unlike algae, 300 at 1.6 um.
 - Snow: NDSI above 0.4 and near infrared above 1,100 (Dozier 1989, Fmask).
 - Cloud: no spectral test tells its edge from roofs and sand. In images that show no cloud to the eye
   there is none; in others all that is above 1,000 at 0.44 um is unknown, and so is the ground around it.
@@ -56,7 +56,7 @@ def by_indices(optical: Floats, *, cloudy: bool = False) -> Labels:
         dark = (ndwi(green, near) > 0.2) & (mndwi(green, short) > 0.05) & (short < 250) & (far < 250)
         water = (clear | dark) & (awei > 0) & (near < 1100)
         bare = (short > 1000) & (short > 1.1 * blue) & (far > 600) & (near > 700) & (ndwi(green, near) < 0.1)
-        grown = (normalised_difference(near, red) > 0.4) & (near > 1500) & (short > 500)
+        grown = (normalised_difference(near, red) > 0.4) & (near > 800) & (short > 300)
         frozen = (mndwi(green, short) > 0.4) & (near > 1100)
         cloud = cloudy & (aerosol > 1000)
     # small bright spots are roofs, which have no shadow of hundreds of metres

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.chip_files import Chip, ChipFiles, write_chips
 from training.errors import TrainingError
-from training.real import eotdl, sen1floods11, terramesh, ukis
+from training.real import bigearthnet, dsen2, eotdl, sen1floods11, terramesh, ukis
 from training.real.split import split_places
 
 Adapter = Callable[[Path], Iterator[Chip]]
@@ -17,6 +17,8 @@ ADAPTERS: dict[str, Adapter] = {
     "terramesh": terramesh.chips,
     "real/eotdl": eotdl.chips,
     "real/ukis_csmask": ukis.chips,
+    "real/dsen2": dsen2.chips,
+    "bigearthnet": bigearthnet.chips,
     "sen1floods11": sen1floods11.chips,
 }
 #: places without a licence for reuse

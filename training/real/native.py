@@ -8,9 +8,14 @@ from numpy.typing import NDArray
 from monitor.archive.resampling import bilinear
 
 
-def stretch(band: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """A band (h, w) on the grid (H, W) of the same ground, bilinearly (`monitor.archive.resampling`)."""
-    rows, cols = (
-        (np.arange(fine) + 0.5) * coarse / fine for fine, coarse in zip(shape, band.shape, strict=True)
-    )
+def stretch(
+    band: NDArray[np.float32], shape: tuple[int, int], factor: int, start: tuple[int, int] = (0, 0)
+) -> NDArray[np.float32]:
+    """A coarse band (h, w) on a fine grid (H, W), bilinearly (`monitor.archive.resampling`); NaN outside.
+
+    Args:
+        factor: fine pixels along the edge of a coarse one.
+        start: row and column of the upper-left corner of the coarse grid, in fine pixels.
+    """
+    rows, cols = ((np.arange(size) + 0.5 - at) / factor for size, at in zip(shape, start, strict=True))
     return bilinear(band, rows[:, np.newaxis], cols[np.newaxis, :])
