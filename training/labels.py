@@ -65,15 +65,20 @@ def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float
     return share
 
 
+def _sheets(lakes: geopandas.GeoDataFrame, season: int) -> list[BaseGeometry]:
+    """Ice of half-frozen lakes; none in archives of simulators that do not know it."""
+    return [] if "ice" not in lakes else list(lakes.loc[lakes["season"] == season, "ice"].dropna())
+
+
 def label(lakes: geopandas.GeoDataFrame, season: int, stack: xr.Dataset) -> NDArray[np.uint8]:
     """Label of every pixel of `stack` (H, W): 0 .. FULL in proportion to its share of water, or IGNORED.
 
-    Ignored are pixels with missing inputs, lakes that are frozen in the season, and lake pixels with snow or
-    ice on the date of the composite.
+    Ignored are pixels with missing inputs, lakes that are frozen in the season, the ice of half-frozen lakes,
+    and lake pixels with snow or ice on the date of the composite.
     """
     geobox: GeoBox = stack.odc.geobox
     water = coverage(outlines(lakes, season, "water").geometry, geobox)
-    frozen = coverage(outlines(lakes, season, "frozen").geometry, geobox)
+    frozen = coverage([*outlines(lakes, season, "frozen").geometry, *_sheets(lakes, season)], geobox)
     known = valid(planes(stack, S2_BANDS), planes(stack, S1_BANDS), stack["dem"].to_numpy())
     labels = np.rint(water * FULL).astype(np.uint8)
     labels[~known | (frozen > 0) | ((water > 0) & stack["snow"].to_numpy())] = IGNORED
