@@ -35,7 +35,9 @@ def stack(**changed: np.ndarray) -> xr.Dataset:
 
 
 def table(state: str, shape: Polygon | None) -> geopandas.GeoDataFrame:
-    return geopandas.GeoDataFrame({"season": [2021], "state": [state]}, geometry=[shape], crs=32643)
+    return geopandas.GeoDataFrame(
+        {"season": [2021], "state": [state], "ice": [None]}, geometry=[shape], crs=32643
+    )
 
 
 @pytest.mark.parametrize("radius", [40.0, 75.0, 250.0])
@@ -63,6 +65,9 @@ def test_frozen_and_snowy_lakes_are_left_out() -> None:
     frozen = label(table("frozen", lake(100)), 2021, stack())
     assert frozen[31, 32] == IGNORED
     assert frozen[0, 0] == 0
+    half = table("water", lake(100))
+    half["ice"] = [lake(50)]
+    assert (label(half, 2021, stack())[31, [24, 32]] == (FULL, IGNORED)).all()
     snow = np.ones(BOX.shape, bool)
     snowy = label(table("water", lake(100)), 2021, stack(snow=snow))
     assert snowy[31, 32] == IGNORED
