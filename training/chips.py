@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from training.errors import TrainingError
 from training.labels import FULL, IGNORED
 from training.recipe import Augmentation, Recipe, SetShare
 
+T = TypeVar("T")
 Floats = NDArray[np.float32]
 #: limits to which reflectance x 10000 and metres are clipped (CryoSentinel v1.0)
 OPTICAL_CLIP, DEM_CLIP = (0.0, 16000.0), (-500.0, 9000.0)
@@ -107,33 +108,40 @@ class _Pool:
         of_real = having.origin == "real"
         if not (wet & ~of_real).any():
             raise TrainingError(f"chips: no simulated one with water has the sensors {entry.name}; add seeds")
-        self._simulated = _by_place(having[~of_real], wet[~of_real], alike=False)
-        self._real = _by_place(having[of_real], wet[of_real], alike=True)
+        self._simulated = _chips_of(having[wet & ~of_real]), _chips_of(having[~of_real])
+        self._real = _by_ground(having[wet & of_real]), _by_ground(having[of_real])
 
     def draw(self, real: float, water_to_background: float, rng: np.random.Generator) -> tuple[int, int]:
-        """(file, row) of a chip."""
+        """(file, row) of a chip.
+
+        Of real chips, first a class of ground is drawn, then a place, then a chip, because some classes have
+        many places, and some places many chips that overlap.
+        """
         of_real = bool(self._real[1]) and rng.random() < real
         wet = rng.random() < water_to_background / (water_to_background + 1)
-        with_water, every = self._real if of_real else self._simulated
-        places = with_water if wet and with_water else every
-        chips = places[int(rng.integers(len(places)))]
-        return chips[int(rng.integers(len(chips)))]
+        if not of_real:
+            return _any(self._simulated[0] if wet else self._simulated[1], rng)
+        grounds = self._real[0] if wet and self._real[0] else self._real[1]
+        return _any(_any(_any(grounds, rng), rng), rng)
 
 
-Places = list[list[tuple[int, int]]]
+Chips = list[tuple[int, int]]
 
 
-def _by_place(table: pd.DataFrame, wet: pd.Series, *, alike: bool) -> tuple[Places, Places]:
-    """(file, row) of the chips with water, and of all; if `alike`, in a list for each place.
+def _chips_of(table: pd.DataFrame) -> Chips:
+    """(file, row) of the chips."""
+    return list(zip(table.file, table.row, strict=True))
 
-    Places of real chips are equally likely, since some have many chips that overlap.
-    """
 
-    def listed(part: pd.DataFrame) -> Places:
-        groups = [chips for _, chips in part.groupby("place")] if alike else [part]
-        return [list(zip(chips.file, chips.row, strict=True)) for chips in groups if len(chips)]
+def _by_ground(table: pd.DataFrame) -> list[list[Chips]]:
+    """The chips of every place of every class of ground."""
+    return [
+        [_chips_of(chips) for _, chips in places.groupby("place")] for _, places in table.groupby("ground")
+    ]
 
-    return listed(table[wet]), listed(table)
+
+def _any(values: Sequence[T], rng: np.random.Generator) -> T:
+    return values[int(rng.integers(len(values)))]
 
 
 def _floats(chip: Chip, name: ModalityName, sensors: Sequence[ModalityName]) -> Floats:

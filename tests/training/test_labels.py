@@ -66,8 +66,8 @@ def test_frozen_and_snowy_lakes_are_left_out() -> None:
     assert frozen[31, 32] == IGNORED
     assert frozen[0, 0] == 0
     half = table("water", lake(100))
-    half["ice"] = [lake(50)]
-    assert (label(half, 2021, stack())[31, [24, 32]] == (FULL, IGNORED)).all()
+    half["ice"] = [lake(30)]
+    assert (label(half, 2021, stack())[31, [27, 32]] == (FULL, IGNORED)).all()
     snow = np.ones(BOX.shape, bool)
     snowy = label(table("water", lake(100)), 2021, stack(snow=snow))
     assert snowy[31, 32] == IGNORED
