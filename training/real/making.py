@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.chip_files import Chip, ChipFiles, write_chips
 from training.errors import TrainingError
-from training.real import bigearthnet, dsen2, eotdl, sen1floods11, terramesh, ukis
+from training.real import bigearthnet, dsen2, eotdl, glacier_points, sen1floods11, terramesh, ukis
 from training.real.split import split_places
 
 Adapter = Callable[[Path], Iterator[Chip]]
@@ -19,14 +19,15 @@ ADAPTERS: dict[str, Adapter] = {
     "real/ukis_csmask": ukis.chips,
     "real/dsen2": dsen2.chips,
     "bigearthnet": bigearthnet.chips,
+    "real/glacier_points_usgs": glacier_points.chips,
     "sen1floods11": sen1floods11.chips,
 }
-#: places without a licence for reuse
-TEST_ONLY = frozenset({sen1floods11.PLACE})
 
 
 def real_chips(samples: Path) -> list[Chip]:
     """The chips of all samples that are present below `samples`, split by place.
+
+    Those that an adapter marks as test are for nothing else.
 
     Raises:
         TrainingError: there are none.
@@ -34,8 +35,8 @@ def real_chips(samples: Path) -> list[Chip]:
     found = [chip for name, chips in ADAPTERS.items() if (samples / name).is_dir() for chip in chips(samples)]
     if not found:
         raise TrainingError(f"{samples}: has none of {', '.join(ADAPTERS)}; name the folder of samples")
-    splits = split_places({chip.place: chip.ground for chip in found}, TEST_ONLY)
-    return [replace(chip, split=splits[chip.place]) for chip in found]
+    splits = split_places({chip.place: chip.ground for chip in found if chip.split != "test"})
+    return [replace(chip, split=splits.get(chip.place, "test")) for chip in found]
 
 
 def make_real_chips(samples: Path, out: Path) -> ChipFiles:
