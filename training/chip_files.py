@@ -182,7 +182,10 @@ class ChipFiles:
         self._starts = [0]
         for footer in self._footers:
             self._starts.append(self._starts[-1] + footer.num_row_groups)
-        parts = [pq.read_table(path, columns=_FACTS) for path in self._paths]
+        parts = []
+        for shard in range(len(self._paths)):
+            with self._open(shard) as file:
+                parts.append(file.read(columns=_FACTS, use_threads=False))
         #: everything but the arrays, a row a chip
         self.table: pd.DataFrame = pa.concat_tables(parts).to_pandas()
 
@@ -198,9 +201,12 @@ class ChipFiles:
         if not 0 <= index < len(self):
             raise IndexError(f"chip {index} of {len(self)}")
         shard = bisect_right(self._starts, index) - 1
-        with pq.ParquetFile(self._paths[shard], metadata=self._footers[shard]) as file:
+        with self._open(shard) as file:
             group = file.read_row_group(index - self._starts[shard], use_threads=False)
         return _chip(group.to_pylist()[0])
+
+    def _open(self, shard: int) -> pq.ParquetFile:
+        return pq.ParquetFile(self._paths[shard], metadata=self._footers[shard], memory_map=True)
 
 
 def _chip(row: dict[str, Any]) -> Chip:

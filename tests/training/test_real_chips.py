@@ -21,7 +21,7 @@ from training.labels import FULL, IGNORED
 from training.real import bigearthnet, dsen2, eotdl, glacier_points, sen1floods11, terramesh, ukis
 from training.real.atmosphere import surface
 from training.real.evidence import by_indices
-from training.real.making import ADAPTERS, make_real_chips, real_chips
+from training.real.making import ADAPTERS, make_real_chips, places, real_chips
 from training.real.native import stretch
 from training.real.places import cluster
 from training.real.split import split_places
@@ -115,9 +115,9 @@ def test_chips_of_one_ground_are_one_place() -> None:
         (10.97, 56.41),
         (11.30, 56.41),
     ]  # the third by way of the second
-    places = cluster(middles, "baltic")
-    assert places[0] == places[1] == places[2] == "baltic 10.93E 56.41N"
-    assert places[3] == "baltic 11.30E 56.41N"
+    found = cluster(middles, "baltic")
+    assert found[0] == found[1] == found[2] == "baltic 10.93E 56.41N"
+    assert found[3] == "baltic 11.30E 56.41N"
     assert cluster([(-72.5, -38.8)], "chile") == ["chile 72.50W 38.80S"]
 
 
@@ -308,6 +308,11 @@ def test_the_samples_become_chips_of_which_a_third_of_the_places_is_test(made: C
         bigearthnet.LICENCE
     }
     assert (table["known_pixels"] > 0.5 * table["height"] * table["width"]).mean() > 0.95
+
+
+def test_the_places_are_those_of_the_documentation(made: ChipFiles) -> None:
+    page = Path(__file__).parents[2] / "docs" / "real-scenes.md"
+    assert places(made) in page.read_text()
 
 
 def test_no_ground_of_a_test_place_is_trained_on(made: ChipFiles) -> None:

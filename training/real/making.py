@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from training.card import table
 from training.chip_files import Chip, ChipFiles, write_chips
 from training.errors import TrainingError
 from training.real import bigearthnet, dsen2, eotdl, glacier_points, sen1floods11, terramesh, ukis
@@ -42,3 +43,19 @@ def real_chips(samples: Path) -> list[Chip]:
 def make_real_chips(samples: Path, out: Path) -> ChipFiles:
     """Write the chips of `real_chips` to the folder `out`."""
     return write_chips(out, real_chips(samples))
+
+
+def places(files: ChipFiles) -> str:
+    """Markdown table of the places of the chips, as in `docs/real-scenes.md`."""
+    head = ("place", "ground", "source", "licence", "split", "chips", "known", "water")
+    rows = []
+    for key, chips in files.table.groupby(["source", "place"], sort=True):
+        pixels, known = int((chips["height"] * chips["width"]).sum()), int(chips["known_pixels"].sum())
+        water = chips["water_pixels"].sum() / known
+        grounds = ", ".join(
+            sorted({ground.removeprefix(glacier_points.POINTS) for ground in chips["ground"]})
+        )
+        licence, split = chips["licence"].iloc[0].partition(" (")[0], chips["split"].iloc[0]
+        shares = (f"{known / pixels:.1%}", f"{water:.1%}")
+        rows.append((key[1], grounds, key[0], licence, split, len(chips), *shares))
+    return table(head, rows)
