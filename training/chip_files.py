@@ -30,6 +30,7 @@ The schema's metadata have the key `bands` with the names of the bands.
 from __future__ import annotations
 
 import json
+import operator
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -37,7 +38,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -192,12 +193,13 @@ class ChipFiles:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, index: int) -> Chip:
+    def __getitem__(self, number: SupportsIndex) -> Chip:
         """Read one chip.
 
         Raises:
             IndexError: there is none of this number.
         """
+        index = operator.index(number)
         if not 0 <= index < len(self):
             raise IndexError(f"chip {index} of {len(self)}")
         shard = bisect_right(self._starts, index) - 1

@@ -72,7 +72,7 @@ def real_scores(model: Segmenter, chips: ChipFiles) -> dict[str, Any]:
         line, number that keeps it, names of those that do not), `points` (glacier points by class: chips,
         share mapped as water by the model and by the indices) and `no_answer` (names of chips).
     """
-    test = [chips[int(row)] for row in np.flatnonzero(chips.table["split"] == "test")]
+    test = [chips[row] for row in np.flatnonzero(chips.table["split"] == "test")]
     own, alone = [], []
     for chip in track(test, description="scoring real chips"):
         sensors = _usable(model, chip)
