@@ -30,6 +30,7 @@ The schema's metadata have the key `bands` with the names of the bands.
 from __future__ import annotations
 
 import json
+import operator
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -37,7 +38,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -182,25 +183,32 @@ class ChipFiles:
         self._starts = [0]
         for footer in self._footers:
             self._starts.append(self._starts[-1] + footer.num_row_groups)
-        parts = [pq.read_table(path, columns=_FACTS) for path in self._paths]
+        parts = []
+        for shard in range(len(self._paths)):
+            with self._open(shard) as file:
+                parts.append(file.read(columns=_FACTS, use_threads=False))
         #: everything but the arrays, a row a chip
         self.table: pd.DataFrame = pa.concat_tables(parts).to_pandas()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, index: int) -> Chip:
+    def __getitem__(self, number: SupportsIndex) -> Chip:
         """Read one chip.
 
         Raises:
             IndexError: there is none of this number.
         """
+        index = operator.index(number)
         if not 0 <= index < len(self):
             raise IndexError(f"chip {index} of {len(self)}")
         shard = bisect_right(self._starts, index) - 1
-        with pq.ParquetFile(self._paths[shard], metadata=self._footers[shard]) as file:
+        with self._open(shard) as file:
             group = file.read_row_group(index - self._starts[shard], use_threads=False)
         return _chip(group.to_pylist()[0])
+
+    def _open(self, shard: int) -> pq.ParquetFile:
+        return pq.ParquetFile(self._paths[shard], metadata=self._footers[shard], memory_map=True)
 
 
 def _chip(row: dict[str, Any]) -> Chip:

@@ -18,10 +18,10 @@ from tests.support.samples import sample
 from training.chip_files import Chip, ChipFiles
 from training.errors import TrainingError
 from training.labels import FULL, IGNORED
-from training.real import bigearthnet, dsen2, eotdl, sen1floods11, terramesh, ukis
+from training.real import bigearthnet, dsen2, eotdl, glacier_points, sen1floods11, terramesh, ukis
 from training.real.atmosphere import surface
 from training.real.evidence import by_indices
-from training.real.making import ADAPTERS, TEST_ONLY, make_real_chips, real_chips
+from training.real.making import ADAPTERS, make_real_chips, places, real_chips
 from training.real.native import stretch
 from training.real.places import cluster
 from training.real.split import split_places
@@ -106,9 +106,6 @@ def test_a_third_of_each_class_is_test_for_good() -> None:
     assert splits["the only desert"] == "test"
     shuffled = dict(sorted(grounds.items(), reverse=True)) | {"the only desert": "desert"}
     assert split_places(shuffled) == splits
-    held = next(place for place, split in splits.items() if split == "train")
-    kept = split_places(grounds | {"the only desert": "desert"}, frozenset({held}))
-    assert kept == splits | {held: "test"}
 
 
 def test_chips_of_one_ground_are_one_place() -> None:
@@ -118,9 +115,9 @@ def test_chips_of_one_ground_are_one_place() -> None:
         (10.97, 56.41),
         (11.30, 56.41),
     ]  # the third by way of the second
-    places = cluster(middles, "baltic")
-    assert places[0] == places[1] == places[2] == "baltic 10.93E 56.41N"
-    assert places[3] == "baltic 11.30E 56.41N"
+    found = cluster(middles, "baltic")
+    assert found[0] == found[1] == found[2] == "baltic 10.93E 56.41N"
+    assert found[3] == "baltic 11.30E 56.41N"
     assert cluster([(-72.5, -38.8)], "chile") == ["chile 72.50W 38.80S"]
 
 
@@ -264,6 +261,27 @@ def test_native_bands_of_dsen2_are_ordered_and_moved_together(tmp_path: Path) ->
     assert np.isnan(australia.optical[OPTICAL_BANDS.index("B09")]).all()
 
 
+def test_points_of_glaciers_are_for_tests_only(tmp_path: Path) -> None:
+    folder = tmp_path / "real" / "glacier_points_usgs"
+    folder.mkdir(parents=True)
+    rows = [("Alpha", 20210704, 5, LAKE), ("Alpha", 20210704, 5, LAKE), ("Alpha", 20210704, 1, SNOW)]
+    lines = [f"{site},{day},{kind},{','.join(str(v / 10000) for v in s)}" for site, day, kind, s in rows]
+    lines.append("Alpha,20210704,4," + ",".join([""] * 12))
+    head = "site_name,image_date,class," + ",".join(glacier_points.COLUMNS)
+    (folder / "Sentinel-2_SR_training_data.csv").write_text("\n".join([head, *lines]))
+    snow, lake = real_chips(tmp_path)
+    assert (snow.split, lake.split, lake.place, lake.day) == (
+        "test",
+        "test",
+        "glacier Alpha",
+        date(2021, 7, 4),
+    )
+    assert (snow.ground, lake.ground) == ("points: snow", "points: proglacial lake")
+    assert set(np.unique(snow.labels)) == {0, IGNORED} and set(np.unique(lake.labels)) == {FULL, IGNORED}
+    assert (lake.labels == FULL).sum() == 2 * glacier_points.MIDDLE**2
+    assert lake.optical is not None and lake.optical[2, 16, 16] == LAKE[2]
+
+
 def test_a_folder_without_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="has none of terramesh"):
         make_real_chips(tmp_path, tmp_path / "chips")
@@ -278,17 +296,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> ChipFiles:
 
 def test_the_samples_become_chips_of_which_a_third_of_the_places_is_test(made: ChipFiles) -> None:
     table = made.table
+    table = table[~table["ground"].str.startswith(glacier_points.POINTS)]
     by_place = table.groupby("place").agg(split=("split", "first"), ground=("ground", "first"))
     assert len(table) >= 91 and len(by_place) >= 50
     assert (by_place["split"] == "test").mean() >= 1 / 3
     assert set(by_place["ground"]) == set(by_place.loc[by_place["split"] == "test", "ground"])
     assert set(eotdl.BALTIC) <= set(by_place.index), "every place that is named by hand exists"
-    assert {*TEST_ONLY} <= set(by_place.index[by_place["split"] == "test"])
+    assert by_place.loc[sen1floods11.PLACE, "split"] == "test"
     trained = set(table["licence"][table["split"] == "train"])
     assert trained == {module.LICENCE for module in (bigearthnet, dsen2, eotdl, terramesh)} - {
         bigearthnet.LICENCE
     }
     assert (table["known_pixels"] > 0.5 * table["height"] * table["width"]).mean() > 0.95
+
+
+def test_the_places_are_those_of_the_documentation(made: ChipFiles) -> None:
+    page = Path(__file__).parents[2] / "docs" / "real-scenes.md"
+    assert places(made) in page.read_text()
 
 
 def test_no_ground_of_a_test_place_is_trained_on(made: ChipFiles) -> None:
@@ -306,8 +330,8 @@ def test_real_spectra_of_labelled_water_and_land_are_as_physics_says(made: ChipF
     for index in range(len(made)):
         chip: Chip = made[index]
         assert chip.optical is not None
-        if chip.source.startswith(("Sen1Floods11", "ukis")):
-            continue  # hand-made masks, and bands are missing
+        if chip.source.startswith(("Sen1Floods11", "ukis", "USGS")):
+            continue  # labelled by hand
         optical = chip.optical.astype(np.float32)
         near = optical[NEAR_INFRARED]
         water, dry = chip.labels == FULL, chip.labels == 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from training.chip_files import Split
 
 
-def split_places(grounds: Mapping[str, str], held: frozenset[str] = frozenset()) -> dict[str, Split]:
+def split_places(grounds: Mapping[str, str]) -> dict[str, Split]:
     """Split of every place. Of each class of ground, the first third (rounded up) by SHA-1 is test.
 
     So at least a third of all places is test, and every class of ground has a test place; a class with one
@@ -17,10 +17,9 @@ def split_places(grounds: Mapping[str, str], held: frozenset[str] = frozenset())
 
     Args:
         grounds: class of ground of each place.
-        held: places that are test in any case, because they may not be used for training.
     """
     classes: dict[str, list[str]] = defaultdict(list)
     for place in sorted(grounds, key=lambda name: hashlib.sha1(name.encode()).hexdigest()):
         classes[grounds[place]].append(place)
     chosen = {name for places in classes.values() for name in places[: -(-len(places) // 3)]}
-    return {place: "test" if place in chosen | held else "train" for place in grounds}
+    return {place: "test" if place in chosen else "train" for place in grounds}
