@@ -8,12 +8,16 @@ from typing import Any
 from segmenter.area_factor import AreaFactor
 from segmenter.manifest import Manifest
 from training.errors import TrainingError
+from training.real_scores import IOU_SLACK, MOST_FALSE
 
 _TITLES = {
     "validation": "Validation (simulated; threshold, temperature and factor of areas were chosen on it)",
     "test": "Test (simulated seasons of other seeds)",
     "test_on_relief": "Test on real relief (simulated seasons on rasters that serve no other purpose)",
 }
+#: columns of the table of real chips
+_OF_CHIP = ("name", "ground", "sensors", "water", "iou", "iou_ndwi", "iou_mndwi", "false", "false_ndwi",
+            "false_mndwi")  # fmt: skip
 #: scores in the table by sensors
 _OF_SET = ("lakes", "lake_recall", "lake_precision", "median_area_error", "iou")
 
@@ -79,6 +83,7 @@ def _by_sensors(manifest: Manifest) -> str:
     """Scores and intervals for each set of sensors, on the test seasons and on real relief."""
     rows: list[tuple[Any, ...]] = []
     widths: list[tuple[Any, ...]] = []
+    classes: tuple[str, ...] = ()
     for entry in manifest.sets:
         for key, area, ground in (
             ("test", entry.scores.get("calibration", {}).get("area"), "simulated"),
@@ -89,7 +94,7 @@ def _by_sensors(manifest: Manifest) -> str:
             rows.append((entry.name, ground, entry.threshold, *(found[name] for name in _OF_SET)))
             held = (f"{_share(row)} ({row['half_width']})" for row in area["held"])
             widths.append((entry.name, ground, *held))
-    classes = [_size(row) for row in manifest.sets[0].scores["calibration"]["area"]["held"]]
+            classes = tuple(_size(row) for row in area["held"])
     return "\n\n".join(
         [
             "A pixel is predicted with the first of these sets whose sensors saw it; other sets were not "
@@ -187,9 +192,41 @@ def _shown(value: Any) -> str:
 
 
 def _real(scores: dict[str, Any]) -> str:
-    """The scores on real tiles, with the limits of their reference."""
-    mesh = scores["terramesh"]
-    names = list(next(iter(mesh["tiles"].values())))
-    rows = [(tile, *(row[name] for name in names)) for tile, row in mesh["tiles"].items()]
-    tiles = table(("TerraMesh tile", *(_plain(name) for name in names)), rows)
-    return f"{tiles}\n\nReference: {mesh['reference']}.\n\nSen1Floods11: {scores['sen1floods11']}."
+    """The scores of `training.real_scores`: lines that were kept, chips, and points on glaciers."""
+    parts = [
+        "Chips of places that were not trained on (`docs/real-scenes.md`), predicted from the sensors that "
+        "each has and from Sentinel-2 alone. Lines: with water, an IoU of at least that of the better of "
+        f"NDWI and MNDWI (above 0) minus {IOU_SLACK}; without, less than {MOST_FALSE:.1%} of the dry pixels "
+        "mapped. Most labels are index evidence, so that the indices are nearly perfect on them.",
+        table(("predicted from", "IoU line kept", "false water line kept", "not kept"),
+              [(name, *_lines(part)) for name, part in _predicted(scores)]),
+    ]  # fmt: skip
+    for name, part in _predicted(scores):
+        rows = [
+            tuple(_short(chip[column]) for column in _OF_CHIP)
+            for chip in part["chips"]
+            if name == "own sensors" or chip["sensors"] not in ("S2L2A", "")
+        ]
+        parts += [f"From {name}:", table(tuple(_plain(column) for column in _OF_CHIP), rows)]
+        if part["points"] and name == "own sensors":
+            points = [(kind, *(_short(found[way]) for way in ("chips", "mapped", "ndwi", "mndwi")))
+                      for kind, found in part["points"].items()]  # fmt: skip
+            parts += [
+                "Share of hand-classified pixels on four glaciers that is mapped as water:",
+                table(("class", "chips", "model", "NDWI", "MNDWI"), points),
+            ]
+    return "\n\n".join(parts)
+
+
+def _predicted(scores: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("own sensors", scores["own_sensors"]), ("Sentinel-2 alone", scores["S2L2A"])]
+
+
+def _lines(part: dict[str, Any]) -> tuple[str, str, str]:
+    """Chips that keep each line, of all that have it, and the names of the others."""
+    kept = [f"{part[line]['passed']} of {part[line]['chips']}" for line in ("iou", "false_water")]
+    return kept[0], kept[1], ", ".join([*part["iou"]["failed"], *part["false_water"]["failed"]]) or "-"
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rich.progress import track
 
-from monitor.grid import NORTHING_ORIGIN, PIXEL
 from segmenter.area_factor import AreaFactor
 from segmenter.manifest import OPTICAL_BANDS, SENSORS, ModalityName, SensorSet, code_of
 from segmenter.protocol import Answer, Segmenter
@@ -28,15 +25,11 @@ from training.calibration import (
     sample_uncertainty,
 )
 from training.errors import TrainingError
-from training.labels import FULL, IGNORED, outlines, read_lakes
+from training.labels import IGNORED, outlines, read_lakes
 from training.scenes import LabelledStack
 from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, rescale_spread, score
 
 Floats = NDArray[np.float32]
-#: offset of each real tile, from digital numbers to reflectance x 10000
-TERRAMESH = {"282D_485L_3_3": 0.0, "433D_629L_3_1": -1000.0, "637U_59R_1_3": 0.0}
-#: water class of TerraMesh's land cover
-LULC_WATER = 1
 #: number of optical bands of a stored scene
 OPTICAL = len(OPTICAL_BANDS)
 
@@ -201,41 +194,3 @@ def evaluate(
             sample_uncertainty(answer.probability, answer.uncertainty, labels),
         )
     return total
-
-
-def evaluate_real(model: Segmenter, samples: Path) -> dict[str, Any]:
-    """Scores on the real tiles below `samples`, per tile, and the reason why other samples have none."""
-    if model.manifest.inputs.S1.kind != "rtc":
-        raise TrainingError("the real tiles have rtc backscatter, but the model takes another kind")
-    tiles = {
-        name: _terramesh(model, samples / "terramesh", name, offset) for name, offset in TERRAMESH.items()
-    }
-    return {
-        "terramesh": {
-            "reference": "water class of a yearly land-cover map: weak, another date, not glacial lakes",
-            "tiles": tiles,
-        },
-        "sen1floods11": "not comparable: its optical image is top-of-atmosphere (L1C), its backscatter sigma "
-        "nought of ground range, and it has no elevation; by the manifest none of its pixels is valid",
-    }
-
-
-def _terramesh(model: Segmenter, folder: Path, name: str, offset: float) -> dict[str, Any]:
-    optical, affine = _read(folder / "S2L2A" / f"{name}.tif")
-    radar, dem, cover = (_read(folder / kind / f"{name}.tif")[0] for kind in ("S1RTC", "DEM", "LULC"))
-    nothing = (optical == 0).all(axis=0)
-    reflectance = np.maximum(optical + np.float32(offset), 0)
-    reflectance[:, nothing] = np.nan
-    row, col = round((NORTHING_ORIGIN - affine.f) / PIXEL), round(affine.c / PIXEL)
-    probability = predict(model, reflectance, radar, dem[0], row=row, col=col).probability
-    labels = np.where(cover[0] == LULC_WATER, FULL, 0).astype(np.uint8)
-    result = score(probability, labels, np.zeros(labels.shape, np.int32), model.manifest.threshold)
-    counted = {key: result.as_dict()[key] for key in ("iou", "pixel_precision", "pixel_recall")}
-    shares = {"water_share_reference": float((labels > 0).mean())}
-    shares["water_share_mapped"] = float((np.nan_to_num(probability) >= model.manifest.threshold).mean())
-    return counted | {key: round(value, 4) for key, value in shares.items()}
-
-
-def _read(path: Path) -> tuple[Floats, Any]:
-    with rasterio.open(path) as file:
-        return file.read().astype(np.float32), file.transform
