@@ -68,9 +68,10 @@ def real_scores(model: Segmenter, chips: ChipFiles) -> dict[str, Any]:
 
     Returns:
         `own_sensors` and `S2L2A`: for prediction from the sensors of each chip and from Sentinel-2 alone,
-        each with `chips` (the values of `ChipScore`), `iou` and `false_water` (number of chips with that
-        line, number that keeps it, names of those that do not), `points` (glacier points by class: chips,
-        share mapped as water by the model and by the indices) and `no_answer` (names of chips).
+        each with `iou` and `false_water` (number of images with that line, number that keeps it, names of
+        those that do not), `points` (glacier points by class: chips, share mapped as water by the model and
+        by the indices), `no_answer` (names of chips) and `chips` (the values of `ChipScore` of the images;
+        in `S2L2A` of those with other sensors).
     """
     test = [chips[row] for row in np.flatnonzero(chips.table["split"] == "test")]
     own, alone = [], []
@@ -78,7 +79,8 @@ def real_scores(model: Segmenter, chips: ChipFiles) -> dict[str, Any]:
         sensors = _usable(model, chip)
         own.append(score_chip(model, chip, sensors))
         alone.append(own[-1] if sensors == OPTICAL_ALONE else score_chip(model, chip, OPTICAL_ALONE))
-    return {"own_sensors": summary(own), "S2L2A": summary(alone)}
+    others = [one for one, same in zip(alone, own, strict=True) if one is not same]
+    return {"own_sensors": summary(own, own), "S2L2A": summary(alone, others)}
 
 
 def _usable(model: Segmenter, chip: Chip) -> tuple[ModalityName, ...]:
@@ -169,15 +171,15 @@ def _passed(ious: Sequence[float | None], false: float | None) -> bool | None:
     return false < MOST_FALSE
 
 
-def summary(scores: Sequence[ChipScore]) -> dict[str, Any]:
-    """The chips with their lines; see `real_scores`."""
+def summary(scores: Sequence[ChipScore], listed: Sequence[ChipScore]) -> dict[str, Any]:
+    """Lines of the chips, and the values of the images among `listed`; see `real_scores`."""
     images = [one for one in scores if not one.ground.startswith(POINTS)]
     return {
         "iou": _line(one for one in images if one.iou is not None),
         "false_water": _line(one for one in images if one.iou is None and one.false is not None),
         "points": _points(scores),
         "no_answer": [one.name for one in scores if not one.answered],
-        "chips": [asdict(one) for one in scores],
+        "chips": [asdict(one) for one in listed if not one.ground.startswith(POINTS)],
     }
 
 

@@ -10,14 +10,13 @@ import pytest
 
 from segmenter.baseline import IndexBaseline
 from segmenter.manifest import OPTICAL_BANDS, read_manifest
+from tests.support.spectra import GRASS, LAKE
 from training.chip_files import Chip, ChipFiles, write_chips
 from training.labels import FULL, IGNORED
 from training.real.glacier_points import ACROSS, BLOCK, MIDDLE, blocks
 from training.real_scores import complete, real_scores, score_chip
 
 ROOT = Path(__file__).parents[2]
-GRASS = (300, 400, 700, 500, 1100, 2600, 3100, 3300, 3400, 3500, 1900, 900)
-LAKE = (885, 1118, 1656, 1052, 813, 397, 362, 287, 206, 567, 114, 109)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +74,7 @@ def test_a_model_keeps_its_lines_or_not(index: IndexBaseline, tmp_path: Path) ->
     assert (scores["frozen"]["iou"], scores["frozen"]["false"]) == (None, 0.5)
     assert scores["optical"]["passed"] is None and scores["optical"]["iou"] is None
     assert scores["optical"]["iou_mndwi"] == 1, "the indices need no radar"
+    assert [one["name"] for one in found["S2L2A"]["chips"]] == ["lake", "frozen", "rough"], "once each"
     assert found["S2L2A"]["no_answer"] == ["lake", "frozen", "rough", "optical"], "not validated for S2 alone"
 
 
