@@ -136,7 +136,7 @@ def _windows(network: ChipNetwork) -> int:
 class _Batch:
     windows: list[Logits]
     room: int
-    """Largest number of windows that fitted in memory at once."""
+    """Largest number of windows that fitted in memory at once; unlimited where all of them did."""
 
 
 def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Job]) -> _Batch:
@@ -154,7 +154,8 @@ def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Jo
     with torch.inference_mode():
         done = [_halving(partial(run, number), jobs, weights.shape[-1]) for number in range(len(networks))]
     each = zip(*([window for part in parts for window in part] for parts in done), strict=True)
-    return _Batch(list(map(list, each)), min((max(map(len, parts)) for parts in done), default=sys.maxsize))
+    halved = (max(map(len, parts)) for parts in done if len(parts) > 1)
+    return _Batch(list(map(list, each)), min(halved, default=sys.maxsize))
 
 
 def _cut(job: Job, network: int, chip: int) -> Tensor:

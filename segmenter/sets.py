@@ -12,13 +12,13 @@ from segmenter.sensors import ALL, SensorSet, code_of, sensors_of
 def validated(manifests: Sequence[Manifest]) -> tuple[int, ...]:
     """Codes of the sets of sensors for which every one of the models was validated, the best first.
 
-    The first has all sensors of the models. A model takes of a set those sensors that it knows, so models of
-    different sensors can be an ensemble.
+    The first has all sensors of the models; the others are in the order of the first model with the most
+    sensors. A model takes of a set those sensors that it knows, so models of different sensors can be an
+    ensemble.
     """
-    everything = 0
-    for manifest in manifests:
-        everything |= code_of(manifest.sensors)
-    candidates = (entry.code for manifest in manifests for entry in manifest.sets)
+    everything = code_of(name for manifest in manifests for name in manifest.sensors)
+    by_sensors = sorted(manifests, key=lambda manifest: -len(manifest.sensors))
+    candidates = (entry.code for manifest in by_sensors for entry in manifest.sets)
     return tuple(
         code
         for code in dict.fromkeys((everything, *candidates))

@@ -245,6 +245,8 @@ def test_accepts_both_kinds_of_radar_and_a_small_halo(baseline: IndexBaseline, m
         ({"architecture": {"backbone": "terramind_v1_tiny", "indices": [2, 5, 8, 11]}}, "architecture:"),
         ({"digest": "sha256:" + 64 * "a"}, "digest: an index has no weights"),
         ({"index": {}}, r"index\.mndwi: Field required"),
+        ({"fewer": [{"sensors": ["S1", "DEM"], "threshold": 0.5, "temperature": 1, "area_factor": 1}]},
+         r"fewer: an index needs S2L2A, S1\+DEM has none"),
     ],
 )  # fmt: skip
 def test_a_manifest_is_of_a_network_or_of_an_index(

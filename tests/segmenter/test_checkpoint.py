@@ -361,6 +361,32 @@ def test_an_incomplete_or_contradictory_draft_is_refused_with_the_field(
         complete(yaml.safe_load(made.DRAFT) | draft, "m", recognise(shapes), {}, "draft.yaml")
 
 
+def test_an_imported_model_was_validated_for_the_sets_that_its_draft_states(
+    shapes: dict[str, tuple[int, ...]], tmp_path: Path
+) -> None:
+    found = recognise(shapes, made.TINY)
+    plain = complete(yaml.safe_load(made.DRAFT), "m", found, {}, "draft.yaml")
+    assert plain.fewer == () and plain.set_for(5) is None
+    path = tmp_path / "draft.yaml"
+    stated = """
+fewer:
+  - sensors: [S2L2A, DEM]
+    threshold: 0.45
+    temperature: 1.5
+    area_factor: [[20000, 1.8], [100000, 1.1]]
+"""
+    path.write_text(made.DRAFT + stated)
+    manifest = complete(read_draft(path), "m", found, {}, "draft.yaml")
+    entry = manifest.set_named(["S2L2A", "DEM"])
+    assert manifest.set_for(5) == entry and manifest.set_for(3) is None
+    assert entry.area_factor == ((20000, 1.8), (100000, 1.1)) and entry.shift == 0
+    path.write_text(made.DRAFT + stated.replace("[S2L2A, DEM]", "[DEM, S2L2A]"))
+    with pytest.raises(
+        ManifestError, match=r"fewer\.0\.sensors: must be some of S2L2A S1 DEM, in this order"
+    ):
+        complete(read_draft(path), "m", found, {}, "draft.yaml")
+
+
 def test_shipped_and_documented_drafts_are_complete(shapes: dict[str, tuple[int, ...]]) -> None:
     registry = read_registry(REPOSITORY / "config" / "models.yaml")
     drafts = {name: entry for name, entry in registry.models.items() if entry.draft is not None}

@@ -26,24 +26,24 @@ from segmenter.manifest import Manifest
 def never(): raise AssertionError("it is kept")
 compiled.BATCH = 2
 manifest = Manifest.model_validate_json(Path(sys.argv[1]).read_bytes())
-program = compiled.compiled(manifest, 7, torch.device("cpu"), never).forward
+program = compiled.compiled(manifest, int(sys.argv[4]), torch.device("cpu"), never).forward
 with torch.inference_mode():
     torch.save(program(*torch.load(sys.argv[2])), sys.argv[3])
 """
 
 
 class Small(nn.Module):
-    """With parameters, a buffer that is saved and one that is not."""
+    """With parameters, a buffer that is saved and one that is not. Takes `bands` bands of any sensors."""
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int = 15) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.mix, self.spread = nn.Conv2d(15, 3, 1), nn.Conv2d(3, 3, 3, padding=1)
+        self.mix, self.spread = nn.Conv2d(bands, 3, 1), nn.Conv2d(3, 3, 3, padding=1)
         self.register_buffer("place", torch.randn(1, 3, 16, 16))
         self.register_buffer("gain", torch.randn(3, 1, 1), persistent=False)
 
-    def forward(self, optical: torch.Tensor, radar: torch.Tensor, dem: torch.Tensor) -> torch.Tensor:
-        return self.spread(self.mix(torch.cat([optical, radar, dem], 1)) * self.gain + self.place)
+    def forward(self, *chips: torch.Tensor) -> torch.Tensor:
+        return self.spread(self.mix(torch.cat(chips, 1)) * self.gain + self.place)
 
 
 @pytest.fixture
@@ -53,13 +53,14 @@ def manifest(manifest_of: Callable[..., Manifest], monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.prove
+@pytest.mark.parametrize(("code", "bands"), [(7, 15), (5, 13), (1, 12)])
 def test_workers_that_start_at_once_compile_once_and_others_later_not_at_all(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: int, bands: int, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = []
 
     def build() -> nn.Module:
-        built.append(Small().eval())
+        built.append(Small(bands).eval())
         return built[-1]
 
     # what torch itself compiles may stay in the user's cache: it takes half a minute
@@ -68,12 +69,13 @@ def test_workers_that_start_at_once_compile_once_and_others_later_not_at_all(
     described = tmp_path / "manifest.json"
     described.write_text(manifest.model_dump_json())
     with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(compiled.compiled, manifest, 7, CPU, build) for _ in range(2)]
+        both = [pool.submit(compiled.compiled, manifest, code, CPU, build) for _ in range(2)]
         programs = [each.result() for each in both]
     assert len(built) == 1
-    chips = compiled.example(manifest, CPU, 2)
+    chips = compiled.example(manifest, CPU, 2, code)
+    assert sum(part.shape[1] for part in chips) == bands
     with torch.inference_mode():
-        expected = Small().eval()(*chips)
+        expected = Small(bands).eval()(*chips)
         for program in programs:
             assert program.batch == 2
             torch.testing.assert_close(program.forward(*chips), expected, rtol=0.01, atol=0.01)
@@ -82,7 +84,7 @@ def test_workers_that_start_at_once_compile_once_and_others_later_not_at_all(
     torch.save(chips, tmp_path / "chips.pt")
     answer = tmp_path / "answer.pt"
     done = subprocess.run(
-        [sys.executable, "-c", AGAIN, described, tmp_path / "chips.pt", answer],
+        [sys.executable, "-c", AGAIN, described, tmp_path / "chips.pt", answer, str(code)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,8 @@ import pytest
 from segmenter.errors import ManifestError
 from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, digest_of, read_manifest
 
+SET = {"sensors": ["S1", "DEM"], "threshold": 0.4, "temperature": 1.5, "area_factor": 2.0}
+
 
 @pytest.fixture
 def folder(tmp_path: Path, manifest_of: Callable[..., Manifest]) -> Path:
@@ -70,6 +72,13 @@ def test_reads_back_what_was_written(folder: Path, manifest_of: Callable[..., Ma
         ("digest", "sha256:" + 64 * "0", r"digest: is sha256:0000.*download both files"),
         ("treshold", 0.5, r"treshold: Extra inputs are not permitted"),
         ("inputs.S3", {}, r"inputs\.S3: Extra inputs"),
+        ("fewer", [{**SET, "sensors": ["DEM", "S1"]}], r"fewer\.0\.sensors: must be some of S2L2A S1 DEM"),
+        ("fewer", [{**SET, "sensors": []}], r"fewer\.0\.sensors: "),
+        ("fewer", [{**SET, "sensors": ["S1", "S3"]}], r"fewer\.0\.sensors\.1: "),
+        ("fewer", [{**SET, "threshold": 1}], r"fewer\.0\.threshold"),
+        ("fewer", [SET, SET], r"fewer: names a set of sensors twice"),
+        ("fewer", [{**SET, "sensors": ["S2L2A", "S1", "DEM"]}],
+         r"fewer: S2L2A\+S1\+DEM is no smaller set of the model's S2L2A\+S1\+DEM"),
     ],
 )  # fmt: skip
 def test_the_invalid_field_is_named(folder: Path, field: str, value: Any, named: str) -> None:
@@ -115,6 +124,8 @@ def test_fingerprint_changes_only_with_what_affects_results(manifest_of: Callabl
         manifest_of(**change)
         for change in (
             {"threshold": 0.6},
+            {"fewer": [SET]},
+            {"fewer": [SET | {"shift": 0.1}]},
             {"stride": 112},
             {"temperature": 1.3},
             {"digest": "sha256:" + 64 * "a"},
@@ -123,7 +134,10 @@ def test_fingerprint_changes_only_with_what_affects_results(manifest_of: Callabl
             )},
         )
     ]  # fmt: skip
-    assert len({manifest.fingerprint, *(other.fingerprint for other in changed)}) == 6
+    assert len({manifest.fingerprint, *(other.fingerprint for other in changed)}) == 8
+    assert (
+        manifest_of(fewer=[SET]).fingerprint == manifest_of(fewer=[SET | {"scores": {"iou": 1}}]).fingerprint
+    )
 
 
 def test_planning_a_run_does_not_import_torch() -> None:

@@ -1,15 +1,18 @@
-"""A cheap network for tests of dense prediction, and stacks with clouds."""
+"""A cheap network for tests of dense prediction, clouds, and manifests with sets of sensors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segmenter.manifest import Manifest
+from segmenter.manifest import MANIFEST_FILE, WEIGHTS_FILE, Manifest, SensorSet, digest_of
+from segmenter.sensors import sensors_of
 from segmenter.strips import BANDS
 
 
@@ -61,6 +64,15 @@ class Convolution:
         return torch.cat(planes, 1) + self.slope + 0.3 * (7 - code)
 
 
+def fewer(*codes: int, **changes: Any) -> tuple[SensorSet, ...]:
+    """Sets with these codes, each with a calibration of its own."""
+    fields = {"threshold": 0.4, "area_factor": 1.5, **changes}
+    return tuple(
+        SensorSet(**{"sensors": sensors_of(code), "temperature": 1 + code / 4, "shift": code / 10, **fields})
+        for code in codes
+    )
+
+
 def blot(layers: list[NDArray[np.float32]], rng: np.random.Generator, share: float) -> None:
     """Set blocks of NaN in each of the layers (H, W), like clouds and layover."""
     for layer in layers:
@@ -68,3 +80,12 @@ def blot(layers: list[NDArray[np.float32]], rng: np.random.Generator, share: flo
         while rng.random() < share:
             top, left = rng.integers(height), rng.integers(width)
             layer[top : top + rng.integers(1, 60), left : left + rng.integers(1, 60)] = np.nan
+
+
+def folder_of(path: Path, manifest: Manifest) -> Path:
+    """A new folder with this manifest, whose digest is that of a file that holds the name of the folder."""
+    path.mkdir()
+    (path / WEIGHTS_FILE).write_bytes(path.name.encode())
+    written = manifest.model_copy(update={"digest": digest_of(path / WEIGHTS_FILE)})
+    (path / MANIFEST_FILE).write_text(written.model_dump_json())
+    return path
