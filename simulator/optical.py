@@ -86,6 +86,8 @@ class _Shade:
     """
 
     _STEP = 8
+    #: diffuse light by air (Rayleigh scattering) and by aerosol, relative to direct light
+    _DIFFUSE = 0.12 * (WAVELENGTHS[0] / WAVELENGTHS) ** 4 + 0.10 * (WAVELENGTHS[0] / WAVELENGTHS) ** 0.5
 
     def __init__(self, shine: Light, rng: np.random.Generator) -> None:
         self.shape = shine.lit.shape
@@ -94,15 +96,15 @@ class _Shade:
         self.dim = 1 - shine.direct.ravel()[self.pixels]
         self.sky = shine.sky.ravel()[self.pixels]
         self.direct = shine.direct[:: self._STEP, :: self._STEP]
-        self.gain = np.float32(rng.lognormal(np.log(2.1), 0.6))
-        self.bounce = np.float32(rng.uniform(0.3, 0.7))
+        self.gain = np.float32(rng.lognormal(np.log(1.8), 0.75))
+        self.bounce = np.float32(rng.uniform(0.2, 0.7))
         rows, cols = np.divmod(self.pixels, self.shape[1])
         self.coarse = rows // self._STEP, cols // self._STEP
 
     def add(self, seen: Field, ground: Field, band: int) -> None:
         """Add to `seen` (H, W) the light that shadow gets besides skylight."""
         near = uniform_filter(ground[:: self._STEP, :: self._STEP] * self.direct, 25)[self.coarse]
-        more = SKYLIGHT[band] * self.gain * self.sky * self.unlit
+        more = self.gain * self._DIFFUSE[band] * self.sky * self.unlit
         more += (1 - SKYLIGHT[band]) * self.bounce * near * self.dim
         seen.ravel()[self.pixels] += more * ground.ravel()[self.pixels]
 
