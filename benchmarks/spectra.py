@@ -1,6 +1,6 @@
 """Distances between simulated and real reflectances of snow, shadowed snow, ice, rock and proglacial water.
 
-    python -m benchmarks.spectra [--samples ../shared/samples] [--seeds 8] [--json out.json]
+    python -m benchmarks.spectra [--samples ../shared/samples] [--seeds 24] [--json out.json]
 
 Real pixels: the hand-classified L2A pixels of `real/glacier_points_usgs` (Sentinel-2, four glaciers of North
 America, eight dates of 2021). Simulated pixels: rendered scenes of several seeds, with light, haze, shadow,
@@ -55,7 +55,7 @@ PURE = 0.9
 #: values with which the file of points fills missing pixels (B02, B11, B12), found in 660 rows
 FILLED = {"B2": 0.1346, "B11": 0.2086, "B12": 0.2222}
 #: greatest number of simulated pixels of a class per date
-PER_DATE = 400
+PER_DATE = 200
 SHOWN = ("B02", "B03", "B04", "B08", "B11")
 
 
@@ -216,12 +216,12 @@ def show(rows: list[Row]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--samples", type=Path, default=SAMPLES)
-    parser.add_argument("--seeds", type=int, default=8, help="number of simulated worlds")
+    parser.add_argument("--seeds", type=int, default=24, help="number of simulated worlds")
     parser.add_argument("--size", type=int, default=512, help="edge of a world, px")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
     real = read_points(given.samples)
-    simulated = simulate_points(range(500, 500 + given.seeds), given.size)
+    simulated = simulate_points(range(600, 600 + given.seeds), given.size)
     rows = [compare(name, real[name], simulated[name]) for name in real]
     Console(width=150).print(show(rows))
     if given.json:

@@ -95,10 +95,10 @@ def optical_passes(settings: Settings) -> list[OpticalPass]:
                     cloud=float(covers[number]),
                     snow_line=float(rng.uniform(0.80, 0.97) - late_snow),
                     haze=float(
-                        rng.gamma(2.0, 0.0018) - 0.0015 + (rng.random() < 0.25) * rng.gamma(2.0, 0.009)
+                        rng.gamma(2.0, 0.0018) - 0.0028 + (rng.random() < 0.25) * rng.gamma(2.0, 0.009)
                     ),
                     haze_slope=float(rng.uniform(1.2, 2.4)),
-                    relief_left=float(rng.uniform(0.2, 0.85)),
+                    relief_left=float(rng.uniform(0.1, 0.75)),
                     veil=float((rng.random() < 0.3) * rng.uniform(0.02, 0.09)),
                 )
             )

@@ -17,8 +17,12 @@ from simulator.settings import PAD
 from simulator.spectra import BANDS, RESOLUTION, SKYLIGHT, WATER_KINDS, WAVELENGTHS
 from simulator.world import World, icebergs
 
-_ADJACENT = 0.03
+_ADJACENT = 0.022
 """Share of the light of a pixel that comes from its surroundings within a few hundred metres."""
+
+
+_GAIN_ERROR = np.array([0.12, 0.04, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02, 0.15, 0.03, 0.03])
+"""Relative error of a scene's atmospheric correction; largest in the bands that serve to correct others."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
     cloud = 0.52 + 0.14 * sky.opacity + 0.07 * smooth_noise(rng, n, 28) + 0.05 * smooth_noise(rng, n, 7)
     haze = np.float32(date.haze) * (1 + np.float32(0.35) * smooth_noise(rng, n, max(n / 4, 60)))
     bed = world.colours.optical["silt_dry"] * 0.45 + world.colours.optical["silt_wet"] * 0.55
+    gains = rng.lognormal(0, _GAIN_ERROR)
     bands: dict[str, NDArray[np.uint16]] = {}
     for k, band in enumerate(BANDS):
         ground = world.ground.optical[k].copy()
@@ -62,7 +67,7 @@ def render(world: World, date: OpticalPass, sky: Sky) -> OpticalScene:
         shade.add(seen, ground, k)
         del ground, flat
         scatter = np.float32((0.55 / WAVELENGTHS[k]) ** date.haze_slope)
-        seen *= 1 - scatter * np.float32(max(date.haze, 0))  # haze also dims the ground
+        seen *= np.float32(gains[k]) * (1 - scatter * np.float32(max(date.haze, 0)))  # haze also dims
         seen += scatter * haze
         # droplets and ice absorb in the shortwave infrared; thin cirrus is nearly equal in all bands
         white = cloud * (1 - np.float32(0.42) * sky.opacity) if k >= 10 else cloud
@@ -81,6 +86,8 @@ class _Shade:
     """
 
     _STEP = 8
+    #: diffuse light by air (Rayleigh scattering) and by aerosol, relative to direct light
+    _DIFFUSE = 0.12 * (WAVELENGTHS[0] / WAVELENGTHS) ** 4 + 0.10 * (WAVELENGTHS[0] / WAVELENGTHS) ** 0.5
 
     def __init__(self, shine: Light, rng: np.random.Generator) -> None:
         self.shape = shine.lit.shape
@@ -89,15 +96,15 @@ class _Shade:
         self.dim = 1 - shine.direct.ravel()[self.pixels]
         self.sky = shine.sky.ravel()[self.pixels]
         self.direct = shine.direct[:: self._STEP, :: self._STEP]
-        self.gain = np.float32(rng.lognormal(np.log(2.4), 0.65))
-        self.bounce = np.float32(rng.uniform(0.3, 0.8))
+        self.gain = np.float32(rng.lognormal(np.log(1.8), 0.75))
+        self.bounce = np.float32(rng.uniform(0.2, 0.7))
         rows, cols = np.divmod(self.pixels, self.shape[1])
         self.coarse = rows // self._STEP, cols // self._STEP
 
     def add(self, seen: Field, ground: Field, band: int) -> None:
         """Add to `seen` (H, W) the light that shadow gets besides skylight."""
         near = uniform_filter(ground[:: self._STEP, :: self._STEP] * self.direct, 25)[self.coarse]
-        more = SKYLIGHT[band] * self.gain * self.sky * self.unlit
+        more = self.gain * self._DIFFUSE[band] * self.sky * self.unlit
         more += (1 - SKYLIGHT[band]) * self.bounce * near * self.dim
         seen.ravel()[self.pixels] += more * ground.ravel()[self.pixels]
 
@@ -105,10 +112,13 @@ class _Shade:
 def _snow_colours(world: World, date: OpticalPass, rng: np.random.Generator) -> tuple[Field, Field]:
     """Reflectance (12,) of the whitest and of the oldest seasonal snow of one date."""
     colours = world.colours.optical
-    new, melt, dust = rng.uniform(0, 1) ** 2, rng.uniform(0, 0.9), rng.uniform(0, 1) ** 2 * 0.4
+    new, melt, dust = rng.uniform(0, 1) ** 3, rng.uniform(0, 0.9), rng.uniform(0, 1) ** 2 * 0.4
     fresh = colours["snow_fresh"] * new + colours["snow_old"] * (1 - new)
     aged = colours["snow_wet"] * melt + colours["snow_old"] * (1 - melt)
     aged = aged * (1 - dust) + colours["snow_dirty"] * dust
+    grains = np.ones(len(BANDS))
+    grains[-2:] = rng.lognormal(-0.15, 0.5)  # larger grains are darker in the shortwave infrared
+    fresh, aged = fresh * grains, aged * grains
     return np.asarray(fresh, np.float32), np.asarray(aged, np.float32)
 
 

@@ -278,7 +278,7 @@ def _colour(rng: np.random.Generator, turbid: bool) -> dict[str, float]:
 
 def _mixed(rng: np.random.Generator, centre: tuple[float, ...]) -> dict[str, float]:
     """Random shares of `WATER_KINDS` around `centre`."""
-    shares = rng.dirichlet(np.maximum(np.array(centre), 0.02) * 1.3)
+    shares = rng.dirichlet(np.maximum(np.array(centre), 0.02) * 0.8)
     return dict(zip(WATER_KINDS, map(float, shares), strict=True))
 
 

@@ -58,10 +58,10 @@ REFLECTANCE: dict[str, tuple[float, ...]] = {
     "snow_dirty": (0.33, 0.37, 0.42, 0.45, 0.46, 0.44, 0.41, 0.39, 0.37, 0.34, 0.025, 0.021),
     "ice_clean": (0.43, 0.45, 0.455, 0.43, 0.435, 0.38, 0.33, 0.295, 0.275, 0.27, 0.010, 0.009),
     "ice_dirty": (0.185, 0.195, 0.205, 0.195, 0.20, 0.18, 0.16, 0.140, 0.133, 0.130, 0.012, 0.010),
-    "rock_granite": (0.115, 0.135, 0.165, 0.195, 0.208, 0.215, 0.222, 0.230, 0.235, 0.240, 0.270, 0.245),
-    "rock_schist": (0.058, 0.064, 0.074, 0.084, 0.089, 0.094, 0.099, 0.104, 0.108, 0.113, 0.140, 0.128),
+    "rock_granite": (0.130, 0.153, 0.186, 0.220, 0.235, 0.243, 0.251, 0.260, 0.266, 0.271, 0.305, 0.277),
+    "rock_schist": (0.066, 0.072, 0.084, 0.095, 0.101, 0.106, 0.112, 0.118, 0.122, 0.128, 0.158, 0.145),
     "rock_red": (0.065, 0.075, 0.100, 0.155, 0.178, 0.190, 0.200, 0.208, 0.214, 0.222, 0.275, 0.245),
-    "moraine": (0.105, 0.122, 0.146, 0.170, 0.180, 0.187, 0.193, 0.200, 0.204, 0.210, 0.240, 0.218),
+    "moraine": (0.119, 0.138, 0.165, 0.192, 0.203, 0.211, 0.218, 0.226, 0.231, 0.237, 0.271, 0.246),
     "wet_debris": (0.070, 0.078, 0.092, 0.098, 0.099, 0.098, 0.096, 0.092, 0.090, 0.083, 0.062, 0.045),
     "silt_dry": (0.155, 0.185, 0.225, 0.260, 0.272, 0.280, 0.287, 0.296, 0.300, 0.304, 0.335, 0.300),
     "silt_wet": (0.110, 0.132, 0.160, 0.176, 0.180, 0.182, 0.180, 0.175, 0.170, 0.150, 0.110, 0.078),
@@ -135,15 +135,15 @@ class Palette:
 def palette(settings: Settings) -> Palette:
     """Random variant of the surfaces.
 
-    Standard deviations: brightness 18 % (snow 4 %), spectral tilt 12 % (snow 3 %), 4 % per band; radar 1 dB,
+    Standard deviations: brightness 18 % (snow 4 %), spectral tilt 16 % (snow 3 %), 5 % per band; radar 1 dB,
     and 0.4 dB per polarisation.
     """
     rng = settings.stream("palette")
     lean = np.linspace(-1, 1, len(BANDS))
     optical = {}
     for name, values in REFLECTANCE.items():
-        bright, tilt = (0.04, 0.03) if name.startswith("snow") else (0.18, 0.12)
-        change = 1 + rng.normal(0, bright) + rng.normal(0, tilt) * lean + rng.normal(0, 0.04, len(BANDS))
+        bright, tilt = (0.04, 0.03) if name.startswith("snow") else (0.18, 0.16)
+        change = 1 + rng.normal(0, bright) + rng.normal(0, tilt) * lean + rng.normal(0, 0.05, len(BANDS))
         optical[name] = np.clip(np.array(values) * np.clip(change, 0.5, 1.6), 0.001, 1.05).astype(np.float32)
     radar = {
         name: (10 ** ((np.array(values) + rng.normal(0, 1.0) + rng.normal(0, 0.4, 2)) / 10)).astype(

@@ -52,7 +52,7 @@ def build_ground(
     bright = (
         1 + 0.13 * smooth_noise(rng, n, 45) + 0.11 * smooth_noise(rng, n, 9) + 0.09 * smooth_noise(rng, n, 2)
     )
-    lean = 0.11 * smooth_noise(rng, n, 30) + 0.05 * smooth_noise(rng, n, 4)
+    lean = 0.14 * smooth_noise(rng, n, 30) + 0.05 * smooth_noise(rng, n, 4)
     for band in range(12):
         optical[band] *= np.clip(bright + lean * np.float32((band - 5.5) / 5.5), 0.5, 1.6)
     radar *= np.exp(0.20 * smooth_noise(rng, n, 25) + 0.16 * smooth_noise(rng, n, 3))
@@ -128,7 +128,7 @@ def shares(
     conifers = smoothstep(
         smooth_noise(rng, n, 50), 1.2 - 2.8 * scenery.dark_forest, 2.0 - 2.8 * scenery.dark_forest
     )
-    melting = smoothstep(smooth_noise(rng, n, 40) + 0.6 * patchy, 0.4, 2.8)
+    melting = smoothstep(smooth_noise(rng, n, 40) + 0.6 * patchy, 0.7, 3.0)
     weights = {
         "ice_clean": ice * (1 - covered) * smoothstep(fine + patchy, -1.0, 1.2),
         "ice_dirty": ice * (1 - covered) * smoothstep(-fine - patchy, -1.2, 1.0),
