@@ -24,6 +24,7 @@ from training.calibration import (
     reliability,
     sample_uncertainty,
 )
+from training.chips import seen
 from training.errors import TrainingError
 from training.labels import IGNORED, outlines, read_lakes
 from training.scenes import LabelledStack
@@ -84,8 +85,17 @@ def intervals(drawn: Drawn, factor: AreaFactor) -> dict[str, Any]:
     }
 
 
-def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Answer:
-    """Predict arrays (H, W) without halo, whose upper-left global pixel is (row, col)."""
+def predict(
+    model: Segmenter,
+    optical: Floats,
+    radar: Floats,
+    dem: Floats,
+    *,
+    row: int,
+    col: int,
+    wanted: NDArray[np.bool_] | None = None,
+) -> Answer:
+    """Predict the `wanted` pixels of arrays (H, W) without halo; (row, col) is their first global pixel."""
     margin = halo_of(model.manifest)
 
     def padded(array: Floats) -> Floats:
@@ -93,18 +103,20 @@ def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, ro
         return np.pad(array, width, constant_values=np.nan)
 
     parts = (padded(array) for array in (optical, radar, dem))
-    return model.predict(*parts, row=row - margin, col=col - margin, halo=margin)
+    return model.predict(*parts, row=row - margin, col=col - margin, halo=margin, wanted=wanted)
 
 
 def predict_scene(
     model: Segmenter, scene: LabelledStack, sensors: Sequence[ModalityName] = SENSORS
 ) -> Answer:
-    """Predict every pixel of a scene from the bands of `sensors` alone."""
+    """Predict the pixels of a scene that all `sensors` saw, from their bands alone."""
     bands, dem = scene.bands.astype(np.float32), np.array(scene.dem)
     for name, array in (("S2L2A", bands[:OPTICAL]), ("S1", bands[OPTICAL:]), ("DEM", dem)):
         if name not in sensors:
             array[:] = np.nan
-    return predict(model, bands[:OPTICAL], bands[OPTICAL:], dem, row=scene.tile.row, col=scene.tile.col)
+    optical, radar = bands[:OPTICAL], bands[OPTICAL:]
+    wanted = seen(sensors, optical, radar, dem[None])
+    return predict(model, optical, radar, dem, row=scene.tile.row, col=scene.tile.col, wanted=wanted)
 
 
 def labels_of(scene: LabelledStack, answer: Answer) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from training.chip_files import ChipFiles
 from training.chips import ChipSource, statistics
 from training.cli import app
 from training.errors import TrainingError
-from training.evaluate import calibrate, evaluate, predict_scene
+from training.evaluate import calibrate, evaluate, predict
 from training.fit import Machine, Trainer
 from training.labels import FULL, IGNORED
 from training.package import LARGEST, Facts, package
@@ -75,11 +75,10 @@ def test_changed_weights_are_detected(model: Path, tmp_path: Path) -> None:
 def test_every_pixel_is_predicted_with_the_sensors_that_saw_it(
     model: Path, scenes: list[LabelledStack]
 ) -> None:
-    answer = predict_scene(load(model, "cpu"), scenes[0])
-    optical, radar = (
-        np.isfinite(scenes[0].bands[part]).all(axis=0) for part in (slice(0, 12), slice(12, None))
-    )
-    below = radar & np.isfinite(scenes[0].dem)
+    bands, dem = scenes[0].bands.astype(np.float32), np.array(scenes[0].dem)
+    answer = predict(load(model, "cpu"), bands[:12], bands[12:], dem, row=0, col=0)
+    optical, radar = (np.isfinite(part).all(axis=0) for part in (bands[:12], bands[12:]))
+    below = radar & np.isfinite(dem)
     expected = np.where(below & optical, 7, np.where(below, code_of(WITHOUT_OPTICS), 0))
     assert (expected == code_of(WITHOUT_OPTICS)).any(), "some pixels are under cloud on all dates"
     assert np.array_equal(answer.sources, expected)
