@@ -115,7 +115,9 @@ def test_scores_of_a_scene(model: Path, scenes: list[LabelledStack]) -> None:
     known = everything.calibration(sure.manifest.sets[0])
     labelled = (scenes[0].labels != IGNORED) & np.isfinite(scenes[0].bands).all(axis=0)
     assert sum(row["pixels"] for row in known["reliability"]["bins"]) == labelled.sum()
-    manifest = sure.manifest.model_copy(update={"scores": {"calibration": known, "test": {}}})
+    manifest = sure.manifest.model_copy(
+        update={"scores": {"calibration": known, "test": everything.score.as_dict()}}
+    )
     assert "Expected calibration error" in card(manifest)
 
 
