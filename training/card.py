@@ -19,7 +19,8 @@ _TITLES = {
 _OF_CHIP = ("name", "ground", "sensors", "water", "iou", "iou_ndwi", "iou_mndwi", "false", "false_ndwi",
             "false_mndwi")  # fmt: skip
 #: scores in the table by sensors
-_OF_SET = ("lakes", "lake_recall", "lake_precision", "median_area_error", "iou")
+_OF_SET = ("lakes", "lake_recall", "lake_precision", "lake_recall_from_2_ha", "lake_precision_from_2_ha",
+           "median_area_error", "iou")  # fmt: skip
 
 
 def card(manifest: Manifest) -> str:
