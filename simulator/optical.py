@@ -87,26 +87,27 @@ class _Shade:
 
     _STEP = 8
     #: diffuse light by air (Rayleigh scattering) and by aerosol, relative to direct light
-    _DIFFUSE = 0.12 * (WAVELENGTHS[0] / WAVELENGTHS) ** 4 + 0.10 * (WAVELENGTHS[0] / WAVELENGTHS) ** 0.5
+    _DIFFUSE = np.asarray(
+        0.12 * (WAVELENGTHS[0] / WAVELENGTHS) ** 4 + 0.10 * (WAVELENGTHS[0] / WAVELENGTHS) ** 0.5, np.float32
+    )
 
     def __init__(self, shine: Light, rng: np.random.Generator) -> None:
-        self.shape = shine.lit.shape
-        self.pixels = np.flatnonzero(shine.direct < 0.95)
-        self.unlit = 1 - shine.lit.ravel()[self.pixels]
-        self.dim = 1 - shine.direct.ravel()[self.pixels]
-        self.sky = shine.sky.ravel()[self.pixels]
         self.direct = shine.direct[:: self._STEP, :: self._STEP]
-        self.gain = np.float32(rng.lognormal(np.log(1.8), 0.75))
-        self.bounce = np.float32(rng.uniform(0.2, 0.7))
-        rows, cols = np.divmod(self.pixels, self.shape[1])
-        self.coarse = rows // self._STEP, cols // self._STEP
+        self.pixels = np.flatnonzero(shine.direct < 0.9)
+        rows, cols = np.divmod(self.pixels, shine.lit.shape[1])
+        self.coarse = rows // self._STEP * self.direct.shape[1] + cols // self._STEP
+        gain, bounce = np.float32(rng.lognormal(np.log(1.8), 0.75)), np.float32(rng.uniform(0.2, 0.7))
+        self.sky = gain * shine.sky.ravel()[self.pixels] * (1 - shine.lit.ravel()[self.pixels])
+        self.bounce = bounce * (1 - shine.direct.ravel()[self.pixels])
 
     def add(self, seen: Field, ground: Field, band: int) -> None:
         """Add to `seen` (H, W) the light that shadow gets besides skylight."""
-        near = uniform_filter(ground[:: self._STEP, :: self._STEP] * self.direct, 25)[self.coarse]
-        more = self.gain * self._DIFFUSE[band] * self.sky * self.unlit
-        more += (1 - SKYLIGHT[band]) * self.bounce * near * self.dim
-        seen.ravel()[self.pixels] += more * ground.ravel()[self.pixels]
+        near = uniform_filter(ground[:: self._STEP, :: self._STEP] * self.direct, 25)
+        more = ((1 - SKYLIGHT[band]) * near).ravel()[self.coarse]
+        more *= self.bounce
+        more += self._DIFFUSE[band] * self.sky
+        more *= ground.ravel()[self.pixels]
+        seen.ravel()[self.pixels] += more
 
 
 def _snow_colours(world: World, date: OpticalPass, rng: np.random.Generator) -> tuple[Field, Field]:

@@ -30,12 +30,14 @@ class Parcels:
     """Brightness in proportion to the mean of the surface; the same within a parcel."""
 
 
-def lay_out(settings: Settings, scenery: Landscape, gentle: Field, wild: Field) -> Parcels:
+def lay_out(
+    settings: Settings, scenery: Landscape, gentle: NDArray[np.bool_], wild: NDArray[np.bool_]
+) -> Parcels:
     """Parcels of the landscape.
 
     Args:
-        gentle: suitability (H, W) for fields and towns, 0..1.
-        wild: share (H, W) of the ground that can burn, 0..1.
+        gentle: ground (H, W) for fields and towns.
+        wild: ground (H, W) that can burn.
     """
     rng = settings.stream("parcels")
     n = settings.size
@@ -44,17 +46,17 @@ def lay_out(settings: Settings, scenery: Landscape, gentle: Field, wild: Field) 
     used = 0.25 * smooth_noise(rng, n, 30)
     if scenery.burnt:
         scar = smooth_noise(rng, n, float(rng.uniform(40, 90))) + used
-        burnt = (scar > np.quantile(scar, 1 - scenery.burnt)) & (wild > 0.5)
+        burnt = (scar > np.quantile(scar, 1 - scenery.burnt)) & wild
         kind[burnt] = SURFACES.index("burnt")
     if scenery.farmland:
         open_ground = smooth_noise(rng, n, 110) + used
-        fields = (open_ground < np.quantile(open_ground, scenery.farmland)) & (gentle > 0.5)
+        fields = (open_ground < np.quantile(open_ground, scenery.farmland)) & gentle
         # a landscape has few crops, in proportions of its own
         odds = rng.dirichlet(np.full(len(FIELDS), 0.7))
         _mosaic(rng, n, fields, (kind, bright), FIELDS, odds, tuple(rng.uniform(5, 30, 2)), 0.2)
     if scenery.town:
         centre = smooth_noise(rng, n, 70) + 2 * used
-        built = (centre > np.quantile(centre, 1 - scenery.town)) & (gentle > 0.5)
+        built = (centre > np.quantile(centre, 1 - scenery.town)) & gentle
         odds = rng.dirichlet((2.0, 1.2, 1.2, 0.7, 0.25, 1.5, 0.8, 0.5))
         _mosaic(rng, n, built, (kind, bright), _TOWN, odds, tuple(rng.uniform(1.5, 5, 2)), 0.3)
         _roads(rng, n, built, kind)

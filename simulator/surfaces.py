@@ -18,6 +18,7 @@ from simulator.settings import PAD, Settings
 from simulator.spectra import Palette
 from simulator.terrain import Terrain
 
+_COARSE = 4  # fields and towns are laid out on ground that is gentle at 40 m
 _BURNS = ("grass", "grass_dry", "forest", "forest_dark")
 
 
@@ -46,9 +47,9 @@ def build_ground(
     weights /= weights.sum(axis=0)
     optical = (np.stack([colours.optical[name] for name in names], axis=1) @ weights).reshape(12, n, n)
     radar = (np.stack([colours.radar[name] for name in names], axis=1) @ weights).reshape(2, n, n)
-    steep, wild = _steepness(height, n), weights[[names.index(name) for name in _BURNS]].sum(axis=0)
+    wild = weights[[names.index(name) for name in _BURNS]].sum(axis=0).reshape(n, n)
     del weights
-    _paint(settings, (steep, terrain, wild.reshape(n, n)), colours, optical, radar)
+    _paint(settings, terrain, wild, colours, (optical, radar))
     bright = (
         1 + 0.13 * smooth_noise(rng, n, 45) + 0.11 * smooth_noise(rng, n, 9) + 0.09 * smooth_noise(rng, n, 2)
     )
@@ -59,27 +60,19 @@ def build_ground(
     return Ground(optical.astype(np.float32, copy=False), radar.astype(np.float32, copy=False), snowiness)
 
 
-def _steepness(height: Field, n: int) -> Field:
-    """Slope in degrees (H, W) of the smoothed ground of the square."""
-    return slope_degrees(gaussian_filter(height, 1.5))[PAD : PAD + n, PAD : PAD + n]
-
-
 def _paint(
-    settings: Settings,
-    ground: tuple[Field, Terrain, Field],
-    colours: Palette,
-    optical: Field,
-    radar: Field,
+    settings: Settings, terrain: Terrain, wild: Field, colours: Palette, fields: tuple[Field, Field]
 ) -> None:
-    """Cover the gentle low ground with the parcels of the landscape."""
-    steep, terrain, wild = ground
-    n, scenery = settings.size, landscape(settings)
-    inner = slice(PAD, PAD + n)
-    z, ice_far = terrain.height[inner, inner], terrain.glacier_distance[inner, inner]
-    low = np.quantile(z[::8, ::8], scenery.green)
-    gentle = smoothstep(11 - steep, 0, 5) * smoothstep(low - z, -60, 60) * smoothstep(ice_far, 700, 1500)
-    parcels = lay_out(settings, scenery, gentle, wild)
-    for field, table in ((optical, colours.optical), (radar, colours.radar)):
+    """Cover the gentle low ground with the parcels of the landscape, in the optical and the radar field."""
+    scenery = landscape(settings)
+    inner = slice(PAD, PAD + settings.size, _COARSE)
+    steep = slope_degrees(gaussian_filter(terrain.height[::_COARSE, ::_COARSE], 1.0) / _COARSE)
+    z = terrain.height[inner, inner]
+    edge = slice(PAD // _COARSE, (PAD + settings.size) // _COARSE)
+    gentle = (steep[edge, edge] < 8.5) & (terrain.glacier_distance[inner, inner] > 1100)
+    gentle &= z < np.quantile(z, scenery.green)
+    parcels = lay_out(settings, scenery, np.kron(gentle, np.ones((_COARSE, _COARSE), bool)), wild > 0.5)
+    for field, table in zip(fields, (colours.optical, colours.radar), strict=True):
         values = np.stack([table[name] for name in SURFACES])
         for band, flat in enumerate(field.reshape(field.shape[0], -1)):
             flat[parcels.pixels] = values[parcels.kind, band] * parcels.bright
@@ -93,7 +86,7 @@ def shares(
     n = settings.size
     inner = slice(PAD, PAD + n)
     z, ice_far = height[inner, inner], terrain.glacier_distance[inner, inner]
-    steep = _steepness(height, n)
+    steep = slope_degrees(gaussian_filter(height, 1.5))[inner, inner]
     scenery = landscape(settings)
     north_rise = -np.gradient(gaussian_filter(height, 4), axis=0)[inner, inner]
     pole = 1 if settings.epsg < 32700 else -1

@@ -82,6 +82,17 @@ def test_labels_do_not_depend_on_the_sensors_that_saw_a_pixel() -> None:
         assert np.array_equal(label(table("water", lake(100)), 2021, holed), expected)
 
 
+def test_the_ice_of_a_half_frozen_lake_is_left_out() -> None:
+    half = table("water", lake(200))
+    west = Polygon([(LEFT, TOP), (LEFT + 320, TOP), (LEFT + 320, TOP - 640), (LEFT, TOP - 640)])
+    half["ice"] = geopandas.GeoSeries([west.intersection(lake(200))], crs=32643)
+    labels = label(half, 2021, stack())
+    assert labels[31, 25] == IGNORED
+    assert labels[31, 38] == FULL
+    assert labels[2, 2] == 0
+    assert (label(half, 2022, stack()) == 0).all()
+
+
 def test_a_simulated_scene_has_the_lakes_of_the_truth(scenes: list[LabelledStack]) -> None:
     scene = scenes[0]
     labels = np.array(scene.labels)
