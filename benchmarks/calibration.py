@@ -82,17 +82,15 @@ def measure(
         "relief": [raster.name for raster in relief],
         "scenes": len(scenes),
         "scores": measured.score.as_dict(),
-        **measured.calibration(model.manifest),
+        **measured.calibration(model.manifest.sets[0]),
     }
 
 
 def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
     """Raise `TrainingError` when one of the seeds is in the model's provenance."""
-    seen = {
-        seed for purpose in ("train", "validation", "test") for seed in training.get(f"{purpose}_seeds", [])
-    }
-    intervals = training.get("intervals", {}).values()
-    seen |= {seed for worlds in intervals if isinstance(worlds, dict) for seed in worlds["seeds"]}
+    worlds = [*training.get("train", []), *training.get("validation", [])]
+    worlds += [training[name] for name in ("test", "test_on_relief") if training.get(name)]
+    seen = {seed for made in worlds for seed in made["seeds"]}
     if both := sorted(seen & set(seeds)):
         raise TrainingError(f"seeds: the model was made with {both}; choose others, such as {SEEDS}")
 

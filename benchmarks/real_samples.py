@@ -32,7 +32,8 @@ from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE, mndwi, ndwi
 from segmenter.inputs import valid
 from segmenter.manifest import OPTICAL_BANDS, RADAR_BANDS
 from segmenter.opening import open_segmenter, read_manifests
-from training.evaluate import LULC_WATER, TERRAMESH, predict
+from training.evaluate import predict
+from training.real.terramesh import TILES
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -40,6 +41,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT.parent / "shared" / "samples"
 MODEL, INDEX = (ROOT / "models" / name for name in ("terramind-tiny-simulated", "index-baseline"))
 SPAIN = "Spain_7370579"
+#: offset of each TerraMesh tile, from digital numbers to reflectance x 10000
+TERRAMESH = {name: offset for name, (_, _, _, offset) in TILES.items()}
+#: water class of TerraMesh's land cover
+LULC_WATER = 1
 VH = RADAR_BANDS.index("VH")
 #: Sen1Floods11 has the 13 bands of L1C; the cirrus band, which L2A lacks, is the eleventh
 CIRRUS = 10

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.warp import transform_bounds
 from rich.progress import track
 
-from monitor.grid import PIXEL
+from monitor.grid import PIXEL, zone_at
 from training.errors import TrainingError
 
 #: distance of a square from the edges of a raster of relief, m
@@ -73,7 +73,7 @@ def place_of(relief: Path, seed: int, size: int) -> tuple[int, int]:
             if file.crs is None:
                 raise TrainingError(f"{relief}: has no coordinate system; assign one (gdal_edit -a_srs)")
             west, south, east, north = transform_bounds(file.crs, 4326, *file.bounds)
-            zone = (32600 if south + north >= 0 else 32700) + int(((west + east) / 2 + 180) // 6) + 1
+            zone = zone_at((west + east) / 2, (south + north) / 2)
             left, bottom, right, top = transform_bounds(file.crs, zone, *file.bounds)
     except rasterio.errors.RasterioIOError as error:
         raise TrainingError(f"{relief}: cannot be read as a raster of elevations ({error})") from error

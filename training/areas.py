@@ -58,7 +58,7 @@ def draw(answer: Answer, scene: LabelledStack, threshold: float, smallest_m2: fl
     """
     layers = _layers(answer, scene, threshold)
     found = vectorise([layers], scene.tile.footprint(margin=1), smallest_m2)
-    true = _waters(scene)
+    true = _waters(scene, (scene.labels != IGNORED) & (answer.sources > 0))
     whole = true.whole.to_numpy(bool)
     lakes = whole & (true.area_m2.to_numpy() >= SMALLEST_M2)
     if true.empty or found.empty:
@@ -99,11 +99,14 @@ def _layers(answer: Answer, scene: LabelledStack, threshold: float) -> TileLayer
     )
 
 
-def _waters(scene: LabelledStack) -> geopandas.GeoDataFrame:
-    """Water bodies of the season (UTM) with area_m2 (geodesic) and whole (a lake that was seen whole)."""
+def _waters(scene: LabelledStack, labelled: NDArray[np.bool_]) -> geopandas.GeoDataFrame:
+    """Water bodies of the season (UTM) with area_m2 (geodesic) and whole (a lake that was seen whole).
+
+    Args:
+        labelled: (H, W) pixels that are labelled and predicted.
+    """
     drawn = outlines(read_lakes(scene.archive), scene.season, "water")
     inside = drawn.geometry.within(shapely.box(*scene.geobox.extent.boundingbox).buffer(-2 * PIXEL))
-    labelled = scene.labels != IGNORED
     seen = [
         lake and here and _share(shape, scene, labelled) >= WHOLLY
         for lake, here, shape in zip(drawn["kind"] == "lake", inside, drawn.geometry, strict=True)

@@ -8,11 +8,19 @@ from typing import Any
 from segmenter.area_factor import AreaFactor
 from segmenter.manifest import Manifest
 from training.errors import TrainingError
+from training.real_scores import IOU_SLACK, MOST_FALSE
 
 _TITLES = {
     "validation": "Validation (simulated; threshold, temperature and factor of areas were chosen on it)",
     "test": "Test (simulated seasons of other seeds)",
+    "test_on_relief": "Test on real relief (simulated seasons on rasters that serve no other purpose)",
 }
+#: columns of the table of real chips
+_OF_CHIP = ("name", "ground", "sensors", "water", "iou", "iou_ndwi", "iou_mndwi", "false", "false_ndwi",
+            "false_mndwi")  # fmt: skip
+#: scores in the table by sensors
+_OF_SET = ("lakes", "lake_recall", "lake_precision", "lake_recall_from_2_ha", "lake_precision_from_2_ha",
+           "median_area_error", "iou")  # fmt: skip
 
 
 def card(manifest: Manifest) -> str:
@@ -20,34 +28,31 @@ def card(manifest: Manifest) -> str:
     training, scores = manifest.training, manifest.scores
     parts = [
         f"# {manifest.name} {manifest.version}",
-        "A small lake segmenter trained **only on simulated scenes**. It is for trying and testing this "
-        "software and is **not for production**. Real lakes need weights trained on real scenes; see "
-        "`config/models.yaml`.",
+        "A small lake segmenter, trained on simulated scenes and on a few chips of real ones. Its areas and "
+        "intervals were calibrated on simulated lakes: no real season of mountain lakes was seen. For "
+        "production, compare it with weights that were trained on real lakes; see `config/models.yaml`.",
         "## Network and inputs",
         _network(manifest),
         "## Training",
         _bullets(training),
         "## Measured scores",
     ]
+    if manifest.fewer:
+        parts += ["### By sensors", _by_sensors(manifest)]
     for key, title in _TITLES.items():
         if key in scores:
             parts += [f"### {title}", _score_table(scores[key])]
     if "calibration" in scores:
         parts += ["### Calibration, on the test seasons", calibration(scores["calibration"])]
-    if "intervals" in training:
-        parts.append(
-            "The factor of areas was fitted again after the other parameters. The tables of areas are of the "
-            "seeds and relief under `intervals` above: `test` here, `test_relief` below."
-        )
     if "area_on_relief" in scores:
         parts += ["### Areas, on unseen real relief", *_areas(scores["area_on_relief"])]
     if "real" in scores:
-        parts += ["### Real tiles", _real(scores["real"])]
+        parts += ["### Real test chips", _real(scores["real"])]
     parts += [
         "## Limits",
         "- Simulated light, water, snow and radar are simpler than real ones. Scores on simulated seasons do "
-        "not apply to real mountains; the scores on real tiles above are an example. The same holds for the "
-        "uncertainty and the intervals of areas, which were fitted and tested on simulated seasons.\n"
+        "not apply to real mountains; those on real chips above are of coasts, rivers, fields and towns. The "
+        "uncertainty and the intervals of areas were fitted and tested on simulated seasons.\n"
         "- Frozen lakes were excluded from training; predictions for them are meaningless.\n"
         f"- Lakes below {manifest.smallest_lake_m2:.0f} m2 are too small for it: its decoder works at 40 m "
         "and interpolates.\n"
@@ -72,6 +77,34 @@ def _network(manifest: Manifest) -> str:
         f"The uncertainty is the spread of {manifest.passes} passes, each without {manifest.dropout:.0%} of "
         "the head's channels; the network was trained with the same dropout. Standard deviations of areas "
         f"are multiplied by {factor_in_words(manifest.area_factor)}."
+    )
+
+
+def _by_sensors(manifest: Manifest) -> str:
+    """Scores and intervals for each set of sensors, on the test seasons and on real relief."""
+    rows: list[tuple[Any, ...]] = []
+    widths: list[tuple[Any, ...]] = []
+    classes: tuple[str, ...] = ()
+    for entry in manifest.sets:
+        for key, area, ground in (
+            ("test", entry.scores.get("calibration", {}).get("area"), "simulated"),
+            ("test_on_relief", entry.scores.get("area_on_relief"), "real"),
+        ):
+            if (found := entry.scores.get(key)) is None or area is None:
+                continue
+            rows.append((entry.name, ground, entry.threshold, *(found[name] for name in _OF_SET)))
+            held = (f"{_share(row)} ({row['half_width']})" for row in area["held"])
+            widths.append((entry.name, ground, *held))
+            classes = tuple(_size(row) for row in area["held"])
+    return "\n\n".join(
+        [
+            "A pixel is predicted with the first of these sets whose sensors saw it; other sets were not "
+            "validated and have no prediction. An absent sensor has no tokens in the network's sequence.",
+            table(("sensors", "relief", "threshold", *map(_plain, _OF_SET)), rows),
+            "Share of lakes whose 95 % interval contains the true area, with its standard error, by true "
+            "area; in brackets the median half width of the interval divided by the area.",
+            table(("sensors", "relief", *classes), widths),
+        ]
     )
 
 
@@ -160,9 +193,41 @@ def _shown(value: Any) -> str:
 
 
 def _real(scores: dict[str, Any]) -> str:
-    """The scores on real tiles, with the limits of their reference."""
-    mesh = scores["terramesh"]
-    names = list(next(iter(mesh["tiles"].values())))
-    rows = [(tile, *(row[name] for name in names)) for tile, row in mesh["tiles"].items()]
-    tiles = table(("TerraMesh tile", *(_plain(name) for name in names)), rows)
-    return f"{tiles}\n\nReference: {mesh['reference']}.\n\nSen1Floods11: {scores['sen1floods11']}."
+    """The scores of `training.real_scores`: lines that were kept, chips, and points on glaciers."""
+    parts = [
+        "Chips of places that were not trained on (`docs/real-scenes.md`), predicted from the sensors that "
+        "each has and from Sentinel-2 alone. Lines: with water, an IoU of at least that of the better of "
+        f"NDWI and MNDWI (above 0) minus {IOU_SLACK}; without, less than {MOST_FALSE:.1%} of the dry pixels "
+        "mapped. Most labels are index evidence, so that the indices are nearly perfect on them.",
+        table(("predicted from", "IoU line kept", "false water line kept", "not kept"),
+              [(name, *_lines(part)) for name, part in _predicted(scores)]),
+    ]  # fmt: skip
+    for name, part in _predicted(scores):
+        rows = [
+            tuple(_short(chip[column]) for column in _OF_CHIP)
+            for chip in part["chips"]
+            if name == "own sensors" or chip["sensors"] not in ("S2L2A", "")
+        ]
+        parts += [f"From {name}:", table(tuple(_plain(column) for column in _OF_CHIP), rows)]
+        if part["points"] and name == "own sensors":
+            points = [(kind, *(_short(found[way]) for way in ("chips", "mapped", "ndwi", "mndwi")))
+                      for kind, found in part["points"].items()]  # fmt: skip
+            parts += [
+                "Share of hand-classified pixels on four glaciers that is mapped as water:",
+                table(("class", "chips", "model", "NDWI", "MNDWI"), points),
+            ]
+    return "\n\n".join(parts)
+
+
+def _predicted(scores: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [("own sensors", scores["own_sensors"]), ("Sentinel-2 alone", scores["S2L2A"])]
+
+
+def _lines(part: dict[str, Any]) -> tuple[str, str, str]:
+    """Chips that keep each line, of all that have it, and the names of the others."""
+    kept = [f"{part[line]['passed']} of {part[line]['chips']}" for line in ("iou", "false_water")]
+    return kept[0], kept[1], ", ".join([*part["iou"]["failed"], *part["false_water"]["failed"]]) or "-"
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

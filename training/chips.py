@@ -1,28 +1,39 @@
-"""Chips drawn from whole scenes, as a pure function of seed and step, so that runs can be resumed."""
+"""Batches of chips from chip files, as a pure function of seed and step, so that runs can be resumed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Inputs, Modality, Radar
+from segmenter.manifest import (
+    DEM_BANDS,
+    OPTICAL_BANDS,
+    RADAR_BANDS,
+    Inputs,
+    Modality,
+    ModalityName,
+    Radar,
+)
+from training.chip_files import Chip, ChipFiles
 from training.errors import TrainingError
 from training.labels import FULL, IGNORED
-from training.recipe import Augmentation, Recipe
-from training.scenes import LabelledStack
+from training.recipe import Augmentation, Recipe, SetShare
 
+T = TypeVar("T")
 Floats = NDArray[np.float32]
-OPTICAL = len(OPTICAL_BANDS)
 #: limits to which reflectance x 10000 and metres are clipped (CryoSentinel v1.0)
 OPTICAL_CLIP, DEM_CLIP = (0.0, 16000.0), (-500.0, 9000.0)
 #: path radiance of each optical band relative to blue: less steep than Rayleigh's law because of aerosol
 HAZE = np.array([1.0, 0.85, 0.55, 0.32, 0.25, 0.2, 0.17, 0.13, 0.12, 0.1, 0.01, 0.0], np.float32)
-#: least labelled share of a chip; others are drawn again
-KNOWN_SHARE = 0.3
+#: least number of labelled pixels of a chip in a batch
+FEWEST_KNOWN = 500
+#: least number of water pixels of a chip with water
+FEWEST_WATER = 30
 _TRIES = 20
 
 
@@ -30,6 +41,8 @@ _TRIES = 20
 class Batch:
     """Chips in the units of the stack, before normalisation; NaN where there are no data."""
 
+    #: sensors of the batch; the arrays of others are NaN
+    sensors: tuple[ModalityName, ...]
     #: (B, 12, H, W)
     optical: Floats
     #: (B, 2, H, W)
@@ -38,107 +51,201 @@ class Batch:
     dem: Floats
     #: (B, H, W) share of water 0..1
     water: Floats
-    #: (B, H, W) 1 where the pixel is labelled
+    #: (B, H, W) 1 where the pixel is labelled and all sensors of the batch saw it
     known: Floats
 
 
 class ChipSource:
-    """Draws chips from `scenes`, around lakes (all equally likely) and anywhere, in the recipe's ratio."""
+    """Draws the chips of a step, all with the sensors of one set, from the training chips of `files`."""
 
-    def __init__(self, scenes: Sequence[LabelledStack], recipe: Recipe) -> None:
-        self._scenes, self._recipe = scenes, recipe
-        smallest = min((min(scene.labels.shape) for scene in scenes), default=0)
-        if smallest < recipe.chip:
-            raise TrainingError(f"scenes: the smallest is {smallest} px wide, a chip is {recipe.chip}")
-        #: (scene, row, col) of a pixel in each lake
-        self._lakes = [
-            (index, round(row), round(col))
-            for index, scene in enumerate(scenes)
-            for row, col in _lakes_of(scene.labels)
+    def __init__(self, files: Sequence[ChipFiles], recipe: Recipe) -> None:
+        self._files, self._recipe = files, recipe
+        parts = [
+            part.table.assign(file=number, row=np.arange(len(part))) for number, part in enumerate(files)
         ]
-        if not self._lakes:
-            raise TrainingError("scenes: none of them contains water; add seeds")
+        table = pd.concat(parts, ignore_index=True)
+        table = table[(table.split == "train") & (table.known_pixels >= FEWEST_KNOWN)]
+        self._pools = [_Pool(table, entry) for entry in recipe.sets]
+        shares = np.array([entry.share for entry in recipe.sets])
+        self._shares = shares / shares.sum()
 
     def batch(self, step: int) -> Batch:
         """The chips of `step`; the same for every call."""
-        rng = np.random.default_rng([self._recipe.seed, step])
-        drawn = [self._chip(rng) for _ in range(self._recipe.batch)]
-        bands, dem, labels = (np.stack(part) for part in zip(*drawn, strict=True))
+        recipe = self._recipe
+        rng = np.random.default_rng([recipe.seed, step])
+        number = int(rng.choice(len(recipe.sets), p=self._shares))
+        sensors = recipe.sets[number].sensors
+        drawn = [self._chip(self._pools[number], sensors, rng) for _ in range(recipe.batch)]
+        optical, radar, dem, labels, known = (np.stack(part) for part in zip(*drawn, strict=True))
         water = np.where(labels == IGNORED, 0, labels.astype(np.float32) / FULL).astype(np.float32)
-        return Batch(
-            bands[:, :OPTICAL], bands[:, OPTICAL:], dem, water, (labels != IGNORED).astype(np.float32)
-        )
+        return Batch(sensors, optical, radar, dem, water, known.astype(np.float32))
 
-    def _chip(self, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.uint8]]:
-        """One chip, augmented and flipped: bands (14, H, W), DEM (1, H, W), labels (H, W)."""
+    def _chip(
+        self, pool: _Pool, sensors: Sequence[ModalityName], rng: np.random.Generator
+    ) -> tuple[NDArray[Any], ...]:
+        """One chip, augmented and flipped: optical, radar, DEM (bands, H, W); labels and known pixels."""
+        recipe = self._recipe
         for _ in range(_TRIES):
-            scene, rows, cols = self._place(rng)
-            labels = np.array(scene.labels[rows, cols])
-            if (labels != IGNORED).mean() >= KNOWN_SHARE:
+            file, row = pool.draw(recipe.real, recipe.water_to_background, rng)
+            chip = self._files[file][row]
+            optical, radar, dem = (_floats(chip, name, sensors) for name in ("S2L2A", "S1", "DEM"))
+            known = (chip.labels != IGNORED) & seen(sensors, optical, radar, dem)
+            window = _window(known.shape, recipe.chip, rng)
+            if known[window.inside].sum() >= FEWEST_KNOWN:
                 break
-        bands = scene.bands[:, rows, cols].astype(np.float32)
-        dem = np.array(scene.dem[None, rows, cols])
-        augment(bands, dem, self._recipe.augmentation, rng)
+        augment(optical, radar, dem, recipe.augmentation, rng)
         axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
-        return np.flip(bands, axes), np.flip(dem, axes), np.flip(labels, axes)
-
-    def _place(self, rng: np.random.Generator) -> tuple[LabelledStack, slice, slice]:
-        chip, ratio = self._recipe.chip, self._recipe.water_to_background
-        if rng.random() < ratio / (ratio + 1):
-            index, row, col = self._lakes[int(rng.integers(len(self._lakes)))]
-            scene = self._scenes[index]
-            row, col = (int(place - rng.integers(chip)) for place in (row, col))
-        else:
-            scene = self._scenes[int(rng.integers(len(self._scenes)))]
-            row, col = (int(rng.integers(edge - chip + 1)) for edge in scene.labels.shape)
-        height, width = scene.labels.shape
-        row, col = min(max(row, 0), height - chip), min(max(col, 0), width - chip)
-        return scene, slice(row, row + chip), slice(col, col + chip)
+        fills = ((optical, np.nan), (radar, np.nan), (dem, np.nan), (chip.labels, IGNORED), (known, False))
+        return tuple(np.flip(window.cut(array, fill), axes) for array, fill in fills)
 
 
-def _lakes_of(labels: NDArray[np.uint8]) -> list[tuple[float, float]]:
-    """Centre (row, col) of every connected water body of a scene."""
-    numbered, count = ndimage.label((labels > 0) & (labels != IGNORED))
-    if not count:
-        return []
-    centres = ndimage.center_of_mass(numbered > 0, numbered, range(1, count + 1))
-    return [(float(row), float(col)) for row, col in centres]
+class _Pool:
+    """The chips that have the sensors of a set: simulated and real ones, with water and all."""
+
+    def __init__(self, table: pd.DataFrame, entry: SetShare) -> None:
+        having = table[[set(entry.sensors) <= set(sensors) for sensors in table.sensors]]
+        wet = having.water_pixels >= FEWEST_WATER
+        of_real = having.origin == "real"
+        if not (wet & ~of_real).any():
+            raise TrainingError(f"chips: no simulated one with water has the sensors {entry.name}; add seeds")
+        self._simulated = _chips_of(having[wet & ~of_real]), _chips_of(having[~of_real])
+        self._real = _by_ground(having[wet & of_real]), _by_ground(having[of_real])
+
+    def draw(self, real: float, water_to_background: float, rng: np.random.Generator) -> tuple[int, int]:
+        """(file, row) of a chip.
+
+        Of real chips, first a class of ground is drawn, then a place, then a chip, because some classes have
+        many places, and some places many chips that overlap.
+        """
+        of_real = bool(self._real[1]) and rng.random() < real
+        wet = rng.random() < water_to_background / (water_to_background + 1)
+        if not of_real:
+            return _any(self._simulated[0] if wet else self._simulated[1], rng)
+        grounds = self._real[0] if wet and self._real[0] else self._real[1]
+        return _any(_any(_any(grounds, rng), rng), rng)
 
 
-def augment(bands: Floats, dem: Floats, how: Augmentation, rng: np.random.Generator) -> None:
-    """Change brightness, haze, backscatter and elevation of one chip in place; NaN stays NaN."""
-    if rng.random() >= how.spectral:
-        return
-    optical, radar = bands[:OPTICAL], bands[OPTICAL:]
-    gains = 1 + rng.normal(0, how.band_gain[0], OPTICAL) + rng.normal(0, how.brightness)
-    optical *= np.clip(gains, 0.6, 1.5).astype(np.float32)[:, None, None]
-    optical += (rng.uniform(0, how.haze) * HAZE)[:, None, None].astype(np.float32)
-    shift = rng.normal(0, how.radar_shift) + rng.normal(0, how.band_gain[1] * 6, 2)  # 6 dB: spread of a scene
-    radar += shift.astype(np.float32)[:, None, None]
-    dem += np.float32(rng.normal(0, how.dem_shift))
+Chips = list[tuple[int, int]]
 
 
-def statistics(scenes: Sequence[LabelledStack], s1_kind: str = "rtc", step: int = 7) -> Inputs:
-    """Mean and standard deviation of every input over every `step`-th pixel along each axis of `scenes`."""
-    thin = [scene.bands[:, ::step, ::step].astype(np.float64) for scene in scenes]
-    bands = np.concatenate([part.reshape(len(part), -1) for part in thin], 1)
-    dem = np.concatenate([scene.dem[::step, ::step].astype(np.float64).ravel() for scene in scenes])
-    bands[:OPTICAL] = np.clip(bands[:OPTICAL], *OPTICAL_CLIP)
-    mean, std = (
-        [round(float(value), 3) for value in values] for values in (np.nanmean(bands, 1), np.nanstd(bands, 1))
-    )
-    optical, radar = slice(0, OPTICAL), slice(OPTICAL, None)
+def _chips_of(table: pd.DataFrame) -> Chips:
+    """(file, row) of the chips."""
+    return list(zip(table.file, table.row, strict=True))
+
+
+def _by_ground(table: pd.DataFrame) -> list[list[Chips]]:
+    """The chips of every place of every class of ground."""
+    return [
+        [_chips_of(chips) for _, chips in places.groupby("place")] for _, places in table.groupby("ground")
+    ]
+
+
+def _any(values: Sequence[T], rng: np.random.Generator) -> T:
+    return values[int(rng.integers(len(values)))]
+
+
+def _floats(chip: Chip, name: ModalityName, sensors: Sequence[ModalityName]) -> Floats:
+    """Bands of a sensor, float32; NaN if it is not one of `sensors`."""
+    dem = None if chip.dem is None else chip.dem[None]
+    array = {"S2L2A": chip.optical, "S1": chip.radar, "DEM": dem}[name]
+    bands = {"S2L2A": OPTICAL_BANDS, "S1": RADAR_BANDS, "DEM": DEM_BANDS}[name]
+    if array is None or name not in sensors:
+        return np.full((len(bands), *chip.labels.shape), np.nan, np.float32)
+    return array.astype(np.float32)
+
+
+def seen(sensors: Sequence[ModalityName], optical: Floats, radar: Floats, dem: Floats) -> NDArray[np.bool_]:
+    """Pixels (H, W) with every band of `sensors` finite. Bands that are missing everywhere do not count.
+
+    Args:
+        optical, radar, dem: (12 | 2 | 1, H, W).
+    """
+    known = np.ones(dem.shape[-2:], bool)
+    for name, array in (("S2L2A", optical), ("S1", radar), ("DEM", dem)):
+        if name in sensors:
+            finite = np.isfinite(array)
+            there = finite.any(axis=(1, 2))
+            known &= finite[there].all(axis=0) if there.any() else False
+    return known
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A square of `size` pixels: a part of a larger chip, or around a smaller one, for each axis."""
+
+    size: int
+    #: rows and columns of the chip that are in the window
+    inside: tuple[slice, slice]
+    #: their first row and column in the window
+    at: tuple[int, int]
+
+    def cut(self, array: NDArray[Any], fill: float) -> NDArray[Any]:
+        """The window of (..., H, W), filled beyond the chip."""
+        part = array[(..., *self.inside)]
+        if part.shape[-2:] == (self.size, self.size):
+            return part
+        wide = np.full((*array.shape[:-2], self.size, self.size), fill, array.dtype)
+        rows, cols = (slice(first, first + n) for first, n in zip(self.at, part.shape[-2:], strict=True))
+        wide[..., rows, cols] = part
+        return wide
+
+
+def _window(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> _Window:
+    """A window at a random place."""
+    inside, at = [], []
+    for length in shape:
+        first = int(rng.integers(abs(length - size) + 1))
+        inside.append(slice(first, first + size) if length > size else slice(0, length))
+        at.append(0 if length > size else first)
+    return _Window(size, (inside[0], inside[1]), (at[0], at[1]))
+
+
+def augment(optical: Floats, radar: Floats, dem: Floats, how: Augmentation, rng: np.random.Generator) -> None:
+    """Change brightness, haze, backscatter and elevation of one chip in place; NaN stays NaN.
+
+    Some chips lose some optical bands, which become NaN.
+    """
+    if rng.random() < how.spectral:
+        gains = 1 + rng.normal(0, how.band_gain[0], len(OPTICAL_BANDS)) + rng.normal(0, how.brightness)
+        optical *= np.clip(gains, 0.5, 1.7).astype(np.float32)[:, None, None]
+        optical += (rng.uniform(0, how.haze) * HAZE)[:, None, None].astype(np.float32)
+        # 6 dB: spread of a scene
+        shift = rng.normal(0, how.radar_shift) + rng.normal(0, how.band_gain[1] * 6, len(RADAR_BANDS))
+        radar += shift.astype(np.float32)[:, None, None]
+        dem += np.float32(rng.normal(0, how.dem_shift))
+    if rng.random() < how.lacking:
+        optical[rng.permutation(len(OPTICAL_BANDS))[: int(rng.integers(1, how.most_lacking + 1))]] = np.nan
+
+
+def statistics(files: Sequence[ChipFiles], s1_kind: str = "rtc", most: int = 200, step: int = 7) -> Inputs:
+    """Mean and standard deviation of every input over thinned pixels of simulated training chips.
+
+    Args:
+        most: number of chips, spread evenly over the files.
+        step: distance along each axis of the pixels that are used.
+    """
+    chips = [
+        (part, row) for part in files for row in np.flatnonzero(
+            (part.table.split == "train") & (part.table.origin == "simulated")
+        )
+    ]  # fmt: skip
+    if not chips:
+        raise TrainingError("chips: none is simulated and for training; add seeds")
+    used = [part[row] for part, row in chips[:: -(-len(chips) // most)]]
+
+    def thin(name: ModalityName) -> NDArray[np.float64]:
+        parts = [_floats(chip, name, chip.sensors)[:, ::step, ::step] for chip in used]
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], 1).astype(np.float64)
+
+    def of(values: NDArray[np.float64]) -> dict[str, tuple[float, ...]]:
+        return {
+            "mean": tuple(round(float(value), 3) for value in np.nanmean(values, 1)),
+            "std": tuple(round(float(value), 3) for value in np.nanstd(values, 1)),
+        }
+
+    optical = np.clip(thin("S2L2A"), *OPTICAL_CLIP)
     return Inputs(
-        S2L2A=Modality(
-            bands=OPTICAL_BANDS, clip=OPTICAL_CLIP, mean=tuple(mean[optical]), std=tuple(std[optical])
-        ),
-        S1=Radar.model_validate(
-            {"kind": s1_kind, "bands": RADAR_BANDS, "mean": tuple(mean[radar]), "std": tuple(std[radar])}
-        ),
-        DEM=Modality(
-            bands=DEM_BANDS,
-            clip=DEM_CLIP,
-            mean=(round(float(np.nanmean(dem)), 3),),
-            std=(round(float(np.nanstd(dem)), 3),),
-        ),
+        S2L2A=Modality(bands=OPTICAL_BANDS, clip=OPTICAL_CLIP, **of(optical)),
+        S1=Radar.model_validate({"kind": s1_kind, "bands": RADAR_BANDS, **of(thin("S1"))}),
+        DEM=Modality(bands=DEM_BANDS, clip=DEM_CLIP, **of(thin("DEM"))),
     )

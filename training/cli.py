@@ -13,10 +13,6 @@ from rich.markup import escape
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 _out = Console(markup=False)
-_Relief = Annotated[
-    list[Path],
-    typer.Option(help="Raster of real elevations; repeat for more, which the seeds take in turn."),
-]
 
 
 @app.callback()
@@ -27,20 +23,12 @@ def _group() -> None:
 @app.command()
 def rebuild(
     *,
-    out: Annotated[Path, typer.Option(help="Folder of the model.")] = Path("models/terramind-tiny-simulated"),
-    seeds: Annotated[str, typer.Option(help="Seeds to train on, e.g. 101-116,120.")] = "101-110",
-    validation: Annotated[str, typer.Option(help="Seeds to calibrate on.")] = "201-224",
-    test: Annotated[str, typer.Option(help="Seeds to score on.")] = "301-312",
-    relief: _Relief = [],  # noqa: B006 - typer's default of a repeated option
-    on_relief: Annotated[str, typer.Option(help="Seeds to calibrate on, on that relief.")] = "",
-    size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
-    seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 1000,
-    batch: Annotated[int, typer.Option(help="Chips per step.")] = 8,
-    work: Annotated[Path, typer.Option(help="Folder of archives, stacks and checkpoint, used to resume.")]
+    config: Annotated[Path, typer.Option(help="Configuration of the model.")]
+    = Path("config/training/delivered.yaml"),
+    samples: Annotated[Path, typer.Option(help="Folder of real scenes and relief (docs/real-scenes.md).")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the model; models/NAME by default.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder of archives, chips and checkpoint, used to resume.")]
     = Path("workspace/training"),
-    archives: Annotated[Path | None, typer.Option(help="Folder of existing archives, named seed-N.")] = None,
-    samples: Annotated[Path | None, typer.Option(help="Folder of real tiles to score on.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     bf16: Annotated[bool, typer.Option(help="Use bfloat16 (on hardware that supports it).")] = False,
     compiled: Annotated[bool, typer.Option(help="Compile the network (needs a C++ compiler).")] = False,
@@ -48,55 +36,27 @@ def rebuild(
 ) -> None:  # fmt: skip
     """Simulate, read, train, calibrate, score and package. A stopped run resumes when started again."""
     from training import rebuild as steps_of
+    from training.config import read_config
     from training.fit import Machine
-    from training.recipe import Recipe, parse_seeds
 
-    chosen = steps_of.Archives(
-        train=parse_seeds(seeds),
-        validation=parse_seeds(validation),
-        test=parse_seeds(test),
-        size=size,
-        seasons=seasons,
-        relief=tuple(relief),
-        on_relief=parse_seeds(on_relief) if on_relief else (),
-        processes=processes,
-    )
-    places = steps_of.Places(out, work, archives or work / "archives", samples)
-    manifest = steps_of.rebuild(
-        places, chosen, Recipe(steps=steps, batch=batch), Machine(device, bf16, compiled)
-    )
-    _out.print_json(json.dumps(manifest.scores))
-    _out.print(f"{manifest.name} {manifest.version} is in {out}")
+    chosen = read_config(config)
+    places = steps_of.Places(out or Path("models") / chosen.name, work, samples)
+    manifest = steps_of.rebuild(chosen, places, Machine(device, bf16, compiled), processes)
+    _out.print_json(json.dumps({entry.name: entry.scores for entry in manifest.sets}))
+    _out.print(f"{manifest.name} {manifest.version} is in {places.out}")
 
 
 @app.command()
-def intervals(
+def chips(
     *,
-    model: Annotated[Path, typer.Argument(help="Folder of a model; its manifest and card are rewritten.")],
-    seeds: Annotated[str, typer.Option(help="Seeds to fit on.")] = "201-224",
-    relief: _Relief,
-    on_relief: Annotated[str, typer.Option(help="Seeds to fit on, on that relief.")] = "501-524",
-    test: Annotated[str, typer.Option(help="Seeds to score on.")] = "301-312",
-    test_relief: Annotated[list[Path], typer.Option(help="As --relief, to score on.")],
-    test_on_relief: Annotated[str, typer.Option(help="Seeds to score on, on that relief.")] = "601-612",
-    size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
-    seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2022",
-    work: Annotated[Path, typer.Option(help="Folder of archives and stacks.")] = Path("workspace/training"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    samples: Annotated[Path, typer.Option(help="Folder of real scenes (docs/real-scenes.md).")],
+    out: Annotated[Path, typer.Option(help="Folder of the chip files; must not exist.")],
 ) -> None:
-    """Fit the intervals of areas again, on simulated and real relief, and score them on other relief."""
-    from segmenter.opening import open_segmenter
-    from training import intervals as fitting
-    from training.recipe import parse_seeds
+    """Write the chips of the real samples, with labels and split, to Parquet files."""
+    from training.real.making import make_real_chips
 
-    network = open_segmenter([model], device)
-    made = [
-        fitting.Worlds(tuple(parse_seeds(chosen)), tuple(rasters), size, seasons)
-        for chosen, rasters in ((seeds, []), (on_relief, relief), (test, []), (test_on_relief, test_relief))
-    ]
-    written = fitting.refit(model, network, *made, work=work)
-    _out.print_json(json.dumps(written.model_dump(mode="json", include={"area_factor"})))
-    _out.print(f"{written.name} {written.version} in {model} has new intervals")
+    made = make_real_chips(samples, out)
+    _out.print(f"{len(made)} chips are in {out}")
 
 
 @app.command()
@@ -104,26 +64,31 @@ def evaluate(
     *,
     model: Annotated[Path, typer.Argument(help="Folder of a model.")],
     seeds: Annotated[str, typer.Option(help="Seeds of the archives to score on.")] = "301-312",
+    sensors: Annotated[str, typer.Option(help="Sensors to predict from, such as S1+DEM.")] = "S2L2A+S1+DEM",
     size: Annotated[int, typer.Option(help="Edge of an archive's square, px of 10 m.")] = 1024,
-    seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2023",
+    seasons: Annotated[str, typer.Option(help="Years of every archive.")] = "2021-2022",
     work: Annotated[Path, typer.Option(help="Folder of archives and stacks.")] = Path("workspace/training"),
-    samples: Annotated[Path | None, typer.Option(help="Folder of real tiles to score on.")] = None,
+    chip_files: Annotated[Path | None, typer.Option("--chips", help="Real chips to score on.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
-    """Score a model on simulated seasons and, with --samples, on real tiles. Prints JSON."""
+    """Score a model on simulated seasons and, with --chips, on real test chips. Prints JSON."""
     from segmenter.opening import open_segmenter
     from training import evaluate as scoring
     from training.archives import make_archives
-    from training.recipe import parse_seeds
+    from training.chip_files import ChipFiles
+    from training.real_scores import real_scores
+    from training.recipe import parse_seeds, parse_sensors
     from training.scenes import prepare_all
 
+    chosen = parse_sensors(sensors)
     made = make_archives(work / "archives", parse_seeds(seeds), size=size, seasons=seasons, processes=2)
     network = open_segmenter([model], device)
-    measured = scoring.evaluate(network, prepare_all(made, work / "scenes", "scoring"))
+    measured = scoring.evaluate(network, prepare_all(made, work / "scenes", "scoring"), "scoring", chosen)
+    entry = next(entry for entry in network.manifest.sets if entry.sensors == chosen)
     scores: dict[str, Any] = {"simulated": measured.score.as_dict()}
-    scores["calibration"] = measured.calibration(network.manifest)
-    if samples is not None:
-        scores["real"] = scoring.evaluate_real(network, samples)
+    scores["calibration"] = measured.calibration(entry)
+    if chip_files is not None:
+        scores["real"] = real_scores(network, ChipFiles(chip_files))
     _out.print_json(json.dumps(scores))
 
 

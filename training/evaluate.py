@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rich.progress import track
 
-from monitor.grid import NORTHING_ORIGIN, PIXEL
 from segmenter.area_factor import AreaFactor
-from segmenter.manifest import Manifest
+from segmenter.manifest import OPTICAL_BANDS, SENSORS, ModalityName, SensorSet, code_of
 from segmenter.protocol import Answer, Segmenter
 from segmenter.windows import halo as halo_of
 from training.areas import Drawn, draw
@@ -27,17 +24,15 @@ from training.calibration import (
     reliability,
     sample_uncertainty,
 )
-from training.chips import OPTICAL
+from training.chips import seen
 from training.errors import TrainingError
-from training.labels import FULL, outlines, read_lakes
+from training.labels import IGNORED, outlines, read_lakes
 from training.scenes import LabelledStack
 from training.scores import THRESHOLDS, Score, choose_threshold, fit_scaling, rescale, rescale_spread, score
 
 Floats = NDArray[np.float32]
-#: offset of each real tile, from digital numbers to reflectance x 10000
-TERRAMESH = {"282D_485L_3_3": 0.0, "433D_629L_3_1": -1000.0, "637U_59R_1_3": 0.0}
-#: water class of TerraMesh's land cover
-LULC_WATER = 1
+#: number of optical bands of a stored scene
+OPTICAL = len(OPTICAL_BANDS)
 
 
 @dataclass(frozen=True)
@@ -67,12 +62,12 @@ class Measured:
         names = self.__dataclass_fields__
         return Measured(*(getattr(self, name) + getattr(other, name) for name in names))
 
-    def calibration(self, manifest: Manifest) -> dict[str, Any]:
-        """Calibration of the model of `manifest`, for manifest and card."""
+    def calibration(self, of: SensorSet) -> dict[str, Any]:
+        """Calibration for a set of sensors, for manifest and card."""
         return {
             "reliability": self.reliability.as_dict(),
-            "area": intervals(self.drawn, manifest.area_factor),
-            "uncertainty": self.uncertainty.as_dict(manifest.threshold),
+            "area": intervals(self.drawn, of.area_factor),
+            "uncertainty": self.uncertainty.as_dict(of.threshold),
         }
 
 
@@ -90,8 +85,17 @@ def intervals(drawn: Drawn, factor: AreaFactor) -> dict[str, Any]:
     }
 
 
-def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, row: int, col: int) -> Answer:
-    """Predict arrays (H, W) without halo, whose upper-left global pixel is (row, col)."""
+def predict(
+    model: Segmenter,
+    optical: Floats,
+    radar: Floats,
+    dem: Floats,
+    *,
+    row: int,
+    col: int,
+    wanted: NDArray[np.bool_] | None = None,
+) -> Answer:
+    """Predict the `wanted` pixels of arrays (H, W) without halo; (row, col) is their first global pixel."""
     margin = halo_of(model.manifest)
 
     def padded(array: Floats) -> Floats:
@@ -99,14 +103,25 @@ def predict(model: Segmenter, optical: Floats, radar: Floats, dem: Floats, *, ro
         return np.pad(array, width, constant_values=np.nan)
 
     parts = (padded(array) for array in (optical, radar, dem))
-    return model.predict(*parts, row=row - margin, col=col - margin, halo=margin)
+    return model.predict(*parts, row=row - margin, col=col - margin, halo=margin, wanted=wanted)
 
 
-def predict_scene(model: Segmenter, scene: LabelledStack) -> Answer:
-    """Predict every pixel of a scene."""
-    bands = scene.bands.astype(np.float32)
-    dem = np.array(scene.dem)
-    return predict(model, bands[:OPTICAL], bands[OPTICAL:], dem, row=scene.tile.row, col=scene.tile.col)
+def predict_scene(
+    model: Segmenter, scene: LabelledStack, sensors: Sequence[ModalityName] = SENSORS
+) -> Answer:
+    """Predict the pixels of a scene that all `sensors` saw, from their bands alone."""
+    bands, dem = scene.bands.astype(np.float32), np.array(scene.dem)
+    for name, array in (("S2L2A", bands[:OPTICAL]), ("S1", bands[OPTICAL:]), ("DEM", dem)):
+        if name not in sensors:
+            array[:] = np.nan
+    optical, radar = bands[:OPTICAL], bands[OPTICAL:]
+    wanted = seen(sensors, optical, radar, dem[None])
+    return predict(model, optical, radar, dem, row=scene.tile.row, col=scene.tile.col, wanted=wanted)
+
+
+def labels_of(scene: LabelledStack, answer: Answer) -> NDArray[np.uint8]:
+    """Labels (H, W) of the scene, without those of pixels that have no prediction."""
+    return np.where(answer.sources > 0, scene.labels, np.uint8(IGNORED))
 
 
 def lake_numbers(scene: LabelledStack) -> NDArray[np.int32]:
@@ -120,16 +135,21 @@ def lake_numbers(scene: LabelledStack) -> NDArray[np.int32]:
     return np.asarray(rasterize(numbered, out_shape=box.shape, transform=box.affine, dtype="int32"))
 
 
-def calibrate(model: Segmenter, scenes: Sequence[LabelledStack]) -> Calibration:
-    """Fit scaling, threshold and factor of areas of a model whose manifest has temperature 1.
+def calibrate(
+    model: Segmenter, scenes: Sequence[LabelledStack], sensors: Sequence[ModalityName] = SENSORS
+) -> Calibration:
+    """Fit scaling, threshold and factor of areas for a set of sensors that is not calibrated yet.
 
     Raises:
         TrainingError: there are too few lakes, or the model is calibrated already.
     """
-    if model.manifest.temperature != 1.0:
+    name, draft = "+".join(sensors), model.manifest.set_for(code_of(sensors))
+    if draft is None or draft.code != code_of(sensors):
+        raise TrainingError(f"{model.manifest.name}: its manifest has no set {name} to calibrate")
+    if (draft.temperature, draft.shift) != (1.0, 0.0):
         raise TrainingError(f"{model.manifest.name} is calibrated already; start from temperature 1")
-    answers = [predict_scene(model, scene) for scene in track(scenes, "calibrating")]
-    labels = [np.array(scene.labels) for scene in scenes]
+    answers = [predict_scene(model, scene, sensors) for scene in track(scenes, f"calibrating {name}")]
+    labels = [labels_of(scene, answer) for scene, answer in zip(scenes, answers, strict=True)]
     scaling = fit_scaling([(answer.probability, true) for answer, true in zip(answers, labels, strict=True)])
     answers = [_rescaled(answer, *scaling) for answer in answers]
     table = dict.fromkeys(THRESHOLDS, Score())
@@ -138,15 +158,17 @@ def calibrate(model: Segmenter, scenes: Sequence[LabelledStack]) -> Calibration:
         for threshold in THRESHOLDS:
             table[threshold] += score(answer.probability, true, numbers, threshold)
     if not any(result.area_errors for result in table.values()):
-        raise TrainingError("no lake of a hectare was found in validation; train longer or add seeds")
+        raise TrainingError(
+            f"no lake of a hectare was found in validation from {name}; train longer or add seeds"
+        )
     threshold, drawn = choose_threshold(table), Drawn.nothing()
     for scene, answer in zip(scenes, answers, strict=True):
         drawn += draw(answer, scene, threshold, model.manifest.smallest_lake_m2)
     factor = fit_area_factor(drawn.alone)
     if factor is None:
         raise TrainingError(
-            f"{drawn.found} lakes were mapped in validation, too few in a class of size to fit the factor of "
-            "areas; add seeds"
+            f"{drawn.found} lakes were mapped in validation from {name}, too few in a class of size to fit "
+            "the factor of areas; add seeds"
         )
     return Calibration(threshold, *scaling, factor, table)
 
@@ -156,53 +178,31 @@ def _rescaled(answer: Answer, temperature: float, shift: float) -> Answer:
     return Answer(rescale(answer.probability, temperature, shift), spread, answer.sources)
 
 
-def evaluate(model: Segmenter, scenes: Sequence[LabelledStack], purpose: str = "scoring") -> Measured:
-    """Measure a model on whole scenes, with the threshold and temperature of its manifest."""
+def evaluate(
+    model: Segmenter,
+    scenes: Sequence[LabelledStack],
+    purpose: str = "scoring",
+    sensors: Sequence[ModalityName] = SENSORS,
+) -> Measured:
+    """Measure a model on whole scenes from a set of sensors, with the calibration of its manifest.
+
+    Raises:
+        TrainingError: the model was not validated for this set.
+    """
+    chosen = model.manifest.set_for(code_of(sensors))
+    if chosen is None or chosen.code != code_of(sensors):
+        known = ", ".join(entry.name for entry in model.manifest.sets)
+        raise TrainingError(
+            f"{model.manifest.name}: was not validated for {'+'.join(sensors)}, but for {known}"
+        )
     total = Measured(Score(), Reliability.nothing(), Drawn.nothing(), UncertaintySample.nothing())
-    for scene in track(scenes, description=purpose):
-        answer, labels = predict_scene(model, scene), np.array(scene.labels)
+    for scene in track(scenes, description=f"{purpose}, {chosen.name}"):
+        answer = predict_scene(model, scene, sensors)
+        labels = labels_of(scene, answer)
         total += Measured(
-            score(answer.probability, labels, lake_numbers(scene), model.manifest.threshold),
+            score(answer.probability, labels, lake_numbers(scene), chosen.threshold),
             reliability(answer.probability, labels),
-            draw(answer, scene, model.manifest.threshold, model.manifest.smallest_lake_m2),
+            draw(answer, scene, chosen.threshold, model.manifest.smallest_lake_m2),
             sample_uncertainty(answer.probability, answer.uncertainty, labels),
         )
     return total
-
-
-def evaluate_real(model: Segmenter, samples: Path) -> dict[str, Any]:
-    """Scores on the real tiles below `samples`, per tile, and the reason why other samples have none."""
-    if model.manifest.inputs.S1.kind != "rtc":
-        raise TrainingError("the real tiles have rtc backscatter, but the model takes another kind")
-    tiles = {
-        name: _terramesh(model, samples / "terramesh", name, offset) for name, offset in TERRAMESH.items()
-    }
-    return {
-        "terramesh": {
-            "reference": "water class of a yearly land-cover map: weak, another date, not glacial lakes",
-            "tiles": tiles,
-        },
-        "sen1floods11": "not comparable: its optical image is top-of-atmosphere (L1C), its backscatter sigma "
-        "nought of ground range, and it has no elevation; by the manifest none of its pixels is valid",
-    }
-
-
-def _terramesh(model: Segmenter, folder: Path, name: str, offset: float) -> dict[str, Any]:
-    optical, affine = _read(folder / "S2L2A" / f"{name}.tif")
-    radar, dem, cover = (_read(folder / kind / f"{name}.tif")[0] for kind in ("S1RTC", "DEM", "LULC"))
-    nothing = (optical == 0).all(axis=0)
-    reflectance = np.maximum(optical + np.float32(offset), 0)
-    reflectance[:, nothing] = np.nan
-    row, col = round((NORTHING_ORIGIN - affine.f) / PIXEL), round(affine.c / PIXEL)
-    probability = predict(model, reflectance, radar, dem[0], row=row, col=col).probability
-    labels = np.where(cover[0] == LULC_WATER, FULL, 0).astype(np.uint8)
-    result = score(probability, labels, np.zeros(labels.shape, np.int32), model.manifest.threshold)
-    counted = {key: result.as_dict()[key] for key in ("iou", "pixel_precision", "pixel_recall")}
-    shares = {"water_share_reference": float((labels > 0).mean())}
-    shares["water_share_mapped"] = float((np.nan_to_num(probability) >= model.manifest.threshold).mean())
-    return counted | {key: round(value, 4) for key, value in shares.items()}
-
-
-def _read(path: Path) -> tuple[Floats, Any]:
-    with rasterio.open(path) as file:
-        return file.read().astype(np.float32), file.transform

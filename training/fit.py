@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from segmenter.manifest import Inputs
+from segmenter.manifest import SENSORS, Inputs
 from segmenter.network import build_network
 from segmenter.network import logits as logits_of
 from segmenter.normalise import normalise
 from training.attention import plain_attention
+from training.chip_files import ChipFiles
 from training.chips import Batch, ChipSource
 from training.errors import TrainingError
 from training.recipe import ARCHITECTURE, Recipe
-from training.scenes import LabelledStack
 
 #: entries of a checkpoint
 _PARTS = {"recipe", "inputs", "network", "average", "optimiser", "losses"}
@@ -113,7 +113,10 @@ class Trainer:
     def loss(self, batch: Batch) -> Tensor:
         """Loss of `batch`, with gradients."""
         optical, radar, dem = (torch.from_numpy(part) for part in (batch.optical, batch.radar, batch.dem))
-        chips = [part.to(self.device) for part in normalise(optical, radar, dem, self.inputs)]
+        chips = [
+            part.to(self.device) if name in batch.sensors else None
+            for name, part in zip(SENSORS, normalise(optical, radar, dem, self.inputs), strict=True)
+        ]
         water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
         with (
             plain_attention(self.device.type == "cpu"),
@@ -223,17 +226,15 @@ def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Te
     return entropy / known.sum().clamp(min=1) + dice * (1 - (2 * overlap + 1) / (squares + 1))
 
 
-def fit(
-    scenes: Sequence[LabelledStack], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine
-) -> Fitted:
-    """Train on `scenes` for `recipe.steps` steps, starting from the checkpoint in `folder` if there is one.
+def fit(chips: Sequence[ChipFiles], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine) -> Fitted:
+    """Train on `chips` for `recipe.steps` steps, starting from the checkpoint in `folder` if there is one.
 
     Raises:
         TrainingError: the checkpoint belongs to another run, or training diverged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
-    source, trainer = ChipSource(scenes, recipe), Trainer(recipe, inputs, machine)
+    source, trainer = ChipSource(chips, recipe), Trainer(recipe, inputs, machine)
     if checkpoint.exists():
         trainer.resume(checkpoint)
     saved = time.monotonic()

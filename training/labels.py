@@ -15,16 +15,13 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from shapely.geometry.base import BaseGeometry
 
-from monitor.archive.profiles import S1_BANDS, S2_BANDS
-from monitor.stack.dataset import planes
-from segmenter.normalise import valid
 from training.errors import TrainingError
 
 #: subpixels along the edge of a pixel, from which its covered share is measured
 FINE = 5
 #: label of a pixel of water only, in proportion to which other labels are shares; and label of ignored pixels
 FULL, IGNORED = 200, 255
-_COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2"}
+_COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2", "ice"}
 
 
 def read_lakes(archive: Path) -> geopandas.GeoDataFrame:
@@ -68,13 +65,13 @@ def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float
 def label(lakes: geopandas.GeoDataFrame, season: int, stack: xr.Dataset) -> NDArray[np.uint8]:
     """Label of every pixel of `stack` (H, W): 0 .. FULL in proportion to its share of water, or IGNORED.
 
-    Ignored are pixels with missing inputs, lakes that are frozen in the season, and lake pixels with snow or
-    ice on the date of the composite.
+    Ignored are lakes that are frozen in the season, the ice of half-frozen lakes, and lake pixels with snow
+    or ice on the date of the composite. Labels do not depend on the sensors that saw a pixel.
     """
     geobox: GeoBox = stack.odc.geobox
     water = coverage(outlines(lakes, season, "water").geometry, geobox)
-    frozen = coverage(outlines(lakes, season, "frozen").geometry, geobox)
-    known = valid(planes(stack, S2_BANDS), planes(stack, S1_BANDS), stack["dem"].to_numpy())
+    sheets = lakes.loc[lakes["season"] == season, "ice"].dropna()
+    frozen = coverage([*outlines(lakes, season, "frozen").geometry, *sheets], geobox)
     labels = np.rint(water * FULL).astype(np.uint8)
-    labels[~known | (frozen > 0) | ((water > 0) & stack["snow"].to_numpy())] = IGNORED
+    labels[(frozen > 0) | ((water > 0) & stack["snow"].to_numpy())] = IGNORED
     return labels

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from segmenter.area_factor import AreaFactor
-from segmenter.manifest import NO_WEIGHTS, WEIGHTS_FILE, Inputs, Manifest, read_manifest
+from segmenter.manifest import NO_WEIGHTS, WEIGHTS_FILE, Inputs, Manifest, SensorSet, read_manifest
 from segmenter.model import save
 from training.card import card
 from training.errors import TrainingError
@@ -38,6 +38,8 @@ class Facts:
     #: share of the head's channels dropped in training and in the passes of a prediction
     dropout: float = 0.1
     area_factor: AreaFactor = 1.0
+    #: other sets of sensors for which the model was validated
+    fewer: tuple[SensorSet, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
 
@@ -61,6 +63,7 @@ def package(network: nn.Module, facts: Facts, folder: Path) -> Manifest:
         passes=PASSES,
         dropout=facts.dropout,
         area_factor=facts.area_factor,
+        fewer=facts.fewer,
         digest=NO_WEIGHTS,
         smallest_lake_m2=SMALLEST_LAKE_M2,
         training=facts.training,

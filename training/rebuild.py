@@ -1,4 +1,4 @@
-"""Rebuild the small model: archives, stacks, fit, calibration, scores, package."""
+"""Rebuild a model: simulated worlds and real chips, fit, calibration by set of sensors, scores, package."""
 
 from __future__ import annotations
 
@@ -7,42 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segmenter.manifest import Manifest
+from rich.progress import track
+
+from segmenter.manifest import Manifest, SensorSet
 from segmenter.model import load
 from segmenter.protocol import Segmenter
 from training.archives import make_archives
+from training.chip_files import ChipFiles, write_chips
 from training.chips import statistics
+from training.config import Config, Worlds
 from training.errors import TrainingError
-from training.evaluate import calibrate, evaluate, evaluate_real
+from training.evaluate import Calibration, calibrate, evaluate, intervals
 from training.fit import SHOWN, Fitted, Machine, fit, shift_logits
 from training.package import Facts, package
-from training.recipe import Recipe
-from training.scenes import LabelledStack, prepare_all
-
-VERSION = "1.1"
-
-
-@dataclass(frozen=True)
-class Archives:
-    """Seeds of the simulated archives for training, validation and test, and their extent."""
-
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
-    size: int = 1024
-    seasons: str = "2021-2023"
-    #: rasters of real elevations, and the seeds of the archives on them that join the validation
-    relief: tuple[Path, ...] = ()
-    on_relief: tuple[int, ...] = ()
-    #: number of parallel simulators
-    processes: int = 2
-
-    def __post_init__(self) -> None:
-        seeds = [*self.train, *self.validation, *self.test, *self.on_relief]
-        if twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
-            raise TrainingError(f"seeds: {twice} serve two purposes; scores need unseen seasons")
-        if bool(self.relief) != bool(self.on_relief):
-            raise TrainingError("relief: give both the rasters and the seeds of the archives on them")
+from training.real.making import make_real_chips
+from training.real_scores import real_scores
+from training.scenes import LabelledStack, chips_of, prepare, prepare_all
 
 
 @dataclass(frozen=True)
@@ -51,51 +31,113 @@ class Places:
 
     #: folder of the model
     out: Path
-    #: folder of stacks and checkpoint, from which a stopped rebuild resumes
+    #: folder of archives, stacks, chips and checkpoint, from which a stopped rebuild resumes
     work: Path
-    #: folder of archives; missing ones are made
-    archives: Path
-    #: folder of real tiles to score on, if any
-    samples: Path | None = None
+    #: folder of real scenes and of rasters of real elevations
+    samples: Path
 
 
-def rebuild(places: Places, archives: Archives, recipe: Recipe, machine: Machine) -> Manifest:
+def rebuild(config: Config, places: Places, machine: Machine, processes: int = 2) -> Manifest:
     """Train a model and write it to `places.out`.
 
     Raises:
-        TrainingError: archives cannot be made or read, or a run cannot be resumed.
+        TrainingError: archives or samples cannot be made or read, or a run cannot be resumed.
     """
-    train = _scenes(places, archives, archives.train, "training")
-    inputs = statistics(train)
-    fitted = fit(train, recipe, inputs, places.work / "fit", machine)
-    facts = Facts(
-        places.out.name,
-        VERSION,
+    real = _real_chips(places)
+    chips = [*_simulated_chips(config, places, processes), real]
+    inputs, recipe = statistics(chips), config.recipe
+    fitted = fit(chips, recipe, inputs, places.work / "fit", machine)
+    sets = [entry.sensors for entry in recipe.sets]
+    draft = Facts(
+        config.name,
+        config.version,
         inputs,
         dropout=recipe.dropout,
-        training=_provenance(archives, recipe, fitted, machine),
+        fewer=tuple(_uncalibrated(sensors) for sensors in sets[1:]),
+        training=_provenance(config, real, fitted, machine),
     )
-    validation = _scenes(places, archives, archives.validation, "validation")
-    validation += _scenes(places, archives, archives.on_relief, "validation", archives.relief)
-    chosen = calibrate(_packaged(fitted, facts, places, machine), validation)
-    shift_logits(fitted.network, chosen.shift)
+    model = _packaged(fitted, draft, places, machine)
+    validation = [
+        scene for worlds in config.validation for scene in _scenes(config, places, worlds, processes)
+    ]
+    chosen = [calibrate(model, validation, sensors) for sensors in sets]
+    shift_logits(fitted.network, chosen[0].shift)
     facts = replace(
-        facts,
-        threshold=chosen.threshold,
-        temperature=chosen.temperature,
-        area_factor=chosen.area_factor,
-        training={**facts.training, "logits_shifted_by": chosen.shift},
+        draft,
+        threshold=chosen[0].threshold,
+        temperature=chosen[0].temperature,
+        area_factor=chosen[0].area_factor,
+        fewer=tuple(
+            _calibrated(sensors, found, chosen[0].shift)
+            for sensors, found in zip(sets[1:], chosen[1:], strict=True)
+        ),
+        training={**draft.training, "logits_shifted_by": chosen[0].shift},
     )
     model = _packaged(fitted, facts, places, machine)
-    test = evaluate(model, _scenes(places, archives, archives.test, "test"))
-    scores: dict[str, Any] = {
-        "validation": chosen.table[chosen.threshold].as_dict(),
-        "test": test.score.as_dict(),
-        "calibration": test.calibration(model.manifest),
-    }
-    if places.samples is not None:
-        scores["real"] = evaluate_real(model, places.samples)
-    return package(fitted.network, replace(facts, scores=scores), places.out)
+    scores = _scores(config, places, model, chosen, processes)
+    scores[0]["real"] = real_scores(model, real)
+    fewer = tuple(
+        entry.model_copy(update={"scores": found})
+        for entry, found in zip(facts.fewer, scores[1:], strict=True)
+    )
+    return package(fitted.network, replace(facts, fewer=fewer, scores=scores[0]), places.out)
+
+
+def _real_chips(places: Places) -> ChipFiles:
+    """The chips of the real samples; made once."""
+    folder = places.work / "chips" / "real"
+    if not folder.is_dir():
+        make_real_chips(places.samples, folder)
+    return ChipFiles(folder)
+
+
+def _simulated_chips(config: Config, places: Places, processes: int) -> list[ChipFiles]:
+    """The training chips of every archive; those that exist are kept."""
+    archives = [path for worlds in config.train for path in _archives(config, places, worlds, processes)]
+    found = []
+    for archive in track(archives, description="reading stacks (training)"):
+        folder = places.work / "chips" / archive.name
+        if not folder.is_dir():
+            scenes = prepare(archive, places.work / "scenes")
+            write_chips(folder, (chip for scene in scenes for chip in chips_of(scene, "train")))
+        found.append(ChipFiles(folder))
+    return found
+
+
+def _archives(config: Config, places: Places, worlds: Worlds, processes: int) -> list[Path]:
+    relief = [places.samples / name for name in worlds.relief]
+    if missing := [str(raster) for raster in relief if not raster.is_file()]:
+        raise TrainingError(
+            f"relief: {', '.join(missing)} is missing; name the folder of samples (--samples)"
+        )
+    return make_archives(
+        places.work / "archives",
+        worlds.seeds,
+        size=config.size,
+        seasons=config.seasons,
+        processes=processes,
+        relief=relief,
+    )
+
+
+def _scenes(config: Config, places: Places, worlds: Worlds, processes: int) -> list[LabelledStack]:
+    made = _archives(config, places, worlds, processes)
+    return prepare_all(made, places.work / "scenes", "whole scenes")
+
+
+def _uncalibrated(sensors: Sequence[Any]) -> SensorSet:
+    return SensorSet(sensors=tuple(sensors), threshold=0.5, temperature=1.0, area_factor=1.0)
+
+
+def _calibrated(sensors: Sequence[Any], found: Calibration, shifted: float) -> SensorSet:
+    """A set with its calibration; the logits of the network are already shifted by `shifted`."""
+    return SensorSet(
+        sensors=tuple(sensors),
+        threshold=found.threshold,
+        temperature=found.temperature,
+        shift=round(found.shift - shifted, 4),
+        area_factor=found.area_factor,
+    )
 
 
 def _packaged(fitted: Fitted, facts: Facts, places: Places, machine: Machine) -> Segmenter:
@@ -104,38 +146,41 @@ def _packaged(fitted: Fitted, facts: Facts, places: Places, machine: Machine) ->
     return load(places.work / "draft", machine.device)
 
 
-def _scenes(
-    places: Places, archives: Archives, seeds: Sequence[int], purpose: str, relief: Sequence[Path] = ()
-) -> list[LabelledStack]:
-    made = make_archives(
-        places.archives,
-        seeds,
-        size=archives.size,
-        seasons=archives.seasons,
-        processes=archives.processes,
-        relief=relief,
-    )
-    return prepare_all(made, places.work / "scenes", purpose)
+def _scores(
+    config: Config, places: Places, model: Segmenter, chosen: Sequence[Calibration], processes: int
+) -> list[dict[str, Any]]:
+    """Scores for each set of sensors, on the scenes of validation and test."""
+    test = _scenes(config, places, config.test, processes)
+    on_relief = [] if config.test_on_relief is None else _scenes(
+        config, places, config.test_on_relief, processes
+    )  # fmt: skip
+    scores: list[dict[str, Any]] = []
+    for found, entry in zip(chosen, model.manifest.sets, strict=True):
+        measured = evaluate(model, test, "test", entry.sensors)
+        scores.append(
+            {
+                "validation": found.table[found.threshold].as_dict(),
+                "test": measured.score.as_dict(),
+                "calibration": measured.calibration(entry),
+            }
+        )
+        if on_relief:
+            measured = evaluate(model, on_relief, "test on real relief", entry.sensors)
+            scores[-1]["test_on_relief"] = measured.score.as_dict()
+            scores[-1]["area_on_relief"] = intervals(measured.drawn, entry.area_factor)
+    return scores
 
 
-def on_relief(relief: Sequence[Path], seeds: Sequence[int]) -> dict[str, Any]:
-    """Provenance of validation archives on real relief; nothing without them."""
-    names = [raster.name for raster in relief]
-    return {"validation_relief": names, "validation_relief_seeds": list(seeds)} if seeds else {}
-
-
-def _provenance(archives: Archives, recipe: Recipe, fitted: Fitted, machine: Machine) -> dict[str, Any]:
+def _provenance(config: Config, real: ChipFiles, fitted: Fitted, machine: Machine) -> dict[str, Any]:
     """Provenance of the model, for its manifest."""
     last = fitted.losses[-SHOWN:]
+    trained = real.table[real.table.split == "train"]
     return {
-        "data": "simulated scenes only (`python -m simulator`), read by the code that reads a catalogue",
-        "train_seeds": list(archives.train),
-        "validation_seeds": list(archives.validation),
-        "test_seeds": list(archives.test),
-        **on_relief(archives.relief, archives.on_relief),
-        "size_px": archives.size,
-        "seasons": archives.seasons,
+        "data": "simulated scenes (`python -m simulator`), read by the code that reads a catalogue, and "
+        "chips of real scenes",
+        "real_places": sorted(trained.place.unique().tolist()),
+        "real_licences": sorted(trained.licence.unique().tolist()),
         "machine": machine.describe(),
         "final_loss": round(sum(last) / len(last), 4),
-        "recipe": recipe.as_dict(),
+        **config.provenance(),
     }

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from segmenter.manifest import Architecture
+from segmenter.manifest import SENSORS, Architecture, ModalityName
 from training.errors import TrainingError
 
 #: seed of the demo's archive, which must not be used for training
@@ -18,13 +18,17 @@ class Augmentation:
     """Random changes of chips. Each chip is changed with the probability `spectral`."""
 
     #: probability that a chip is changed
-    spectral: float = 0.6
-    #: standard deviation of the gain of each band, for optical, radar and DEM (recipe of CryoSentinel v1.0)
-    band_gain: tuple[float, float, float] = (0.03, 0.07, 0.02)
+    spectral: float = 0.7
+    #: standard deviation of the gain of each band, for optical, radar and DEM (CryoSentinel v1.0: 0.03, 0.07,
+    #: 0.02; more in the optical bands, because real spectra vary more than those of one simulator)
+    band_gain: tuple[float, float, float] = (0.05, 0.07, 0.02)
     #: standard deviation of a gain common to all optical bands, since light varies more than in one region
-    brightness: float = 0.08
+    brightness: float = 0.15
     #: greatest added path radiance in the blue band, reflectance x 10000; it decreases to 0 in the infrared
-    haze: float = 150.0
+    haze: float = 300.0
+    #: probability that a chip lacks some optical bands, and the greatest number of these
+    lacking: float = 0.1
+    most_lacking: int = 4
     #: standard deviation of a shift of both polarisations, dB
     radar_shift: float = 0.8
     #: standard deviation of a shift of all elevations, metres, since absolute elevation must not predict
@@ -33,10 +37,29 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class SetShare:
+    """A set of sensors, and its share of the training steps."""
+
+    sensors: tuple[ModalityName, ...]
+    share: float
+
+    def __post_init__(self) -> None:
+        if self.sensors != tuple(name for name in SENSORS if name in self.sensors):
+            raise TrainingError(f"sets: {self.sensors} must be some of {SENSORS}, in this order")
+        if not self.share > 0:
+            raise TrainingError(f"sets: the share of {'+'.join(self.sensors)} must be above 0")
+
+    @property
+    def name(self) -> str:
+        """Such as "S1+DEM"."""
+        return "+".join(self.sensors)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of the fit."""
 
-    steps: int = 1000
+    steps: int = 2400
     batch: int = 8
     #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
     rate: float = 1e-3
@@ -47,8 +70,19 @@ class Recipe:
     ema: float = 0.99
     #: weight of the soft Dice term, relative to binary cross-entropy (Milletari et al. 2016)
     dice: float = 1.0
-    #: chips drawn around water per chip drawn anywhere (CryoSentinel v1.0's sampler)
+    #: chips with water drawn per chip drawn from all (CryoSentinel v1.0's sampler)
     water_to_background: float = 3.0
+    #: sets of sensors, of which each step has one; the first is that of all sensors. The others are absent as
+    #: they are in prediction: the network has no tokens of them
+    sets: tuple[SetShare, ...] = (
+        SetShare(("S2L2A", "S1", "DEM"), 0.35),
+        SetShare(("S2L2A", "DEM"), 0.1),
+        SetShare(("S2L2A", "S1"), 0.1),
+        SetShare(("S2L2A",), 0.3),
+        SetShare(("S1", "DEM"), 0.15),
+    )
+    #: share of real chips in the steps whose set of sensors real chips have
+    real: float = 0.4
     #: share of the head's channels dropped in each chip; dropout in prediction gives an uncertainty only if
     #: the
     #: network was trained with it (Gal and Ghahramani 2016)
@@ -62,6 +96,13 @@ class Recipe:
             raise TrainingError(f"steps {self.steps}, batch {self.batch}: must be at least 1 step of 2 chips")
         if not 0 < self.dropout < 1:
             raise TrainingError(f"dropout: must be between 0 and 1, got {self.dropout}")
+        if not 0 <= self.real < 1:
+            raise TrainingError(f"real: must be at least 0 and below 1, got {self.real}")
+        names = [entry.name for entry in self.sets]
+        if names[:1] != ["+".join(SENSORS)] or len(set(names)) < len(names):
+            raise TrainingError(
+                f"sets: must begin with {'+'.join(SENSORS)} and name each set once, got {names}"
+            )
 
     def rate_at(self, step: int) -> float:
         """Learning rate of `step`, from 0: linear warm-up, half a cosine (Loshchilov and Hutter 2017)."""
@@ -99,3 +140,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if DEMO_SEED in seeds:
         raise TrainingError(f"seeds: {DEMO_SEED} is the demo's, which must not be used for training; omit it")
     return tuple(seeds)
+
+
+def parse_sensors(text: str) -> tuple[ModalityName, ...]:
+    """Parse a set of sensors such as `S1+DEM`, in any order.
+
+    Raises:
+        TrainingError: it names something else.
+    """
+    named = [part.strip() for part in text.split("+")]
+    if unknown := [part for part in named if part not in SENSORS]:
+        raise TrainingError(
+            f"sensors: {', '.join(unknown)}: must be some of {', '.join(SENSORS)}, joined by +"
+        )
+    return tuple(name for name in SENSORS if name in named)

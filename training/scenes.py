@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ from monitor.grid import PIXEL, Tile, pixel_at, reproject
 from monitor.settings import SeasonWindow
 from monitor.stack.acquire import acquire
 from monitor.stack.dataset import planes
+from segmenter.manifest import SENSORS
+from training.chip_files import Chip, Split
 from training.errors import TrainingError
 from training.labels import label, read_lakes
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
     from shapely.geometry.base import BaseGeometry
 
+#: edge of the chips of simulated scenes, and what neighbours share, px; those of a batch are cut out of them
+WINDOW, OVERLAP = 256, 64
 #: catalogue whose layout the simulated archives have
 PROFILE = "planetary-computer"
 
@@ -53,6 +57,40 @@ class LabelledStack:
     @property
     def geobox(self) -> GeoBox:
         return self.tile.geobox()
+
+
+def chips_of(scene: LabelledStack, split: Split) -> Iterator[Chip]:
+    """The chips of a simulated scene: windows of `WINDOW` pixels, whose neighbours overlap by `OVERLAP`."""
+    height, width = scene.labels.shape
+    for row in _starts(height):
+        for col in _starts(width):
+            here = (..., slice(row, row + WINDOW), slice(col, col + WINDOW))
+            bands = np.array(scene.bands[here])
+            left, top = scene.geobox.affine @ (col, row)
+            yield Chip(
+                name=f"{scene.name}-{row}-{col}",
+                place=scene.archive.name,
+                origin="simulated",
+                source="python -m simulator",
+                licence="Apache-2.0",
+                split=split,
+                day=None,
+                sensors=SENSORS,
+                optical=bands[: len(S2_BANDS)],
+                radar=bands[len(S2_BANDS) :],
+                dem=np.array(scene.dem[here]),
+                labels=np.array(scene.labels[here]),
+                epsg=scene.tile.epsg,
+                left=left,
+                top=top,
+                pixel=PIXEL,
+            )
+
+
+def _starts(length: int) -> list[int]:
+    """First pixels of the windows along an axis; the last window ends where the scene does."""
+    last = max(length - WINDOW, 0)
+    return [*range(0, last, WINDOW - OVERLAP), last]
 
 
 def prepare(archive: Path, folder: Path) -> list[LabelledStack]:

@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 #: least size of lakes that are scored individually, in pixels of 10 m: 1 ha
 SMALLEST_PIXELS = 100
+#: least size of large lakes, in pixels of 10 m: 2 ha
+LARGE_PIXELS = 200
 #: least mapped share of a found lake, and least share of water in a correct mapped water body
 HALF = 0.5
 #: least labelled share of a scored lake
@@ -39,10 +41,16 @@ class Score:
     hit: int = 0
     false: int = 0
     missed: int = 0
+    #: lakes and mapped water bodies of at least a hectare
     lakes: int = 0
     found: int = 0
     mapped: int = 0
     right: int = 0
+    #: those of at least two hectares
+    large_lakes: int = 0
+    large_found: int = 0
+    large_mapped: int = 0
+    large_right: int = 0
     #: (mapped - true) / true area of every found lake
     area_errors: tuple[float, ...] = ()
 
@@ -68,6 +76,8 @@ class Score:
             "pixel_recall": _share(self.hit, self.hit + self.missed),
             "lake_recall": _share(self.found, self.lakes),
             "lake_precision": _share(self.right, self.mapped),
+            "lake_recall_from_2_ha": _share(self.large_found, self.large_lakes),
+            "lake_precision_from_2_ha": _share(self.large_right, self.large_mapped),
             "median_area_error": self.area_error,
             "median_area_bias": bias,
         }
@@ -106,7 +116,14 @@ def _score_lakes(mapped: NDArray[np.bool_], labels: Labels, lakes: NDArray[np.in
     true = np.bincount(nearest.ravel(), shares.ravel(), count + 1)[1:]
     area = np.bincount(nearest[mapped], minlength=count + 1)[1:]
     errors = (area - true)[found] / true[found]
-    return Score(lakes=int(fair.sum()), found=int(found.sum()), area_errors=tuple(float(e) for e in errors))
+    large = size >= LARGE_PIXELS
+    return Score(
+        lakes=int(fair.sum()),
+        found=int(found.sum()),
+        large_lakes=int((fair & large).sum()),
+        large_found=int((found & large).sum()),
+        area_errors=tuple(float(e) for e in errors),
+    )
 
 
 def _per_lake(lakes: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -120,8 +137,14 @@ def _score_waters(mapped: NDArray[np.bool_], labels: Labels) -> Score:
         return Score()
     size = np.bincount(numbered.ravel())[1:]
     real = np.bincount(numbered[mapped & (labels >= FULL // 2)], minlength=count + 1)[1:]
-    large = size >= SMALLEST_PIXELS
-    return Score(mapped=int(large.sum()), right=int((large & (real >= HALF * size)).sum()))
+    right = real >= HALF * size
+    scored, large = size >= SMALLEST_PIXELS, size >= LARGE_PIXELS
+    return Score(
+        mapped=int(scored.sum()),
+        right=int((scored & right).sum()),
+        large_mapped=int(large.sum()),
+        large_right=int((large & right).sum()),
+    )
 
 
 def choose_threshold(table: dict[float, Score]) -> float:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from training.archives import make_archives
+from training.chip_files import ChipFiles, write_chips
 from training.recipe import Recipe
-from training.scenes import LabelledStack, prepare
+from training.scenes import LabelledStack, chips_of, prepare
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scenes(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> list[LabelledStack]:
     """Its stacks, read by the acquisition step."""
     return prepare(archive, tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="session")
+def chips(scenes: list[LabelledStack], tmp_path_factory: pytest.TempPathFactory) -> list[ChipFiles]:
+    """Chip files of these stacks."""
+    folder = tmp_path_factory.mktemp("chips") / "seed-901"
+    return [write_chips(folder, (chip for scene in scenes for chip in chips_of(scene, "train")))]
 
 
 @pytest.fixture(scope="session", autouse=True)

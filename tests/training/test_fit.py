@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from segmenter.network import build_network, logits
+from training.chip_files import Chip, ChipFiles, Split, write_chips
 from training.chips import ChipSource, statistics
 from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
-from training.labels import IGNORED
-from training.recipe import ARCHITECTURE, DEMO_SEED, Recipe, parse_seeds
-from training.scenes import LabelledStack
+from training.labels import FULL
+from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, parse_seeds
 
 pytestmark = pytest.mark.slow
 
@@ -43,8 +43,8 @@ def test_without_known_pixels_there_is_no_loss() -> None:
     assert (logits.grad == 0).all()
 
 
-def test_chips_depend_on_step_and_seed_alone(scenes: list[LabelledStack], recipe: Recipe) -> None:
-    first, second = ChipSource(scenes, recipe), ChipSource(scenes, recipe)
+def test_chips_depend_on_step_and_seed_alone(chips: list[ChipFiles], recipe: Recipe) -> None:
+    first, second = ChipSource(chips, recipe), ChipSource(chips, recipe)
     second.batch(0)
     for name in ("optical", "radar", "dem", "water", "known"):
         one, other = getattr(first.batch(3), name), getattr(second.batch(3), name)
@@ -52,9 +52,10 @@ def test_chips_depend_on_step_and_seed_alone(scenes: list[LabelledStack], recipe
     assert not np.array_equal(first.batch(3).water, first.batch(4).water)
 
 
-def test_chips_keep_labels_on_their_pixels(scenes: list[LabelledStack], recipe: Recipe) -> None:
+def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
     """After flips and brightness changes, water is still where the shortwave infrared is darkest."""
-    batch = ChipSource(scenes, replace(recipe, batch=8)).batch(0)
+    whole = replace(recipe, batch=8, sets=recipe.sets[:1], augmentation=Augmentation(lacking=0))
+    batch = ChipSource(chips, whole).batch(0)
     water, land = (batch.water == 1), (batch.water == 0) & (batch.known == 1)
     infrared = batch.optical[:, 10]
     assert water.any()
@@ -62,8 +63,70 @@ def test_chips_keep_labels_on_their_pixels(scenes: list[LabelledStack], recipe: 
     assert np.isfinite(batch.optical.transpose(0, 2, 3, 1)[batch.known == 1]).all()
 
 
-def test_a_few_steps_lower_the_loss(scenes: list[LabelledStack], recipe: Recipe) -> None:
-    source, trainer = ChipSource(scenes, recipe), Trainer(recipe, statistics(scenes), CPU)
+def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
+    source, found = ChipSource(chips, recipe), set()
+    for step in range(60):
+        batch = source.batch(step)
+        found.add(batch.sensors)
+        parts = {"S2L2A": batch.optical, "S1": batch.radar, "DEM": batch.dem}
+        for name, part in parts.items():
+            if name not in batch.sensors:
+                assert np.isnan(part).all()
+            else:
+                there = np.isfinite(part).any(axis=(2, 3))[:, :, None, None]
+                assert np.isfinite(part).all(axis=1, where=there)[batch.known == 1].all()
+        assert batch.known.any(axis=(1, 2)).all()
+    assert found == {entry.sensors for entry in recipe.sets}
+
+
+def test_absent_sensors_change_the_network_s_answer_and_single_bands_may_be_lacking(
+    chips: list[ChipFiles], recipe: Recipe
+) -> None:
+    """A sensor that is absent has no tokens, which is not the same as a sensor with mean values."""
+    batch = ChipSource(chips, replace(recipe, sets=recipe.sets[:1])).batch(1)
+    trainer = Trainer(recipe, statistics(chips), CPU)
+    trainer.network.eval()
+    without = replace(batch, sensors=("S2L2A",))
+    filled = replace(batch, radar=batch.radar * np.nan, dem=batch.dem * np.nan)
+    assert len({round(trainer.loss(one).item(), 6) for one in (batch, without, filled)}) == 3
+    lacking = replace(recipe, augmentation=Augmentation(lacking=1.0), sets=recipe.sets[:1])
+    counts = np.isnan(ChipSource(chips, lacking).batch(0).optical).all(axis=(2, 3)).sum(axis=1)
+    assert (counts >= 1).all() and (counts <= lacking.augmentation.most_lacking).all()
+
+
+def real_chip(chip: Chip, name: str, place: str, split: Split = "train") -> Chip:
+    """A chip of 100 px without radar and DEM."""
+    here = (..., slice(0, 100), slice(0, 100))
+    labels = np.full((100, 100), FULL, np.uint8)
+    assert chip.optical is not None
+    return replace(
+        chip, name=name, place=place, origin="real", split=split, sensors=("S2L2A",), labels=labels,
+        optical=np.nan_to_num(chip.optical[here], nan=100), radar=None, dem=None,
+    )  # fmt: skip
+
+
+def test_real_chips_join_the_steps_whose_sensors_they_have(
+    chips: list[ChipFiles], recipe: Recipe, tmp_path: Path
+) -> None:
+    """Places are equally likely, however many chips they have; test chips are not drawn."""
+    made = [real_chip(chips[0][0], f"many-{number}", "many") for number in range(9)]
+    made += [real_chip(chips[0][0], "one", "one"), real_chip(chips[0][0], "kept", "kept", "test")]
+    files = [*chips, write_chips(tmp_path / "real", made)]
+    optics = SetShare(("S2L2A",), 1.0)
+    source = ChipSource(files, replace(recipe, batch=8, real=0.5, sets=(recipe.sets[0], optics)))
+    small = [batch for batch in map(source.batch, range(20)) if batch.sensors == ("S2L2A",)]
+    assert any((batch.known.sum(axis=(1, 2)) == recipe.chip**2).any() for batch in small)
+    pool = source._pools[1]
+    rng = np.random.default_rng(0)
+    draws = [pool.draw(1.0, 3.0, rng) for _ in range(400)]
+    drawn = [made[row].place for file, row in draws if file == 1]
+    assert len(drawn) == 400 and "kept" not in drawn
+    assert 140 < drawn.count("one") < 260
+    assert all(file == 0 for file, _ in (pool.draw(0.0, 3.0, rng) for _ in range(50)))
+
+
+def test_a_few_steps_lower_the_loss(chips: list[ChipFiles], recipe: Recipe) -> None:
+    source, trainer = ChipSource(chips, recipe), Trainer(recipe, statistics(chips), CPU)
     batch = source.batch(0)
     before = trainer.loss(batch).item()
     for _ in range(recipe.steps):
@@ -71,16 +134,16 @@ def test_a_few_steps_lower_the_loss(scenes: list[LabelledStack], recipe: Recipe)
     assert trainer.loss(batch).item() < 0.93 * before
 
 
-def test_a_stopped_run_resumes_exactly(scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path) -> None:
-    inputs, recipe = statistics(scenes), replace(recipe, steps=4)
-    whole = fit(scenes, recipe, inputs, tmp_path / "whole", CPU)
+def test_a_stopped_run_resumes_exactly(chips: list[ChipFiles], recipe: Recipe, tmp_path: Path) -> None:
+    inputs, recipe = statistics(chips), replace(recipe, steps=4)
+    whole = fit(chips, recipe, inputs, tmp_path / "whole", CPU)
     stopped = Trainer(recipe, inputs, CPU)
-    source = ChipSource(scenes, recipe)
+    source = ChipSource(chips, recipe)
     for step in range(2):
         stopped.advance(source.batch(step))
     (tmp_path / "stopped").mkdir()
     stopped.save(tmp_path / "stopped" / CHECKPOINT)
-    resumed = fit(scenes, recipe, inputs, tmp_path / "stopped", CPU)
+    resumed = fit(chips, recipe, inputs, tmp_path / "stopped", CPU)
     assert resumed.losses == whole.losses
     others = resumed.network.state_dict()
     assert all(torch.equal(value, others[name]) for name, value in whole.network.state_dict().items())
@@ -97,9 +160,9 @@ class Runs:
 
 
 def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
-    scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path
+    chips: list[ChipFiles], recipe: Recipe, tmp_path: Path
 ) -> None:
-    trainer, path = Trainer(recipe, statistics(scenes), CPU), tmp_path / CHECKPOINT
+    trainer, path = Trainer(recipe, statistics(chips), CPU), tmp_path / CHECKPOINT
     torch.save({"network": Runs(tmp_path / "it ran")}, path)
     with pytest.raises(TrainingError, match=r"cannot be read as a checkpoint of weights and plain values"):
         trainer.resume(path)
@@ -146,21 +209,20 @@ def test_dropout_needs_a_head_and_a_share() -> None:
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(
-    scenes: list[LabelledStack], recipe: Recipe, tmp_path: Path
+    chips: list[ChipFiles], recipe: Recipe, tmp_path: Path
 ) -> None:
-    trainer = Trainer(recipe, statistics(scenes), CPU)
+    trainer = Trainer(recipe, statistics(chips), CPU)
     trainer.save(tmp_path / CHECKPOINT)
     with pytest.raises(TrainingError, match="another recipe"):
-        fit(scenes, replace(recipe, rate=5e-4), trainer.inputs, tmp_path, CPU)
+        fit(chips, replace(recipe, rate=5e-4), trainer.inputs, tmp_path, CPU)
 
 
-def test_statistics_ignore_missing_values(scenes: list[LabelledStack]) -> None:
-    scene = scenes[0]
-    bands = np.array(scene.bands)
-    bands[:, :100] = np.nan
-    torn = replace(scene, bands=bands)
-    assert np.isfinite(statistics([torn]).S2L2A.mean).all()
-    assert (np.array(scene.labels) == IGNORED).mean() < 0.5
+def test_statistics_ignore_missing_values(chips: list[ChipFiles], tmp_path: Path) -> None:
+    chip = chips[0][0]
+    optical, radar = (np.array(part) for part in (chip.optical, chip.radar))
+    optical[:, :100], radar[:, :, :50] = np.nan, np.nan
+    torn = statistics([write_chips(tmp_path / "torn", [replace(chip, optical=optical, radar=radar)])])
+    assert np.isfinite([*torn.S2L2A.mean, *torn.S1.std, *torn.DEM.mean]).all()
 
 
 @pytest.mark.parametrize(

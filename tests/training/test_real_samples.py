@@ -9,9 +9,19 @@ import pytest
 from rich.console import Console
 
 from benchmarks import real_samples
-from benchmarks.real_samples import MODEL, POOLED, SAMPLES, SPAIN, Counts, Sample, by_mndwi, by_ndwi, by_radar
+from benchmarks.real_samples import (
+    MODEL,
+    POOLED,
+    SAMPLES,
+    SPAIN,
+    TERRAMESH,
+    Counts,
+    Sample,
+    by_mndwi,
+    by_ndwi,
+    by_radar,
+)
 from segmenter.manifest import OPTICAL_BANDS
-from training.evaluate import TERRAMESH
 
 
 def made_up() -> Sample:
