@@ -1,4 +1,4 @@
-"""Long test (`make prove`): the demo's region with a season without radar and one with cloud over half of it."""
+"""Long test (`make prove`): the demo with a season without radar and one with cloud over half of the region."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNCHANGED = 0.03
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's archive, without radar in one season, and with cloud over its west on all dates of another."""
+    """The demo's archive: one season without radar, another with cloud over the west on all dates."""
     folder = tmp_path_factory.mktemp("fewer")
     command = [sys.executable, "-m", "simulator", str(folder / "whole")]
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
@@ -96,7 +96,7 @@ def test_no_lake_is_lost_and_no_change_is_made_up(archive: Path, module_workspac
 
 
 def _names_of(known: geopandas.GeoDataFrame, truth: geopandas.GeoDataFrame) -> pd.Series:
-    """Name of the true lake that covers most of each known lake, by lake_id; lakes without one are left out."""
+    """Name of the true lake that covers most of each known lake that has one, by lake_id."""
     outlines = known.geometry.to_crs(truth.crs).to_numpy()
     common = shapely.area(shapely.intersection(outlines[:, None], truth.geometry.to_numpy()[None]))
     best, covered = common.argmax(axis=1), common.max(axis=1) > 0
