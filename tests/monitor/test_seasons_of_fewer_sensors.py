@@ -1,4 +1,4 @@
-"""Long test (`make prove`): the demo with a season without radar and one with cloud over half of the region."""
+"""Long test (`make prove`): the demo with a season without radar, and one with cloud over half of it."""
 
 from __future__ import annotations
 
