@@ -211,6 +211,7 @@ def plan(
     sets: Sets = EVERY,
 ) -> list[TileTask]:
     """The tile tasks of a region and season: every tile that touches `zone` (EPSG:4326).
+
     A key is the uuid5 of region, tile, season, frozen scenes with their baselines, model and configuration.
     Tasks of the same key have the same result, so none is done twice.
 
