@@ -46,7 +46,7 @@ class Index(IntEnum):
 
     DRY = 0
     WATER = 1
-    SNOW = 2  # water by MNDWI, but near infrared or the scene classes show snow, ice or frozen water
+    SNOW = 2  # water by MNDWI, but near infrared, red edge or the scene classes show snow or ice
     SHADOW = 3  # water by MNDWI, but too steep or in terrain shadow
     RADAR = 4  # water by MNDWI, but bright in radar: wind, a shore in layover, or no water
     TURBID = 5  # not water by MNDWI, but by NDWI: turbid or very shallow
