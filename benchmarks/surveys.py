@@ -34,7 +34,7 @@ from storage.history import current_survey, seasons_before, survey_keys
 from storage.prior import SurveyKey, prior_surveys
 
 #: greatest number of bytes per pixel
-BOUND = 20.0
+BOUND = 22.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _cost(system: System, key: SurveyKey) -> Cost:
                 prior,
                 previous,
                 smallest_m2=manifest.smallest_lake_m2,
-                area_factor=manifest.area_factor,
+                sets=manifest.sets,
             )
             wall = time.perf_counter() - start
     return Cost(

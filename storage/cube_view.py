@@ -152,10 +152,19 @@ class CubeView:
         return CubeView, (self.session,)  # without the opened datasets: another process opens its own
 
 
-def values_of(window: xr.Dataset, layer: str) -> NDArray[Any]:
-    """A layer of a window as an array (y, x), also one that an earlier version lacked."""
-    values = window[layer] if layer != SOURCES else known_sources(window)
-    return np.asarray(values.to_numpy())
+def values_of(window: xr.Dataset, layer: str, *, one_tile: bool = False) -> NDArray[Any]:
+    """A layer of a window as an array (y, x), also one that an earlier version lacked.
+
+    Args:
+        one_tile: the window lies within a tile, so that one version wrote all of it.
+    """
+    if layer != SOURCES:
+        return np.asarray(window[layer].to_numpy())
+    if one_tile and SOURCES in window:
+        stored = np.asarray(window[SOURCES].to_numpy())
+        if stored.any():
+            return stored
+    return np.asarray(known_sources(window).to_numpy())
 
 
 def known_sources(layers: xr.Dataset) -> xr.DataArray:

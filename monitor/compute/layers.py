@@ -51,10 +51,10 @@ class TileLayers:
         """A layer. Raises `DamagedError` naming the tile, if the cube's cannot be read."""
         if name not in self._read:
             if self.season is None:
-                self._read[name] = values_of(self.data, name)
+                self._read[name] = values_of(self.data, name, one_tile=True)
             else:
                 with readable(f"layer {name} of tile {self.tile.name}", self.season):
-                    self._read[name] = values_of(self.data, name)
+                    self._read[name] = values_of(self.data, name, one_tile=True)
         return self._read[name]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -12,20 +12,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from monitor.compute.season_layers import SeasonLayers
-from monitor.lakes.absence import MIN_SEEN_SHARE, SIGHTS, explain_absence
+from monitor.lakes.absence import MIN_SEEN_SHARE, SIGHTS, Absence, explain_absence
 from monitor.lakes.match import Matching
 from monitor.lakes.sensors import mapped_without_optical, shares_of
 from monitor.lakes.sights import count_sights, optical_sights
-from storage.codes import Reason
+from storage.codes import Outcome, Reason
+
+#: the reason for a lake that was dry when optics saw it last, and has water to radar alone
+BACK_TO_RADAR_ALONE = "water to radar alone; dry ground before"
 
 
 def absence_rows(
-    matching: Matching, reference: geopandas.GeoDataFrame, latest: NDArray[np.int64]
+    matching: Matching,
+    reference: geopandas.GeoDataFrame,
+    latest: NDArray[np.int64],
+    doubted: Collection[UUID] = (),
 ) -> pd.DataFrame:
     """Observations of the known lakes without an outline: dry, or not observed with the reason.
 
     Args:
         latest: counts of sights (N, 9) within the lakes of `reference`.
+        doubted: lakes whose outlines were left out, as from `against_optics`.
     """
     known = dict(zip(reference.index, latest, strict=True))
     confirmed = reference.confirmed.to_dict()
@@ -35,6 +42,8 @@ def absence_rows(
         if counts.sum() == 0 or counts.argmax() == Reason.OUTSIDE:
             continue  # a lake of a neighbouring region is not part of this survey
         absence = explain_absence(counts, confirmed=confirmed[lake])
+        if lake in doubted:
+            absence = Absence(Outcome.NOT_OBSERVED, BACK_TO_RADAR_ALONE, absence.seen_share)
         rows.append((lake, absence.outcome.value, absence.reason, None, absence.seen_share))
     absent = pd.DataFrame(rows, columns=["lake_id", "outcome", "reason", "geometry", "seen_share"])
     return absent.assign(first_day=None, last_day=None, sensors=None)
@@ -61,13 +70,20 @@ def dry_before(
     return [lake for lake in matching.lake_ids if lake in dry]
 
 
-def new_to_radar_alone(
-    found: geopandas.GeoDataFrame, matching: Matching, new: Sequence[UUID]
+def against_optics(
+    found: geopandas.GeoDataFrame,
+    matching: Matching,
+    reference: geopandas.GeoDataFrame,
+    new: Sequence[UUID],
 ) -> NDArray[np.bool_]:
     """Outlines (N,) of water to radar alone on ground that optics saw dry when it was seen last.
 
-    Radar takes some wet or smooth ground for water, so they are no lakes before optics has seen them.
+    Radar takes some wet or smooth ground for water. Such an outline is no lake before optics has seen it.
+
+    Args:
+        new: lakes on such ground that were never seen, as from `dry_before`.
     """
-    alone = set(new) - {event.lake for event in matching.lineage}
-    wanted = np.array([lake in alone for lake in matching.lake_ids], bool)
+    dried = set(reference.index[reference.last_outcome == Outcome.DRY])
+    doubted = dried | set(new) - {event.lake for event in matching.lineage}
+    wanted = np.array([lake in doubted for lake in matching.lake_ids], bool)
     return wanted & mapped_without_optical(shares_of(found.seen_by.to_list()))

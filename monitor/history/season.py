@@ -23,7 +23,7 @@ from monitor.compute.season_layers import Outlines, SeasonLayers
 from monitor.grid import PIXEL, WGS84, Tile
 from monitor.history.alarms import Comparison
 from monitor.history.draft import SurveyDraft, flag_frame
-from monitor.history.dry_ground import absence_rows, dry_before, new_to_radar_alone
+from monitor.history.dry_ground import absence_rows, against_optics, dry_before
 from monitor.lakes.absence import SIGHTS, seen_shares
 from monitor.lakes.fitness import Agreement, agreement, misfit
 from monitor.lakes.match import Matching, lineage_frame, match, minted_frame, references, state_changes
@@ -77,14 +77,15 @@ def draft_season(
         reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
     )
     new = dry_before(found, matching, previous)
-    unconfirmed = new_to_radar_alone(found, matching, new)
-    doubted_water, found = found[unconfirmed], found[~unconfirmed].reset_index(drop=True)
-    if len(doubted_water):
+    against = against_optics(found, matching, reference, new)
+    lakes = [lake for lake, out in zip(matching.lake_ids, against, strict=True) if out]
+    left_out, found = found[against].assign(lake_id=lakes), found[~against].reset_index(drop=True)
+    if lakes:
         matching = match(
             reference, found.geometry, region.name, season, older=prior.older, superseded=prior.superseded
         )
         new = dry_before(found, matching, previous)
-    absent = absence_rows(matching, reference, first.latest)
+    absent = absence_rows(matching, reference, first.latest, lakes)
     gone = reference.geometry[absent.lake_id[absent.outcome == Outcome.DRY].tolist()]
     second = _second_pass(layers, found, matching, reference, gone.to_numpy(), progress)
     water = _water_rows(found, matching, second, season, sets)
@@ -99,7 +100,7 @@ def draft_season(
     dry = absent.lake_id[absent.outcome == Outcome.DRY].tolist()
     lineage = lineage_frame((*matching.lineage, *state_changes(reference, matching, dry, new)))
     flags = [*first.flags, *compared.flags(lineage, reference, suspect=suspect is not None)]
-    flags += water_to_radar_alone(doubted_water)
+    flags += water_to_radar_alone(left_out, reference.index)
     if suspect:
         flags.append(season_flag(region.outline, suspect))
     observations = geopandas.GeoDataFrame(

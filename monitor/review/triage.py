@@ -155,11 +155,12 @@ def appearances(lakes: Sequence[UUID], before: pd.DataFrame, after: geopandas.Ge
     ]
 
 
-def water_to_radar_alone(found: geopandas.GeoDataFrame) -> list[Flag]:
+def water_to_radar_alone(found: geopandas.GeoDataFrame, known: Collection[UUID]) -> list[Flag]:
     """Outlines of water to radar alone on ground that was dry to optics, which are not recorded as lakes.
 
     Args:
-        found: as from `vectorise.vectorise`.
+        found: as from `vectorise.vectorise`, with lake_id.
+        known: lakes of earlier surveys; another one has no identity.
     """
     return [
         Flag(
@@ -167,9 +168,10 @@ def water_to_radar_alone(found: geopandas.GeoDataFrame) -> list[Flag]:
             explained=False,
             score=area / 1e4,
             footprint=_around(outline),
+            lake=lake if lake in known else None,
             detail={"area_after_ha": round(float(area) / 1e4, 2)},
         )
-        for area, outline in zip(found.area_m2, found.geometry, strict=True)
+        for lake, area, outline in zip(found.lake_id, found.area_m2, found.geometry, strict=True)
     ]
 
 

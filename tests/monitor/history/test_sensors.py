@@ -182,6 +182,22 @@ def test_new_water_to_radar_alone_is_a_flag_and_no_lake() -> None:
         assert events(after) == kinds and list(after.flags.kind) == kinds
 
 
+def test_a_drained_lake_has_not_come_back_by_radar_alone() -> None:
+    """The next season of optics decides: the lake is back, or has been dry all the time."""
+    for later, outcome, kinds in ((LAKE, "water", ["reappeared"]), (NOTHING, "dry", [])):
+        seasons = Mixed()
+        (lake,) = seasons.draw(2020, seen_by(LAKE)).observations.lake_id
+        assert events(seasons.draw(2021, seen_by(NOTHING))) == ["drained"]
+        draft = seasons.draw(2022, seen_by(LAKE, RADAR))
+        assert outcomes(draft) == [("not observed", "water to radar alone; dry ground before")]
+        assert events(draft) == [] and draft.lakes.empty
+        (flag,) = draft.flags.itertuples()
+        assert (flag.kind, flag.lake_id) == ("new water to radar alone", lake)
+        after = seasons.draw(2023, seen_by(later))
+        assert rows_of(after)["lake_id"] == lake and rows_of(after)["outcome"] == outcome
+        assert events(after) == kinds and list(after.flags.kind) == kinds
+
+
 def test_without_optics_there_is_no_disagreement_with_the_index() -> None:
     seasons = Mixed()
     seasons.draw(2021, seen_by(LAKE))
