@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,22 @@ def measure(
 
 def refuse_seen(training: dict[str, Any], seeds: Sequence[int]) -> None:
     """Raise `TrainingError` when one of the seeds is in the model's provenance."""
-    worlds = [*training.get("train", []), *training.get("validation", [])]
-    worlds += [training[name] for name in ("test", "test_on_relief") if training.get(name)]
-    seen = {seed for made in worlds for seed in made["seeds"]}
+    seen = set(_seeds(training))
     if both := sorted(seen & set(seeds)):
         raise TrainingError(f"seeds: the model was made with {both}; choose others, such as {SEEDS}")
+
+
+def _seeds(provenance: Any) -> Iterator[int]:
+    """All seeds that a provenance names."""
+    if isinstance(provenance, list):
+        for part in provenance:
+            yield from _seeds(part)
+    elif isinstance(provenance, dict):
+        for name, part in provenance.items():
+            if name == "seeds" or name.endswith("_seeds"):
+                yield from part
+            else:
+                yield from _seeds(part)
 
 
 def table(models: Sequence[Path] = (MODEL,), seeds: str = SEEDS, work: Path = WORK) -> Group:

@@ -347,6 +347,10 @@ def test_every_shipped_file_is_valid(path: Path, tmp_path: Path) -> None:
         from monitor.history.inventories.mapping import read_mapping
 
         assert read_mapping(path.stem).source
+    elif path.parent.name == "training":
+        from training.config import read_config
+
+        assert read_config(path).recipe
     elif path.name == "regions.yaml":
         assert all(RegionSettings.model_validate(entry).bounds for entry in content.values())
     elif path.name == "monitor.example.yaml":

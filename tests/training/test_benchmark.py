@@ -34,3 +34,6 @@ def test_seasons_used_for_training_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"\[401, 402\]"):
         refuse_seen(training, parse_seeds(SEEDS))
     refuse_seen(training, parse_seeds("403-408"))
+    worlds = {"train": [{"seeds": [101], "relief": []}], "test": {"seeds": [401, 402], "relief": []}}
+    with pytest.raises(TrainingError, match=r"\[401, 402\]"):
+        refuse_seen(worlds, parse_seeds(SEEDS))

@@ -12,6 +12,7 @@ from monitor.history.season import draft_season
 from monitor.lakes.fitness import BLOCK, LEAST_IOU, NOT_FIT, Agreement, agreement, misfit
 from storage.codes import Index, Reason, SurveyKind
 from tests.support.scenery import History, cut, region, season_of
+from tests.support.sensor_sets import sensor_set
 
 SIDE = 96
 #: 14.4 ha: 90 blocks
@@ -95,7 +96,14 @@ def test_a_misfit_is_little_agreement_on_enough_water(compared, both, model, ind
 
 def drafted(tiles, season: int, history: History, kind: SurveyKind = SurveyKind.MODEL):
     return draft_season(
-        season_of(tiles), region(), season, history.prior(season), [], smallest_m2=2000, kind=kind
+        season_of(tiles),
+        region(),
+        season,
+        history.prior(season),
+        [],
+        smallest_m2=2000,
+        kind=kind,
+        sets=(sensor_set(),),
     )
 
 
