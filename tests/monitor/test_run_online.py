@@ -82,6 +82,7 @@ def test_over_http_as_from_a_folder(
     xr.testing.assert_identical(far, near)
 
 
+@pytest.mark.prove
 def test_faults_change_nothing(
     workspace: Path, small_archive: Path, online: OnlineArchive, quick: Path
 ) -> None:
