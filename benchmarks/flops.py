@@ -16,6 +16,7 @@ from segmenter.manifest import (
     OPTICAL_BANDS,
     RADAR_BANDS,
     Architecture,
+    Elevation,
     Inputs,
     Manifest,
     Modality,
@@ -42,7 +43,7 @@ def manifest(backbone: str, indices: tuple[int, ...]) -> Manifest:
         inputs=Inputs(
             S2L2A=Modality(bands=OPTICAL_BANDS, mean=(2000.0,) * 12, std=(800.0,) * 12),
             S1=Radar(kind="grd", bands=RADAR_BANDS, mean=(-10.0, -17.0), std=(5.0, 5.0)),
-            DEM=Modality(bands=DEM_BANDS, mean=(4300.0,), std=(900.0,)),
+            DEM=Elevation(bands=DEM_BANDS, mean=(4300.0,), std=(900.0,)),
         ),
         stride=STRIDE,
         sigma=56,

@@ -17,6 +17,7 @@ from torch import Tensor
 from segmenter.errors import SegmenterError
 from segmenter.lanes import Lane, Pending
 from segmenter.members import FLIPS, members
+from segmenter.normalise import relief
 from segmenter.protocol import ChipNetwork
 from segmenter.strips import BANDS, Strip
 from segmenter.windows import Window
@@ -145,10 +146,9 @@ def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Jo
     def run(number: int, jobs: Sequence[Job]) -> Tensor:
         chip = weights.shape[-1]
         chips = torch.stack([_cut(job, number, chip) for job in jobs])
-        present = (
-            part.contiguous() if jobs[0].code >> bit & 1 else None
-            for bit, part in enumerate(torch.split(chips, list(BANDS), 1))
-        )
+        optical, radar, dem = torch.split(chips, list(BANDS), 1)
+        parts = (optical, radar, relief(dem, networks[number].manifest.inputs.DEM))
+        present = (part.contiguous() if jobs[0].code >> bit & 1 else None for bit, part in enumerate(parts))
         return members(networks[number], *present).float() * weights
 
     with torch.inference_mode():

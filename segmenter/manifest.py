@@ -80,12 +80,28 @@ class Radar(Modality):
     kind: S1Kind
 
 
+class Steepness(_Frozen):
+    """Statistics of the steepness that a network takes in place of the elevation."""
+
+    mean: float
+    std: PositiveFloat
+
+
+class Elevation(Modality):
+    """Elevation in metres, or the steepness that is computed from it in each window."""
+
+    steepness: Steepness | None = None
+    """If given, the network takes the square root of the tangent of the slope (`segmenter.normalise.relief`),
+    standardised with these numbers; null: it takes the elevation. A lake is level, whatever its elevation;
+    beside mountains, differences of a metre vanish in a standardised elevation."""
+
+
 class Inputs(_Frozen):
     """The three inputs: reflectance x 10000, backscatter in dB, elevation in metres above EGM2008."""
 
     S2L2A: Modality
     S1: Radar
-    DEM: Modality
+    DEM: Elevation
 
     @field_validator("S2L2A", "S1", "DEM")
     @classmethod
@@ -261,6 +277,8 @@ class Manifest(_Frozen):
         )
         if not self.fewer:  # as in manifests of before
             del decisive["fewer"]
+        if self.inputs.DEM.steepness is None:
+            del decisive["inputs"]["DEM"]["steepness"]
         if self.index is not None and self.index.red_edge is None:
             del decisive["index"]["red_edge"]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))

@@ -5,11 +5,15 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from segmenter.inputs import valid
-from segmenter.manifest import Inputs, Modality
+from segmenter.manifest import Elevation, Inputs, Modality
 
-__all__ = ["normalise", "valid"]
+__all__ = ["normalise", "relief", "valid"]
+
+PIXEL_M = 10.0
+"""Edge of a pixel, m."""
 
 
 def normalise(
@@ -33,6 +37,23 @@ def normalise(
         _standardise(radar, inputs.S1, targets[1]),
         _standardise(dem, inputs.DEM, targets[2]),
     )
+
+
+def relief(dem: Tensor, elevation: Elevation) -> Tensor:
+    """What the network takes (B, 1, H, W), float32, of standardised elevations of whole windows.
+
+    Steepness, if the manifest has statistics of it: the square root of the tangent of the slope, after Horn
+    (1981), standardised; else the elevations. Windows are extended by their outermost pixels. Only sums,
+    products and square roots are used, which are rounded alike wherever in an array a pixel lies.
+    """
+    if (steepness := elevation.steepness) is None:
+        return dem
+    padded = functional.pad(dem, (1, 1, 1, 1), mode="replicate")
+    across = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
+    down = padded[..., :, :-2] + 2 * padded[..., :, 1:-1] + padded[..., :, 2:]
+    east, south = across[..., 2:] - across[..., :-2], down[..., 2:, :] - down[..., :-2, :]
+    tangent = (east * east + south * south).sqrt() * (elevation.std[0] / (8 * PIXEL_M))
+    return (tangent.sqrt() - steepness.mean) / steepness.std
 
 
 def _standardise(values: Tensor, modality: Modality, out: Tensor | None) -> Tensor:

@@ -8,17 +8,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from segmenter.manifest import (
     DEM_BANDS,
     OPTICAL_BANDS,
     RADAR_BANDS,
+    Elevation,
     Inputs,
     Modality,
     ModalityName,
     Radar,
+    Steepness,
 )
+from segmenter.normalise import relief
 from training.chip_files import Chip, ChipFiles
 from training.errors import TrainingError
 from training.labels import FULL, IGNORED
@@ -213,8 +218,25 @@ def augment(optical: Floats, radar: Floats, dem: Floats, how: Augmentation, rng:
         shift = rng.normal(0, how.radar_shift) + rng.normal(0, how.band_gain[1] * 6, len(RADAR_BANDS))
         radar += shift.astype(np.float32)[:, None, None]
         dem += np.float32(rng.normal(0, how.dem_shift))
+    if rng.random() < how.shaded:
+        shade(optical, rng)
     if rng.random() < how.lacking:
         optical[rng.permutation(len(OPTICAL_BANDS))[: int(rng.integers(1, how.most_lacking + 1))]] = np.nan
+
+
+def shade(optical: Floats, rng: np.random.Generator) -> None:
+    """Put patches of a chip (12, H, W) into shadow, in place.
+
+    In shadow the ground has skylight only, whose share of the light decreases from blue to infrared. Shadow
+    of houses, trees, clouds and low winter sun is dark and blue as water is, whatever the ground.
+    """
+    height, width = optical.shape[1:]
+    grain = rng.uniform(1.5, 25)
+    noise = ndimage.gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), grain)
+    covered = noise > np.quantile(noise, rng.uniform(0.3, 0.9))
+    soft = ndimage.uniform_filter(covered.astype(np.float32), 3)
+    lit = rng.uniform(0.05, 0.4) + rng.uniform(0.1, 0.5) * HAZE
+    optical *= 1 - soft * (1 - np.clip(lit, 0, 1))[:, None, None].astype(np.float32)
 
 
 def statistics(files: Sequence[ChipFiles], s1_kind: str = "rtc", most: int = 200, step: int = 7) -> Inputs:
@@ -247,5 +269,13 @@ def statistics(files: Sequence[ChipFiles], s1_kind: str = "rtc", most: int = 200
     return Inputs(
         S2L2A=Modality(bands=OPTICAL_BANDS, clip=OPTICAL_CLIP, **of(optical)),
         S1=Radar.model_validate({"kind": s1_kind, "bands": RADAR_BANDS, **of(thin("S1"))}),
-        DEM=Modality(bands=DEM_BANDS, clip=DEM_CLIP, **of(thin("DEM"))),
+        DEM=Elevation(bands=DEM_BANDS, clip=DEM_CLIP, **of(thin("DEM")), steepness=_steepness(used)),
     )
+
+
+def _steepness(chips: Sequence[Chip]) -> Steepness:
+    """Mean and standard deviation of the steepness of chips, as the network takes it."""
+    metres = Elevation(bands=DEM_BANDS, mean=(0.0,), std=(1.0,), steepness=Steepness(mean=0.0, std=1.0))
+    dems = (torch.from_numpy(_floats(chip, "DEM", chip.sensors)[None]) for chip in chips)
+    values = np.concatenate([relief(dem, metres).numpy().ravel() for dem in dems])
+    return Steepness(mean=round(float(np.nanmean(values)), 4), std=round(float(np.nanstd(values)), 4))

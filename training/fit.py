@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from segmenter.manifest import SENSORS, Inputs
 from segmenter.network import build_network
 from segmenter.network import logits as logits_of
-from segmenter.normalise import normalise
+from segmenter.normalise import normalise, relief
 from training.attention import plain_attention
 from training.chip_files import ChipFiles
 from training.chips import Batch, ChipSource
@@ -113,9 +113,10 @@ class Trainer:
     def loss(self, batch: Batch) -> Tensor:
         """Loss of `batch`, with gradients."""
         optical, radar, dem = (torch.from_numpy(part) for part in (batch.optical, batch.radar, batch.dem))
+        optical, radar, dem = normalise(optical, radar, dem, self.inputs)
         chips = [
             part.to(self.device) if name in batch.sensors else None
-            for name, part in zip(SENSORS, normalise(optical, radar, dem, self.inputs), strict=True)
+            for name, part in zip(SENSORS, (optical, radar, relief(dem, self.inputs.DEM)), strict=True)
         ]
         water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
         with (
@@ -211,7 +212,10 @@ def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Tensor:
-    """Binary cross-entropy plus `dice` times soft Dice (Milletari et al. 2016) over the batch.
+    """Binary cross-entropy over the batch plus `dice` times the mean of the chips' soft Dice.
+
+    The soft Dice (Milletari et al. 2016) is that of each chip, so that a reservoir does not outweigh small
+    lakes in other chips.
 
     Args:
         logits: (B, H, W).
@@ -221,9 +225,9 @@ def masked_loss(logits: Tensor, water: Tensor, known: Tensor, dice: float) -> Te
     entropy = functional.binary_cross_entropy_with_logits(logits, water, weight=known, reduction="sum")
     probability = logits.sigmoid() * known
     target = water * known
-    overlap = (probability * target).sum()
-    squares = probability.square().sum() + target.square().sum()
-    return entropy / known.sum().clamp(min=1) + dice * (1 - (2 * overlap + 1) / (squares + 1))
+    overlap = (probability * target).sum(dim=(1, 2))
+    squares = (probability.square() + target.square()).sum(dim=(1, 2))
+    return entropy / known.sum().clamp(min=1) + dice * (1 - (2 * overlap + 1) / (squares + 1)).mean()
 
 
 def fit(chips: Sequence[ChipFiles], recipe: Recipe, inputs: Inputs, folder: Path, machine: Machine) -> Fitted:

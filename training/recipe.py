@@ -23,9 +23,11 @@ class Augmentation:
     #: 0.02; more in the optical bands, because real spectra vary more than those of one simulator)
     band_gain: tuple[float, float, float] = (0.05, 0.07, 0.02)
     #: standard deviation of a gain common to all optical bands, since light varies more than in one region
-    brightness: float = 0.15
+    brightness: float = 0.2
     #: greatest added path radiance in the blue band, reflectance x 10000; it decreases to 0 in the infrared
     haze: float = 300.0
+    #: probability that patches of a chip are put into shadow
+    shaded: float = 0.25
     #: probability that a chip lacks some optical bands, and the greatest number of these
     lacking: float = 0.1
     most_lacking: int = 4
@@ -59,7 +61,7 @@ class SetShare:
 class Recipe:
     """Hyperparameters of the fit."""
 
-    steps: int = 2400
+    steps: int = 4000
     batch: int = 8
     #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
     rate: float = 1e-3
@@ -78,8 +80,8 @@ class Recipe:
         SetShare(("S2L2A", "S1", "DEM"), 0.35),
         SetShare(("S2L2A", "DEM"), 0.1),
         SetShare(("S2L2A", "S1"), 0.1),
-        SetShare(("S2L2A",), 0.3),
-        SetShare(("S1", "DEM"), 0.15),
+        SetShare(("S2L2A",), 0.25),
+        SetShare(("S1", "DEM"), 0.2),
     )
     #: share of real chips in the steps whose set of sensors real chips have
     real: float = 0.4

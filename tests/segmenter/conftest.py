@@ -18,6 +18,7 @@ from segmenter.manifest import (
     OPTICAL_BANDS,
     RADAR_BANDS,
     Architecture,
+    Elevation,
     Inputs,
     Manifest,
     Modality,
@@ -71,7 +72,7 @@ def make_manifest(**changes: Any) -> Manifest:
         "inputs": Inputs(
             S2L2A=Modality(bands=OPTICAL_BANDS, clip=(0, 16000), mean=(2000.0,) * 12, std=(800.0,) * 12),
             S1=Radar(kind="rtc", bands=RADAR_BANDS, mean=(-10.9, -17.3), std=(4.4, 4.5)),
-            DEM=Modality(bands=DEM_BANDS, clip=(-500, 9000), mean=(4300.0,), std=(900.0,)),
+            DEM=Elevation(bands=DEM_BANDS, clip=(-500, 9000), mean=(4300.0,), std=(900.0,)),
         ),
         "chip": 224,
         "stride": 160,

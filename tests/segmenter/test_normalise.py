@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from segmenter.manifest import Manifest
-from segmenter.normalise import normalise, valid
+from segmenter.manifest import Elevation, Manifest, Steepness
+from segmenter.normalise import normalise, relief, valid
 
 
 def test_clips_then_standardises_each_band_with_its_statistics(manifest_of: Callable[..., Manifest]) -> None:
@@ -45,3 +47,29 @@ def test_a_pixel_is_valid_where_all_three_inputs_are_known() -> None:
     radar[0, 0, 1] = -np.inf
     dem[1, 0] = np.nan
     assert valid(optical, radar, dem).tolist() == [[False, False], [False, True]]
+
+
+@given(
+    tilt=st.floats(0, 1.5),
+    bearing=st.floats(0, 360),
+    base=st.floats(-400, 8000),
+    mean=st.floats(-500, 5000),
+    std=st.floats(50, 2000),
+)
+def test_steepness_of_a_plane_is_its_slope(
+    tilt: float, bearing: float, base: float, mean: float, std: float
+) -> None:
+    """Whatever the elevation and its statistics; at 45 degrees the steepness is 1."""
+    rows, cols = np.mgrid[:20, :20] * 10.0
+    way = np.radians(bearing)
+    dem = base + tilt * (np.cos(way) * rows + np.sin(way) * cols)
+    scaled = torch.from_numpy((dem - mean) / std).float()[None, None]
+    elevation = Elevation(bands=("DEM",), mean=(mean,), std=(std,), steepness=Steepness(mean=0.25, std=0.5))
+    inner = relief(scaled, elevation)[0, 0, 1:-1, 1:-1].numpy() * 0.5 + 0.25
+    np.testing.assert_allclose(inner**2, tilt, atol=2e-3)
+
+
+def test_a_model_without_steepness_takes_the_elevation() -> None:
+    scaled = torch.randn(2, 1, 8, 8)
+    elevation = Elevation(bands=("DEM",), mean=(0.0,), std=(1.0,))
+    assert relief(scaled, elevation) is scaled

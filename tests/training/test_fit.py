@@ -11,7 +11,7 @@ import torch
 
 from segmenter.network import build_network, logits
 from training.chip_files import Chip, ChipFiles, Split, write_chips
-from training.chips import ChipSource, statistics
+from training.chips import ChipSource, shade, statistics
 from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import FULL
@@ -43,6 +43,26 @@ def test_without_known_pixels_there_is_no_loss() -> None:
     assert (logits.grad == 0).all()
 
 
+def test_a_reservoir_does_not_outweigh_a_small_lake_in_another_chip() -> None:
+    water = torch.zeros(2, 64, 64)
+    water[0, :, :40], water[1, :4, :4] = 1, 1
+    known, sure = torch.ones_like(water), (water - 0.5) * 40
+    missed = sure.clone()
+    missed[1] = -20
+    lost = [masked_loss(logits, water, known, dice=1000.0) for logits in (sure, missed)]
+    assert lost[1] - lost[0] > 400, "half of the Dice terms"
+
+
+def test_shadow_darkens_the_infrared_most_and_keeps_the_rest() -> None:
+    chip = np.full((12, 80, 80), 2000, np.float32)
+    shade(chip, np.random.default_rng(0))
+    dark = chip[7] < 1900
+    assert 0.1 < dark.mean() < 0.8
+    assert (chip[:, ~dark].min(axis=1) > 1600).all()
+    deep = chip[7] == chip[7].min()
+    assert (chip[1][deep] > chip[7][deep]).all() and (chip[7][deep] >= chip[10][deep]).all()
+
+
 def test_chips_depend_on_step_and_seed_alone(chips: list[ChipFiles], recipe: Recipe) -> None:
     first, second = ChipSource(chips, recipe), ChipSource(chips, recipe)
     second.batch(0)
@@ -56,7 +76,7 @@ def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recip
     """After flips and brightness changes, water is still where the shortwave infrared is darkest."""
     whole = replace(recipe, batch=8, sets=recipe.sets[:1], augmentation=Augmentation(lacking=0))
     batch = ChipSource(chips, whole).batch(0)
-    water, land = (batch.water == 1), (batch.water == 0) & (batch.known == 1)
+    water, land = ((batch.water == share) & (batch.known == 1) for share in (1, 0))
     infrared = batch.optical[:, 10]
     assert water.any()
     assert np.median(infrared[water]) < 0.5 * np.median(infrared[land])
