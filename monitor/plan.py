@@ -15,12 +15,13 @@ from shapely.geometry.base import BaseGeometry
 from monitor.archive.choice import DATES_KEPT, RADAR_KEPT
 from monitor.archive.explanations import Code, Explanation
 from monitor.archive.scenes import SceneList
-from monitor.archive.sensors import EVERY, Sets, best_set, lacking, sensors_over
+from monitor.archive.sensors import EVERY, Sets, lacking, sensors_over
 from monitor.errors import AssetError, RefusedError
 from monitor.grid import Tile, grown, tiles_of
 from monitor.progress import readable_bytes
 from monitor.settings import NAMESPACE
 from segmenter.manifest import name_of
+from segmenter.sensors import best_set
 from storage import ledger
 from storage.codes import SurveyKind, TaskState
 from storage.ledger import TaskRow

@@ -25,7 +25,7 @@ from pydantic import (
 from segmenter.architecture import PATCH, Architecture
 from segmenter.area_factor import AreaFactor
 from segmenter.errors import ManifestError, fields_at_fault
-from segmenter.sensors import SENSORS, ModalityName, SensorSet, code_of, name_of
+from segmenter.sensors import SENSORS, ModalityName, SensorSet, code_of, name_of, sensors_of
 
 __all__ = ["PATCH", "SENSORS", "Architecture", "ModalityName", "SensorSet", "code_of", "name_of"]
 
@@ -223,11 +223,7 @@ class Manifest(_Frozen):
     @property
     def sensors(self) -> tuple[ModalityName, ...]:
         """All sensors that the model takes."""
-        return (
-            SENSORS
-            if self.architecture is None
-            else tuple(name for name in SENSORS if name in self.architecture.modalities)
-        )
+        return SENSORS if self.architecture is None else sensors_of(code_of(self.architecture.modalities))
 
     @property
     def sets(self) -> tuple[SensorSet, ...]:

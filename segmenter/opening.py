@@ -14,7 +14,7 @@ from segmenter.area_factor import mean_factor
 from segmenter.errors import ManifestError
 from segmenter.manifest import Architecture, Manifest, read_manifest
 from segmenter.protocol import Answer, Predicts, Segmenter, TileArrays
-from segmenter.sensors import SENSORS, SensorSet, sensors_of
+from segmenter.sensors import SensorSet, code_of, sensors_of
 from segmenter.sets import calibration, validated
 
 if TYPE_CHECKING:  # planning a run and the index baseline must not import torch
@@ -89,10 +89,10 @@ def read_manifests(folders: Sequence[Path | str]) -> Manifest:
 def _joint_architecture(manifests: Sequence[Manifest]) -> Architecture | None:
     """The architecture of the first, with the sensors of all: an ensemble takes what any member takes."""
     architecture = manifests[0].architecture
-    taken = {name for manifest in manifests for name in manifest.sensors}
-    if architecture is None or taken == set(architecture.modalities):
+    taken = code_of(name for manifest in manifests for name in manifest.sensors)
+    if architecture is None or taken == code_of(architecture.modalities):
         return architecture
-    return architecture.model_copy(update={"modalities": tuple(name for name in SENSORS if name in taken)})
+    return architecture.model_copy(update={"modalities": sensors_of(taken)})
 
 
 def _mean_set(manifests: Sequence[Manifest], code: int) -> SensorSet:

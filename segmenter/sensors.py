@@ -35,7 +35,7 @@ class SensorSet(BaseModel):
     @field_validator("sensors")
     @classmethod
     def _in_order(cls, sensors: tuple[ModalityName, ...]) -> tuple[ModalityName, ...]:
-        if sensors != tuple(name for name in SENSORS if name in sensors):
+        if sensors != sensors_of(code_of(sensors)):
             raise ValueError(f"must be some of {' '.join(SENSORS)}, in this order, got {' '.join(sensors)}")
         return sensors
 
@@ -58,6 +58,11 @@ def code_of(sensors: Iterable[ModalityName]) -> int:
 def sensors_of(code: int) -> tuple[ModalityName, ...]:
     """The sensors of the set with this code, in the order of `SENSORS`."""
     return tuple(name for bit, name in enumerate(SENSORS) if code >> bit & 1)
+
+
+def best_set(codes: Iterable[int], present: int) -> int:
+    """The first of some sets whose sensors are all among those of the set `present` (codes); 0 if none is."""
+    return next((code for code in codes if not code & ~present), 0)
 
 
 def name_of(code: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmenter.manifest import Manifest
-from segmenter.sensors import ALL, SensorSet, code_of, sensors_of
+from segmenter.sensors import ALL, SensorSet, best_set, code_of, sensors_of
 
 
 def validated(manifests: Sequence[Manifest]) -> tuple[int, ...]:
@@ -32,9 +32,7 @@ def choices(manifests: Sequence[Manifest]) -> NDArray[np.uint8]:
     0 where no set was validated. For one model it is the code of `Manifest.set_for`.
     """
     codes = validated(manifests)
-    return np.array(
-        [next((code for code in codes if not code & ~present), 0) for present in range(ALL + 1)], np.uint8
-    )
+    return np.array([best_set(codes, present) for present in range(ALL + 1)], np.uint8)
 
 
 def calibration(manifest: Manifest, code: int) -> SensorSet:

@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from segmenter.manifest import SENSORS, Architecture, ModalityName
+from segmenter.manifest import SENSORS, Architecture, ModalityName, code_of
+from segmenter.sensors import sensors_of
 from training.errors import TrainingError
 
 #: seed of the demo's archive, which must not be used for training
@@ -46,7 +47,7 @@ class SetShare:
     share: float
 
     def __post_init__(self) -> None:
-        if self.sensors != tuple(name for name in SENSORS if name in self.sensors):
+        if self.sensors != sensors_of(code_of(self.sensors)):
             raise TrainingError(f"sets: {self.sensors} must be some of {SENSORS}, in this order")
         if not self.share > 0:
             raise TrainingError(f"sets: the share of {'+'.join(self.sensors)} must be above 0")

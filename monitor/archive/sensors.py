@@ -40,11 +40,6 @@ def lacking(sensors: int) -> tuple[str, ...]:
     return tuple(INPUTS[name] for name in SENSORS if not code_of([name]) & sensors)
 
 
-def best_set(sets: Sets, sensors: int) -> int:
-    """Code of the first of some sets whose sensors are all there; 0 if there is none."""
-    return next((code for code in sets if not code & ~sensors), 0)
-
-
 def works_without_optical(sets: Sets) -> bool:
     """Whether some set has no Sentinel-2."""
     return not all(code & code_of(["S2L2A"]) for code in sets)

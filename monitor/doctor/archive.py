@@ -24,7 +24,7 @@ from monitor.archive.load import load_backscatter, load_classes, load_elevation,
 from monitor.archive.outlines import BBox
 from monitor.archive.profiles import CatalogProfile, RadarKind
 from monitor.archive.scenes import Scene, asset_of, usable_dem, usable_optical, usable_radar
-from monitor.archive.sensors import EVERY, best_set
+from monitor.archive.sensors import EVERY
 from monitor.archive.signing import sign
 from monitor.doctor.examination import Finding, State
 from monitor.errors import MonitorError
@@ -32,6 +32,7 @@ from monitor.grid import WGS84, geobox_at, pixel_at, reproject, zone_at
 from monitor.settings import FIRST_SEASON
 from monitor.workspace import Workspace
 from segmenter.manifest import ModalityName, code_of, name_of
+from segmenter.sensors import best_set
 
 if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox

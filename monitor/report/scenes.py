@@ -18,7 +18,7 @@ from monitor.archive.conventions import BASELINE, OFFSET_BASELINE
 from monitor.archive.explanations import Refused
 from monitor.archive.freeze import Considered, freeze
 from monitor.archive.scenes import Choice, Scene
-from monitor.archive.sensors import INPUTS, Sets, best_set, works_without_optical
+from monitor.archive.sensors import INPUTS, Sets, works_without_optical
 from monitor.archive.sky import Skies, Sky
 from monitor.errors import AssetError
 from monitor.grid import CELL, Tile, tiles_of
@@ -26,6 +26,7 @@ from monitor.progress import SILENT, Progress
 from monitor.settings import Region
 from monitor.workspace import Workspace
 from segmenter.manifest import code_of, name_of
+from segmenter.sensors import best_set
 from storage.redaction import redacted
 
 #: share of a cell's ground that may lie outside all DEM tiles, because their outlines are rounded
