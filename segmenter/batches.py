@@ -146,10 +146,13 @@ def _forward(networks: Sequence[ChipNetwork], weights: Tensor, jobs: Sequence[Jo
     def run(number: int, jobs: Sequence[Job]) -> Tensor:
         chip = weights.shape[-1]
         chips = torch.stack([_cut(job, number, chip) for job in jobs])
-        optical, radar, dem = torch.split(chips, list(BANDS), 1)
-        parts = (optical, radar, relief(dem, networks[number].manifest.inputs.DEM))
-        present = (part.contiguous() if jobs[0].code >> bit & 1 else None for bit, part in enumerate(parts))
-        return members(networks[number], *present).float() * weights
+        optical, radar, dem = (
+            part.contiguous() if jobs[0].code >> bit & 1 else None
+            for bit, part in enumerate(torch.split(chips, list(BANDS), 1))
+        )
+        if dem is not None:
+            dem = relief(dem, networks[number].manifest.inputs.DEM)
+        return members(networks[number], optical, radar, dem).float() * weights
 
     with torch.inference_mode():
         done = [_halving(partial(run, number), jobs, weights.shape[-1]) for number in range(len(networks))]

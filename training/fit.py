@@ -112,18 +112,20 @@ class Trainer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of `batch`, with gradients."""
-        optical, radar, dem = (torch.from_numpy(part) for part in (batch.optical, batch.radar, batch.dem))
-        optical, radar, dem = normalise(optical, radar, dem, self.inputs)
-        chips = [
+        tensor = torch.from_numpy
+        chips = normalise(tensor(batch.optical), tensor(batch.radar), tensor(batch.dem), self.inputs)
+        optical, radar, dem = (
             part.to(self.device) if name in batch.sensors else None
-            for name, part in zip(SENSORS, (optical, radar, relief(dem, self.inputs.DEM)), strict=True)
-        ]
+            for name, part in zip(SENSORS, chips, strict=True)
+        )
+        if dem is not None:
+            dem = relief(dem, self.inputs.DEM)
         water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
         with (
             plain_attention(self.device.type == "cpu"),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.machine.bf16),
         ):
-            logits = logits_of(self.network, self.inputs.S1.kind, *chips)
+            logits = logits_of(self.network, self.inputs.S1.kind, optical, radar, dem)
         return masked_loss(logits.float(), water, known, self.recipe.dice)
 
     def save(self, path: Path) -> None:
