@@ -15,6 +15,7 @@ import numpy as np
 
 from segmenter.manifest import OPTICAL_BANDS
 from training.chip_files import Chip
+from training.real.chip import optical_chip
 from training.real.evidence import by_indices
 from training.real.native import stretch
 from training.real.rasters import read
@@ -38,19 +39,14 @@ def chips(samples: Path) -> Iterator[Chip]:
         )
         day = re.search(r"_(\d{8})T", name)
         assert day is not None
-        yield Chip(
-            name=f"bigearthnet {name}",
+        yield optical_chip(
+            f"bigearthnet {name}",
+            optical,
+            by_indices(optical),
             place=place,
-            origin="real",
+            ground=ground,
             source="BigEarthNet, Sentinel-2 L2A",
             licence=LICENCE,
-            split="train",
             day=date.fromisoformat(day.group(1)),
-            sensors=("S2L2A",),
-            optical=optical.astype(np.float16),
-            radar=None,
-            dem=None,
-            labels=by_indices(optical),
-            ground=ground,
-            **rasters[OPTICAL_BANDS.index("B02")].where,
+            where=rasters[OPTICAL_BANDS.index("B02")].where,
         )

@@ -17,6 +17,7 @@ import numpy as np
 from segmenter.manifest import OPTICAL_BANDS
 from training.chip_files import Chip
 from training.real.atmosphere import surface
+from training.real.chip import optical_chip
 from training.real.evidence import Floats, by_indices
 from training.real.native import stretch
 
@@ -61,18 +62,13 @@ def on_one_grid(bands: dict[int, Floats], starts: dict[int, tuple[int, int]]) ->
 
 def _chip(name: str, place: str, day: date | None, toa: Floats) -> Chip:
     optical = surface(toa)
-    return Chip(
-        name=f"dsen2 {name}",
+    return optical_chip(
+        f"dsen2 {name}",
+        optical,
+        by_indices(optical),
         place=place,
-        origin="real",
+        ground="desert",
         source="DSen2 samples, Sentinel-2 L1C",
         licence=LICENCE,
-        split="train",
         day=day,
-        sensors=("S2L2A",),
-        optical=optical.astype(np.float16),
-        radar=None,
-        dem=None,
-        labels=by_indices(optical),
-        ground="desert",
     )

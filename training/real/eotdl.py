@@ -19,6 +19,7 @@ from segmenter.manifest import OPTICAL_BANDS
 from training.chip_files import Chip
 from training.labels import FULL, IGNORED
 from training.real.atmosphere import surface
+from training.real.chip import optical_chip
 from training.real.evidence import Floats, Labels, by_indices
 from training.real.places import cluster
 from training.real.rasters import Raster, read
@@ -93,19 +94,14 @@ def _chip(
     path: Path, raster: Raster, optical: Floats, labels: Labels, place: str, ground: str, level: str = "L2A"
 ) -> Chip:
     day = re.search(r"\d{4}-\d{2}-\d{2}", path.stem) or re.match(r"\d{8}", path.stem)
-    return Chip(
-        name=f"eotdl {path.stem}",
+    return optical_chip(
+        f"eotdl {path.stem}",
+        optical,
+        labels,
         place=place,
-        origin="real",
+        ground=ground,
         source=f"EOTDL samples, Sentinel-2 {level}",
         licence=LICENCE,
-        split="train",
         day=date.fromisoformat(day.group()) if day else None,
-        sensors=("S2L2A",),
-        optical=optical.astype(np.float16),
-        radar=None,
-        dem=None,
-        labels=labels,
-        ground=ground,
-        **raster.where,
+        where=raster.where,
     )

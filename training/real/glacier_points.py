@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from training.chip_files import Chip
 from training.labels import FULL, IGNORED
+from training.real.chip import optical_chip
 
 LICENCE = "MIT (RaineyAbe/glacier-snow-cover-mapping)"
 COLUMNS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12")
@@ -40,20 +41,16 @@ def chips(samples: Path) -> Iterator[Chip]:
         wanted = np.linspace(0, len(points) - 1, min(len(points), ACROSS**2)).round().astype(int)
         optical, labels = blocks(points[list(COLUMNS)].to_numpy(np.float32)[wanted] * 10000)
         labels[labels == 0] = FULL if number == WATER else 0
-        yield Chip(
-            name=f"glacier points {site} {day} {CLASSES[number]}",
+        yield optical_chip(
+            f"glacier points {site} {day} {CLASSES[number]}",
+            optical,
+            labels,
             place=f"glacier {site}",
-            origin="real",
+            ground=POINTS + CLASSES[number],
             source="USGS benchmark glaciers, hand-classified pixels of Sentinel-2 L2A",
             licence=LICENCE,
-            split="test",
             day=datetime.strptime(day, "%Y%m%d").date(),
-            sensors=("S2L2A",),
-            optical=optical,
-            radar=None,
-            dem=None,
-            labels=labels,
-            ground=POINTS + CLASSES[number],
+            split="test",
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from training.chip_files import Chip
 from training.labels import FULL, IGNORED
 from training.real.atmosphere import surface
+from training.real.chip import optical_chip
 from training.real.rasters import read
 
 LICENCE = "none stated: scored, never trained on"
@@ -30,19 +31,14 @@ def chips(samples: Path) -> Iterator[Chip]:
     labels = np.select([water == 1, water == 0], [FULL, 0], IGNORED).astype(np.uint8)
     reflectance = surface(np.delete(optical.values, CIRRUS, axis=0))
     labels[np.isnan(reflectance[1])] = IGNORED
-    yield Chip(
-        name="sen1floods11 Spain_7370579",
+    yield optical_chip(
+        "sen1floods11 Spain_7370579",
+        reflectance,
+        labels,
         place=PLACE,
-        origin="real",
+        ground="flood",
         source="Sen1Floods11, Sentinel-2 L1C, hand-made mask",
         licence=LICENCE,
         split="test",
-        day=None,
-        sensors=("S2L2A",),
-        optical=reflectance.astype(np.float16),
-        radar=None,
-        dem=None,
-        labels=labels,
-        ground="flood",
-        **optical.where,
+        where=optical.where,
     )

@@ -16,6 +16,7 @@ from segmenter.manifest import OPTICAL_BANDS
 from training.chip_files import Chip
 from training.labels import IGNORED
 from training.real.atmosphere import surface
+from training.real.chip import optical_chip
 
 LICENCE = "Apache-2.0 (dlr-eoc/ukis-csmask)"
 BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
@@ -31,18 +32,12 @@ def chips(samples: Path) -> Iterator[Chip]:
     dry = np.isin(mask, (SHADOW, LAND))
     # classes that are not dry reach a pixel further than they are drawn: edges of clouds, mixed pixels
     doubtful = ndimage.binary_dilation(~dry, np.ones((3, 3), bool))
-    yield Chip(
-        name="ukis-csmask sentinel2",
+    yield optical_chip(
+        "ukis-csmask sentinel2",
+        surface(optical),
+        np.where(doubtful, IGNORED, 0).astype(np.uint8),
         place="ukis-csmask",
-        origin="real",
+        ground="cloud",
         source="ukis-csmask test file, Sentinel-2 L1C",
         licence=LICENCE,
-        split="train",
-        day=None,
-        sensors=("S2L2A",),
-        optical=surface(optical).astype(np.float16),
-        radar=None,
-        dem=None,
-        labels=np.where(doubtful, IGNORED, 0).astype(np.uint8),
-        ground="cloud",
     )
