@@ -93,7 +93,7 @@ class ChipSource:
         for _ in range(_TRIES):
             file, row = pool.draw(recipe.real, recipe.water_to_background, rng)
             chip = self._files[file][row]
-            optical, radar, dem = (_floats(chip, name, sensors) for name in ("S2L2A", "S1", "DEM"))
+            optical, radar, dem = (bands_of(chip, name, sensors) for name in ("S2L2A", "S1", "DEM"))
             known = (chip.labels != IGNORED) & seen(sensors, optical, radar, dem)
             window = _window(known.shape, recipe.chip, rng)
             if known[window.inside].sum() >= FEWEST_KNOWN:
@@ -149,8 +149,8 @@ def _any(values: Sequence[T], rng: np.random.Generator) -> T:
     return values[int(rng.integers(len(values)))]
 
 
-def _floats(chip: Chip, name: ModalityName, sensors: Sequence[ModalityName]) -> Floats:
-    """Bands of a sensor, float32; NaN if it is not one of `sensors`."""
+def bands_of(chip: Chip, name: ModalityName, sensors: Sequence[ModalityName]) -> Floats:
+    """Bands (12 | 2 | 1, H, W) of a sensor, float32; NaN if the chip lacks it, or it is not in `sensors`."""
     dem = None if chip.dem is None else chip.dem[None]
     array = {"S2L2A": chip.optical, "S1": chip.radar, "DEM": dem}[name]
     bands = {"S2L2A": OPTICAL_BANDS, "S1": RADAR_BANDS, "DEM": DEM_BANDS}[name]
@@ -247,16 +247,16 @@ def statistics(files: Sequence[ChipFiles], s1_kind: str = "rtc", most: int = 200
         step: distance along each axis of the pixels that are used.
     """
     chips = [
-        (part, row) for part in files for row in np.flatnonzero(
-            (part.table.split == "train") & (part.table.origin == "simulated")
-        )
-    ]  # fmt: skip
+        (part, row)
+        for part in files
+        for row in np.flatnonzero((part.table.split == "train") & (part.table.origin == "simulated"))
+    ]
     if not chips:
         raise TrainingError("chips: none is simulated and for training; add seeds")
     used = [part[row] for part, row in chips[:: -(-len(chips) // most)]]
 
     def thin(name: ModalityName) -> NDArray[np.float64]:
-        parts = [_floats(chip, name, chip.sensors)[:, ::step, ::step] for chip in used]
+        parts = [bands_of(chip, name, chip.sensors)[:, ::step, ::step] for chip in used]
         return np.concatenate([part.reshape(len(part), -1) for part in parts], 1).astype(np.float64)
 
     def of(values: NDArray[np.float64]) -> dict[str, tuple[float, ...]]:
@@ -276,6 +276,6 @@ def statistics(files: Sequence[ChipFiles], s1_kind: str = "rtc", most: int = 200
 def _steepness(chips: Sequence[Chip]) -> Steepness:
     """Mean and standard deviation of the steepness of chips, as the network takes it."""
     metres = Elevation(bands=DEM_BANDS, mean=(0.0,), std=(1.0,), steepness=Steepness(mean=0.0, std=1.0))
-    dems = (torch.from_numpy(_floats(chip, "DEM", chip.sensors)[None]) for chip in chips)
+    dems = (torch.from_numpy(bands_of(chip, "DEM", chip.sensors)[None]) for chip in chips)
     values = np.concatenate([relief(dem, metres).numpy().ravel() for dem in dems])
     return Steepness(mean=round(float(np.nanmean(values)), 4), std=round(float(np.nanstd(values)), 4))

@@ -84,9 +84,8 @@ def evaluate(
     made = make_archives(work / "archives", parse_seeds(seeds), size=size, seasons=seasons, processes=2)
     network = open_segmenter([model], device)
     measured = scoring.evaluate(network, prepare_all(made, work / "scenes", "scoring"), "scoring", chosen)
-    entry = next(entry for entry in network.manifest.sets if entry.sensors == chosen)
     scores: dict[str, Any] = {"simulated": measured.score.as_dict()}
-    scores["calibration"] = measured.calibration(entry)
+    scores["calibration"] = measured.calibration(network.manifest.set_named(chosen))
     if chip_files is not None:
         scores["real"] = real_scores(network, ChipFiles(chip_files))
     _out.print_json(json.dumps(scores))

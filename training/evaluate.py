@@ -143,8 +143,8 @@ def calibrate(
     Raises:
         TrainingError: there are too few lakes, or the model is calibrated already.
     """
-    name, draft = "+".join(sensors), model.manifest.set_for(code_of(sensors))
-    if draft is None or draft.code != code_of(sensors):
+    name, draft = "+".join(sensors), _set_of(model, sensors)
+    if draft is None:
         raise TrainingError(f"{model.manifest.name}: its manifest has no set {name} to calibrate")
     if (draft.temperature, draft.shift) != (1.0, 0.0):
         raise TrainingError(f"{model.manifest.name} is calibrated already; start from temperature 1")
@@ -173,6 +173,12 @@ def calibrate(
     return Calibration(threshold, *scaling, factor, table)
 
 
+def _set_of(model: Segmenter, sensors: Sequence[ModalityName]) -> SensorSet | None:
+    """The model's set of exactly these sensors, None if its manifest has none."""
+    code = code_of(sensors)
+    return next((entry for entry in model.manifest.sets if entry.code == code), None)
+
+
 def _rescaled(answer: Answer, temperature: float, shift: float) -> Answer:
     spread = rescale_spread(answer.probability, answer.uncertainty, temperature, shift)
     return Answer(rescale(answer.probability, temperature, shift), spread, answer.sources)
@@ -189,8 +195,8 @@ def evaluate(
     Raises:
         TrainingError: the model was not validated for this set.
     """
-    chosen = model.manifest.set_for(code_of(sensors))
-    if chosen is None or chosen.code != code_of(sensors):
+    chosen = _set_of(model, sensors)
+    if chosen is None:
         known = ", ".join(entry.name for entry in model.manifest.sets)
         raise TrainingError(
             f"{model.manifest.name}: was not validated for {'+'.join(sensors)}, but for {known}"

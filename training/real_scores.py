@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from segmenter.indices import GREEN, NEAR_INFRARED, SHORT_WAVE, mndwi, ndwi
-from segmenter.manifest import OPTICAL_BANDS, RADAR_BANDS, ModalityName, code_of
+from segmenter.manifest import OPTICAL_BANDS, ModalityName, code_of
 from segmenter.protocol import Segmenter
 from training.chip_files import Chip, ChipFiles
+from training.chips import bands_of
 from training.evaluate import predict
 from training.labels import FULL, IGNORED
 from training.real.atmosphere import WAVELENGTHS
@@ -96,9 +97,8 @@ def score_chip(model: Segmenter, chip: Chip, sensors: Sequence[ModalityName]) ->
     entry = model.manifest.set_for(code_of(sensors))
     probability = np.full(chip.labels.shape, np.nan, np.float32)
     if entry is not None:
-        radar = _or_nothing(chip.radar if "S1" in sensors else None, (len(RADAR_BANDS), *chip.labels.shape))
-        dem = _or_nothing(chip.dem if "DEM" in sensors else None, chip.labels.shape)
-        probability = predict(model, optical, radar, dem, row=0, col=0).probability
+        radar, dem = (bands_of(chip, name, sensors) for name in ("S1", "DEM"))
+        probability = predict(model, optical, radar, dem[0], row=0, col=0).probability
     seen = np.isfinite(probability)
     mapped = np.nan_to_num(probability) >= (1.0 if entry is None else entry.threshold)
     known = chip.labels != IGNORED
@@ -146,10 +146,6 @@ def complete(optical: Floats) -> tuple[Floats, list[str]]:
         part = np.float32(np.clip((wave[band] - wave[low]) / (wave[high] - wave[low]), 0, 1))
         found[band] = optical[low] + part * (optical[high] - optical[low])
     return found, [OPTICAL_BANDS[band] for band in np.flatnonzero(~there)]
-
-
-def _or_nothing(array: NDArray[Any] | None, shape: tuple[int, ...]) -> Floats:
-    return np.full(shape, np.nan, np.float32) if array is None else array.astype(np.float32)
 
 
 def _share(part: Flags, whole: Flags) -> float | None:
