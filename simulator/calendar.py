@@ -31,7 +31,13 @@ class OpticalPass:
     snow_line: float
     """Quantile of the elevations above which there is seasonal snow."""
     haze: float
-    """Residual path reflectance after atmospheric correction."""
+    """Residual path reflectance at 0.55 um after the correction; negative: too much was removed."""
+    haze_slope: float
+    """Exponent with which haze decreases with the wavelength."""
+    relief_left: float
+    """Exponent of the cosine law after the product's correction of slopes (see `simulator.light.light`)."""
+    veil: float
+    """Greatest opacity of thin cirrus over the whole scene, which the scene classification does not see."""
 
     @property
     def offset(self) -> int:
@@ -57,6 +63,8 @@ class RadarPass:
     """Share of lakes roughened by wind."""
     shift: tuple[float, float]
     """Offset of its pixel grid from the optical one towards east and north, metres."""
+    storm: float = 0.0
+    """Strength of a wind that roughens all lakes, 0..1."""
 
 
 def optical_passes(settings: Settings) -> list[OpticalPass]:
@@ -86,7 +94,12 @@ def optical_passes(settings: Settings) -> list[OpticalPass]:
                     sun=sun_position(lat, day, _LOCAL_HOUR + rng.normal(0, 0.1)),
                     cloud=float(covers[number]),
                     snow_line=float(rng.uniform(0.80, 0.97) - late_snow),
-                    haze=float(rng.gamma(2.0, 0.0018)),
+                    haze=float(
+                        rng.gamma(2.0, 0.0018) - 0.0028 + (rng.random() < 0.25) * rng.gamma(2.0, 0.009)
+                    ),
+                    haze_slope=float(rng.uniform(1.2, 2.4)),
+                    relief_left=float(rng.uniform(0.1, 0.75)),
+                    veil=float((rng.random() < 0.3) * rng.uniform(0.02, 0.09)),
                 )
             )
     return passes
@@ -116,6 +129,7 @@ def radar_passes(settings: Settings, optical: list[OpticalPass]) -> list[RadarPa
                     incidence=float(geometry.uniform(34, 43)),
                     wind=float(rng.uniform(0.05, 0.5)),
                     shift=shift,
+                    storm=float((rng.random() < 0.2) * rng.uniform(0.3, 1.0)),
                 )
             )
     return passes

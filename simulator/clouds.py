@@ -68,7 +68,9 @@ def season_skies(world: World, passes: list[OpticalPass], season: int) -> list[S
     for number, date in enumerate(dates):
         low = _planned(world, date, season)
         shadow = np.maximum(_cast(fields[number], date, heights[number]), _cast(low, date, 260.0))
-        skies.append(_sky(np.maximum(fields[number], low), shadow, cirrus[number], settings.size))
+        dark = np.float32(settings.stream("cloud shadow", season, date.number).uniform(0.85, 0.98))
+        thin = np.maximum(cirrus[number], _veil(settings, date))
+        skies.append(_sky(np.maximum(fields[number], low), shadow * dark, thin, settings.size))
     return skies
 
 
@@ -89,6 +91,14 @@ def _cirrus(settings: Settings, date: OpticalPass, rng: np.random.Generator) -> 
     n = _coarse(settings)
     veil = fractal(rng, n, 120, 4, 0.6)
     return smoothstep(veil, 1.4, 2.6) * np.float32(0.3 if rng.random() < 0.5 else 0.0)
+
+
+def _veil(settings: Settings, date: OpticalPass) -> Field:
+    """Opacity of thin cirrus on the 40 m grid, up to `date.veil`."""
+    if not date.veil:
+        return np.zeros((_coarse(settings),) * 2, np.float32)
+    sheet = smooth_noise(settings.stream("veil", date.season, date.number), _coarse(settings), 60)
+    return smoothstep(sheet, -1.5, 1.5) * np.float32(date.veil)
 
 
 def _cast(opacity: Field, date: OpticalPass, height: float) -> Field:
@@ -132,4 +142,4 @@ def _sky(opacity: Field, shadow: Field, cirrus: Field, size: int) -> Sky:
     total = np.maximum(opacity, cirrus)
     fine = np.clip(enlarge(total, _COARSE), 0, 1)[:size, :size]
     thin = (enlarge(cirrus, _COARSE) > _CLOUD_SEEN)[:size, :size] & (fine < 0.35)
-    return Sky(fine, np.clip(enlarge(shadow * 0.92, _COARSE), 0, 1)[:size, :size] * (1 - 0.5 * fine), thin)
+    return Sky(fine, np.clip(enlarge(shadow, _COARSE), 0, 1)[:size, :size] * (1 - 0.5 * fine), thin)

@@ -51,4 +51,6 @@ def _block(outline: Polygon | MultiPolygon, west: float, north: float, rows: int
         [outline], out_shape=(rows * _FINE, cols * _FINE), transform=Affine(fine, 0, west, 0, -fine, north),
         fill=0, default_value=1, dtype="uint8",
     )  # fmt: skip
-    return np.asarray(hits.reshape(rows, _FINE, cols, _FINE).mean(axis=(1, 3)), np.float32)
+    # two sums of small integers are several times faster than one mean over both axes
+    lines = hits.reshape(rows, _FINE, cols * _FINE).sum(axis=1, dtype=np.uint8)
+    return lines.reshape(rows, cols, _FINE).sum(axis=2, dtype=np.uint8) / np.float32(_FINE**2)

@@ -84,6 +84,8 @@ class Lake:
     """water, frozen, drained or absent, per season."""
     clouded: tuple[bool, ...] = ()
     """Per season: whether it is planned to be under cloud on all dates."""
+    ice: tuple[Polygon | MultiPolygon | None, ...] = ()
+    """Per season: the part of a water surface that is under ice on all dates."""
     colour: dict[str, float] = field(default_factory=dict)
     """Share of each kind of water (`simulator.spectra.WATER_KINDS`)."""
 
@@ -97,6 +99,33 @@ class Event:
     to_season: int
     parents: tuple[str, ...]
     children: tuple[str, ...]
+
+
+def cut_off(
+    outline: Polygon, share: float, angle: float, rng: np.random.Generator
+) -> Polygon | MultiPolygon | None:
+    """Part of an outline on one side of a winding line, of about `share` of its area; None if it is tiny.
+
+    Args:
+        angle: direction in which the part lies, radians from east.
+    """
+    middle, reach = outline.centroid, outline.length
+    along = np.linspace(-reach, reach, 240)
+    scale = np.sqrt(outline.area)
+    winding = sum(
+        rng.normal(0, 0.06) * np.sin(along / (scale * cell) + rng.uniform(0, 6))
+        for cell in (0.25, 0.11, 0.05)
+    )
+    low, high = -reach, reach
+    cos, sin = np.cos(angle), np.sin(angle)
+    for _ in range(16):
+        at = (low + high) / 2
+        line = np.column_stack([at + scale * winding, along])
+        side = np.vstack([line, [[3 * reach, reach], [3 * reach, -reach]]])
+        turned = side @ np.array([[cos, sin], [-sin, cos]]) + [middle.x, middle.y]
+        part = outline.intersection(Polygon(turned).buffer(0))
+        low, high = (at, high) if part.area > share * outline.area else (low, at)
+    return part if part.area > 1000 and part.geom_type in ("Polygon", "MultiPolygon") else None
 
 
 def split_in_two(outline: Polygon, gap: float, angle: float, bends: float) -> tuple[Polygon, Polygon] | None:

@@ -74,11 +74,12 @@ def _shifted(field: Field, by: np.ndarray) -> Field:
     return out
 
 
-def light(height: Field, azimuth: float, elevation: float) -> Light:
+def light(height: Field, azimuth: float, elevation: float, exponent: float = 0.75) -> Light:
     """Illumination of the ground for one position of the sun.
 
-    Sen2Cor corrects for slope only in part. The cosine law therefore has an exponent of 0.75 (similar to
-    Minnaert 1941); the diffuse part follows Richter and Schlaepfer (2002).
+    Sen2Cor corrects for slope only in part. The cosine law therefore has an `exponent` below 1 (similar to
+    Minnaert 1941), 0 where all slopes are as bright as flat ground; the diffuse part follows Richter and
+    Schlaepfer (2002).
     """
     east, north = gradient(height)
     az, el = np.radians(azimuth), np.radians(elevation)
@@ -93,4 +94,4 @@ def light(height: Field, azimuth: float, elevation: float) -> Light:
         : height.shape[0], : height.shape[1]
     ]
     sky = (0.5 + 0.5 * tilt) * open_sky
-    return Light(direct=incidence ** np.float32(0.75) * lit, sky=np.asarray(sky, np.float32), lit=lit)
+    return Light(direct=incidence ** np.float32(exponent) * lit, sky=np.asarray(sky, np.float32), lit=lit)

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
-from simulator.lakes import Event, Lake, random_shape, split_in_two
+from simulator.lakes import Event, Lake, cut_off, random_shape, split_in_two
+from simulator.landscape import landscape
 from simulator.light import horizon_excess, slope_degrees, sun_position
 from simulator.settings import PAD, PIXEL, Settings
 from simulator.spectra import WATER_KINDS
@@ -100,7 +101,7 @@ def plan_lakes(settings: Settings, terrain: Terrain) -> tuple[list[Lake], list[E
         else:
             continue
         made, happened = _act(settings, name, roles[index], found, terrain)
-        lakes += made
+        lakes += [_look(settings, lake) for lake in made]
         events += happened
     return lakes, events
 
@@ -194,6 +195,32 @@ def _act(
     return [replace(base, outlines=tuple(outlines), states=tuple(states), clouded=clouded)], events
 
 
+def _look(settings: Settings, lake: Lake) -> Lake:
+    """The lake, in some archives milky, black, strewn with icebergs or half frozen in one season."""
+    rng = settings.stream("look", lake.name)
+    scenery = landscape(settings)
+    draws = rng.random(4)
+    cases, colour = lake.cases, lake.colour
+    plain = not {"turbid", "frozen", "clouded"} & set(cases)
+    if plain and draws[0] < 0.12:
+        cases, colour = (*cases, "milky"), _mixed(rng, (0.0, 0.0, 0.8, 0.3, 3.0, 0.0, 0.0))
+    elif plain and draws[1] < 0.12:
+        cases, colour = (*cases, "black"), _mixed(rng, (0.2, 0.6, 0.0, 0.0, 0.0, 3.0, 0.0))
+    lake = replace(lake, cases=cases, colour=colour)
+    if not plain or lake.cases[0] not in ("stable", "growing", "shrinking"):
+        return lake
+    if draws[2] < scenery.icebergs:
+        lake = replace(lake, cases=(*lake.cases, "icebergs"))
+    if draws[3] < scenery.half_frozen:
+        season = int(rng.integers(len(settings.seasons)))
+        outline = lake.outlines[season]
+        ice = cut_off(outline, float(rng.uniform(0.2, 0.75)), float(rng.uniform(0, 2 * np.pi)), rng)
+        if ice is not None:
+            sheets = tuple(ice if k == season else None for k in range(len(settings.seasons)))
+            lake = replace(lake, cases=(*lake.cases, "half-frozen"), ice=sheets)
+    return lake
+
+
 def _parted(
     base: Lake, whole: Polygon, turn: int, years: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[list[Lake], list[Event]]:
@@ -245,8 +272,13 @@ def _factors(part: str, count: int, rng: np.random.Generator) -> NDArray[np.floa
 
 def _colour(rng: np.random.Generator, turbid: bool) -> dict[str, float]:
     """Shares of the kinds of water."""
-    centre = [0.3, 0.0, 1.6, 1.4] if turbid else [1.8, 0.7, 0.9, 0.12]
-    shares = rng.dirichlet(np.maximum(np.array(centre), 0.02) * 1.3)
+    turbid_mix, common = (0.3, 0.0, 1.6, 1.4, 0.3, 0.0, 0.0), (1.5, 0.6, 1.3, 0.12, 0.1, 0.1, 0.05)
+    return _mixed(rng, turbid_mix if turbid else common)
+
+
+def _mixed(rng: np.random.Generator, centre: tuple[float, ...]) -> dict[str, float]:
+    """Random shares of `WATER_KINDS` around `centre`."""
+    shares = rng.dirichlet(np.maximum(np.array(centre), 0.02) * 0.8)
     return dict(zip(WATER_KINDS, map(float, shares), strict=True))
 
 

@@ -11,7 +11,7 @@ from simulator.calendar import RadarPass
 from simulator.light import gradient, horizon_excess
 from simulator.noise import Field, smooth_noise
 from simulator.settings import PAD, PIXEL
-from simulator.world import World
+from simulator.world import World, icebergs
 
 LOOKS = 4.4
 """Equivalent number of looks of the IW GRD product."""
@@ -47,26 +47,32 @@ def mean_power(world: World, sight: RadarPass, rng: np.random.Generator) -> Fiel
     """Speckle-free gamma0 (2, H, W) of ground, old snow above the snow line, lake beds and lakes."""
     settings, colours = world.settings, world.colours.radar
     water = world.water[sight.season]
-    index = settings.seasons.index(sight.season)
     power = world.ground.radar.copy()
     inner = slice(PAD, PAD + settings.size)
     z = world.height[inner, inner] + world.ground.snowiness
     wet_snow = z > np.quantile(world.height[inner, inner][::8, ::8], 0.93) + 120
-    table = np.zeros((len(world.lakes), 2), np.float32)
-    for number, lake in enumerate(world.lakes):
-        if lake.states[index] == "frozen":
-            mix = rng.random()
-            table[number] = colours["lake_ice"] * mix + colours["lake_ice_dark"] * (1 - mix)
-            continue
+    table, ice = (np.zeros((len(world.lakes), 2), np.float32) for _ in range(2))
+    gusty = np.zeros(len(world.lakes), np.float32)
+    for number in range(len(world.lakes)):
+        mix = rng.random()
+        ice[number] = colours["lake_ice"] * mix + colours["lake_ice_dark"] * (1 - mix)
         rough = rng.uniform(0.3, 1.0) if rng.random() < sight.wind else rng.uniform(0, 0.12)
         table[number] = colours["water"] * (1 - rough) + colours["water_rough"] * rough
-    gusts = np.exp(0.25 * smooth_noise(rng, settings.size, 14).ravel()[water.pixels])
+        stormy = sight.storm * rng.uniform(0.4, 1.0)  # in proportion to decibels
+        table[number] *= (colours["water_storm"] / table[number]) ** np.float32(stormy)
+        gusty[number] = rng.uniform(0.15, 0.45)
+    wind = smooth_noise(rng, settings.size, 14).ravel()[water.pixels]
+    lakes = table[water.lake] * np.exp(gusty[water.lake] * wind)[:, None]
+    bergs = icebergs(world, sight.season, rng)
+    if bergs is not None:
+        lakes += bergs[:, None] * (colours["iceberg"] - lakes)
+    lakes += water.ice[:, None] * (ice[water.lake] - lakes)
     bed = colours["silt_dry"] * 0.45 + colours["silt_wet"] * 0.55
     for k in range(2):
         power[k][wet_snow] = 0.3 * power[k][wet_snow] + 0.7 * colours["snow_old"][k]
         flat = power[k].ravel()
         flat[water.bed_pixels] += water.bed_share * (bed[k] - flat[water.bed_pixels])
-        flat[water.pixels] += water.share * (table[water.lake, k] * gusts - flat[water.pixels])
+        flat[water.pixels] += water.share * (lakes[:, k] - flat[water.pixels])
     return power
 
 

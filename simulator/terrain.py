@@ -14,6 +14,7 @@ from rasterio.warp import Resampling, reproject, transform_bounds
 from scipy.ndimage import distance_transform_edt, gaussian_filter, label, map_coordinates
 
 from simulator.errors import SimulatorError
+from simulator.landscape import landscape
 from simulator.light import slope_degrees
 from simulator.noise import Field, enlarge, fractal, smooth_noise, smoothstep
 from simulator.settings import PAD, PIXEL, Settings
@@ -69,6 +70,9 @@ def _along(settings: Settings, n: int, uphill: int) -> Field:
 
 def _foot(settings: Settings) -> float:
     """Width of the valley floor, metres."""
+    basin = landscape(settings).basin
+    if basin:
+        return basin * settings.size * PIXEL
     return 1300.0 if settings.size >= _WIDE_SIZE else 1000.0
 
 
@@ -77,15 +81,18 @@ def _relief(settings: Settings, n: int, along: Field, uphill: int) -> tuple[Fiel
     rng = settings.stream("relief")
     m = -(-n // _MACRO) + 2
     macro = enlarge(gaussian_filter(_ridges(rng, m), 0.35), _MACRO)[:n, :n]
-    relief = np.float32(rng.uniform(330, 400)) * macro
-    base: Field = np.full((n, n), rng.uniform(3250, 3450), np.float32)
+    scenery = landscape(settings)
+    relief = np.float32(rng.uniform(330, 400) * scenery.relief) * macro
+    upland = rng.uniform(3250, 3450)
+    base: Field = np.full((n, n), upland - scenery.lowered, np.float32)
     valley = np.zeros((n, n), np.float32)
     mountains = np.ones((n, n), np.float32)
     if has_valley(settings):
         foot = _foot(settings)
         valley = 1 - smoothstep(along, foot, foot + 500)
         mountains = smoothstep(along, foot, foot + 3600)
-        base = np.float32(rng.uniform(2050, 2350)) + (base - np.float32(2200)) * mountains
+        floor = np.float32(rng.uniform(2050, 2350) - scenery.lowered)
+        base = floor + np.float32((upland - 2200) * scenery.relief) * mountains
     rough = fractal(settings.stream("rough"), n, 24, 4, 0.62)
     height = base + relief * (0.2 * smoothstep(along, 700, 2600) + 0.8 * mountains if valley.any() else 1.0)
     steep = np.clip(slope_degrees(height) / 30, 0.1, 1.5)
@@ -157,7 +164,7 @@ def _glaciers(settings: Settings, height: Field, along: Field | None) -> NDArray
     score = gaussian_filter(wide + 1.1 * hollow + 30 * smooth_noise(rng, coarse.shape[0], 25), 1.5)
     allowed = slope_degrees(gaussian_filter(coarse, 2.0) / 4) < 44  # divided by 4 for the 40 m grid
     if along is not None and has_valley(settings):
-        limit = _foot(settings) + 4200
+        limit = _foot(settings) + (3700 if landscape(settings).basin else 4200)
         score -= 900 * (1 - smoothstep(along[::4, ::4], limit, limit + 1800))
         allowed &= along[::4, ::4] > limit
     if allowed.mean() < 0.02:

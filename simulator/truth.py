@@ -60,13 +60,19 @@ def lake_table(world: World, plan: Plan, glaciers: gpd.GeoDataFrame) -> gpd.GeoD
         clear = plan.clear(season)
         for lake in world.lakes:
             outline, state = lake.outlines[k], lake.states[k]
-            seen = _share(outline, clear, world.settings) if outline is not None and state == "water" else 0.0
+            ice = lake.ice[k] if lake.ice else None
+            seen = 0.0
+            if outline is not None and state == "water":
+                open_water = outline if ice is None else outline.difference(ice)
+                seen = _share(open_water, clear, world.settings) * open_water.area / outline.area
             area = outline.area if outline is not None else 0.0
-            rows.append(
-                (lake.name, season, state, tags[lake.name], zones[lake.name], lake.kind, area, seen, outline)
-            )
-    columns = ["lake", "season", "state", "cases", "zone", "kind", "area_m2", "seen_share", "geometry"]
-    return gpd.GeoDataFrame(pd.DataFrame(rows, columns=columns), geometry="geometry", crs=world.settings.epsg)
+            named = (lake.name, season, state, tags[lake.name], zones[lake.name], lake.kind)
+            rows.append((*named, area, seen, outline, ice))
+    columns = ["lake", "season", "state", "cases", "zone", "kind", "area_m2", "seen_share", "geometry", "ice"]
+    table = gpd.GeoDataFrame(
+        pd.DataFrame(rows, columns=columns), geometry="geometry", crs=world.settings.epsg
+    )
+    return table.assign(ice=gpd.GeoSeries(table["ice"], crs=world.settings.epsg))
 
 
 def _zone(lake: Lake, ice: object) -> str:
@@ -152,7 +158,9 @@ upper-left corner {s.origin[0]:.0f} E {s.origin[1]:.0f} N, relief {relief}.
 - `lakes.parquet`: one row per lake and season. `state`: water, frozen (ice on all dates), drained (dry bed)
 or
   absent (before the lake forms, or while it is part of another lake). `seen_share`: share of its area that is
-  free of cloud on at least one date; 0 when frozen. `zone`: glacier (within 3 km of a glacier) or valley.
+  free of ice, and free of cloud on at least one date; 0 when frozen. `ice`: the part of a water surface that
+  is under ice on all dates (a half-frozen lake), which belongs to `geometry` and `area_m2`.
+  `zone`: glacier (within 3 km of a glacier) or valley.
   Outlines are finer than pixels.
 - `events.parquet`: drained, new, split and merged, with the lakes before (parents) and after (children).
   A lake that splits or results from a merger and its parts have different names (L012, L012a, L012b).

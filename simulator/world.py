@@ -10,9 +10,9 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.ops import unary_union
 
-from simulator.coverage import cover
+from simulator.coverage import Patch, cover
 from simulator.lakes import Event, Lake
-from simulator.noise import Field, smoothstep
+from simulator.noise import Field, smooth_noise, smoothstep
 from simulator.plan import footprint, plan_lakes
 from simulator.settings import PAD, Settings
 from simulator.spectra import Palette, palette
@@ -31,6 +31,8 @@ class Water:
     """Covered share of the pixel, 0..1."""
     lake: NDArray[np.int32]
     """Index into `World.lakes`."""
+    ice: Field
+    """Share of the water that is under ice: 1 in a frozen lake, between 0 and 1 at the edge of ice."""
     depth: Field
     """0 at the shore to 1 in open water."""
     bed_pixels: NDArray[np.int64]
@@ -96,7 +98,7 @@ def set_lakes(settings: Settings, height: Field, lakes: list[Lake]) -> Field:
 def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
     """Pixels of the lakes of one season."""
     n = settings.size
-    pixels, shares, owners, depths, bed_pixels, bed_shares = [], [], [], [], [], []
+    pixels, shares, owners, ices, depths, bed_pixels, bed_shares = [], [], [], [], [], [], []
     for number, lake in enumerate(lakes):
         now = lake.outlines[season]
         patch = cover(now, settings) if now is not None else None
@@ -107,6 +109,7 @@ def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
             pixels.append((rows + patch.rows.start) * n + cols + patch.cols.start)
             shares.append(patch.share[rows, cols])
             owners.append(np.full(rows.size, number, np.int32))
+            ices.append(_iced(lake, season, settings, patch)[rows, cols])
             depths.append(np.clip(far[rows, cols] / 4, 0, 1))
         left = _left_dry(lakes, lake, season)
         bed = cover(left, settings) if left is not None else None
@@ -117,9 +120,41 @@ def _water(settings: Settings, lakes: list[Lake], season: int) -> Water:
     none_i, none_f = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     return Water(
         np.concatenate(pixels or none_i), np.concatenate(shares or none_f),
-        np.concatenate(owners or [np.empty(0, np.int32)]), np.concatenate(depths or none_f),
+        np.concatenate(owners or [np.empty(0, np.int32)]), np.concatenate(ices or none_f),
+        np.concatenate(depths or none_f),
         np.concatenate(bed_pixels or none_i), np.concatenate(bed_shares or none_f),
     )  # fmt: skip
+
+
+def _iced(lake: Lake, season: int, settings: Settings, patch: Patch) -> Field:
+    """Share under ice of the water of every pixel of `patch`."""
+    out = np.full(patch.share.shape, lake.states[season] == "frozen", np.float32)
+    sheet = lake.ice[season] if lake.ice else None
+    under = cover(sheet, settings) if sheet is not None else None
+    if under is None:
+        return out
+    rows = slice(under.rows.start - patch.rows.start, under.rows.stop - patch.rows.start)
+    cols = slice(under.cols.start - patch.cols.start, under.cols.stop - patch.cols.start)
+    own = patch.share[rows, cols]
+    out[rows, cols] = np.clip(under.share / np.maximum(own, 1e-6), 0, 1)
+    return out
+
+
+def icebergs(world: World, season: int, rng: np.random.Generator) -> Field | None:
+    """Share of icebergs in every pixel of `Water`, at random places; None where no lake has any.
+
+    2 to 12 % of the surface of such a lake, in pieces of 10 to 40 m.
+    """
+    least = np.full(len(world.lakes), np.inf, np.float32)
+    for number, lake in enumerate(world.lakes):
+        if "icebergs" in lake.cases:
+            # quantiles of the normal distribution of the noise
+            least[number] = world.settings.stream("icebergs", lake.name).uniform(1.2, 2.0)
+    if not np.isfinite(least).any():
+        return None
+    water = world.water[season]
+    above = smooth_noise(rng, world.settings.size, 2).ravel()[water.pixels] - least[water.lake]
+    return smoothstep(np.maximum(above, -1), 0, 0.4)
 
 
 def _left_dry(lakes: list[Lake], lake: Lake, season: int) -> Polygon | MultiPolygon | None:

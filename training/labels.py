@@ -21,7 +21,7 @@ from training.errors import TrainingError
 FINE = 5
 #: label of a pixel of water only, in proportion to which other labels are shares; and label of ignored pixels
 FULL, IGNORED = 200, 255
-_COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2"}
+_COLUMNS = {"lake", "season", "state", "zone", "seen_share", "area_m2", "ice"}
 
 
 def read_lakes(archive: Path) -> geopandas.GeoDataFrame:
@@ -65,12 +65,13 @@ def coverage(shapes: Iterable[BaseGeometry], geobox: GeoBox) -> NDArray[np.float
 def label(lakes: geopandas.GeoDataFrame, season: int, stack: xr.Dataset) -> NDArray[np.uint8]:
     """Label of every pixel of `stack` (H, W): 0 .. FULL in proportion to its share of water, or IGNORED.
 
-    Ignored are lakes that are frozen in the season, and lake pixels with snow or ice on the date of the
-    composite. Labels do not depend on the sensors that saw a pixel.
+    Ignored are lakes that are frozen in the season, the ice of half-frozen lakes, and lake pixels with snow
+    or ice on the date of the composite. Labels do not depend on the sensors that saw a pixel.
     """
     geobox: GeoBox = stack.odc.geobox
     water = coverage(outlines(lakes, season, "water").geometry, geobox)
-    frozen = coverage(outlines(lakes, season, "frozen").geometry, geobox)
+    sheets = lakes.loc[lakes["season"] == season, "ice"].dropna()
+    frozen = coverage([*outlines(lakes, season, "frozen").geometry, *sheets], geobox)
     labels = np.rint(water * FULL).astype(np.uint8)
     labels[(frozen > 0) | ((water > 0) & stack["snow"].to_numpy())] = IGNORED
     return labels

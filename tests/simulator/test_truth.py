@@ -22,6 +22,7 @@ def test_columns_and_values(archive: Archive) -> None:
     lakes = archive.lakes
     assert list(lakes.columns) == [
         "lake", "season", "state", "cases", "zone", "kind", "area_m2", "seen_share", "geometry",
+        "ice",
     ]  # fmt: skip
     assert set(lakes["season"]) == set(archive.settings.seasons)
     assert set(lakes["state"]) <= {"water", "frozen", "drained", "absent"}
