@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from segmenter.manifest import (
     DEM_BANDS,
@@ -44,20 +45,20 @@ _TRIES = 20
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Chips in the units of the stack, before normalisation; NaN where there are no data."""
+    """Chips in the units of the stack, before normalisation; NaN where there are no data. All are float32."""
 
     #: sensors of the batch; the arrays of others are NaN
     sensors: tuple[ModalityName, ...]
     #: (B, 12, H, W)
-    optical: Floats
+    optical: Tensor
     #: (B, 2, H, W)
-    radar: Floats
+    radar: Tensor
     #: (B, 1, H, W)
-    dem: Floats
+    dem: Tensor
     #: (B, H, W) share of water 0..1
-    water: Floats
+    water: Tensor
     #: (B, H, W) 1 where the pixel is labelled and all sensors of the batch saw it
-    known: Floats
+    known: Tensor
 
 
 class ChipSource:
@@ -83,7 +84,8 @@ class ChipSource:
         drawn = [self._chip(self._pools[number], sensors, rng) for _ in range(recipe.batch)]
         optical, radar, dem, labels, known = (np.stack(part) for part in zip(*drawn, strict=True))
         water = np.where(labels == IGNORED, 0, labels.astype(np.float32) / FULL).astype(np.float32)
-        return Batch(sensors, optical, radar, dem, water, known.astype(np.float32))
+        arrays = (optical, radar, dem, water, known.astype(np.float32))
+        return Batch(sensors, *map(torch.from_numpy, arrays))
 
     def _chip(
         self, pool: _Pool, sensors: Sequence[ModalityName], rng: np.random.Generator
