@@ -96,7 +96,7 @@ def _online(archive: Path) -> Iterator[tuple[Path, OnlineArchive]]:
                 "location": online.catalog_url,
                 "hosts": online.file_hosts,
             },
-            "model": "terramind-tiny-simulated",
+            "model": "terramind-tiny",
             "regions": {REGION: {"outline": str(archive / "region.geojson")}},
             "tile_size": 1024,
         }

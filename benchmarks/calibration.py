@@ -28,7 +28,7 @@ from training.evaluate import evaluate
 from training.recipe import parse_seeds
 from training.scenes import prepare_all
 
-MODEL = Path(__file__).parents[1] / "models/terramind-tiny-simulated"
+MODEL = Path(__file__).parents[1] / "models/terramind-tiny"
 #: seeds that were not used in training, validation or test of the bundled model
 SEEDS = "401-408"
 WORK = Path("workspace/calibration")

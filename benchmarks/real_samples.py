@@ -39,7 +39,7 @@ Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT.parent / "shared" / "samples"
-MODEL, INDEX = (ROOT / "models" / name for name in ("terramind-tiny-simulated", "index-baseline"))
+MODEL, INDEX = (ROOT / "models" / name for name in ("terramind-tiny", "index-baseline"))
 SPAIN = "Spain_7370579"
 #: offset of each TerraMesh tile, from digital numbers to reflectance x 10000
 TERRAMESH = {name: offset for name, (_, _, _, offset) in TILES.items()}

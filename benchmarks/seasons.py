@@ -162,7 +162,7 @@ def _workspace(archive: Path, region: dict[str, Any] | None = None) -> Iterator[
         folder = Path(name)
         settings = {
             "catalog": {"profile": "planetary-computer", "location": str(archive)},
-            "model": "terramind-tiny-simulated",
+            "model": "terramind-tiny",
             "regions": {REGION: region or {"outline": str(archive / "region.geojson")}},
             "tile_size": TILE,
         }

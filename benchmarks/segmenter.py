@@ -39,7 +39,7 @@ from segmenter.manifest import MANIFEST_FILE, read_manifest
 from segmenter.model import load
 from segmenter.protocol import TileArrays
 
-MODEL = Path(__file__).parents[1] / "models/terramind-tiny-simulated"
+MODEL = Path(__file__).parents[1] / "models/terramind-tiny"
 #: edges of scenes that windows fill exactly: 224 + 168 n
 EDGE, LARGE = 2240, 8960
 #: rounds of each comparison, with both sides in turn

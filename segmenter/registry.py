@@ -29,7 +29,7 @@ class NamedModel(_Frozen):
     """A model of the registry."""
 
     use: Literal["trying", "production", "comparison"]
-    """``trying``: trained on simulated scenes, for demos and tests; ``production``: for real seasons;
+    """``trying``: trained on simulated mountains, for demos and tests; ``production``: for real seasons;
     ``comparison``: a water index, no model."""
     s1_kind: S1Kind
     """Kind of backscatter; a catalogue that serves another kind can be refused before any download."""

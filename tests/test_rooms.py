@@ -186,7 +186,7 @@ def test_help_stays_light() -> None:
 def test_status_stays_light(tmp_path: Path, database: Database) -> None:
     settings = {
         "catalog": {"profile": "planetary-computer"},
-        "model": "terramind-tiny-simulated",
+        "model": "terramind-tiny",
         "database": {"url": database.url},
     }
     (tmp_path / "monitor.yaml").write_text(yaml.safe_dump(settings))

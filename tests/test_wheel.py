@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 NOBODY = "nobody"
 SETTINGS = {
     "catalog": {"profile": "planetary-computer", "location": "archive"},
-    "model": "terramind-tiny-simulated",
+    "model": "terramind-tiny",
     "regions": {"demo": {"outline": "archive/region.geojson", "glaciers": "archive/glaciers.parquet"}},
     "tile_size": 512,
 }
@@ -71,7 +71,7 @@ def test_the_wheel_is_complete(site: Path, tmp_path: Path) -> None:
     listed = monitor(site, "model", "list", "--json", cwd=tmp_path, XDG_DATA_HOME=str(tmp_path))
     models: list[dict[str, Any]] = json.loads(listed.stdout)
     folders = {model["name"]: Path(model["folder"]) for model in models}
-    assert folders["terramind-tiny-simulated"] == site / "monitor/_data/models/terramind-tiny-simulated"
+    assert folders["terramind-tiny"] == site / "monitor/_data/models/terramind-tiny"
     assert folders["cryosentinel-terramind-v3"].is_relative_to(tmp_path), "the user's own folder"
     written = monitor(site, "init", tmp_path / "mine", cwd=tmp_path)
     assert written.returncode == 0 and "regions:" in (tmp_path / "mine" / "monitor.yaml").read_text()
@@ -103,7 +103,7 @@ def test_a_plain_user_of_an_installation_by_root(site: Path) -> None:
         f"import sys; sys.path = [{str(site)!r}, *(p for p in sys.path if p not in ('', {str(ROOT)!r}))]; "
         "import os, pwd; from segmenter import cache; from segmenter.manifest import read_manifest; "
         "from monitor.models.listing import folder_of_model; account = pwd.getpwnam(sys.argv[1]); "
-        "folder = folder_of_model('terramind-tiny-simulated'); "
+        "folder = folder_of_model('terramind-tiny'); "
         "read_manifest(folder); os.setgid(account.pw_gid); os.setuid(account.pw_uid); "
         "kept = cache.store('a', lambda path: path.write_text('b')); assert cache.lookup('a'); print(kept)"
     )

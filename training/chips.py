@@ -36,8 +36,8 @@ Floats = NDArray[np.float32]
 OPTICAL_CLIP, DEM_CLIP = (0.0, 16000.0), (-500.0, 9000.0)
 #: path radiance of each optical band relative to blue: less steep than Rayleigh's law because of aerosol
 HAZE = np.array([1.0, 0.85, 0.55, 0.32, 0.25, 0.2, 0.17, 0.13, 0.12, 0.1, 0.01, 0.0], np.float32)
-#: reflectance that suspended sediment adds to water in each optical band, relative to red: low in blue, which it
-#: absorbs, and nearly none in the shortwave infrared, which water absorbs (Doxaran et al. 2002; Nechad et al. 2010)
+#: reflectance that suspended sediment adds to water in each optical band, relative to red: low in blue, which
+#: it absorbs, and nearly none in the shortwave infrared, which water absorbs (after Doxaran et al. 2002)
 SEDIMENT = np.array([0.45, 0.65, 0.95, 1.0, 0.95, 0.45, 0.5, 0.4, 0.35, 0.3, 0.06, 0.04], np.float32)
 #: first band of SEDIMENT in the near infrared, whose share grows with the concentration
 _INFRARED = OPTICAL_BANDS.index("B06")
@@ -237,7 +237,10 @@ def water_share(labels: NDArray[np.uint8]) -> Floats:
 
 
 def cloud_water(optical: Floats, share: Floats, how: Augmentation, rng: np.random.Generator) -> None:
-    """Add suspended sediment to the water of some chips (12, H, W) in place, in proportion to its `share` (H, W).
+    """Add suspended sediment to the water of some chips (12, H, W), in place.
+
+    Args:
+        share: (H, W) share of water, 0..1.
 
     Meltwater and floods carry more sediment than most simulated lakes, from milky to brown.
     """

@@ -16,7 +16,7 @@ REGION, YEARS = "demo", [2021, 2022, 2023]
 SETTINGS = """\
 # Written by `monitor demo`. The archive is simulated: see archive/truth/README.md.
 catalog: {profile: planetary-computer, location: archive}
-model: terramind-tiny-simulated
+model: terramind-tiny
 regions:
   demo: {outline: archive/region.geojson, glaciers: archive/glaciers.parquet, glacier_zone_km: 3}
 tile_size: 1024

@@ -22,6 +22,7 @@ from monitor.settings import SETTINGS_FILE, Region
 from monitor.workspace import DATABASE_FOLDER, Workspace
 
 if TYPE_CHECKING:
+    from segmenter.manifest import Manifest
     from storage.database import Database
 
 #: memory in bytes of a process that predicts, and per pixel of each tile that is read meanwhile. Measured
@@ -140,12 +141,13 @@ class WorkspaceChecks:
             )
         named = known_models().models
         trying = any(name in named and named[name].use == "trying" for name in self.workspace.settings.model)
+        found += _against_indices(manifest)
         # with a location, the scenes may be simulated too
         if trying and self.workspace.location is None:
             return Finding(
                 "model",
                 State.WARNING,
-                f"{found}; trained on simulated scenes only",
+                f"{found}; trained on simulated mountains and a few chips of real coasts, fields and towns",
                 "use a model for production, or train one",
             )
         return Finding("model", State.OK, found)
@@ -232,6 +234,18 @@ class WorkspaceChecks:
             found += f"; the environment sets {', '.join(set_here)}"
         lacking = len(readable) < len(drivers)
         return Finding("GDAL", State.WARNING if lacking else State.OK, found, "install rasterio's own wheel")
+
+
+def _against_indices(manifest: Manifest) -> str:
+    """How the model compares with NDWI and MNDWI on real test chips (`training.real_scores`)."""
+    scores = manifest.scores.get("real")
+    if scores is None:
+        return "; not compared with an index on real chips"
+    water, dry = scores["own_sensors"]["iou"], scores["own_sensors"]["false_water"]
+    return (
+        f"; on real test chips as good as NDWI and MNDWI on {water['passed']} of {water['chips']} with water, "
+        f"no false water on {dry['passed']} of {dry['chips']} without"
+    )
 
 
 def _postgis(database: Database) -> str:

@@ -30,7 +30,7 @@ from monitor.workspace import Workspace, config_digest
 
 GOOD = {
     "catalog": {"profile": "planetary-computer"},
-    "model": "terramind-tiny-simulated",
+    "model": "terramind-tiny",
     "regions": {"demo": {"bounds": [76.5, 42.7, 78.2, 43.55]}},
 }
 SQUARE = shapely.box(77, 42, 78, 43)
@@ -60,14 +60,14 @@ def test_defaults(tmp_path: Path) -> None:
 
 
 def test_one_model_or_an_ensemble(tmp_path: Path) -> None:
-    assert opened(tmp_path).settings.model == ("terramind-tiny-simulated",)
-    workspace = opened(tmp_path, model=["terramind-tiny-simulated", "seed-42"])
-    assert workspace.settings.model == ("terramind-tiny-simulated", "seed-42")
+    assert opened(tmp_path).settings.model == ("terramind-tiny",)
+    workspace = opened(tmp_path, model=["terramind-tiny", "seed-42"])
+    assert workspace.settings.model == ("terramind-tiny", "seed-42")
     with pytest.raises(RefusedError, match=r"model: 'seed-42' is neither a known model \(.*\) nor a folder"):
         workspace.model_folders  # noqa: B018
     (tmp_path / "seed-42").mkdir()
     assert workspace.model_folders == (
-        CONFIG.parent / "models/terramind-tiny-simulated",
+        CONFIG.parent / "models/terramind-tiny",
         tmp_path / "seed-42",
     )
 

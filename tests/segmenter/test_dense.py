@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 CHIP = 32
 HALO = 32
-MODEL = Path(__file__).parents[2] / "models/terramind-tiny-simulated"
+MODEL = Path(__file__).parents[2] / "models/terramind-tiny"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def registry() -> Registry:
 
 
 def test_shipped_registry_names_a_model_for_trying_and_one_for_production(registry: Registry) -> None:
-    small, published = (registry.find(n) for n in ("terramind-tiny-simulated", "cryosentinel-terramind-v3"))
+    small, published = (registry.find(n) for n in ("terramind-tiny", "cryosentinel-terramind-v3"))
     assert (small.use, small.s1_kind, small.hub) == ("trying", "rtc", None)
     assert (published.use, published.s1_kind) == ("production", "grd")
     assert published.hub is not None

@@ -6,4 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT.parent / "shared" / "samples"
-MODEL = ROOT / "models" / "terramind-tiny-simulated"
+MODEL = ROOT / "models" / "terramind-tiny"

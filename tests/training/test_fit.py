@@ -11,7 +11,7 @@ import torch
 
 from segmenter.network import build_network, logits
 from training.chip_files import Chip, ChipFiles, Split, write_chips
-from training.chips import ChipSource, shade, statistics
+from training.chips import ChipSource, cloud_water, shade, statistics
 from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import FULL
@@ -61,6 +61,18 @@ def test_shadow_darkens_the_infrared_most_and_keeps_the_rest() -> None:
     assert (chip[:, ~dark].min(axis=1) > 1600).all()
     deep = chip[7] == chip[7].min()
     assert (chip[1][deep] > chip[7][deep]).all() and (chip[7][deep] >= chip[10][deep]).all()
+
+
+def test_sediment_brightens_water_alone_and_hardly_in_the_shortwave_infrared() -> None:
+    chip = np.full((12, 40, 40), 300, np.float32)
+    share = np.zeros((40, 40), np.float32)
+    share[:20], share[20] = 1, 0.5
+    cloud_water(chip, share, Augmentation(turbid=1.0), np.random.default_rng(0))
+    added = chip - 300
+    assert (added[:, 21:] == 0).all()
+    assert np.allclose(added[:, 20], added[:, 0] / 2, atol=0.01)
+    red, infrared, shortwave = (float(added[band, 0, 0]) for band in (3, 7, 10))
+    assert 0 < shortwave < 0.15 * red and 0.1 * red < infrared < red
 
 
 def test_chips_depend_on_step_and_seed_alone(chips: list[ChipFiles], recipe: Recipe) -> None:

@@ -168,7 +168,7 @@ def test_places_of_the_settings() -> None:
 def test_wrong_hosts_in_the_settings_are_refused(tmp_path: Path) -> None:
     settings = {
         "catalog": {"profile": "plain", "location": str(tmp_path), "hosts": ["https://a.test/b"]},
-        "model": "terramind-tiny-simulated",
+        "model": "terramind-tiny",
     }
     (tmp_path / "monitor.yaml").write_text(yaml.safe_dump(settings))
     with pytest.raises(RefusedError, match=r"catalog\.hosts: 'https://a\.test/b' is neither"):
@@ -178,7 +178,7 @@ def test_wrong_hosts_in_the_settings_are_refused(tmp_path: Path) -> None:
 def test_a_workspace_reads_from_the_profile_the_location_and_the_settings(tmp_path: Path) -> None:
     settings = {
         "catalog": {"profile": "earth-search", "location": str(tmp_path), "hosts": ["s3://mine"]},
-        "model": "terramind-tiny-simulated",
+        "model": "terramind-tiny",
     }
     (tmp_path / "monitor.yaml").write_text(yaml.safe_dump(settings))
     sources = Workspace.open(tmp_path).catalog_profile.serving("grd").sources

@@ -57,7 +57,7 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen
 
 def settings(folder: Path, **more: Any) -> Path:
     folder.mkdir(exist_ok=True)
-    content = {"catalog": {"profile": "planetary-computer"}, "model": "terramind-tiny-simulated", **more}
+    content = {"catalog": {"profile": "planetary-computer"}, "model": "terramind-tiny", **more}
     (folder / "monitor.yaml").write_text(yaml.safe_dump(content))
     return folder
 

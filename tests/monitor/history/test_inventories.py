@@ -221,7 +221,7 @@ def test_shipped_mappings_can_be_read_and_unknown_ones_are_refused() -> None:
 def test_the_command_imports_every_year_of_a_file(workspace: Path) -> None:
     """The command reports an import without changes as well; --json prints the report for scripts."""
     (workspace / "monitor.yaml").write_text(
-        "catalog: {profile: planetary-computer}\nmodel: terramind-tiny-simulated\n"
+        "catalog: {profile: planetary-computer}\nmodel: terramind-tiny\n"
         "regions: {hkh: {bounds: [67, 26, 104, 39]}}\n"
     )
     command = ["inventory", "import", HKH, "--mapping", "hkh-icimod", "-w", workspace]

@@ -174,7 +174,7 @@ def test_years_of_a_column(database: Database, tmp_path: Path) -> None:
 
 def test_the_command_says_what_is_left_out(workspace: Path, tmp_path: Path) -> None:
     (workspace / "monitor.yaml").write_text(
-        "catalog: {profile: planetary-computer}\nmodel: terramind-tiny-simulated\n"
+        "catalog: {profile: planetary-computer}\nmodel: terramind-tiny\n"
         "regions: {hkh: {bounds: [67, 26, 104, 39]}}\n"
     )
     file = squares_file(

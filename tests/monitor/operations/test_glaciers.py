@@ -74,7 +74,7 @@ def server(archive: Path) -> Iterator[FileServer]:
 def make(folder: Path, url: str, **region) -> Path:
     content = {
         "catalog": {"profile": "planetary-computer"},
-        "model": "terramind-tiny-simulated",
+        "model": "terramind-tiny",
         "regions": {"mine": {"bounds": BOUNDS, **region}},
         "rgi": {
             "regions": f"{url}/RGI2000-v7.0-regions.zip",
