@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from segmenter.manifest import (
     DEM_BANDS,
@@ -35,6 +36,11 @@ Floats = NDArray[np.float32]
 OPTICAL_CLIP, DEM_CLIP = (0.0, 16000.0), (-500.0, 9000.0)
 #: path radiance of each optical band relative to blue: less steep than Rayleigh's law because of aerosol
 HAZE = np.array([1.0, 0.85, 0.55, 0.32, 0.25, 0.2, 0.17, 0.13, 0.12, 0.1, 0.01, 0.0], np.float32)
+#: reflectance that suspended sediment adds to water in each optical band, relative to red: low in blue, which
+#: it absorbs, and nearly none in the shortwave infrared, which water absorbs (after Doxaran et al. 2002)
+SEDIMENT = np.array([0.45, 0.65, 0.95, 1.0, 0.95, 0.45, 0.5, 0.4, 0.35, 0.3, 0.06, 0.04], np.float32)
+#: first band of SEDIMENT in the near infrared, whose share grows with the concentration
+_INFRARED = OPTICAL_BANDS.index("B06")
 #: least number of labelled pixels of a chip in a batch
 FEWEST_KNOWN = 500
 #: least number of water pixels of a chip with water
@@ -44,20 +50,20 @@ _TRIES = 20
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Chips in the units of the stack, before normalisation; NaN where there are no data."""
+    """Chips in the units of the stack, before normalisation; NaN where there are no data. All are float32."""
 
     #: sensors of the batch; the arrays of others are NaN
     sensors: tuple[ModalityName, ...]
     #: (B, 12, H, W)
-    optical: Floats
+    optical: Tensor
     #: (B, 2, H, W)
-    radar: Floats
+    radar: Tensor
     #: (B, 1, H, W)
-    dem: Floats
+    dem: Tensor
     #: (B, H, W) share of water 0..1
-    water: Floats
+    water: Tensor
     #: (B, H, W) 1 where the pixel is labelled and all sensors of the batch saw it
-    known: Floats
+    known: Tensor
 
 
 class ChipSource:
@@ -82,8 +88,8 @@ class ChipSource:
         sensors = recipe.sets[number].sensors
         drawn = [self._chip(self._pools[number], sensors, rng) for _ in range(recipe.batch)]
         optical, radar, dem, labels, known = (np.stack(part) for part in zip(*drawn, strict=True))
-        water = np.where(labels == IGNORED, 0, labels.astype(np.float32) / FULL).astype(np.float32)
-        return Batch(sensors, optical, radar, dem, water, known.astype(np.float32))
+        arrays = (optical, radar, dem, water_share(labels), known.astype(np.float32))
+        return Batch(sensors, *map(torch.from_numpy, arrays))
 
     def _chip(
         self, pool: _Pool, sensors: Sequence[ModalityName], rng: np.random.Generator
@@ -98,6 +104,7 @@ class ChipSource:
             window = _window(known.shape, recipe.chip, rng)
             if known[window.inside].sum() >= FEWEST_KNOWN:
                 break
+        cloud_water(optical, water_share(chip.labels), recipe.augmentation, rng)
         augment(optical, radar, dem, recipe.augmentation, rng)
         axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
         fills = ((optical, np.nan), (radar, np.nan), (dem, np.nan), (chip.labels, IGNORED), (known, False))
@@ -222,6 +229,25 @@ def augment(optical: Floats, radar: Floats, dem: Floats, how: Augmentation, rng:
         shade(optical, rng)
     if rng.random() < how.lacking:
         optical[rng.permutation(len(OPTICAL_BANDS))[: int(rng.integers(1, how.most_lacking + 1))]] = np.nan
+
+
+def water_share(labels: NDArray[np.uint8]) -> Floats:
+    """Share of water of every pixel, 0..1; 0 where it is unknown."""
+    return np.where(labels == IGNORED, 0, labels.astype(np.float32) / FULL).astype(np.float32)
+
+
+def cloud_water(optical: Floats, share: Floats, how: Augmentation, rng: np.random.Generator) -> None:
+    """Add suspended sediment to the water of some chips (12, H, W), in place.
+
+    Args:
+        share: (H, W) share of water, 0..1.
+
+    Meltwater and floods carry more sediment than most simulated lakes, from milky to brown.
+    """
+    if rng.random() < how.turbid:
+        spectrum = SEDIMENT.copy()
+        spectrum[_INFRARED:] *= rng.uniform(0.4, 2.0)
+        optical += share * (rng.uniform(0, how.sediment) * spectrum)[:, None, None].astype(np.float32)
 
 
 def shade(optical: Floats, rng: np.random.Generator) -> None:

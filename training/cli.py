@@ -33,6 +33,9 @@ def rebuild(
     bf16: Annotated[bool, typer.Option(help="Use bfloat16 (on hardware that supports it).")] = False,
     compiled: Annotated[bool, typer.Option(help="Compile the network (needs a C++ compiler).")] = False,
     processes: Annotated[int, typer.Option(help="Number of parallel simulators.")] = 2,
+    readers: Annotated[int | None, typer.Option(
+        help="Processes that draw chips; by default none on a processor, one for each core beside a GPU."
+    )] = None,
 ) -> None:  # fmt: skip
     """Simulate, read, train, calibrate, score and package. A stopped run resumes when started again."""
     from training import rebuild as steps_of
@@ -41,7 +44,7 @@ def rebuild(
 
     chosen = read_config(config)
     places = steps_of.Places(out or Path("models") / chosen.name, work, samples)
-    manifest = steps_of.rebuild(chosen, places, Machine(device, bf16, compiled), processes)
+    manifest = steps_of.rebuild(chosen, places, Machine(device, bf16, compiled, readers), processes)
     _out.print_json(json.dumps({entry.name: entry.scores for entry in manifest.sets}))
     _out.print(f"{manifest.name} {manifest.version} is in {places.out}")
 

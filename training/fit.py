@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
 from segmenter.manifest import SENSORS, Inputs
 from segmenter.network import build_network
@@ -45,12 +47,21 @@ class Machine:
     bf16: bool = False
     #: compile the network; takes two minutes and makes steps a quarter faster
     compiled: bool = False
+    #: processes that draw the batches of coming steps, 0 to draw them between the steps; by default 0 on a
+    #: processor, and one for each core beside a GPU
+    readers: int | None = None
 
     @property
     def torch_device(self) -> torch.device:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
+
+    @property
+    def reading_processes(self) -> int:
+        if self.readers is not None:
+            return self.readers
+        return 0 if self.torch_device.type == "cpu" else len(os.sched_getaffinity(0))
 
     def describe(self) -> str:
         """Kind of machine, for the model's card."""
@@ -112,20 +123,19 @@ class Trainer:
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of `batch`, with gradients."""
-        tensor = torch.from_numpy
-        chips = normalise(tensor(batch.optical), tensor(batch.radar), tensor(batch.dem), self.inputs)
-        optical, radar, dem = (
-            part.to(self.device) if name in batch.sensors else None
-            for name, part in zip(SENSORS, chips, strict=True)
+        parts = (batch.optical, batch.radar, batch.dem, batch.water, batch.known)
+        optical, radar, dem, water, known = (part.to(self.device) for part in parts)
+        chips = normalise(optical, radar, dem, self.inputs)
+        s2, s1, ground = (
+            part if name in batch.sensors else None for name, part in zip(SENSORS, chips, strict=True)
         )
-        if dem is not None:
-            dem = relief(dem, self.inputs.DEM)
-        water, known = (torch.from_numpy(part).to(self.device) for part in (batch.water, batch.known))
+        if ground is not None:
+            ground = relief(ground, self.inputs.DEM)
         with (
             plain_attention(self.device.type == "cpu"),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.machine.bf16),
         ):
-            logits = logits_of(self.network, self.inputs.S1.kind, optical, radar, dem)
+            logits = logits_of(self.network, self.inputs.S1.kind, s2, s1, ground)
         return masked_loss(logits.float(), water, known, self.recipe.dice)
 
     def save(self, path: Path) -> None:
@@ -244,9 +254,14 @@ def fit(chips: Sequence[ChipFiles], recipe: Recipe, inputs: Inputs, folder: Path
     if checkpoint.exists():
         trainer.resume(checkpoint)
     saved = time.monotonic()
+    readers = machine.reading_processes
+    batches = DataLoader(
+        _Steps(source, trainer.step, recipe.steps), batch_size=None, num_workers=readers,
+        multiprocessing_context="spawn" if readers else None,
+    )  # fmt: skip
     with _progress(trainer) as show:
-        while trainer.step < recipe.steps:
-            trainer.advance(source.batch(trainer.step))
+        for batch in batches:
+            trainer.advance(batch)
             show()
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 trainer.save(checkpoint)
@@ -254,6 +269,19 @@ def fit(chips: Sequence[ChipFiles], recipe: Recipe, inputs: Inputs, folder: Path
                 show(note="checkpoint saved")
     trainer.save(checkpoint)
     return trainer.fitted()
+
+
+class _Steps(Dataset[Batch]):
+    """The batches of the steps from `first` to `end`, in order. Any process can draw one."""
+
+    def __init__(self, source: ChipSource, first: int, end: int) -> None:
+        self._source, self._steps = source, range(first, end)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._source.batch(self._steps[index])
 
 
 @contextmanager

@@ -27,6 +27,10 @@ class Augmentation:
     brightness: float = 0.2
     #: greatest added path radiance in the blue band, reflectance x 10000; it decreases to 0 in the infrared
     haze: float = 300.0
+    #: probability that the water of a chip carries more sediment, and the greatest reflectance x 10000 that
+    #: this adds in red
+    turbid: float = 0.3
+    sediment: float = 2200.0
     #: probability that patches of a chip are put into shadow
     shaded: float = 0.25
     #: probability that a chip lacks some optical bands, and the greatest number of these

@@ -11,7 +11,7 @@ import torch
 
 from segmenter.network import build_network, logits
 from training.chip_files import Chip, ChipFiles, Split, write_chips
-from training.chips import ChipSource, shade, statistics
+from training.chips import ChipSource, cloud_water, shade, statistics
 from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import FULL
@@ -63,6 +63,18 @@ def test_shadow_darkens_the_infrared_most_and_keeps_the_rest() -> None:
     assert (chip[1][deep] > chip[7][deep]).all() and (chip[7][deep] >= chip[10][deep]).all()
 
 
+def test_sediment_brightens_water_alone_and_hardly_in_the_shortwave_infrared() -> None:
+    chip = np.full((12, 40, 40), 300, np.float32)
+    share = np.zeros((40, 40), np.float32)
+    share[:20], share[20] = 1, 0.5
+    cloud_water(chip, share, Augmentation(turbid=1.0), np.random.default_rng(0))
+    added = chip - 300
+    assert (added[:, 21:] == 0).all()
+    assert np.allclose(added[:, 20], added[:, 0] / 2, atol=0.01)
+    red, infrared, shortwave = (float(added[band, 0, 0]) for band in (3, 7, 10))
+    assert 0 < shortwave < 0.15 * red and 0.1 * red < infrared < red
+
+
 def test_chips_depend_on_step_and_seed_alone(chips: list[ChipFiles], recipe: Recipe) -> None:
     first, second = ChipSource(chips, recipe), ChipSource(chips, recipe)
     second.batch(0)
@@ -79,8 +91,8 @@ def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recip
     water, land = ((batch.water == share) & (batch.known == 1) for share in (1, 0))
     infrared = batch.optical[:, 10]
     assert water.any()
-    assert np.median(infrared[water]) < 0.5 * np.median(infrared[land])
-    assert np.isfinite(batch.optical.transpose(0, 2, 3, 1)[batch.known == 1]).all()
+    assert infrared[water].median() < 0.5 * infrared[land].median()
+    assert torch.isfinite(batch.optical.permute(0, 2, 3, 1)[batch.known == 1]).all()
 
 
 def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
@@ -88,14 +100,14 @@ def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles
     for step in range(60):
         batch = source.batch(step)
         found.add(batch.sensors)
-        parts = {"S2L2A": batch.optical, "S1": batch.radar, "DEM": batch.dem}
+        parts = {"S2L2A": batch.optical.numpy(), "S1": batch.radar.numpy(), "DEM": batch.dem.numpy()}
         for name, part in parts.items():
             if name not in batch.sensors:
                 assert np.isnan(part).all()
             else:
                 there = np.isfinite(part).any(axis=(2, 3))[:, :, None, None]
-                assert np.isfinite(part).all(axis=1, where=there)[batch.known == 1].all()
-        assert batch.known.any(axis=(1, 2)).all()
+                assert np.isfinite(part).all(axis=1, where=there)[batch.known.numpy() == 1].all()
+        assert batch.known.flatten(1).any(dim=1).all()
     assert found == {entry.sensors for entry in recipe.sets}
 
 
@@ -110,7 +122,7 @@ def test_absent_sensors_change_the_network_s_answer_and_single_bands_may_be_lack
     filled = replace(batch, radar=batch.radar * np.nan, dem=batch.dem * np.nan)
     assert len({round(trainer.loss(one).item(), 6) for one in (batch, without, filled)}) == 3
     lacking = replace(recipe, augmentation=Augmentation(lacking=1.0), sets=recipe.sets[:1])
-    counts = np.isnan(ChipSource(chips, lacking).batch(0).optical).all(axis=(2, 3)).sum(axis=1)
+    counts = np.isnan(ChipSource(chips, lacking).batch(0).optical.numpy()).all(axis=(2, 3)).sum(axis=1)
     assert (counts >= 1).all() and (counts <= lacking.augmentation.most_lacking).all()
 
 
@@ -135,7 +147,7 @@ def test_real_chips_join_the_steps_whose_sensors_they_have(
     optics = SetShare(("S2L2A",), 1.0)
     source = ChipSource(files, replace(recipe, batch=8, real=0.5, sets=(recipe.sets[0], optics)))
     small = [batch for batch in map(source.batch, range(20)) if batch.sensors == ("S2L2A",)]
-    assert any((batch.known.sum(axis=(1, 2)) == recipe.chip**2).any() for batch in small)
+    assert any((batch.known.sum(dim=(1, 2)) == recipe.chip**2).any() for batch in small)
     pool = source._pools[1]
     rng = np.random.default_rng(0)
     draws = [pool.draw(1.0, 3.0, rng) for _ in range(400)]
@@ -155,6 +167,7 @@ def test_a_few_steps_lower_the_loss(chips: list[ChipFiles], recipe: Recipe) -> N
 
 
 def test_a_stopped_run_resumes_exactly(chips: list[ChipFiles], recipe: Recipe, tmp_path: Path) -> None:
+    """Also when other processes draw its batches."""
     inputs, recipe = statistics(chips), replace(recipe, steps=4)
     whole = fit(chips, recipe, inputs, tmp_path / "whole", CPU)
     stopped = Trainer(recipe, inputs, CPU)
@@ -163,7 +176,7 @@ def test_a_stopped_run_resumes_exactly(chips: list[ChipFiles], recipe: Recipe, t
         stopped.advance(source.batch(step))
     (tmp_path / "stopped").mkdir()
     stopped.save(tmp_path / "stopped" / CHECKPOINT)
-    resumed = fit(chips, recipe, inputs, tmp_path / "stopped", CPU)
+    resumed = fit(chips, recipe, inputs, tmp_path / "stopped", replace(CPU, readers=2))
     assert resumed.losses == whole.losses
     others = resumed.network.state_dict()
     assert all(torch.equal(value, others[name]) for name, value in whole.network.state_dict().items())
