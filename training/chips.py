@@ -97,7 +97,7 @@ class ChipSource:
         """One chip, augmented and flipped: optical, radar, DEM (bands, H, W); labels and known pixels."""
         recipe = self._recipe
         for _ in range(_TRIES):
-            file, row = pool.draw(recipe.real, recipe.water_to_background, rng)
+            file, row = pool.draw(recipe, rng)
             chip = self._files[file][row]
             optical, radar, dem = (bands_of(chip, name, sensors) for name in ("S2L2A", "S1", "DEM"))
             known = (chip.labels != IGNORED) & seen(sensors, optical, radar, dem)
@@ -122,15 +122,18 @@ class _Pool:
             raise TrainingError(f"chips: no simulated one with water has the sensors {entry.name}; add seeds")
         self._simulated = _chips_of(having[wet & ~of_real]), _chips_of(having[~of_real])
         self._real = _by_ground(having[wet & of_real]), _by_ground(having[of_real])
+        self._places = sum(map(len, self._real[1]))
 
-    def draw(self, real: float, water_to_background: float, rng: np.random.Generator) -> tuple[int, int]:
+    def draw(self, recipe: Recipe, rng: np.random.Generator) -> tuple[int, int]:
         """(file, row) of a chip.
 
         Of real chips, first a class of ground is drawn, then a place, then a chip, because some classes have
-        many places, and some places many chips that overlap.
+        many places, and some places many chips that overlap. Where few places have the sensors of the set,
+        their share is smaller: with the whole share, the network would see little else.
         """
-        of_real = bool(self._real[1]) and rng.random() < real
-        wet = rng.random() < water_to_background / (water_to_background + 1)
+        real = recipe.real * min(1.0, self._places / recipe.real_places)
+        of_real = rng.random() < real
+        wet = rng.random() < recipe.water_to_background / (recipe.water_to_background + 1)
         if not of_real:
             return _any(self._simulated[0] if wet else self._simulated[1], rng)
         grounds = self._real[0] if wet and self._real[0] else self._real[1]

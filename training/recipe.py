@@ -88,8 +88,10 @@ class Recipe:
         SetShare(("S2L2A",), 0.25),
         SetShare(("S1", "DEM"), 0.2),
     )
-    #: share of real chips in the steps whose set of sensors real chips have
+    #: share of real chips in the steps of a set of sensors that at least `real_places` real places have; it
+    #: decreases in proportion to the number of places
     real: float = 0.4
+    real_places: int = 20
     #: share of the head's channels dropped in each chip; dropout in prediction gives an uncertainty only if
     #: the
     #: network was trained with it (Gal and Ghahramani 2016)
