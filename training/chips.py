@@ -242,10 +242,10 @@ def water_share(labels: NDArray[np.uint8]) -> Floats:
 def cloud_water(optical: Floats, share: Floats, how: Augmentation, rng: np.random.Generator) -> None:
     """Add suspended sediment to the water of some chips (12, H, W), in place.
 
+    Meltwater and floods carry more sediment than most simulated lakes, from milky to brown.
+
     Args:
         share: (H, W) share of water, 0..1.
-
-    Meltwater and floods carry more sediment than most simulated lakes, from milky to brown.
     """
     if rng.random() < how.turbid:
         spectrum = SEDIMENT.copy()
