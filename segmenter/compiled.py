@@ -1,8 +1,8 @@
-"""The network compiled ahead of time for one type of GPU, and kept in the user's private cache.
+"""The network compiled ahead of time for one type of GPU, and stored in the user's private cache.
 
 The network is exported and compiled for batches of one size and one set of sensors, with weights in half
-precision. Compiled code and weights are kept in a file `gpu-*.pt` (`segmenter.cache`), which is specific to a
-type of GPU, a version of torch, a model and the set. Loading it does not import terratorch.
+precision. Compiled code and weights are stored in a file `gpu-*.pt` (`segmenter.cache`), which is specific to
+a type of GPU, a version of torch, a model and a set of sensors. Loading it does not import terratorch.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from segmenter.program import Forward, made_from
 from segmenter.sensors import ALL
 
 BATCH = 64
-"""Chips of a forward pass on a GPU; halved where its memory does not do."""
-#: raised when this file makes another program from the same model
+"""Chips per forward pass on a GPU; halved until they fit into its memory."""
+#: version of this file's programs; raise it when a change gives another program for the same model
 _FORM = 2
 _CODE, _VALUES = "code", "values"
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Compiled:
     batch: int
 
     def __call__(self, *chips: Tensor) -> Tensor:
-        """The last batch is filled up."""
+        """Run the program on all chips, batch by batch; the last batch is padded with zeros."""
         count, missing = len(chips[0]), -len(chips[0]) % self.batch
         if missing:
             chips = tuple(torch.cat([chip, chip.new_zeros(missing, *chip.shape[1:])]) for chip in chips)
@@ -50,7 +50,7 @@ class Compiled:
 
 
 class Half(nn.Module):
-    """A network with its weights in half precision, between chips and logits in single precision."""
+    """A network with weights in half precision; its chips and logits are float32."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -72,28 +72,32 @@ def prepare(device: torch.device) -> None:
 def compiled(
     manifest: Manifest, code: int, device: torch.device, network: Callable[[], nn.Module]
 ) -> Compiled:
-    """The kept program of a set of sensors, or one made of `network()`, which takes their chips, and kept."""
-    # torch keeps what it compiles in a folder of /tmp that any user could have made before, and trusts it
+    """Load the stored program of a set of sensors, or compile `network()` and store its program.
+
+    Args:
+        network: called if no program is stored; gives the network, which takes the chips of the set.
+    """
+    # torch trusts its own cache, which is by default a folder of /tmp that any user could have created
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache.place("inductor")))
-    with cache.alone(_name(manifest, code, device, BATCH)):  # of workers that start at once, one compiles
+    with cache.alone(_name(manifest, code, device, BATCH)):  # one worker compiles, the others wait
         return _kept(manifest, code, device) or make(manifest, code, device, network())
 
 
 def _kept(manifest: Manifest, code: int, device: torch.device) -> Compiled | None:
-    """The kept program with the largest batch."""
+    """The stored program with the largest batch, or None."""
     batch = BATCH
     while batch >= 1:
         if path := cache.lookup(_name(manifest, code, device, batch)):
             try:
                 return Compiled(_load(path, device), batch)
-            except Exception as error:  # whatever is wrong with it, it can be made anew
-                _log.warning("%s: cannot be read (%s); it is made anew", path, error)
+            except Exception as error:  # of any kind: the network is compiled again
+                _log.warning("%s: cannot be read (%s); the network is compiled again", path, error)
         batch //= 2
     return None
 
 
 def make(manifest: Manifest, code: int, device: torch.device, network: nn.Module) -> Compiled:
-    """Compile the network for this GPU and keep the program; it runs as it is where it cannot be compiled."""
+    """Compile the network for this GPU and store the program. If that fails, it runs without compilation."""
     module = in_half(network, manifest, device, code)
     batch = BATCH
     while True:
@@ -109,8 +113,9 @@ def make(manifest: Manifest, code: int, device: torch.device, network: nn.Module
 def in_half(network: nn.Module, manifest: Manifest, device: torch.device, code: int = ALL) -> Half:
     """The network as products in half precision on a GPU.
 
-    Of float16 and bfloat16, which run at one speed, float16 keeps three more bits: the error of a logit is a
-    fifth. It ends at 65,504; where weights, or logits of random chips, do not fit, it is bfloat16.
+    float16 and bfloat16 have the same speed. float16 has three more bits of precision, and the measured error
+    of the logits was 16 times smaller (docs/measurements.md), but its largest number is 65,504. A network
+    whose weights, or whose logits of random chips, exceed it runs in bfloat16.
     """
     network = network.to(device)
     fold(network)
@@ -122,13 +127,13 @@ def in_half(network: nn.Module, manifest: Manifest, device: torch.device, code: 
         fits = bool(half(*(chip[:2] for chip in chips)).isfinite().all())
     if fits:
         return half
-    _log.warning("model %s: float16 cannot hold its numbers; it runs in bfloat16", manifest.name)
+    _log.warning("model %s: its numbers exceed the range of float16; it runs in bfloat16", manifest.name)
     network.float().load_state_dict(kept)
     return Half(network, torch.bfloat16)
 
 
 def example(manifest: Manifest, device: torch.device, batch: int, code: int = ALL) -> tuple[Tensor, ...]:
-    """Normalised chips of a set of sensors, (batch, bands, chip, chip), of nothing in particular."""
+    """Random normalised chips of the sensors of a set, each (batch, bands, chip, chip)."""
     return tuple(
         torch.randn(batch, len(bands), manifest.chip, manifest.chip, device=device)
         for bit, bands in enumerate((OPTICAL_BANDS, RADAR_BANDS, DEM_BANDS))
@@ -137,16 +142,16 @@ def example(manifest: Manifest, device: torch.device, batch: int, code: int = AL
 
 
 def _make(manifest: Manifest, code: int, device: torch.device, module: nn.Module, batch: int) -> Forward:
-    """The module compiled and kept for batches of this size. Raises `torch.OutOfMemoryError`."""
+    """Compile the module for batches of this size and store it. Raises `torch.OutOfMemoryError`."""
     chips = example(manifest, device, batch, code)
     with torch.inference_mode():
-        module(*chips)  # fails before minutes are spent on compiling, if memory is too small
+        module(*chips)  # if memory is too small, this fails before minutes are spent on compiling
     try:
         forward = _ahead_of_time(module, chips, _name(manifest, code, device, batch))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        _log.warning("the network is compiled by every process for itself, as it cannot be kept: %s", error)
+        _log.warning("the compiled network cannot be stored, so every process compiles it: %s", error)
     else:
         return forward
     try:
@@ -156,13 +161,13 @@ def _make(manifest: Manifest, code: int, device: torch.device, module: nn.Module
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        _log.warning("the network runs as it is, as it cannot be compiled here: %s", error)
+        _log.warning("the network cannot be compiled here and runs without compilation: %s", error)
         return cast(Forward, module)
     return forward
 
 
 def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], name: str) -> Forward:
-    """Compile the module for these chips and keep it in the cache."""
+    """Compile the module for chips of these shapes and store it in the cache."""
     from torch._inductor import standalone_compile
 
     with torch.no_grad():
@@ -190,7 +195,7 @@ def _load(path: Path, device: torch.device) -> Forward:
     from torch._inductor import config
     from torch._inductor.standalone_compile import CompiledArtifact
 
-    config.compile_threads = 1  # nothing is compiled: no processes are started for it
+    config.compile_threads = 1  # nothing is compiled, so torch need not start processes for it
     kept = torch.load(path, map_location=device, weights_only=True, mmap=True)
     with tempfile.NamedTemporaryFile() as code:
         code.write(kept[_CODE].cpu().numpy().tobytes())
@@ -207,12 +212,12 @@ class _Program:
     values: list[Tensor]
 
     def __call__(self, *chips: Tensor) -> Tensor:
-        # contiguous, as those that it was compiled for
+        # the code was compiled for contiguous chips
         return self.artifact(*self.values, *(chip.contiguous() for chip in chips))[0]
 
 
 def _name(manifest: Manifest, code: int, device: torch.device, batch: int) -> str:
-    """Of the program of this model, set of sensors, GPU, torch and batch."""
+    """File name of the program of a model, set of sensors, type of GPU, version of torch and batch."""
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     text = json.dumps([_FORM, chip, torch.version.cuda, batch, made_from(manifest, code)])
     return f"gpu-{hashlib.sha256(text.encode()).hexdigest()}.pt"

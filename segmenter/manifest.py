@@ -43,6 +43,9 @@ S1Kind = Literal["rtc", "grd", "any"]
 ``any``: either, for an index only."""
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
+_LATER = Field(exclude_if=lambda value: not value)
+"""Of a field that older manifests lack: it is written only if it has a value, so that their digests stay."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -90,7 +93,7 @@ class Steepness(_Frozen):
 class Elevation(Modality):
     """Elevation in metres, or the steepness that is computed from it in each window."""
 
-    steepness: Steepness | None = None
+    steepness: Annotated[Steepness | None, _LATER] = None
     """If given, the network takes the square root of the tangent of the slope (`segmenter.normalise.relief`),
     standardised with these numbers; null: it takes the elevation. A lake is level, whatever its elevation;
     beside mountains, differences of a metre vanish in a standardised elevation."""
@@ -139,7 +142,7 @@ class Index(_Frozen):
     """Upper limit of the slope in degrees; terrain in shadow exceeds it."""
     radar: Cue
     """Upper limit of VV in dB, for either kind of backscatter."""
-    red_edge: Cue | None = None
+    red_edge: Annotated[Cue | None, _LATER] = None
     """Upper limit of `segmenter.indices.red_edge`, which snow, ice and bright ground exceed; null in the
     manifests of before."""
 
@@ -175,7 +178,7 @@ class Manifest(_Frozen):
     """Factor of the standard deviations of lake areas, fitted on validation seasons so that 95 % intervals
     contain the true area of 95 % of lakes in each class of size: one number, or pairs of a mapped area in m2
     and its factor (`segmenter.area_factor.factor_at`)."""
-    fewer: tuple[SensorSet, ...] = ()
+    fewer: Annotated[tuple[SensorSet, ...], _LATER] = ()
     """Sets of fewer sensors for which the model was validated too, the best first. A pixel that lacks a
     sensor is predicted with the first of them whose sensors it has."""
     digest: Digest
@@ -271,12 +274,6 @@ class Manifest(_Frozen):
             mode="json",
             exclude={"license": True, "training": True, "scores": True, "fewer": {"__all__": {"scores"}}},
         )
-        if not self.fewer:  # as in manifests of before
-            del decisive["fewer"]
-        if self.inputs.DEM.steepness is None:
-            del decisive["inputs"]["DEM"]["steepness"]
-        if self.index is not None and self.index.red_edge is None:
-            del decisive["index"]["red_edge"]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -1,7 +1,7 @@
 """The members of an answer: dropout passes of the head, flips, models; and the spread between them.
 
-Everything here is a fixed function of the manifest, the same for every window, tile and worker, so that an
-uncertainty depends on the tiling as little as a probability does.
+Everything here is a fixed function of the manifest and is the same for every window, tile and worker. An
+uncertainty is therefore independent of the tiling, as a probability is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,22 +15,22 @@ from segmenter.protocol import ChipNetwork, Pixels
 from segmenter.sensors import SensorSet
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
-"""Axes turned round in each flip: none, vertical, horizontal, both."""
+"""Axes that each flip reverses: none, vertical, horizontal, both."""
 _SEED = 20
-"""Of the dropout masks. Part of the method, not a setting: another seed would be another model."""
+"""Seed of the dropout masks. It is part of the method, not a setting: another seed is another model."""
 
 
 def planes(manifest: Manifest) -> int:
-    """Planes of logits that `members` gives for a model: its own, its dropout passes', its flips'."""
+    """Number of planes that `members` returns: the answer, the dropout passes and, if any, the flips."""
     return 1 + manifest.passes + (len(FLIPS) if manifest.flips else 0)
 
 
 def members(network: ChipNetwork, optical: Tensor | None, radar: Tensor | None, dem: Tensor | None) -> Tensor:
     """(B, planes, H, W) logits of normalised chips (B, 12 | 2 | 1, H, W); a sensor that is None is absent.
 
-    The first plane is the answer, the next are the dropout passes', each the mean over the flips; then comes
-    the answer of every flip alone, if the manifest asks for flips. A network whose batch holds all flips is
-    called once.
+    The first plane is the answer and the next ones are the dropout passes; each is the mean over the flips.
+    If the manifest has flips, the answer of every single flip follows. If all flips of the chips fit into one
+    batch of the network, it is called once.
     """
     if not network.manifest.flips:
         return network.logits(optical, radar, dem)
@@ -66,10 +66,10 @@ def _turned(chips: Tensor, axes: tuple[int, ...]) -> Tensor:
 def answer(manifests: Sequence[Manifest], sets: Sequence[SensorSet], logits: Sequence[Tensor]) -> Tensor:
     """(2, ...) probability and its standard deviation, from each model's (planes, ...) logits.
 
-    `sets` have each model's calibration for the sensors of these logits. Models' calibrated logits are
-    averaged. The variance adds up what each source of doubt contributes: the dropout passes (Gal and
-    Ghahramani 2016), the flips, and the models (Lakshminarayanan et al. 2017). Where the averaged logit is
-    not finite, both are infinite.
+    `sets` has the calibration of each model for the sensors of these logits. The calibrated logits of the
+    models are averaged. The variance is the sum of three: over the dropout passes (Gal and Ghahramani 2016),
+    over the flips, and over the models (Lakshminarayanan et al. 2017). Where the averaged logit is not
+    finite, both results are infinite.
     """
     own, variance = [], torch.zeros_like(logits[0][0])
     for manifest, fitted, part in zip(manifests, sets, logits, strict=True):
@@ -87,7 +87,7 @@ def answer(manifests: Sequence[Manifest], sets: Sequence[SensorSet], logits: Seq
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Over the first axis, one after the other: a reduction may add in an order that depends on the place."""
+    """Mean over the first axis, summed in order; the order of a reduction can depend on the pixel's place."""
     total = values[0].clone()
     for value in values[1:]:
         total += value
@@ -105,10 +105,10 @@ def _variance(chances: Tensor) -> Tensor:
 
 
 def widen(convolution: nn.Conv2d, passes: int, dropout: float) -> nn.Conv2d:
-    """The head's last 1 x 1 convolution with an output more for each dropout pass.
+    """The head's last 1 x 1 convolution with one more output for each dropout pass.
 
-    To leave out channels and then sum the rest is to sum them with other weights, so that all passes share
-    one run of encoder and decoder.
+    Dropping channels before a 1 x 1 convolution is equivalent to other weights of the convolution, so all
+    passes share one run of encoder and decoder.
     """
     weight, bias = convolution.weight.detach(), convolution.bias
     masks = torch.from_numpy(dropout_masks(convolution.in_channels, passes, dropout)).to(weight)
@@ -120,17 +120,18 @@ def widen(convolution: nn.Conv2d, passes: int, dropout: float) -> nn.Conv2d:
 
 
 def dropout_masks(channels: int, passes: int, dropout: float) -> Pixels:
-    """(passes, channels) weights: 0 for the share `dropout` of the channels, the rest scaled up to make up.
+    """(passes, channels) weights: 0 for the share `dropout` of the channels; the others are scaled up for it.
 
-    Channels are dealt out like cards, all of them before any comes again, so that few passes see much.
+    The channels are shuffled, and each pass drops the next ones. A channel is dropped again only after all
+    others have been dropped, so that a few passes cover all channels.
     """
     left_out = min(max(round(channels * dropout), 1), channels - 1)
     masks = np.full((passes, channels), channels / (channels - left_out), np.float32)
     random = np.random.default_rng(_SEED)
-    deck = random.permutation(channels).tolist()
+    order = random.permutation(channels).tolist()
     for mask in masks:
-        if len(deck) < left_out:  # the last cards first, then those of a new deck that are not among them
-            deck += [card for card in random.permutation(channels).tolist() if card not in deck]
-        mask[deck[:left_out]] = 0
-        del deck[:left_out]
+        if len(order) < left_out:  # the channels that are left, then the others in a new order
+            order += [channel for channel in random.permutation(channels).tolist() if channel not in order]
+        mask[order[:left_out]] = 0
+        del order[:left_out]
     return masks

@@ -96,8 +96,6 @@ def made_from(manifest: Manifest, code: int = ALL) -> str:
     )
     # of all sensors unnamed, as before there were others: programs that were kept remain valid
     sensors = [] if code == ALL else [code]
-    if manifest.inputs.DEM.steepness is None:  # as in manifests of before
-        del decisive["inputs"]["DEM"]["steepness"]
     text = json.dumps([_FORM, torch.__version__, version("terratorch"), decisive, *sensors], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

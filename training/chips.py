@@ -104,7 +104,7 @@ class ChipSource:
             window = _window(known.shape, recipe.chip, rng)
             if known[window.inside].sum() >= FEWEST_KNOWN:
                 break
-        cloud_water(optical, water_share(chip.labels), recipe.augmentation, rng)
+        cloud_water(optical, chip.labels, recipe.augmentation, rng)
         augment(optical, radar, dem, recipe.augmentation, rng)
         axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
         fills = ((optical, np.nan), (radar, np.nan), (dem, np.nan), (chip.labels, IGNORED), (known, False))
@@ -239,18 +239,21 @@ def water_share(labels: NDArray[np.uint8]) -> Floats:
     return np.where(labels == IGNORED, 0, labels.astype(np.float32) / FULL).astype(np.float32)
 
 
-def cloud_water(optical: Floats, share: Floats, how: Augmentation, rng: np.random.Generator) -> None:
+def cloud_water(
+    optical: Floats, labels: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator
+) -> None:
     """Add suspended sediment to the water of some chips (12, H, W), in place.
 
-    Args:
-        share: (H, W) share of water, 0..1.
-
     Meltwater and floods carry more sediment than most simulated lakes, from milky to brown.
+
+    Args:
+        labels: (H, W), as in a chip.
     """
     if rng.random() < how.turbid:
         spectrum = SEDIMENT.copy()
         spectrum[_INFRARED:] *= rng.uniform(0.4, 2.0)
-        optical += share * (rng.uniform(0, how.sediment) * spectrum)[:, None, None].astype(np.float32)
+        added = (rng.uniform(0, how.sediment) * spectrum).astype(np.float32)
+        optical += water_share(labels) * added[:, None, None]
 
 
 def shade(optical: Floats, rng: np.random.Generator) -> None:

@@ -93,8 +93,7 @@ class Recipe:
     real: float = 0.4
     real_places: int = 20
     #: share of the head's channels dropped in each chip; dropout in prediction gives an uncertainty only if
-    #: the
-    #: network was trained with it (Gal and Ghahramani 2016)
+    #: the network was trained with it (Gal and Ghahramani 2016)
     dropout: float = 0.1
     seed: int = 42
     chip: int = 224

@@ -28,8 +28,7 @@ pytestmark = [
     pytest.mark.prove,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(
-        not MODEL.exists()
-        or code_of(("S1", "DEM")) not in {entry.code for entry in read_manifest(MODEL).sets},
+        not MODEL.exists() or code_of(RADAR) not in {entry.code for entry in read_manifest(MODEL).sets},
         reason="the committed model was not validated for radar and DEM alone",
     ),
 ]

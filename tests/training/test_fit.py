@@ -14,7 +14,7 @@ from training.chip_files import Chip, ChipFiles, Split, write_chips
 from training.chips import ChipSource, cloud_water, shade, statistics
 from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
-from training.labels import FULL
+from training.labels import FULL, IGNORED
 from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, parse_seeds
 
 pytestmark = pytest.mark.slow
@@ -65,9 +65,9 @@ def test_shadow_darkens_the_infrared_most_and_keeps_the_rest() -> None:
 
 def test_sediment_brightens_water_alone_and_hardly_in_the_shortwave_infrared() -> None:
     chip = np.full((12, 40, 40), 300, np.float32)
-    share = np.zeros((40, 40), np.float32)
-    share[:20], share[20] = 1, 0.5
-    cloud_water(chip, share, Augmentation(turbid=1.0), np.random.default_rng(0))
+    labels = np.zeros((40, 40), np.uint8)
+    labels[:20], labels[20], labels[39] = FULL, FULL // 2, IGNORED
+    cloud_water(chip, labels, Augmentation(turbid=1.0), np.random.default_rng(0))
     added = chip - 300
     assert (added[:, 21:] == 0).all()
     assert np.allclose(added[:, 20], added[:, 0] / 2, atol=0.01)
@@ -151,9 +151,9 @@ def test_real_chips_join_the_steps_whose_sensors_they_have(
     assert any((batch.known.sum(dim=(1, 2)) == recipe.chip**2).any() for batch in small)
     pool = source._pools[1]
     rng = np.random.default_rng(0)
-    draws = [pool.draw(replace(both, real=0.99), rng) for _ in range(400)]
+    draws = [pool.draw(replace(both, real=np.nextafter(1.0, 0.0)), rng) for _ in range(400)]
     drawn = [made[row].place for file, row in draws if file == 1]
-    assert len(drawn) > 380 and "kept" not in drawn
+    assert len(drawn) == 400 and "kept" not in drawn
     assert 140 < drawn.count("one") < 260
     assert all(file == 0 for file, _ in (pool.draw(replace(both, real=0.0), rng) for _ in range(50)))
     few = replace(both, real_places=20)  # of which there are two
