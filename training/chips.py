@@ -86,22 +86,23 @@ class ChipSource:
         rng = np.random.default_rng([recipe.seed, step])
         number = int(rng.choice(len(recipe.sets), p=self._shares))
         sensors = recipe.sets[number].sensors
-        drawn = [self._chip(self._pools[number], sensors, rng) for _ in range(recipe.batch)]
+        stage = recipe.stage_at(step)
+        drawn = [self._chip(self._pools[number], sensors, stage.window, rng) for _ in range(stage.batch)]
         optical, radar, dem, labels, known = (np.stack(part) for part in zip(*drawn, strict=True))
         arrays = (optical, radar, dem, water_share(labels), known.astype(np.float32))
         return Batch(sensors, *map(torch.from_numpy, arrays))
 
     def _chip(
-        self, pool: _Pool, sensors: Sequence[ModalityName], rng: np.random.Generator
+        self, pool: _Pool, sensors: Sequence[ModalityName], size: int, rng: np.random.Generator
     ) -> tuple[NDArray[Any], ...]:
-        """One chip, augmented and flipped: optical, radar, DEM (bands, H, W); labels and known pixels."""
+        """A window of a chip, augmented and flipped: optical, radar, DEM (bands, H, W); labels, known pixels."""
         recipe = self._recipe
         for _ in range(_TRIES):
-            file, row = pool.draw(recipe, rng)
+            file, row, wet = pool.draw(recipe, rng)
             chip = self._files[file][row]
             optical, radar, dem = (bands_of(chip, name, sensors) for name in ("S2L2A", "S1", "DEM"))
             known = (chip.labels != IGNORED) & seen(sensors, optical, radar, dem)
-            window = _window(known.shape, recipe.chip, rng)
+            window = _window(known.shape, size, rng, _on_a_lake(chip.labels, rng) if wet else None)
             if known[window.inside].sum() >= FEWEST_KNOWN:
                 break
         cloud_water(optical, chip.labels, recipe.augmentation, rng)
@@ -124,8 +125,8 @@ class _Pool:
         self._real = _by_ground(having[wet & of_real]), _by_ground(having[of_real])
         self._places = sum(map(len, self._real[1]))
 
-    def draw(self, recipe: Recipe, rng: np.random.Generator) -> tuple[int, int]:
-        """(file, row) of a chip.
+    def draw(self, recipe: Recipe, rng: np.random.Generator) -> tuple[int, int, bool]:
+        """(file, row) of a chip, and whether it was drawn because it has water.
 
         Of real chips, first a class of ground is drawn, then a place, then a chip, because some classes have
         many places, and some places many chips that overlap. Where few places have the sensors of the set,
@@ -135,9 +136,9 @@ class _Pool:
         of_real = rng.random() < real
         wet = rng.random() < recipe.water_to_background / (recipe.water_to_background + 1)
         if not of_real:
-            return _any(self._simulated[0] if wet else self._simulated[1], rng)
-        grounds = self._real[0] if wet and self._real[0] else self._real[1]
-        return _any(_any(_any(grounds, rng), rng), rng)
+            return *_any(self._simulated[0] if wet else self._simulated[1], rng), wet
+        wet = wet and bool(self._real[0])
+        return *_any(_any(_any(self._real[0] if wet else self._real[1], rng), rng), rng), wet
 
 
 Chips = list[tuple[int, int]]
@@ -205,11 +206,24 @@ class _Window:
         return wide
 
 
-def _window(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> _Window:
-    """A window at a random place."""
+def _on_a_lake(labels: NDArray[np.uint8], rng: np.random.Generator) -> tuple[int, int]:
+    """Row and column of a pixel of water in a chip that has water; every lake is as likely."""
+    lakes, count = ndimage.label((labels > 0) & (labels != IGNORED))
+    pixels = np.argwhere(lakes == rng.integers(1, count + 1))
+    row, col = pixels[rng.integers(len(pixels))]
+    return int(row), int(col)
+
+
+def _window(
+    shape: tuple[int, ...], size: int, rng: np.random.Generator, pixel: tuple[int, int] | None
+) -> _Window:
+    """A window at a random place that has `pixel` in it, if there is one."""
     inside, at = [], []
-    for length in shape:
-        first = int(rng.integers(abs(length - size) + 1))
+    for axis, length in enumerate(shape):
+        low, high = 0, abs(length - size)
+        if pixel is not None and length > size:
+            low, high = max(0, pixel[axis] - size + 1), min(high, pixel[axis])
+        first = int(rng.integers(low, high + 1))
         inside.append(slice(first, first + size) if length > size else slice(0, length))
         at.append(0 if length > size else first)
     return _Window(size, (inside[0], inside[1]), (at[0], at[1]))

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from segmenter.architecture import PATCH
 from segmenter.manifest import SENSORS, Architecture, ModalityName, code_of
 from segmenter.sensors import sensors_of
 from training.errors import TrainingError
@@ -63,11 +64,29 @@ class SetShare:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Consecutive steps whose batches have the same size."""
+
+    steps: int
+    #: number of chips of a step
+    batch: int
+    #: edge of their windows, px
+    window: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 2:
+            raise TrainingError(f"steps {self.steps}, batch {self.batch}: must be at least 1 step of 2 chips")
+        if self.window < PATCH or self.window % PATCH:
+            raise TrainingError(f"window {self.window}: must be a multiple of {PATCH} px")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of the fit."""
 
-    steps: int = 4000
-    batch: int = 8
+    #: A window of 128 px around a lake costs a quarter of one of 224 px and has most of what there is to learn
+    #: in it. The last stage has windows of the size that prediction has (Touvron et al. 2019)
+    stages: tuple[Stage, ...] = (Stage(3000, 24, 128), Stage(1000, 8, 224))
     #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
     rate: float = 1e-3
     warmup: int = 50
@@ -96,12 +115,11 @@ class Recipe:
     #: the network was trained with it (Gal and Ghahramani 2016)
     dropout: float = 0.1
     seed: int = 42
-    chip: int = 224
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2:
-            raise TrainingError(f"steps {self.steps}, batch {self.batch}: must be at least 1 step of 2 chips")
+        if not self.stages:
+            raise TrainingError("stages: must have at least one")
         if not 0 < self.dropout < 1:
             raise TrainingError(f"dropout: must be between 0 and 1, got {self.dropout}")
         if not 0 <= self.real < 1:
@@ -111,6 +129,19 @@ class Recipe:
             raise TrainingError(
                 f"sets: must begin with {'+'.join(SENSORS)} and name each set once, got {names}"
             )
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> Stage:
+        """Stage of `step`, from 0; the last one for later steps."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
 
     def rate_at(self, step: int) -> float:
         """Learning rate of `step`, from 0: linear warm-up, half a cosine (Loshchilov and Hutter 2017)."""
