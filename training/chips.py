@@ -86,7 +86,7 @@ class ChipSource:
         rng = np.random.default_rng([recipe.seed, step])
         number = int(rng.choice(len(recipe.sets), p=self._shares))
         sensors = recipe.sets[number].sensors
-        stage = recipe.stage_at(step)
+        stage, _ = recipe.stage_at(step)
         drawn = [self._chip(self._pools[number], sensors, stage.window, rng) for _ in range(stage.batch)]
         optical, radar, dem, labels, known = (np.stack(part) for part in zip(*drawn, strict=True))
         arrays = (optical, radar, dem, water_share(labels), known.astype(np.float32))
@@ -106,7 +106,7 @@ class ChipSource:
             if known[window.inside].sum() >= FEWEST_KNOWN:
                 break
         cloud_water(optical, chip.labels, recipe.augmentation, rng)
-        augment(optical, radar, dem, recipe.augmentation, rng)
+        augment(optical, radar, recipe.augmentation, rng)
         axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
         fills = ((optical, np.nan), (radar, np.nan), (dem, np.nan), (chip.labels, IGNORED), (known, False))
         return tuple(np.flip(window.cut(array, fill), axes) for array, fill in fills)
@@ -229,8 +229,8 @@ def _window(
     return _Window(size, (inside[0], inside[1]), (at[0], at[1]))
 
 
-def augment(optical: Floats, radar: Floats, dem: Floats, how: Augmentation, rng: np.random.Generator) -> None:
-    """Change brightness, haze, backscatter and elevation of one chip in place; NaN stays NaN.
+def augment(optical: Floats, radar: Floats, how: Augmentation, rng: np.random.Generator) -> None:
+    """Change brightness, haze and backscatter of one chip in place; NaN stays NaN.
 
     Some chips lose some optical bands, which become NaN.
     """
@@ -241,7 +241,6 @@ def augment(optical: Floats, radar: Floats, dem: Floats, how: Augmentation, rng:
         # 6 dB: spread of a scene
         shift = rng.normal(0, how.radar_shift) + rng.normal(0, how.band_gain[1] * 6, len(RADAR_BANDS))
         radar += shift.astype(np.float32)[:, None, None]
-        dem += np.float32(rng.normal(0, how.dem_shift))
     if rng.random() < how.shaded:
         shade(optical, rng)
     if rng.random() < how.lacking:

@@ -89,11 +89,11 @@ class Trainer:
         mean = get_ema_multi_avg_fn(recipe.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=mean, use_buffers=True)
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, recipe.weight_decay), lr=recipe.rate
+            parameter_groups(self.network, recipe.weight_decay), lr=recipe.rate_at(0)
         )
         self.losses: list[float] = []
         if machine.compiled:
-            self.network.compile()
+            self.network.compile(dynamic=False)
 
     @property
     def step(self) -> int:
@@ -106,6 +106,9 @@ class Trainer:
         Raises:
             TrainingError: the loss is not finite.
         """
+        _, first = self.recipe.stage_at(self.step)
+        if first == 0 and self.machine.compiled:
+            torch.compiler.reset()  # the programs of another size of batch are not needed any more
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         # the dropped channels depend only on seed and step, like the chips

@@ -21,9 +21,9 @@ class Augmentation:
 
     #: probability that a chip is changed
     spectral: float = 0.7
-    #: standard deviation of the gain of each band, for optical, radar and DEM (CryoSentinel v1.0: 0.03, 0.07,
-    #: 0.02; more in the optical bands, because real spectra vary more than those of one simulator)
-    band_gain: tuple[float, float, float] = (0.05, 0.07, 0.02)
+    #: standard deviation of the gain of each band, for optical and radar (CryoSentinel v1.0: 0.03 and 0.07;
+    #: more in the optical bands, because real spectra vary more than those of one simulator)
+    band_gain: tuple[float, float] = (0.05, 0.07)
     #: standard deviation of a gain common to all optical bands, since light varies more than in one region
     brightness: float = 0.2
     #: greatest added path radiance in the blue band, reflectance x 10000; it decreases to 0 in the infrared
@@ -39,9 +39,6 @@ class Augmentation:
     most_lacking: int = 4
     #: standard deviation of a shift of both polarisations, dB
     radar_shift: float = 0.8
-    #: standard deviation of a shift of all elevations, metres, since absolute elevation must not predict
-    #: water
-    dem_shift: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -65,13 +62,15 @@ class SetShare:
 
 @dataclass(frozen=True)
 class Stage:
-    """Consecutive steps whose batches have the same size."""
+    """Consecutive steps with batches of one size; its learning rate decreases to 0."""
 
     steps: int
     #: number of chips of a step
     batch: int
     #: edge of their windows, px
     window: int
+    #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
+    rate: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2:
@@ -84,11 +83,10 @@ class Stage:
 class Recipe:
     """Hyperparameters of the fit."""
 
-    #: A window of 128 px around a lake costs a quarter of one of 224 px and has most of what there is to learn
-    #: in it. The last stage has windows of the size that prediction has (Touvron et al. 2019)
-    stages: tuple[Stage, ...] = (Stage(3000, 24, 128), Stage(1000, 8, 224))
-    #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
-    rate: float = 1e-3
+    #: a window of 128 px around a lake costs a third of one of 224 px and has most of what there is to learn in
+    #: it; the last stage has windows of the size that prediction has (Touvron et al. 2019)
+    stages: tuple[Stage, ...] = (Stage(3000, 24, 128), Stage(1000, 8, 224, 3e-4))
+    #: steps of each stage in which the rate increases
     warmup: int = 50
     weight_decay: float = 0.05
     clip_norm: float = 1.0
@@ -101,10 +99,10 @@ class Recipe:
     #: sets of sensors, of which each step has one; the first is that of all sensors. The others are absent as
     #: they are in prediction: the network has no tokens of them
     sets: tuple[SetShare, ...] = (
-        SetShare(("S2L2A", "S1", "DEM"), 0.35),
-        SetShare(("S2L2A", "DEM"), 0.1),
-        SetShare(("S2L2A", "S1"), 0.1),
-        SetShare(("S2L2A",), 0.25),
+        SetShare(("S2L2A", "S1", "DEM"), 0.45),
+        SetShare(("S2L2A", "DEM"), 0.08),
+        SetShare(("S2L2A", "S1"), 0.07),
+        SetShare(("S2L2A",), 0.2),
         SetShare(("S1", "DEM"), 0.2),
     )
     #: share of real chips in the steps of a set of sensors that at least `real_places` real places have; it
@@ -135,20 +133,23 @@ class Recipe:
         """Number of steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
-    def stage_at(self, step: int) -> Stage:
-        """Stage of `step`, from 0; the last one for later steps."""
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """Stage of `step`, from 0, and the step within the stage."""
         for stage in self.stages:
             if step < stage.steps:
-                return stage
+                return stage, step
             step -= stage.steps
-        return self.stages[-1]
+        raise TrainingError(f"step {self.steps + step}: the recipe has {self.steps} steps")
 
     def rate_at(self, step: int) -> float:
-        """Learning rate of `step`, from 0: linear warm-up, half a cosine (Loshchilov and Hutter 2017)."""
+        """Learning rate of `step`, from 0: in each stage a linear warm-up and half a cosine (Loshchilov and
+        Hutter 2017).
+        """
+        stage, step = self.stage_at(step)
         if step < self.warmup:
-            return self.rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+            return stage.rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(stage.steps - self.warmup, 1)
+        return stage.rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
