@@ -95,7 +95,7 @@ class ChipSource:
     def _chip(
         self, pool: _Pool, sensors: Sequence[ModalityName], size: int, rng: np.random.Generator
     ) -> tuple[NDArray[Any], ...]:
-        """A window of a chip, augmented and flipped: optical, radar, DEM (bands, H, W); labels, known pixels."""
+        """A window of a chip, augmented and flipped: optical, radar, DEM (bands, H, W); labels, known."""
         recipe = self._recipe
         for _ in range(_TRIES):
             file, row, wet = pool.draw(recipe, rng)

@@ -83,8 +83,8 @@ class Stage:
 class Recipe:
     """Hyperparameters of the fit."""
 
-    #: a window of 128 px around a lake costs a third of one of 224 px and has most of what there is to learn in
-    #: it; the last stage has windows of the size that prediction has (Touvron et al. 2019)
+    #: a window of 128 px around a lake costs a third of one of 224 px and has most of what there is to learn;
+    #: the last stage has windows of the size that prediction has (Touvron et al. 2019)
     stages: tuple[Stage, ...] = (Stage(3000, 24, 128), Stage(1000, 8, 224, 3e-4))
     #: steps of each stage in which the rate increases
     warmup: int = 50

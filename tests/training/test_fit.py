@@ -15,7 +15,7 @@ from training.chips import ChipSource, cloud_water, shade, statistics
 from training.errors import TrainingError
 from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import FULL, IGNORED
-from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, parse_seeds
+from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, Stage, parse_seeds
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,9 @@ def test_chips_depend_on_step_and_seed_alone(chips: list[ChipFiles], recipe: Rec
 
 def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
     """After flips and brightness changes, water is still where the shortwave infrared is darkest."""
-    whole = replace(recipe, batch=8, sets=recipe.sets[:1], augmentation=Augmentation(lacking=0))
+    whole = replace(
+        recipe, stages=(Stage(1, 8, 96),), sets=recipe.sets[:1], augmentation=Augmentation(lacking=0)
+    )
     batch = ChipSource(chips, whole).batch(0)
     water, land = ((batch.water == share) & (batch.known == 1) for share in (1, 0))
     infrared = batch.optical[:, 10]
@@ -96,7 +98,7 @@ def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recip
 
 
 def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
-    source, found = ChipSource(chips, recipe), set()
+    source, found = ChipSource(chips, replace(recipe, stages=(Stage(60, 2, 96),))), set()
     for step in range(60):
         batch = source.batch(step)
         found.add(batch.sensors)
@@ -109,6 +111,27 @@ def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles
                 assert np.isfinite(part).all(axis=1, where=there)[batch.known.numpy() == 1].all()
         assert batch.known.flatten(1).any(dim=1).all()
     assert found == {entry.sensors for entry in recipe.sets}
+
+
+def test_every_window_drawn_for_its_water_has_some(chips: list[ChipFiles], recipe: Recipe) -> None:
+    """Lakes are equally likely, so windows do not gather in the largest one."""
+    drawing = replace(recipe, stages=(Stage(1, 64, 32),), water_to_background=1e9, sets=recipe.sets[:1])
+    batch = ChipSource(chips, drawing).batch(0)
+    assert batch.water.shape == (64, 32, 32)
+    wet = batch.water.flatten(1)
+    assert (wet.max(dim=1).values > 0).float().mean() == 1
+    assert (wet.mean(dim=1) < 0.9).float().mean() > 0.5, "most have a shore"
+
+
+def test_every_stage_has_its_batches_and_a_rate_that_decreases_to_0() -> None:
+    recipe = Recipe(stages=(Stage(100, 8, 128), Stage(60, 2, 224, 1e-4)), warmup=10)
+    rates = [recipe.rate_at(step) for step in range(recipe.steps)]
+    assert recipe.steps == 160
+    assert max(rates[:100]) == rates[9] == 1e-3 and max(rates[100:]) == rates[109] == 1e-4
+    assert rates[99] < 1e-6 and rates[159] < 1e-6 and rates[100] == pytest.approx(1e-5)
+    assert recipe.stage_at(99) == (recipe.stages[0], 99) and recipe.stage_at(100) == (recipe.stages[1], 0)
+    with pytest.raises(TrainingError, match="160 steps"):
+        recipe.stage_at(160)
 
 
 def test_absent_sensors_change_the_network_s_answer_and_single_bands_may_be_lacking(
@@ -145,19 +168,19 @@ def test_real_chips_join_the_steps_whose_sensors_they_have(
     made += [real_chip(chips[0][0], "one", "one"), real_chip(chips[0][0], "kept", "kept", "test")]
     files = [*chips, write_chips(tmp_path / "real", made)]
     optics = SetShare(("S2L2A",), 1.0)
-    both = replace(recipe, batch=8, real=0.5, real_places=2, sets=(recipe.sets[0], optics))
+    both = replace(recipe, stages=(Stage(20, 8, 96),), real=0.5, real_places=2, sets=(recipe.sets[0], optics))
     source = ChipSource(files, both)
     small = [batch for batch in map(source.batch, range(20)) if batch.sensors == ("S2L2A",)]
-    assert any((batch.known.sum(dim=(1, 2)) == recipe.chip**2).any() for batch in small)
+    assert any((batch.known.sum(dim=(1, 2)) == 96**2).any() for batch in small)
     pool = source._pools[1]
     rng = np.random.default_rng(0)
     draws = [pool.draw(replace(both, real=np.nextafter(1.0, 0.0)), rng) for _ in range(400)]
-    drawn = [made[row].place for file, row in draws if file == 1]
+    drawn = [made[row].place for file, row, _ in draws if file == 1]
     assert len(drawn) == 400 and "kept" not in drawn
     assert 140 < drawn.count("one") < 260
-    assert all(file == 0 for file, _ in (pool.draw(replace(both, real=0.0), rng) for _ in range(50)))
+    assert all(file == 0 for file, *_ in (pool.draw(replace(both, real=0.0), rng) for _ in range(50)))
     few = replace(both, real_places=20)  # of which there are two
-    assert 10 < sum(file == 1 for file, _ in (pool.draw(few, rng) for _ in range(400))) < 35
+    assert 10 < sum(file == 1 for file, *_ in (pool.draw(few, rng) for _ in range(400))) < 35
 
 
 def test_a_few_steps_lower_the_loss(chips: list[ChipFiles], recipe: Recipe) -> None:
@@ -171,7 +194,7 @@ def test_a_few_steps_lower_the_loss(chips: list[ChipFiles], recipe: Recipe) -> N
 
 def test_a_stopped_run_resumes_exactly(chips: list[ChipFiles], recipe: Recipe, tmp_path: Path) -> None:
     """Also when other processes draw its batches."""
-    inputs, recipe = statistics(chips), replace(recipe, steps=4)
+    inputs, recipe = statistics(chips), replace(recipe, stages=(Stage(2, 3, 64), Stage(2, 2, 96)))
     whole = fit(chips, recipe, inputs, tmp_path / "whole", CPU)
     stopped = Trainer(recipe, inputs, CPU)
     source = ChipSource(chips, recipe)
@@ -250,7 +273,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     trainer = Trainer(recipe, statistics(chips), CPU)
     trainer.save(tmp_path / CHECKPOINT)
     with pytest.raises(TrainingError, match="another recipe"):
-        fit(chips, replace(recipe, rate=5e-4), trainer.inputs, tmp_path, CPU)
+        fit(chips, replace(recipe, ema=0.9), trainer.inputs, tmp_path, CPU)
 
 
 def test_statistics_ignore_missing_values(chips: list[ChipFiles], tmp_path: Path) -> None:
