@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -100,16 +100,16 @@ class ChipSource:
         for _ in range(_TRIES):
             file, row, wet = pool.draw(recipe, rng)
             chip = self._files[file][row]
+            pixel = _on_a_lake(chip.labels, rng) if wet else None
+            chip = _window(chip.labels.shape, size, rng, pixel).of(chip)
             optical, radar, dem = (bands_of(chip, name, sensors) for name in ("S2L2A", "S1", "DEM"))
             known = (chip.labels != IGNORED) & seen(sensors, optical, radar, dem)
-            window = _window(known.shape, size, rng, _on_a_lake(chip.labels, rng) if wet else None)
-            if known[window.inside].sum() >= FEWEST_KNOWN:
+            if known.sum() >= FEWEST_KNOWN:
                 break
         cloud_water(optical, chip.labels, recipe.augmentation, rng)
         augment(optical, radar, recipe.augmentation, rng)
         axes = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
-        fills = ((optical, np.nan), (radar, np.nan), (dem, np.nan), (chip.labels, IGNORED), (known, False))
-        return tuple(np.flip(window.cut(array, fill), axes) for array, fill in fills)
+        return tuple(np.flip(array, axes) for array in (optical, radar, dem, chip.labels, known))
 
 
 class _Pool:
@@ -195,7 +195,16 @@ class _Window:
     #: their first row and column in the window
     at: tuple[int, int]
 
-    def cut(self, array: NDArray[Any], fill: float) -> NDArray[Any]:
+    def of(self, chip: Chip) -> Chip:
+        """The window of a chip; missing and unlabelled beyond it."""
+        fills = {"optical": np.nan, "radar": np.nan, "dem": np.nan, "labels": IGNORED}
+        arrays = {name: getattr(chip, name) for name in fills}
+        cut: dict[str, Any] = {
+            name: self._cut(array, fills[name]) for name, array in arrays.items() if array is not None
+        }
+        return replace(chip, **cut, left=None, top=None)
+
+    def _cut(self, array: NDArray[Any], fill: float) -> NDArray[Any]:
         """The window of (..., H, W), filled beyond the chip."""
         part = array[(..., *self.inside)]
         if part.shape[-2:] == (self.size, self.size):
