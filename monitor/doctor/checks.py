@@ -243,8 +243,8 @@ def _against_indices(manifest: Manifest) -> str:
         return "; not compared with an index on real chips"
     water, dry = scores["own_sensors"]["iou"], scores["own_sensors"]["false_water"]
     return (
-        f"; on real test chips as good as NDWI and MNDWI on {water['passed']} of {water['chips']} with water, "
-        f"no false water on {dry['passed']} of {dry['chips']} without"
+        f"; on real test chips as good as NDWI and MNDWI on {water['passed']} of {water['chips']} with "
+        f"water, no false water on {dry['passed']} of {dry['chips']} without"
     )
 
 
