@@ -22,6 +22,7 @@ from benchmarks import surveys
 from monitor.report.region_map import draw_region
 from monitor.review.export import export_queue
 from monitor.workspace import Workspace, open_database, open_system
+from segmenter.manifest import code_of
 from storage.codes import Reason
 from storage.history import last_outlines
 from tests.support.history_content import current_rows
@@ -115,7 +116,8 @@ def test_every_pixel_has_a_reason(finished: Path) -> None:
     assert np.array_equal(answered, np.isfinite(kept["probability"]))
     inside = kept["reason"] != Reason.OUTSIDE
     assert np.array_equal(kept["reason"][inside] == Reason.WATER, kept["mask"][inside] == 1)
-    assert (kept["day_of_year"][answered] > 180).all()
+    by_optics = answered & (kept["sources"] & code_of(("S2L2A",)) > 0)
+    assert by_optics.any() and (kept["day_of_year"][by_optics] > 180).all()
 
 
 def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Path, workspace: Path) -> None:

@@ -39,7 +39,7 @@ def blind(module_workspace: Path) -> Path:
     copy.mkdir()
     (copy / WEIGHTS_FILE).symlink_to(MODEL / WEIGHTS_FILE)
     content = json.loads((MODEL / MANIFEST_FILE).read_text())
-    written = content | {"version": "blind", "threshold": 1 - 1e-12}
+    written = content | {"version": "blind", "threshold": 1 - 1e-12, "fewer": []}
     (copy / MANIFEST_FILE).write_text(json.dumps(written))
     return copy
 

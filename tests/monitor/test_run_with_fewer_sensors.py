@@ -14,7 +14,7 @@ from sqlalchemy import text
 from monitor.workspace import Workspace, open_database, open_system
 from storage.codes import NO_ANSWER, Reason
 from tests.support.places import MODEL
-from tests.support.sensor_sets import model_with_fewer
+from tests.support.sensor_sets import model_with_all, model_with_fewer
 from tests.support.workspaces import make_workspace, monitor, run_here
 
 pytestmark = pytest.mark.slow
@@ -120,5 +120,5 @@ def test_a_season_of_radar_after_one_of_all_sensors(small_archive: Path, workspa
     events = rows(folder, "SELECT event FROM lake_events WHERE season = 2022")
     assert not {row["event"] for row in events} & {"drained", "new"}
     assert rows(folder, "SELECT * FROM lake_drainage WHERE verdict = 'drained'") == []
-    old = make_workspace(workspace / "old", archive)
+    old = make_workspace(workspace / "old", archive, model=str(model_with_all(workspace / "all")))
     assert planned(old, 2022)["why"][0]["reason"].startswith("no usable Sentinel-2 scene")

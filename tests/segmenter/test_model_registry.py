@@ -54,7 +54,7 @@ def test_the_folder_is_found_once_it_exists(registry: Registry, tmp_path: Path) 
 
 def test_an_unknown_name_gives_the_known_ones(registry: Registry) -> None:
     with pytest.raises(
-        RegistryError, match=r"'terramind'.*cryosentinel-terramind-v3, index-baseline, terramind-tiny-"
+        RegistryError, match=r"'terramind'.*cryosentinel-terramind-v3, index-baseline, terramind-tiny$"
     ):
         registry.find("terramind")
 

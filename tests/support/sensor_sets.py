@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from segmenter.area_factor import AreaFactor
@@ -28,11 +29,20 @@ FEWER = (
 )
 
 
-def model_with_fewer(folder: Path, source: Path = MODEL) -> Path:
-    """A copy of a model in `folder` whose manifest has the sets of `FEWER`; its scores are not measured."""
-    made = Path(shutil.copytree(source, folder))
+def model_with_fewer(folder: Path) -> Path:
+    """A copy of the bundled model in `folder` with the sets of `FEWER`; its scores are not measured."""
+    return _with_sets(folder, FEWER[1:])
+
+
+def model_with_all(folder: Path) -> Path:
+    """A copy of the bundled model in `folder` that needs all sensors."""
+    return _with_sets(folder, ())
+
+
+def _with_sets(folder: Path, fewer: Sequence[SensorSet]) -> Path:
+    made = Path(shutil.copytree(MODEL, folder))
     path = made / MANIFEST_FILE
     content = json.loads(path.read_text())
-    content["fewer"] = [entry.model_dump(mode="json") for entry in FEWER[1:]]
+    content["fewer"] = [entry.model_dump(mode="json") for entry in fewer]
     path.write_text(json.dumps(content))
     return made

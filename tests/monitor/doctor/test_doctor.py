@@ -33,7 +33,7 @@ from segmenter.opening import open_segmenter
 from storage.database import Database
 from tests.support.places import MODEL
 from tests.support.samples import recorded
-from tests.support.sensor_sets import model_with_fewer
+from tests.support.sensor_sets import model_with_all, model_with_fewer
 from tests.support.servers.online import OnlineArchive
 from tests.support.workspaces import make_workspace, monitor
 
@@ -278,7 +278,8 @@ def test_an_api_that_lacks_a_collection(
         "location": archive_online.catalog_url,
         "hosts": archive_online.file_hosts,
     }
-    workspace = Workspace.open(make_workspace(tmp_path, small_archive, catalog=catalog))
+    model = str(model_with_all(tmp_path / "model"))
+    workspace = Workspace.open(make_workspace(tmp_path, small_archive, catalog=catalog, model=model))
     found = ArchiveChecks(workspace, "demo").catalogue()
     assert (found.state, "lacks nasadem" in found.found) == (State.PROBLEM, True)
 
@@ -373,6 +374,7 @@ def test_damage_is_reported(
                 file.write_bytes(file.read_bytes()[:2000])
         case ["no", "DEM"]:
             shutil.rmtree(archive / "cop-dem-glo-30")
+            settings = {"model": str(model_with_all(tmp_path / "model"))}
         case ["no", "Sentinel-2"]:
             for item in (archive / "sentinel-2-l2a").rglob("S2*.json"):
                 item.write_text(item.read_text().replace('"s2:processing_baseline"', '"x"'))
@@ -402,7 +404,8 @@ def test_a_missing_input_that_the_model_can_do_without(
     small_archive: Path, tmp_path: Path, absent: str, check: str, used: str
 ) -> None:
     shutil.copytree(small_archive, tmp_path / "archive", ignore=shutil.ignore_patterns(absent))
-    doctor(make_workspace(tmp_path / "all", tmp_path / "archive"), code=1)
+    all_sensors = model_with_all(tmp_path / "model of all sensors")
+    doctor(make_workspace(tmp_path / "all", tmp_path / "archive", model=str(all_sensors)), code=1)
     model = model_with_fewer(tmp_path / "model")
     found = doctor(make_workspace(tmp_path / "fewer", tmp_path / "archive", model=str(model)))
     assert "validated for S2L2A+S1+DEM, S2L2A+DEM, S2L2A+S1, S2L2A, S1+DEM" in found["model"]["found"]

@@ -21,7 +21,7 @@ from monitor.report.scene_map import scene_figure
 from monitor.report.scenes import report_scenes
 from monitor.workspace import Workspace
 from tests.support.places import MODEL
-from tests.support.sensor_sets import model_with_fewer
+from tests.support.sensor_sets import model_with_all, model_with_fewer
 from tests.support.workspaces import make_workspace, monitor
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -214,11 +214,14 @@ def test_a_season_without_scenes_is_reported(place: Path) -> None:
 def test_the_sensors_of_cells_that_lack_an_input(
     place: Path, tmp_path: Path, collection: str, lacking: str, sensors: str, sentence: str
 ) -> None:
-    """A model without sets of fewer sensors, as the delivered one of before, needs all; nothing is added."""
+    """A model without sets of fewer sensors needs all; nothing is added."""
     shutil.rmtree(place / "archive" / collection)
-    before = scenes("-w", place, "-s", "2021")
+    needs_all = make_workspace(
+        tmp_path / "all", place / "archive", model=str(model_with_all(tmp_path / "needs all"))
+    )
+    before = scenes("-w", needs_all, "-s", "2021")
     assert f"no {lacking} scene over 1 of 1 cells" in before and "sensors:" not in before
-    assert [cell["sensors"] for cell in report(place, 2021)["cells"] if cell["inside"]] == [None]
+    assert [cell["sensors"] for cell in report(needs_all, 2021)["cells"] if cell["inside"]] == [None]
     other = make_workspace(
         tmp_path / "fewer", place / "archive", model=str(model_with_fewer(tmp_path / "model"))
     )

@@ -25,10 +25,14 @@ YEAR = 2022
 
 @pytest.fixture(scope="module")
 def lake(small_archive: Path) -> Any:
-    """Outline of the largest lake of the season, in the CRS of the tile."""
+    """Outline of the largest lake that the best scene shows, in the CRS of the tile."""
+    tile, scenes = tile_of(small_archive), season(small_archive, YEAR)
     lakes = geopandas.read_parquet(small_archive / "truth/lakes.parquet")
-    lakes = lakes[lakes.season == YEAR].to_crs(tile_of(small_archive).epsg)
-    return lakes.geometry.loc[lakes.area.idxmax()]
+    lakes = lakes[(lakes.season == YEAR) & (lakes.state == "water")].to_crs(tile.epsg)
+    stack = acquire(only(scenes, best(scenes)), PC, tile, 0)
+    seen = np.isfinite(optical(stack)).all(axis=0)
+    outlines = lakes.geometry.loc[lakes.area.sort_values(ascending=False).index]
+    return next(outline for outline in outlines if seen[inside(outline, stack)].mean() > 0.9)
 
 
 def inside(lake: Any, stack: xr.Dataset, buffer: float = -20) -> np.ndarray:
