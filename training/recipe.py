@@ -71,12 +71,17 @@ class Stage:
     window: int
     #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
     rate: float = 1e-3
+    #: share of the weights at its end in the mean that becomes the model, relative to other stages; a later
+    #: stage can forget what an earlier one learned, such as the inside of reservoirs (Wortsman et al. 2022)
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2:
             raise TrainingError(f"steps {self.steps}, batch {self.batch}: must be at least 1 step of 2 chips")
         if self.window < PATCH or self.window % PATCH:
             raise TrainingError(f"window {self.window}: must be a multiple of {PATCH} px")
+        if self.share < 0:
+            raise TrainingError(f"share {self.share}: must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,12 @@ class Recipe:
 
     #: a window of 128 px around a lake costs a third of one of 224 px and has most of what there is to learn;
     #: the last stage has windows of the size that prediction has (Touvron et al. 2019)
-    stages: tuple[Stage, ...] = (Stage(3000, 24, 128), Stage(1000, 8, 224, 3e-4))
+    stages: tuple[Stage, ...] = (Stage(3000, 24, 128, share=0), Stage(1000, 8, 224, 3e-4))
     #: steps of each stage in which the rate increases
     warmup: int = 50
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    #: decay of the exponential moving average of the weights, which becomes the model
+    #: decay of the exponential moving average of the weights; its value at the end of a stage is used
     ema: float = 0.99
     #: weight of the soft Dice term, relative to binary cross-entropy (Milletari et al. 2016)
     dice: float = 1.0
@@ -116,8 +121,8 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            raise TrainingError("stages: must have at least one")
+        if not self.stages or not self.stages[-1].share:
+            raise TrainingError("stages: must have at least one, and the last one a share of the model")
         if not 0 < self.dropout < 1:
             raise TrainingError(f"dropout: must be between 0 and 1, got {self.dropout}")
         if not 0 <= self.real < 1:

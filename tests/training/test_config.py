@@ -60,6 +60,10 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
         ({"recipe": {"stages": [{"steps": 0, "batch": 8, "window": 224}]}}, "at least 1 step"),
         ({"recipe": {"stages": [{"steps": 1, "batch": 8, "window": 100}]}}, "multiple of 16"),
         ({"recipe": {"stages": []}}, "at least one"),
+        (
+            {"recipe": {"stages": [{"steps": 1, "batch": 8, "window": 224, "share": 0}]}},
+            "the last one a share",
+        ),
         ({"recipe": {"stepz": 10}}, "stepz"),
         ({"recipe": {"sets": [{"sensors": ["S1"], "share": 1}]}}, "must begin with"),
         ({"recipe": {"augmentation": {"hase": 1}}}, "hase"),

@@ -13,7 +13,7 @@ from segmenter.network import build_network, logits
 from training.chip_files import Chip, ChipFiles, Split, write_chips
 from training.chips import ChipSource, cloud_water, shade, statistics
 from training.errors import TrainingError
-from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
+from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, mean_of, shift_logits, with_dropout
 from training.labels import FULL, IGNORED
 from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, Stage, parse_seeds
 
@@ -192,6 +192,24 @@ def test_a_few_steps_lower_the_loss(chips: list[ChipFiles], recipe: Recipe) -> N
     assert trainer.loss(batch).item() < 0.93 * before
 
 
+def test_the_model_is_the_mean_of_the_ends_of_stages_by_their_shares(
+    chips: list[ChipFiles], recipe: Recipe
+) -> None:
+    stages = Stage(1, 2, 64, share=3), Stage(1, 2, 64, share=0), Stage(1, 2, 96)
+    staged = replace(recipe, stages=stages)
+    trainer, source = Trainer(staged, statistics(chips), CPU), ChipSource(chips, staged)
+    ends = []
+    for step in range(staged.steps):
+        trainer.advance(source.batch(step))
+        ends.append({name: part.clone() for name, part in trainer.average.module.state_dict().items()})
+    found = trainer.fitted().network.state_dict()
+    for name, value in found.items():
+        expected = (3 * ends[0][name] + ends[2][name]) / 4 if value.is_floating_point() else ends[2][name]
+        assert torch.allclose(value, expected), name
+    assert any(not torch.equal(ends[0][name], ends[2][name]) for name in found)
+    assert mean_of([{"n": torch.tensor(3)}], [2.0])["n"] == 3
+
+
 def test_a_stopped_run_resumes_exactly(chips: list[ChipFiles], recipe: Recipe, tmp_path: Path) -> None:
     """Also when other processes draw its batches."""
     inputs, recipe = statistics(chips), replace(recipe, stages=(Stage(2, 3, 64), Stage(2, 2, 96)))
@@ -230,7 +248,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
     with pytest.raises(TrainingError, match="delete it to start again"):
         trainer.resume(path)
     torch.save({"network": {}}, path)
-    with pytest.raises(TrainingError, match=r"has no average, inputs, losses, optimiser, recipe"):
+    with pytest.raises(TrainingError, match=r"has no average, ends, inputs, losses, optimiser"):
         trainer.resume(path)
 
 
