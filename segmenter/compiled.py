@@ -169,6 +169,7 @@ def _make(manifest: Manifest, code: int, device: torch.device, module: nn.Module
 def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], name: str) -> Forward:
     """Compile the module for chips of these shapes and store it in the cache."""
     from torch._inductor import standalone_compile
+    from torch._inductor.async_compile import shutdown_compile_workers
 
     with torch.no_grad():
         exported = torch.export.export(module, chips)
@@ -178,7 +179,10 @@ def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], name: str) -> F
             for spec in exported.graph_signature.input_specs
             if spec.kind != InputKind.USER_INPUT
         ]
-        artifact: Any = standalone_compile(exported.graph_module, [*values, *chips])
+        try:
+            artifact: Any = standalone_compile(exported.graph_module, [*values, *chips])
+        finally:
+            shutdown_compile_workers()  # torch keeps these processes, each with some hundred megabytes
 
     def write(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
