@@ -182,7 +182,7 @@ def _ahead_of_time(module: nn.Module, chips: tuple[Tensor, ...], name: str) -> F
         try:
             artifact: Any = standalone_compile(exported.graph_module, [*values, *chips])
         finally:
-            shutdown_compile_workers()  # torch keeps these processes, each with some hundred megabytes
+            shutdown_compile_workers()  # torch would keep them, idle, until this process ends
 
     def write(path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
