@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from segmenter.manifest import SENSORS, Inputs
+from segmenter.manifest import SENSORS, Inputs, ModalityName
 from segmenter.network import build_network
 from segmenter.network import logits as logits_of
 from segmenter.normalise import normalise, relief
@@ -27,10 +28,11 @@ from training.attention import plain_attention
 from training.chip_files import ChipFiles
 from training.chips import Batch, ChipSource
 from training.errors import TrainingError
+from training.graphs import capture
 from training.recipe import ARCHITECTURE, Recipe
 
 #: entries of a checkpoint
-_PARTS = {"recipe", "inputs", "network", "average", "ends", "optimiser", "losses"}
+_PARTS = {"recipe", "inputs", "network", "average", "optimiser", "losses"}
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
@@ -91,9 +93,9 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             parameter_groups(self.network, recipe.weight_decay), lr=recipe.rate_at(0)
         )
-        #: averaged weights at the ends of the finished stages that have a share of the model, on the CPU
-        self.ends: list[dict[str, Tensor]] = []
         self.losses: list[float] = []
+        #: on a GPU, the network's passes for each set of sensors
+        self._captured: dict[tuple[ModalityName, ...], Callable[..., Tensor]] = {}
         if machine.compiled:
             self.network.compile(dynamic=False)
 
@@ -108,25 +110,21 @@ class Trainer:
         Raises:
             TrainingError: the loss is not finite.
         """
-        stage, within = self.recipe.stage_at(self.step)
-        if within == 0 and self.machine.compiled:
-            torch.compiler.reset()  # the programs of another size of batch are not needed any more
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         # the dropped channels depend only on seed and step, like the chips
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
         value = self.loss(batch)
-        if not torch.isfinite(value):
-            raise TrainingError(f"step {self.step}: the loss is {value.item()}; lower the rate")
+        loss = value.item()
+        if not math.isfinite(loss):
+            raise TrainingError(f"step {self.step}: the loss is {loss}; lower the rate")
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimiser.step()
         self.average.update_parameters(self.network)
-        self.losses.append(value.item())
-        if within == stage.steps - 1 and stage.share:
-            self.ends.append({name: part.cpu().clone() for name, part in self._averaged.items()})
-        return self.losses[-1]
+        self.losses.append(loss)
+        return loss
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of `batch`, with gradients."""
@@ -138,12 +136,21 @@ class Trainer:
         )
         if ground is not None:
             ground = relief(ground, self.inputs.DEM)
+        logits = self._logits(batch.sensors, (s2, s1, ground))
+        return masked_loss(logits.float(), water, known, self.recipe.dice)
+
+    def _logits(self, sensors: tuple[ModalityName, ...], chips: tuple[Tensor | None, ...]) -> Tensor:
+        """(B, H, W) logits of normalised chips, with gradients."""
+        kind, bf16 = self.inputs.S1.kind, self.machine.bf16
+        if self.device.type == "cuda" and not self.machine.compiled:
+            if sensors not in self._captured:
+                self._captured[sensors] = capture(self.network, kind, chips, bf16)
+            return self._captured[sensors](*(part for part in chips if part is not None))
         with (
             plain_attention(self.device.type == "cpu"),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.machine.bf16),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
         ):
-            logits = logits_of(self.network, self.inputs.S1.kind, s2, s1, ground)
-        return masked_loss(logits.float(), water, known, self.recipe.dice)
+            return logits_of(self.network, kind, *chips)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; the previous one is replaced when the new one is complete."""
@@ -152,7 +159,6 @@ class Trainer:
             "inputs": self.inputs.model_dump(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "ends": self.ends,
             "optimiser": self.optimiser.state_dict(),
             "losses": self.losses,
         }
@@ -185,34 +191,11 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.ends = list(state["ends"])
         self.losses = list(state["losses"])
 
-    @property
-    def _averaged(self) -> dict[str, Tensor]:
-        weights: dict[str, Tensor] = self.average.module.state_dict()
-        return weights
-
     def fitted(self) -> Fitted:
-        """A copy of the network with the mean of the averaged weights at the ends of its finished stages."""
-        network = copy.deepcopy(self.average.module).cpu().eval()
-        if self.ends:
-            shares = [stage.share for stage in self.recipe.stages if stage.share][: len(self.ends)]
-            network.load_state_dict(mean_of(self.ends, shares))
-        return Fitted(network, list(self.losses))
-
-
-def mean_of(weights: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """Weighted mean of the weights of one network at several times (Wortsman et al. 2022).
-
-    Whole numbers, such as counts of batches, are the last ones.
-    """
-    total = sum(shares)
-    mean = dict(weights[-1])
-    for name in (name for name, value in mean.items() if value.is_floating_point()):
-        parts = [part[name] * (share / total) for share, part in zip(shares, weights, strict=True)]
-        mean[name] = torch.stack(parts).sum(dim=0)
-    return mean
+        """A copy of the network with the averaged weights."""
+        return Fitted(copy.deepcopy(self.average.module).cpu().eval(), list(self.losses))
 
 
 def with_dropout(network: nn.Module, share: float) -> nn.Module:
@@ -286,10 +269,7 @@ def fit(chips: Sequence[ChipFiles], recipe: Recipe, inputs: Inputs, folder: Path
         trainer.resume(checkpoint)
     saved = time.monotonic()
     readers = machine.reading_processes
-    batches = DataLoader(
-        _Steps(source, trainer.step, recipe.steps), batch_size=None, num_workers=readers,
-        multiprocessing_context="spawn" if readers else None,
-    )  # fmt: skip
+    batches = DataLoader(_Steps(source, trainer.step, recipe.steps), batch_size=None, num_workers=readers)
     with _progress(trainer) as show:
         for batch in batches:
             trainer.advance(batch)
