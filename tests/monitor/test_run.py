@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
 import pytest
-import yaml
 from sqlalchemy import text
 
 from benchmarks import surveys
@@ -25,9 +19,8 @@ from monitor.workspace import Workspace, open_database, open_system
 from segmenter.manifest import code_of
 from storage.codes import Reason
 from storage.history import last_outlines
-from tests.support.history_content import current_rows
 from tests.support.places import MODEL, ROOT
-from tests.support.workspaces import COMMAND, layers, make_workspace, monitor, run_here, tables
+from tests.support.workspaces import layers, make_workspace, monitor, run_here, tables
 
 pytestmark = pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
 
@@ -51,20 +44,15 @@ def test_lakes_are_found_and_have_a_history(finished: Path) -> None:
     assert len(seen_twice) >= 3
 
 
-def test_a_second_backfill_does_nothing_and_reports_it(finished: Path) -> None:
-    before = tables(finished)
-    again = monitor("backfill", "--years", "2021-2022", "-w", finished)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.count("nothing to do") == 2
-    assert tables(finished) == before
-
-
 def test_the_review_queue_is_exported_with_a_chip_per_flag(finished: Path, workspace: Path) -> None:
     target = workspace / "review"
-    answer = monitor("review", "export", target, "--all", "-w", finished, "--json")
+    answer = monitor("review", "export", target, "--all", "--season", "2021", "-w", finished, "--json")
     assert answer.returncode == 0, answer.stderr
+    with open_database(Workspace.open(finished)) as database, database.connect() as conn:
+        query = "SELECT count(*) FROM review_flag JOIN survey s ON s.id = survey_id WHERE season = 2021"
+        flags = conn.execute(text(query)).scalar_one()
     queue = geopandas.read_file(target / "queue.geojson")
-    assert len(queue) == json.loads(answer.stdout)["chips"] == len(tables(finished)["review_flag"]) > 0
+    assert len(queue) == json.loads(answer.stdout)["chips"] == flags > 0
     assert sorted(queue.picture) == sorted(path.name for path in target.glob("*.png"))
     assert all((target / name).read_bytes()[:4] == b"\x89PNG" for name in queue.picture)
 
@@ -134,53 +122,6 @@ def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Pat
     assert outlines(folder) == outlines(finished)
 
 
-def test_a_backfill_in_reverse_order_gives_the_same_history(finished: Path, workspace: Path) -> None:
-    """2022 is recorded before 2021, and replayed when 2021 arrives. The cube is copied from `finished`."""
-    folder = workspace / "backwards"
-    folder.mkdir()
-    shutil.copy(finished / "monitor.yaml", folder)
-    shutil.copytree(finished / "cube", folder / "cube")
-    (alone,) = run_here(folder, 2022)
-    with open_database(Workspace.open(folder)) as database:
-        first = current_rows(database)
-    (later,) = run_here(folder, 2021)
-    assert alone.tiles == later.tiles == {"done": 4}
-    with open_database(Workspace.open(folder)) as database, open_database(Workspace.open(finished)) as other:
-        now, expected = current_rows(database), current_rows(other)
-    assert now == expected
-    assert {row[1] for row in first["observations"]} != {row[1] for row in now["observations"]}
-    with open_database(Workspace.open(folder)) as database, database.begin() as conn:
-        # simulate a change of every prior survey
-        conn.execute(text("UPDATE survey SET prior_digest = ''"))
-    run_here(folder, 2021, 2022)
-    with open_database(Workspace.open(folder)) as database:
-        assert current_rows(database) == now, "the replay gives identical rows"
-    assert not any(report.nothing_new is False for report in run_here(folder, 2021, 2022))
-
-
-def test_a_season_without_layers_is_not_replayed(finished: Path, workspace: Path) -> None:
-    """An earlier season arrives after the cube was lost: the later one is kept, and a message is shown."""
-    folder = workspace / "lost"
-    folder.mkdir()
-    shutil.copy(finished / "monitor.yaml", folder)
-    shutil.copytree(finished / "cube", folder / "cube")
-    run_here(folder, 2022)
-    with open_database(Workspace.open(folder)) as database:
-        before = current_rows(database)
-    shutil.rmtree(folder / "cube")
-    settings = yaml.safe_load((folder / "monitor.yaml").read_text())
-    lake = geopandas.read_file(settings["regions"]["demo"]["outline"])
-    lake.geometry = lake.to_crs(32643).geometry.centroid.buffer(200).to_crs(lake.crs)
-    lake.to_file(workspace / "old.gpkg")
-    answer = monitor("inventory", "import", workspace / "old.gpkg", "--year", "2000", "-w", folder)
-    assert answer.returncode == 0, answer.stderr
-    assert "demo 2022 was recorded before an earlier season arrived" in answer.stderr
-    with open_database(Workspace.open(folder)) as database:
-        after = current_rows(database)
-    assert set(before["observations"]) < set(after["observations"])
-    assert len(after["surveys"]) == 2
-
-
 def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None:
     with open_database(Workspace.open(finished)) as database, database.connect() as conn:
         rows = conn.execute(text("SELECT * FROM lake_area_history WHERE outcome = 'water'")).mappings().all()
@@ -190,67 +131,6 @@ def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None
         assert 1000 < row["elevation_m"] < 7000 and 0 <= row["glacier_m"] <= 4000
         assert row["model_digest"].startswith("sha256:") and row["task_key"] in tiles
         assert row["perimeter_m"] > 0 and row["first_day"] <= row["last_day"]
-
-
-@pytest.mark.parametrize("after", ["tile", pytest.param("season", marks=pytest.mark.prove)])
-def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path, after: str) -> None:
-    """Killed after the first committed tile, or in the second season: the same tables and the same cube."""
-    folder = make_workspace(workspace / "killed", small_archive, tile_size=256)
-    command = [*COMMAND, "backfill", "--years", "2021-2022", "-w", str(folder)]
-    with (workspace / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, start_new_session=True)
-        _wait_for(folder, process, tiles=1 if after == "tile" else 5)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert process.returncode == -signal.SIGKILL, (workspace / "log").read_text()
-    assert len(tables(folder)["survey"]) < 2
-    run_here(folder, 2021, 2022)
-    assert tables(folder) == tables(finished)
-    for season in (2021, 2022):
-        killed, whole = layers(folder, season), layers(finished, season)
-        for name, values in whole.items():
-            assert np.array_equal(killed[name], values, equal_nan=values.dtype.kind == "f"), (season, name)
-
-
-def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> None:
-    """Wait until the cube holds that many tiles."""
-    from storage.cube import Cube
-
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the run ended before it could be killed"
-        if (folder / "cube").exists():
-            cube = Cube(folder / "cube", 256, "demo")
-            if sum(len(cube.written(32643, season)) for season in (2021, 2022)) >= tiles:
-                return
-        time.sleep(0.2)
-    raise AssertionError("no tile was committed in time")
-
-
-def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
-    """A scene that arrives later makes a new task; the old rows remain, and lakes keep their identities."""
-    partial = workspace / "archive"
-    shutil.copytree(small_archive, partial)
-    late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
-    late.rename(workspace / "late")
-    folder = make_workspace(workspace / "late-scene", partial)
-    run_here(folder, 2021)
-    first = tables(folder)
-    (workspace / "late").rename(late)
-    plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
-    assert [entry["action"] for entry in plan] == ["supersedes"]
-    assert [why["params"] for why in plan[0]["why"]] == [{"scenes": [late.name]}]
-    run_here(folder, 2021)
-    second = tables(folder)
-    surveys = {row[0]: row[6] for row in second["survey"]}
-    (old,) = (row[0] for row in first["survey"])
-    assert surveys[old] in surveys and surveys[surveys[old]] is None
-    assert {row[6] for row in second["task"]} == {"done", "superseded"}
-    assert set(first["lake_observation"]) <= set(second["lake_observation"])
-    same = {row[1] for row in first["lake_observation"]} & {
-        row[1] for row in second["lake_observation"] if row[2] != old
-    }
-    assert len(same) >= 0.7 * len(first["lake"])
 
 
 def test_a_survey_reads_the_cube_at_most_twice(finished: Path) -> None:

@@ -163,7 +163,7 @@ def layers(folder: Path, season: int) -> dict[str, NDArray[Any]]:
     from storage.cube import LAYERS
 
     workspace = Workspace.open(folder)
-    cube = workspace.cube_of(SurveyKind.MODEL, "demo")
+    cube = workspace.cube_of(workspace.survey_kind, "demo")
     tiles = tiles_of(workspace.region("demo").outline, workspace.settings.tile_size)
     rows = slice(min(t.row for t in tiles), max(t.row + t.size for t in tiles))
     cols = slice(min(t.col for t in tiles), max(t.col + t.size for t in tiles))
