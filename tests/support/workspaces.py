@@ -29,7 +29,6 @@ from monitor.run import Report
 from monitor.settings import NAMESPACE, Region, Settings
 from monitor.vectors.polygons import Polygons
 from monitor.workspace import System, Workspace, open_database, open_system
-from storage.codes import SurveyKind
 from storage.database import Database
 from tests.support.places import MODEL, ROOT
 
