@@ -86,8 +86,7 @@ class ChipSource:
         rng = np.random.default_rng([recipe.seed, step])
         number = int(rng.choice(len(recipe.sets), p=self._shares))
         sensors = recipe.sets[number].sensors
-        stage, _ = recipe.stage_at(step)
-        drawn = [self._chip(self._pools[number], sensors, stage.window, rng) for _ in range(stage.batch)]
+        drawn = [self._chip(self._pools[number], sensors, recipe.window, rng) for _ in range(recipe.batch)]
         optical, radar, dem, labels, known = (np.stack(part) for part in zip(*drawn, strict=True))
         arrays = (optical, radar, dem, water_share(labels), known.astype(np.float32))
         return Batch(sensors, *map(torch.from_numpy, arrays))

@@ -32,7 +32,7 @@ from training.graphs import capture
 from training.recipe import ARCHITECTURE, Recipe
 
 #: entries of a checkpoint
-_PARTS = {"recipe", "inputs", "network", "average", "ends", "optimiser", "losses"}
+_PARTS = {"recipe", "inputs", "network", "average", "optimiser", "losses"}
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 120.0
@@ -93,10 +93,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             parameter_groups(self.network, recipe.weight_decay), lr=recipe.rate_at(0)
         )
-        #: averaged weights at the ends of the finished stages that have a share of the model, on the CPU
-        self.ends: list[dict[str, Tensor]] = []
         self.losses: list[float] = []
-        #: on a GPU, the network's passes for each set of sensors of the present stage
+        #: on a GPU, the network's passes for each set of sensors
         self._captured: dict[tuple[ModalityName, ...], Callable[..., Tensor]] = {}
         if machine.compiled:
             self.network.compile(dynamic=False)
@@ -112,11 +110,6 @@ class Trainer:
         Raises:
             TrainingError: the loss is not finite.
         """
-        stage, within = self.recipe.stage_at(self.step)
-        if within == 0:  # the programs of another size of batch are not needed any more
-            self._captured.clear()
-            if self.machine.compiled:
-                torch.compiler.reset()
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         # the dropped channels depend only on seed and step, like the chips
@@ -131,8 +124,6 @@ class Trainer:
         self.optimiser.step()
         self.average.update_parameters(self.network)
         self.losses.append(loss)
-        if within == stage.steps - 1 and stage.share:
-            self.ends.append({name: part.cpu().clone() for name, part in self._averaged.items()})
         return loss
 
     def loss(self, batch: Batch) -> Tensor:
@@ -168,7 +159,6 @@ class Trainer:
             "inputs": self.inputs.model_dump(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "ends": self.ends,
             "optimiser": self.optimiser.state_dict(),
             "losses": self.losses,
         }
@@ -201,34 +191,11 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.ends = list(state["ends"])
         self.losses = list(state["losses"])
 
-    @property
-    def _averaged(self) -> dict[str, Tensor]:
-        weights: dict[str, Tensor] = self.average.module.state_dict()
-        return weights
-
     def fitted(self) -> Fitted:
-        """A copy of the network with the mean of the averaged weights at the ends of its finished stages."""
-        network = copy.deepcopy(self.average.module).cpu().eval()
-        if self.ends:
-            shares = [stage.share for stage in self.recipe.stages if stage.share][: len(self.ends)]
-            network.load_state_dict(mean_of(self.ends, shares))
-        return Fitted(network, list(self.losses))
-
-
-def mean_of(weights: Sequence[dict[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """Weighted mean of the weights of one network at several times (Wortsman et al. 2022).
-
-    Whole numbers, such as counts of batches, are the last ones.
-    """
-    total = sum(shares)
-    mean = dict(weights[-1])
-    for name in (name for name, value in mean.items() if value.is_floating_point()):
-        parts = [part[name] * (share / total) for share, part in zip(shares, weights, strict=True)]
-        mean[name] = torch.stack(parts).sum(dim=0)
-    return mean
+        """A copy of the network with the averaged weights."""
+        return Fitted(copy.deepcopy(self.average.module).cpu().eval(), list(self.losses))
 
 
 def with_dropout(network: nn.Module, share: float) -> nn.Module:

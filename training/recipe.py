@@ -61,41 +61,21 @@ class SetShare:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Consecutive steps with batches of one size; its learning rate decreases to 0."""
-
-    steps: int
-    #: number of chips of a step
-    batch: int
-    #: edge of their windows, px
-    window: int
-    #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
-    rate: float = 1e-3
-    #: share of the weights at its end in the mean that becomes the model, relative to other stages; a later
-    #: stage can forget what an earlier one learned, such as the inside of reservoirs (Wortsman et al. 2022)
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2:
-            raise TrainingError(f"steps {self.steps}, batch {self.batch}: must be at least 1 step of 2 chips")
-        if self.window < PATCH or self.window % PATCH:
-            raise TrainingError(f"window {self.window}: must be a multiple of {PATCH} px")
-        if self.share < 0:
-            raise TrainingError(f"share {self.share}: must be at least 0")
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of the fit."""
 
-    #: a window of 128 px around a lake costs a third of one of 224 px and has most of what there is to learn;
-    #: the last stage has windows of the size that prediction has (Touvron et al. 2019)
-    stages: tuple[Stage, ...] = (Stage(3000, 24, 128, share=0), Stage(1000, 8, 224, 3e-4))
-    #: steps of each stage in which the rate increases
+    steps: int = 3500
+    #: number of chips of a step
+    batch: int = 24
+    #: edge of their windows, px; that of prediction
+    window: int = 224
+    #: peak learning rate of AdamW, after a linear warm-up and before a cosine decay to 0
+    rate: float = 1e-3
+    #: steps in which the rate increases
     warmup: int = 50
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    #: decay of the exponential moving average of the weights; its value at the end of a stage is used
+    #: decay of the exponential moving average of the weights, which becomes the model
     ema: float = 0.99
     #: weight of the soft Dice term, relative to binary cross-entropy (Milletari et al. 2016)
     dice: float = 1.0
@@ -121,8 +101,10 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
-        if not self.stages or not self.stages[-1].share:
-            raise TrainingError("stages: must have at least one, and the last one a share of the model")
+        if self.steps < 1 or self.batch < 2:
+            raise TrainingError(f"steps {self.steps}, batch {self.batch}: must be at least 1 step of 2 chips")
+        if self.window < PATCH or self.window % PATCH:
+            raise TrainingError(f"window {self.window}: must be a multiple of {PATCH} px")
         if not 0 < self.dropout < 1:
             raise TrainingError(f"dropout: must be between 0 and 1, got {self.dropout}")
         if not 0 <= self.real < 1:
@@ -133,28 +115,12 @@ class Recipe:
                 f"sets: must begin with {'+'.join(SENSORS)} and name each set once, got {names}"
             )
 
-    @property
-    def steps(self) -> int:
-        """Number of steps of all stages."""
-        return sum(stage.steps for stage in self.stages)
-
-    def stage_at(self, step: int) -> tuple[Stage, int]:
-        """Stage of `step`, from 0, and the step within the stage."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage, step
-            step -= stage.steps
-        raise TrainingError(f"step {self.steps + step}: the recipe has {self.steps} steps")
-
     def rate_at(self, step: int) -> float:
-        """Learning rate of `step`, from 0: in each stage a linear warm-up and half a cosine (Loshchilov and
-        Hutter 2017).
-        """
-        stage, step = self.stage_at(step)
+        """Rate of `step`, from 0: linear warm-up, then half a cosine (Loshchilov and Hutter 2017)."""
         if step < self.warmup:
-            return stage.rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(stage.steps - self.warmup, 1)
-        return stage.rate * 0.5 * (1 + math.cos(math.pi * progress))
+            return self.rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,7 +10,7 @@ import torch
 
 from training.archives import make_archives
 from training.chip_files import ChipFiles, write_chips
-from training.recipe import Recipe, Stage
+from training.recipe import Recipe
 from training.scenes import LabelledStack, chips_of, prepare
 
 
@@ -46,4 +46,4 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def recipe() -> Recipe:
     """A fit of a few steps on small chips."""
-    return Recipe(stages=(Stage(10, 2, 96),), warmup=1)
+    return Recipe(steps=10, batch=2, window=96, warmup=1)

@@ -13,9 +13,9 @@ from segmenter.network import build_network, logits
 from training.chip_files import Chip, ChipFiles, Split, write_chips
 from training.chips import ChipSource, cloud_water, shade, statistics
 from training.errors import TrainingError
-from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, mean_of, shift_logits, with_dropout
+from training.fit import CHECKPOINT, Machine, Trainer, fit, masked_loss, shift_logits, with_dropout
 from training.labels import FULL, IGNORED
-from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, Stage, parse_seeds
+from training.recipe import ARCHITECTURE, DEMO_SEED, Augmentation, Recipe, SetShare, parse_seeds
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ def test_chips_depend_on_step_and_seed_alone(chips: list[ChipFiles], recipe: Rec
 def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
     """After flips and brightness changes, water is still where the shortwave infrared is darkest."""
     whole = replace(
-        recipe, stages=(Stage(1, 8, 96),), sets=recipe.sets[:1], augmentation=Augmentation(lacking=0)
+        recipe, steps=1, batch=8, window=96, sets=recipe.sets[:1], augmentation=Augmentation(lacking=0)
     )
     batch = ChipSource(chips, whole).batch(0)
     water, land = ((batch.water == share) & (batch.known == 1) for share in (1, 0))
@@ -98,7 +98,7 @@ def test_chips_keep_labels_on_their_pixels(chips: list[ChipFiles], recipe: Recip
 
 
 def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles], recipe: Recipe) -> None:
-    source, found = ChipSource(chips, replace(recipe, stages=(Stage(60, 2, 96),))), set()
+    source, found = ChipSource(chips, replace(recipe, steps=60, batch=2, window=96)), set()
     for step in range(60):
         batch = source.batch(step)
         found.add(batch.sensors)
@@ -115,7 +115,7 @@ def test_every_set_of_sensors_has_its_steps_and_its_pixels(chips: list[ChipFiles
 
 def test_every_window_drawn_for_its_water_has_some(chips: list[ChipFiles], recipe: Recipe) -> None:
     """Lakes are equally likely, so windows do not gather in the largest one."""
-    drawing = replace(recipe, stages=(Stage(1, 64, 32),), water_to_background=1e9, sets=recipe.sets[:1])
+    drawing = replace(recipe, steps=1, batch=64, window=32, water_to_background=1e9, sets=recipe.sets[:1])
     batch = ChipSource(chips, drawing).batch(0)
     assert batch.water.shape == (64, 32, 32)
     wet = batch.water.flatten(1)
@@ -123,15 +123,11 @@ def test_every_window_drawn_for_its_water_has_some(chips: list[ChipFiles], recip
     assert (wet.mean(dim=1) < 0.9).float().mean() > 0.5, "most have a shore"
 
 
-def test_every_stage_has_its_batches_and_a_rate_that_decreases_to_0() -> None:
-    recipe = Recipe(stages=(Stage(100, 8, 128), Stage(60, 2, 224, 1e-4)), warmup=10)
+def test_the_rate_increases_and_decreases_to_0() -> None:
+    recipe = Recipe(steps=100, warmup=10)
     rates = [recipe.rate_at(step) for step in range(recipe.steps)]
-    assert recipe.steps == 160
-    assert max(rates[:100]) == rates[9] == 1e-3 and max(rates[100:]) == rates[109] == 1e-4
-    assert rates[99] < 1e-6 and rates[159] < 1e-6 and rates[100] == pytest.approx(1e-5)
-    assert recipe.stage_at(99) == (recipe.stages[0], 99) and recipe.stage_at(100) == (recipe.stages[1], 0)
-    with pytest.raises(TrainingError, match="160 steps"):
-        recipe.stage_at(160)
+    assert rates[0] == pytest.approx(1e-4) and max(rates) == rates[9] == 1e-3
+    assert rates[9:] == sorted(rates[9:], reverse=True) and rates[99] < 1e-6
 
 
 def test_absent_sensors_change_the_network_s_answer_and_single_bands_may_be_lacking(
@@ -168,7 +164,9 @@ def test_real_chips_join_the_steps_whose_sensors_they_have(
     made += [real_chip(chips[0][0], "one", "one"), real_chip(chips[0][0], "kept", "kept", "test")]
     files = [*chips, write_chips(tmp_path / "real", made)]
     optics = SetShare(("S2L2A",), 1.0)
-    both = replace(recipe, stages=(Stage(20, 8, 96),), real=0.5, real_places=2, sets=(recipe.sets[0], optics))
+    both = replace(
+        recipe, steps=20, batch=8, window=96, real=0.5, real_places=2, sets=(recipe.sets[0], optics)
+    )
     source = ChipSource(files, both)
     small = [batch for batch in map(source.batch, range(20)) if batch.sensors == ("S2L2A",)]
     assert any((batch.known.sum(dim=(1, 2)) == 96**2).any() for batch in small)
@@ -192,27 +190,9 @@ def test_a_few_steps_lower_the_loss(chips: list[ChipFiles], recipe: Recipe) -> N
     assert trainer.loss(batch).item() < 0.93 * before
 
 
-def test_the_model_is_the_mean_of_the_ends_of_stages_by_their_shares(
-    chips: list[ChipFiles], recipe: Recipe
-) -> None:
-    stages = Stage(1, 2, 64, share=3), Stage(1, 2, 64, share=0), Stage(1, 2, 96)
-    staged = replace(recipe, stages=stages)
-    trainer, source = Trainer(staged, statistics(chips), CPU), ChipSource(chips, staged)
-    ends = []
-    for step in range(staged.steps):
-        trainer.advance(source.batch(step))
-        ends.append({name: part.clone() for name, part in trainer.average.module.state_dict().items()})
-    found = trainer.fitted().network.state_dict()
-    for name, value in found.items():
-        expected = (3 * ends[0][name] + ends[2][name]) / 4 if value.is_floating_point() else ends[2][name]
-        assert torch.allclose(value, expected), name
-    assert any(not torch.equal(ends[0][name], ends[2][name]) for name in found)
-    assert mean_of([{"n": torch.tensor(3)}], [2.0])["n"] == 3
-
-
 def test_a_stopped_run_resumes_exactly(chips: list[ChipFiles], recipe: Recipe, tmp_path: Path) -> None:
     """Also when other processes draw its batches."""
-    inputs, recipe = statistics(chips), replace(recipe, stages=(Stage(2, 3, 64), Stage(2, 2, 96)))
+    inputs, recipe = statistics(chips), replace(recipe, steps=4, window=64)
     whole = fit(chips, recipe, inputs, tmp_path / "whole", CPU)
     stopped = Trainer(recipe, inputs, CPU)
     source = ChipSource(chips, recipe)
@@ -248,7 +228,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
     with pytest.raises(TrainingError, match="delete it to start again"):
         trainer.resume(path)
     torch.save({"network": {}}, path)
-    with pytest.raises(TrainingError, match=r"has no average, ends, inputs, losses, optimiser"):
+    with pytest.raises(TrainingError, match=r"has no average, inputs, losses, optimiser"):
         trainer.resume(path)
 
 

@@ -22,7 +22,7 @@ from training.evaluate import calibrate, evaluate, predict
 from training.fit import Machine, Trainer
 from training.labels import FULL, IGNORED
 from training.package import LARGEST, Facts, package
-from training.recipe import Recipe, Stage
+from training.recipe import Recipe
 from training.scenes import LabelledStack
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ WITHOUT_OPTICS: tuple[ModalityName, ...] = ("S1", "DEM")
 @pytest.fixture(scope="module")
 def model(chips: list[ChipFiles], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model trained for a few steps."""
-    recipe = Recipe(stages=(Stage(3, 2, 96),), warmup=1)
+    recipe = Recipe(steps=3, batch=2, window=96, warmup=1)
     trainer = Trainer(recipe, statistics(chips), Machine("cpu"))
     source = ChipSource(chips, recipe)
     for step in range(recipe.steps):
