@@ -108,21 +108,6 @@ def test_every_pixel_has_a_reason(finished: Path) -> None:
     assert by_optics.any() and (kept["day_of_year"][by_optics] > 180).all()
 
 
-def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Path, workspace: Path) -> None:
-    folder = make_workspace(workspace / "four", small_archive, tile_size=256)
-    (report,) = run_here(folder, 2021)
-    assert report.tiles == {"done": 4}
-    one, four = layers(finished, 2021), layers(folder, 2021)
-    np.testing.assert_allclose(one["probability"], four["probability"], atol=1e-3, equal_nan=True)
-    for name in ("reason", "day_of_year", "index"):
-        assert np.array_equal(one[name], four[name]), name
-
-    def outlines(place: Path) -> set[bytes]:
-        return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
-
-    assert outlines(folder) == outlines(finished)
-
-
 def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None:
     with open_database(Workspace.open(finished)) as database, database.connect() as conn:
         rows = conn.execute(text("SELECT * FROM lake_area_history WHERE outcome = 'water'")).mappings().all()

@@ -47,6 +47,20 @@ def test_a_second_backfill_does_nothing_and_reports_it(finished: Path) -> None:
     assert tables(finished) == before
 
 
+def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Path, workspace: Path) -> None:
+    """The network's answers are compared in tests/segmenter/test_dense.py."""
+    folder = make_workspace(workspace / "one", small_archive, tile_size=512, model="index-baseline")
+    run_here(folder, 2021)
+    one, four = layers(folder, 2021), layers(finished, 2021)
+    for name, values in four.items():
+        assert np.array_equal(one[name], values, equal_nan=values.dtype.kind == "f"), name
+
+    def outlines(place: Path) -> set[bytes]:
+        return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
+
+    assert outlines(folder) == outlines(finished)
+
+
 def test_a_backfill_in_reverse_order_gives_the_same_history(finished: Path, workspace: Path) -> None:
     """2022 is recorded before 2021, and replayed when 2021 arrives. The cube is copied from `finished`."""
     folder = workspace / "backwards"
