@@ -32,7 +32,7 @@ def rebuild(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     bf16: Annotated[bool, typer.Option(help="Use bfloat16 (on hardware that supports it).")] = False,
     compiled: Annotated[bool, typer.Option(help="Compile the network (needs a C++ compiler).")] = False,
-    processes: Annotated[int, typer.Option(help="Number of parallel simulators.")] = 2,
+    processes: Annotated[int, typer.Option(help="Processes that simulate archives and read them.")] = 2,
     readers: Annotated[int | None, typer.Option(
         help="Processes that draw chips; by default none on a processor, one for each core beside a GPU."
     )] = None,

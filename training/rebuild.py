@@ -94,14 +94,16 @@ def _real_chips(places: Places) -> ChipFiles:
 def _simulated_chips(config: Config, places: Places, processes: int) -> list[ChipFiles]:
     """The training chips of every archive; those that exist are kept."""
     archives = [path for worlds in config.train for path in _archives(config, places, worlds, processes)]
-    found = []
-    for archive in track(archives, description="reading stacks (training)"):
-        folder = places.work / "chips" / archive.name
-        if not folder.is_dir():
-            scenes = prepare(archive, places.work / "scenes")
-            write_chips(folder, (chip for scene in scenes for chip in chips_of(scene, "train")))
-        found.append(ChipFiles(folder))
-    return found
+    folders = [places.work / "chips" / archive.name for archive in archives]
+    missing = {
+        archive: folder for archive, folder in zip(archives, folders, strict=True) if not folder.is_dir()
+    }
+    if missing:
+        prepare_all(list(missing), places.work / "scenes", "training", processes)
+    for archive, folder in track(missing.items(), description="writing chips"):
+        scenes = prepare(archive, places.work / "scenes")
+        write_chips(folder, (chip for scene in scenes for chip in chips_of(scene, "train")))
+    return [ChipFiles(folder) for folder in folders]
 
 
 def _archives(config: Config, places: Places, worlds: Worlds, processes: int) -> list[Path]:
@@ -122,7 +124,7 @@ def _archives(config: Config, places: Places, worlds: Worlds, processes: int) ->
 
 def _scenes(config: Config, places: Places, worlds: Worlds, processes: int) -> list[LabelledStack]:
     made = _archives(config, places, worlds, processes)
-    return prepare_all(made, places.work / "scenes", "whole scenes")
+    return prepare_all(made, places.work / "scenes", "whole scenes", processes)
 
 
 def _uncalibrated(sensors: Sequence[Any]) -> SensorSet:

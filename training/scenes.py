@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,13 +108,21 @@ def prepare(archive: Path, folder: Path) -> list[LabelledStack]:
     return scenes
 
 
-def prepare_all(archives: Sequence[Path], folder: Path, purpose: str) -> list[LabelledStack]:
-    """Make the scenes of all `archives`."""
-    return [
-        scene
-        for archive in track(archives, description=f"reading stacks ({purpose})")
-        for scene in prepare(archive, folder)
-    ]
+def prepare_all(
+    archives: Sequence[Path], folder: Path, purpose: str, processes: int = 2
+) -> list[LabelledStack]:
+    """Make the scenes of all `archives`, several archives at a time; existing ones are kept."""
+    description = f"reading stacks ({purpose})"
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        made = pool.map(_prepare_each, archives, repeat(folder))
+        for _ in track(made, total=len(archives), description=description):
+            pass
+    return [scene for archive in archives for scene in prepare(archive, folder)]
+
+
+def _prepare_each(archive: Path, folder: Path) -> None:
+    """Make the scenes of an archive; its arrays stay on disk."""
+    prepare(archive, folder)
 
 
 def read_scene(folder: Path) -> LabelledStack:
