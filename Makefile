@@ -35,7 +35,7 @@ prove: $(READY)
 	$(BIN)/python -m pytest -m prove -s
 
 bench: $(READY)
-	for name in accuracy archives history seasons segmenter surveys; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in accuracy archives history readers seasons segmenter surveys; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean-demo:
 	rm -rf workspace/demo
