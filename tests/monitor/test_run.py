@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,10 @@ def test_lakes_are_found_and_have_a_history(finished: Path) -> None:
 
 def test_the_review_queue_is_exported_with_a_chip_per_flag(finished: Path, workspace: Path) -> None:
     target = workspace / "review"
-    answer = monitor("review", "export", target, "--all", "--season", "2021", "-w", finished, "--json")
+    answer = monitor("review", "export", target, "--all", "-w", finished, "--json")
     assert answer.returncode == 0, answer.stderr
-    with open_database(Workspace.open(finished)) as database, database.connect() as conn:
-        query = "SELECT count(*) FROM review_flag JOIN survey s ON s.id = survey_id WHERE season = 2021"
-        flags = conn.execute(text(query)).scalar_one()
     queue = geopandas.read_file(target / "queue.geojson")
-    assert len(queue) == json.loads(answer.stdout)["chips"] == flags > 0
+    assert len(queue) == json.loads(answer.stdout)["chips"] == len(tables(finished)["review_flag"]) > 0
     assert sorted(queue.picture) == sorted(path.name for path in target.glob("*.png"))
     assert all((target / name).read_bytes()[:4] == b"\x89PNG" for name in queue.picture)
 
@@ -108,6 +106,21 @@ def test_every_pixel_has_a_reason(finished: Path) -> None:
     assert by_optics.any() and (kept["day_of_year"][by_optics] > 180).all()
 
 
+def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Path, workspace: Path) -> None:
+    folder = make_workspace(workspace / "four", small_archive, tile_size=256)
+    (report,) = run_here(folder, 2021)
+    assert report.tiles == {"done": 4}
+    one, four = layers(finished, 2021), layers(folder, 2021)
+    np.testing.assert_allclose(one["probability"], four["probability"], atol=1e-3, equal_nan=True)
+    for name in ("reason", "day_of_year", "index"):
+        assert np.array_equal(one[name], four[name]), name
+
+    def outlines(place: Path) -> set[bytes]:
+        return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
+
+    assert outlines(folder) == outlines(finished)
+
+
 def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None:
     with open_database(Workspace.open(finished)) as database, database.connect() as conn:
         rows = conn.execute(text("SELECT * FROM lake_area_history WHERE outcome = 'water'")).mappings().all()
@@ -117,6 +130,32 @@ def test_every_lake_has_elevation_glacier_model_and_task(finished: Path) -> None
         assert 1000 < row["elevation_m"] < 7000 and 0 <= row["glacier_m"] <= 4000
         assert row["model_digest"].startswith("sha256:") and row["task_key"] in tiles
         assert row["perimeter_m"] > 0 and row["first_day"] <= row["last_day"]
+
+
+def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
+    """A scene that arrives later makes a new task; the old rows remain, and lakes keep their identities."""
+    partial = workspace / "archive"
+    shutil.copytree(small_archive, partial)
+    late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
+    late.rename(workspace / "late")
+    folder = make_workspace(workspace / "late-scene", partial)
+    run_here(folder, 2021)
+    first = tables(folder)
+    (workspace / "late").rename(late)
+    plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
+    assert [entry["action"] for entry in plan] == ["supersedes"]
+    assert [why["params"] for why in plan[0]["why"]] == [{"scenes": [late.name]}]
+    run_here(folder, 2021)
+    second = tables(folder)
+    surveys = {row[0]: row[6] for row in second["survey"]}
+    (old,) = (row[0] for row in first["survey"])
+    assert surveys[old] in surveys and surveys[surveys[old]] is None
+    assert {row[6] for row in second["task"]} == {"done", "superseded"}
+    assert set(first["lake_observation"]) <= set(second["lake_observation"])
+    same = {row[1] for row in first["lake_observation"]} & {
+        row[1] for row in second["lake_observation"] if row[2] != old
+    }
+    assert len(same) >= 0.7 * len(first["lake"])
 
 
 def test_a_survey_reads_the_cube_at_most_twice(finished: Path) -> None:

@@ -1,8 +1,7 @@
-"""Runs that are repeated, killed, in another order or with one more scene, with the index as the model."""
+"""Runs that are repeated, killed or in another order, with the index as the model."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,7 +10,6 @@ import time
 from pathlib import Path
 
 import geopandas
-import numpy as np
 import pytest
 import yaml
 from sqlalchemy import text
@@ -20,7 +18,7 @@ from monitor.workspace import Workspace, open_database
 from storage.codes import SurveyKind
 from tests.support.history_content import current_rows
 from tests.support.places import ROOT
-from tests.support.workspaces import COMMAND, layers, make_workspace, monitor, run_here, tables
+from tests.support.workspaces import COMMAND, assert_same_layers, make_workspace, monitor, run_here, tables
 
 
 def made(folder: Path, archive: Path) -> Path:
@@ -45,20 +43,6 @@ def test_a_second_backfill_does_nothing_and_reports_it(finished: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("nothing to do") == 2
     assert tables(finished) == before
-
-
-def test_one_tile_or_four_give_the_same_lakes(finished: Path, small_archive: Path, workspace: Path) -> None:
-    """The network's answers are compared in tests/segmenter/test_dense.py."""
-    folder = make_workspace(workspace / "one", small_archive, tile_size=512, model="index-baseline")
-    run_here(folder, 2021)
-    one, four = layers(folder, 2021), layers(finished, 2021)
-    for name, values in four.items():
-        assert np.array_equal(one[name], values, equal_nan=values.dtype.kind == "f"), name
-
-    def outlines(place: Path) -> set[bytes]:
-        return {bytes(row[6]) for row in tables(place)["lake_observation"] if row[3] == 2021 and row[6]}
-
-    assert outlines(folder) == outlines(finished)
 
 
 def test_a_backfill_in_reverse_order_gives_the_same_history(finished: Path, workspace: Path) -> None:
@@ -122,10 +106,7 @@ def test_kill_and_run_again(finished: Path, small_archive: Path, workspace: Path
     assert len(tables(folder)["survey"]) < 2
     run_here(folder, 2021, 2022)
     assert tables(folder) == tables(finished)
-    for season in (2021, 2022):
-        killed, whole = layers(folder, season), layers(finished, season)
-        for name, values in whole.items():
-            assert np.array_equal(killed[name], values, equal_nan=values.dtype.kind == "f"), (season, name)
+    assert_same_layers(folder, finished, 2021, 2022)
 
 
 def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> None:
@@ -139,30 +120,3 @@ def _wait_for(folder: Path, process: subprocess.Popen[bytes], tiles: int) -> Non
                 return
         time.sleep(0.2)
     raise AssertionError("no tile was committed in time")
-
-
-def test_a_late_scene_supersedes(small_archive: Path, workspace: Path) -> None:
-    """A scene that arrives later makes a new task; the old rows remain, and lakes keep their identities."""
-    partial = workspace / "archive"
-    shutil.copytree(small_archive, partial)
-    late = sorted((partial / "sentinel-2-l2a").glob("*_2021*"))[-1]
-    late.rename(workspace / "late")
-    folder = make_workspace(workspace / "late-scene", partial, model="index-baseline")
-    run_here(folder, 2021)
-    first = tables(folder)
-    (workspace / "late").rename(late)
-    plan = json.loads(monitor("plan", "--season", "2021", "-w", folder, "--json").stdout)
-    assert [entry["action"] for entry in plan] == ["supersedes"]
-    assert late.name in plan[0]["why"][0]["params"]["scenes"]
-    run_here(folder, 2021)
-    second = tables(folder)
-    surveys = {row[0]: row[6] for row in second["survey"]}
-    (old,) = (row[0] for row in first["survey"])
-    assert surveys[old] in surveys and surveys[surveys[old]] is None
-    assert {row[6] for row in second["task"]} == {"done", "superseded"}
-    assert set(first["lake_observation"]) <= set(second["lake_observation"])
-    same = {row[1] for row in first["lake_observation"]} & {
-        row[1] for row in second["lake_observation"] if row[2] != old
-    }
-    print(len(same), len(first["lake"]))
-    assert len(same) >= 0.7 * len(first["lake"])

@@ -167,3 +167,11 @@ def layers(folder: Path, season: int) -> dict[str, NDArray[Any]]:
     rows = slice(min(t.row for t in tiles), max(t.row + t.size for t in tiles))
     cols = slice(min(t.col for t in tiles), max(t.col + t.size for t in tiles))
     return {name: np.asarray(cube.read(tiles[0].epsg, season, rows, cols, name)) for name in LAYERS}
+
+
+def assert_same_layers(folder: Path, other: Path, *seasons: int) -> None:
+    """Every layer of the two cubes has the same values in these seasons."""
+    for season in seasons:
+        ours = layers(folder, season)
+        for name, values in layers(other, season).items():
+            assert np.array_equal(ours[name], values, equal_nan=values.dtype.kind == "f"), (season, name)

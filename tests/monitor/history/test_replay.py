@@ -372,7 +372,7 @@ def _same_changes(conn: Connection, start: int | None, end: int, expected: pd.Da
 
 
 quick = settings(
-    max_examples=8,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
