@@ -79,13 +79,12 @@ class CubeSlot:
             self.found.setdefault(
                 (epsg, season, tile_row, tile_col), layout.task_at(keys, index, tile_row, tile_col)
             )
-            rows, cols = slice(row, row + self.tile_size), slice(col, col + self.tile_size)
             for name, values in whole.items():
-                layout.array(group, f"{layout.level_name(1)}/{name}")[index, rows, cols] = values
+                layer = layout.array(group, f"{layout.level_name(1)}/{name}")
+                layout.write(layer, index, row, col, values)
             for factor, values in layout.overviews(whole[layout.OVERVIEW]).items():
                 overview = layout.array(group, f"{layout.level_name(factor)}/{layout.OVERVIEW}")
-                top, left = row // factor, col // factor
-                overview[index, top : top + len(values), left : left + len(values)] = values
+                layout.write(overview, index, row // factor, col // factor, values)
             keys[index, tile_row, tile_col, :] = np.frombuffer(task_key.bytes, np.uint8)
         return self
 

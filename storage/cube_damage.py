@@ -1,12 +1,13 @@
 """Damage of the cube: errors that name the tile, and the reading of every chunk.
 
-Every chunk has a checksum (`storage.cube_layout`), so that a damaged one cannot be read unnoticed.
+Every chunk has a checksum (`storage.cube_layout`), so that a damaged one cannot be read unnoticed. The
+metadata has none: a part of it may seem to be missing, so that every chunk of a written tile must be there.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 #: of a wrong checksum or wrong bytes (zarr and its codecs), and of a missing or unreadable file (Icechunk)
-_FAULTS = (ValueError, RuntimeError, OSError, EOFError, icechunk.IcechunkError)
+_FAULTS = (ValueError, TypeError, RuntimeError, OSError, EOFError, icechunk.IcechunkError)
+#: of Icechunk when it reads metadata with an impossible value; it can only be recognised by its name
+_PANIC = "PanicException"
 _TASK = "task"
 
 
@@ -82,7 +85,9 @@ def readable_metadata() -> Iterator[None]:
         yield
     except (StorageError, FileNotFoundError):  # not found: a group that does not exist
         raise
-    except _FAULTS as error:
+    except BaseException as error:
+        if not isinstance(error, _FAULTS) and type(error).__name__ != _PANIC:
+            raise
         raise DamagedError(
             f"The cube's metadata cannot be read ({_reason(error)}). If it is damaged, restore the cube from "
             "a backup; without one, move its folder away and run the seasons again, which predicts their "
@@ -110,11 +115,15 @@ def damages(view: CubeView) -> Iterator[Damage]:
             seasons = layout.seasons(group)
             arrays = _arrays(group)
             written = {name: set(view.chunks(f"{epsg}/{name}")) for name in arrays}
+            every = layout.stores_every_chunk(group)
         places = sorted({place[:3] for places in written.values() for place in places})
 
-        def look(place: tuple[int, ...], arrays: Any = arrays, written: Any = written) -> Any:
+        def look(
+            place: tuple[int, ...], arrays: Any = arrays, written: Any = written, every: bool = every
+        ) -> tuple[tuple[str, ...], UUID | None]:
             mine = {name: array for name, array in arrays.items() if _chunk(place, name) in written[name]}
-            return _look(mine, place)
+            missing = arrays.keys() - mine.keys() if every and _TASK in mine else set()
+            return _look(mine, place, missing)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for place, (parts, task) in zip(places, pool.map(look, places), strict=True):
@@ -138,7 +147,7 @@ def damaged_coordinates(view: CubeView) -> list[str]:
 def _arrays(group: zarr.Group) -> dict[str, zarr.Array[Any]]:
     """The arrays with a chunk for each tile, by their path in the group of a zone."""
     first = layout.level_name(1)
-    lacking = layout.lacking(group)
+    lacking = [] if layout.stores_every_chunk(group) else layout.lacking(group)
     names = [_TASK, *(f"{first}/{layer}" for layer in LAYERS if layer not in lacking)]
     names += [f"{level}/{OVERVIEW}" for level, _ in sorted(group.groups()) if level != first]
     return {name: layout.array(group, name) for name in names}
@@ -149,11 +158,11 @@ def _chunk(place: tuple[int, ...], name: str) -> tuple[int, ...]:
 
 
 def _look(
-    arrays: Mapping[str, zarr.Array[Any]], place: tuple[int, ...]
+    arrays: Mapping[str, zarr.Array[Any]], place: tuple[int, ...], missing: Collection[str]
 ) -> tuple[tuple[str, ...], UUID | None]:
-    """The damaged parts of a tile, and the task that wrote it."""
+    """The damaged parts of a tile, of which some are missing, and the task that wrote it."""
     found: dict[str, NDArray[Any]] = {}
-    broken = []
+    broken = sorted(missing)
     for name, array in arrays.items():
         try:
             found[name] = np.asarray(array.blocks[_chunk(place, name)])
@@ -183,6 +192,6 @@ def _is_checked(group: zarr.Group) -> bool:
     return any(isinstance(codec, Crc32cCodec) for codec in mask.compressors)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     lines = [line.strip(" x×") for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -38,6 +38,7 @@ __all__ = [
     "make_zone",
     "overviews",
     "season_index",
+    "stores_every_chunk",
     "task_at",
     "zone",
 ]
@@ -49,6 +50,9 @@ FACTORS = (1, 2, 4, 8, 16, 32, 64)
 """Grid pixels along the edge of an overview pixel."""
 OVERVIEW = "mask"
 """The layer that has overviews."""
+EVERY_CHUNK = "every_chunk_is_stored"
+"""Attribute of a zone: a written tile has a chunk in every layer, also where all of its pixels have the fill
+value. Then a missing chunk is damage. Zones that earlier versions made have no such attribute."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,8 @@ def make_zone(root: zarr.Group, epsg: int, tile_size: int) -> zarr.Group:
         raise StorageError(f"EPSG:{epsg} is no UTM zone; the cube holds EPSG:32601-32660 and 32701-32760.")
     tile_rows, tile_cols = -(-ZONE_ROWS // tile_size), -(-ZONE_COLS // tile_size)
     factors = factors_of(tile_size)
-    group = root.create_group(str(epsg), attributes=_zone_attributes(epsg, factors))
+    attributes = {**_zone_attributes(epsg, factors), EVERY_CHUNK: True}
+    group = root.create_group(str(epsg), attributes=attributes)
     group.create_array(
         "task",
         shape=(0, tile_rows, tile_cols, 16),
@@ -243,7 +248,10 @@ def array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     """An array by its path in a group. Raises StorageError when it is missing."""
     found = group.get(name)
     if not isinstance(found, zarr.Array):
-        raise StorageError(f"The cube's {group.path}/{name} is not an array; the cube is damaged.")
+        raise StorageError(
+            f"The cube has lost {group.path}/{name}: its metadata is damaged. Check the path, or restore the "
+            "cube from a backup."
+        )
     return found
 
 
@@ -270,6 +278,18 @@ def task_at(keys: zarr.Array[Any], index: int, tile_row: int, tile_col: int) -> 
     except ValueError:
         return None
     return UUID(bytes=key) if any(key) else None
+
+
+def stores_every_chunk(group: zarr.Group) -> bool:
+    """Whether a written tile of a zone has a chunk in every layer."""
+    return group.attrs.get(EVERY_CHUNK) is True
+
+
+def write(found: zarr.Array[Any], index: int, row: int, col: int, values: NDArray[Any]) -> None:
+    """Write a whole chunk (rows, cols) of a season, also if all of its pixels have the fill value."""
+    rows, cols = values.shape
+    stored = found.with_config({"write_empty_chunks": True})
+    stored[index, row : row + rows, col : col + cols] = values
 
 
 def lacking(group: zarr.Group) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import icechunk
@@ -24,6 +25,8 @@ from storage.errors import StorageError
 
 #: the layer that earlier versions lacked
 SOURCES = "sources"
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,12 @@ class CubeView:
         """
         with readable_metadata():
             if (epsg, factor) not in self._opened:
-                level = layout.level_name(factor)
-                if level not in layout.zone(self.root, epsg):
+                level, group = layout.level_name(factor), layout.zone(self.root, epsg)
+                if level not in group:
                     raise StorageError(f"The cube at EPSG:{epsg} has no overview by {factor}.")
+                if factor == 1 and layout.stores_every_chunk(group):
+                    for layer in LAYERS:
+                        layout.array(group, f"{level}/{layer}")
                 self._opened[epsg, factor] = xr.open_zarr(
                     self.session.store,
                     group=f"{epsg}/{level}",
@@ -107,9 +113,11 @@ class CubeView:
 
         Raises:
             StorageError: the zone or season does not exist, or the window exceeds the zone.
+            DamagedError: the metadata has lost a layer, or chunks of a written tile.
         """
         with readable_metadata():
-            index = layout.season_index(layout.zone(self.root, epsg), season)
+            group = layout.zone(self.root, epsg)
+            index = layout.season_index(group, season)
         dataset = self.dataset(epsg)
         for edge, size in ((rows, dataset.sizes["y"]), (cols, dataset.sizes["x"])):
             if edge.start is None or edge.stop is None or not 0 <= edge.start <= edge.stop <= size:
@@ -117,7 +125,36 @@ class CubeView:
                     f"Window {rows}, {cols} is not inside EPSG:{epsg} ({dataset.sizes['y']} x "
                     f"{dataset.sizes['x']} pixels)."
                 )
+        if layout.stores_every_chunk(group):
+            self._require_chunks(epsg, season, index, rows, cols)
         return dataset.isel(season=index, y=rows, x=cols)
+
+    def _require_chunks(self, epsg: int, season: int, index: int, rows: slice, cols: slice) -> None:
+        """Raise `DamagedError` if a written tile of a window lacks the chunk of a layer.
+
+        Metadata has no checksum: where it is damaged, a chunk may seem never written, and Zarr would return
+        fill values.
+        """
+        with readable_metadata():
+            size = int(str(self.root.attrs["tile_size"]))
+            places = list(product((index,), _blocks(rows, size), _blocks(cols, size)))
+            tasks = self._stored([_key(f"{epsg}/task", (*place, 0)) for place in places])
+            written = [place for place, found in zip(places, tasks, strict=True) if found]
+            wanted = list(product(written, LAYERS))
+            first = f"{epsg}/{layout.level_name(1)}"
+            stored = self._stored([_key(f"{first}/{layer}", place) for place, layer in wanted])
+        for ((_, row, col), layer), found in zip(wanted, stored, strict=True):
+            if not found:
+                with readable(f"layer {layer} of tile {tile_name(epsg, size, row, col)}", season):
+                    raise ValueError("its chunk is missing in the metadata")
+
+    def _stored(self, keys: list[str]) -> list[bool]:
+        """Whether the store has each of some keys."""
+
+        async def gather() -> list[bool]:
+            return await asyncio.gather(*(self.session.store.exists(key) for key in keys))
+
+        return _run(gather())
 
     def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
         """One layer of `window` as an array (y, x).
@@ -133,8 +170,8 @@ class CubeView:
     def _tiles_of(self, epsg: int, rows: slice, cols: slice) -> str:
         """Names of the tiles of a window."""
         size = int(str(self.root.attrs["tile_size"]))
-        places = [range(edge.start // size, (edge.stop - 1) // size + 1) for edge in (rows, cols)]
-        names = [tile_name(epsg, size, row, col) for row, col in product(*places)]
+        places = product(*(_blocks(edge, size) for edge in (rows, cols)))
+        names = [tile_name(epsg, size, row, col) for row, col in places]
         more = f" or one of {len(names) - 1} more" if len(names) > 4 else ""
         return f"tile {names[0]}{more}" if more else f"tile {' or '.join(names)}"
 
@@ -183,11 +220,26 @@ def known_sources(layers: xr.Dataset) -> xr.DataArray:
     return sources
 
 
+def _blocks(edge: slice, size: int) -> range:
+    """Rows or columns of the tiles that an edge of a window crosses."""
+    return range(edge.start // size, (edge.stop - 1) // size + 1) if edge.stop > edge.start else range(0)
+
+
+def _key(path: str, place: tuple[int, ...]) -> str:
+    """Key of a chunk in the store."""
+    return "/".join([path, "c", *map(str, place)])
+
+
 def _chunks(session: icechunk.Session, path: str) -> list[tuple[int, ...]]:
-    """Coordinates of an array's written chunks, read in a thread because the caller may run an event loop."""
+    """Coordinates of an array's written chunks."""
 
     async def gather() -> list[tuple[int, ...]]:
         return [coordinates async for coordinates in session.chunk_coordinates(path)]
 
+    return _run(gather())
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a coroutine, run in a thread because the caller may run an event loop."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, gather()).result()
+        return thread.submit(asyncio.run, work).result()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from uuid import NAMESPACE_DNS, uuid5
@@ -12,8 +13,10 @@ from uuid import NAMESPACE_DNS, uuid5
 import icechunk
 import numpy as np
 import pytest
+import zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from zarr.core.sync import sync
 
 from storage import cube_layout
 from storage.cube import LAYERS, Cube
@@ -130,7 +133,9 @@ def test_a_lost_or_empty_chunk_is_damage(place: Path, change: Callable[[Path], o
         cube.read(EPSG, SEASON, *ALL, damage.parts[0])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(s, marks=pytest.mark.prove) for s in range(8, 300))]
+)
 @pytest.mark.parametrize("folder", ["manifests", "snapshots", "refs/branch.main"])
 def test_damaged_metadata_is_an_error_with_advice_and_no_wrong_value(
     place: Path, sound: Path, folder: str, seed: int
@@ -145,6 +150,52 @@ def test_damaged_metadata_is_an_error_with_advice_and_no_wrong_value(
         return
     for name, values in read_all(Cube(sound, SIZE)).items():
         np.testing.assert_array_equal(found[name], values)
+
+
+@contextmanager
+def without_its_checks(place: Path) -> Iterator[zarr.Group]:
+    """The root of a cube, to take away what damaged metadata seems not to have."""
+    session = icechunk.Repository.open(icechunk.local_filesystem_storage(str(place))).writable_session(BRANCH)
+    yield zarr.open_group(session.store, mode="r+")
+    session.commit("damage")
+
+
+def test_a_lost_layer_is_damage(place: Path) -> None:
+    """Not a zone of an earlier version, of which the sources are known without it."""
+    with without_its_checks(place) as root:
+        del root[f"{EPSG}/r10m/sources"]
+    cube = Cube(place, SIZE)
+    with pytest.raises(StorageError, match=r"has lost 32643/r10m/sources: .* restore the cube"):
+        cube.read(EPSG, SEASON, *ALL, "sources")
+    with pytest.raises(StorageError, match="has lost 32643/r10m/sources"):
+        list(damages(cube.view()))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_lost_entry_of_a_chunk_is_damage_and_no_fill_value(place: Path, layer: str) -> None:
+    with without_its_checks(place) as root:
+        sync(root.store.delete(f"{EPSG}/r10m/{layer}/c/0/1/0"))
+    cube = Cube(place, SIZE)
+    with pytest.raises(DamagedError, match=f"layer {layer} of tile 32643_256_0001_0000, season 2021"):
+        cube.read(EPSG, SEASON, *ALL, layer)
+    assert list(damages(cube.view())) == [Damage(EPSG, SEASON, 1, 0, (layer,), TASKS[1])]
+    write(cube, 1)
+    assert list(damages(cube.view())) == []
+    found = cube.read(EPSG, SEASON, slice(SIZE, 2 * SIZE), ALL[1], layer)
+    np.testing.assert_array_equal(found, layers(1)[layer])
+
+
+def test_a_tile_without_a_value_has_all_chunks(tmp_path: Path) -> None:
+    cube = Cube(tmp_path / "cube", SIZE)
+    cube.prepare(EPSG, SEASON)
+    empty = {name: np.full((SIZE, SIZE), layer.fill, layer.dtype) for name, layer in LAYERS.items()}
+    cube.commit(cube.slot().write(EPSG, SEASON, 0, 0, empty, TASKS[0]), "a tile without data")
+    view = cube.view()
+    assert all(view.chunks(f"{EPSG}/r10m/{name}") == [(0, 0, 0)] for name in LAYERS)
+    assert list(damages(view)) == []
+    for name, values in empty.items():
+        found = cube.read(EPSG, SEASON, slice(0, SIZE), slice(0, SIZE), name)
+        np.testing.assert_array_equal(found, values)
 
 
 def names_remedy(message: str) -> bool:

@@ -49,6 +49,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cube:
         before.setattr(
             cube_layout, "LAYERS", {name: layer for name, layer in LAYERS.items() if name != "sources"}
         )
+        before.setattr(cube_layout, "EVERY_CHUNK", "no such attribute")
         cube = Cube(tmp_path / "cube", SIZE)
         made = layers(0)
         del made["sources"]
