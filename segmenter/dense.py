@@ -1,12 +1,14 @@
 """Dense prediction: the logit of a pixel is the weighted mean over the windows of the grid that cover it.
 
-A window is computed once for each set of sensors that its pixels have (`segmenter.sets`), with the other
-sensors absent, and its logits count for the pixels of that set.
+A window is computed once for each set of sensors that pixels in its middle have (`segmenter.sets`), with the
+other sensors absent, and its logits count for the pixels of that set. The middles of the windows fill the
+plane, so that every pixel is answered. A pixel that is alone with its set, as in radar shadow, needs one
+window in place of all that cover it.
 
 The result does not depend on the tiling: windows are the same whatever scene computes them (the halo holds
-all of each), a pixel's windows are summed in the order of the grid, and a window that is left out covers no
-pixel that is answered with its set. A scene is swept in blocks of windows, row by row, so that memory hardly
-grows with it; anything that can be sliced like an array will do, also one that stays on disk.
+all of each), a pixel's windows are summed in the order of the grid, and whether a window is computed for a
+set depends only on the pixels in its middle. A scene is swept in blocks of windows, row by row, so that
+memory hardly grows with it; anything that can be sliced like an array will do, also one that stays on disk.
 
 Strips of the scene are copied to the device of the networks. Windows are cut, standardised, flipped, weighted
 and summed there, and three layers, probability, standard deviation and set of sensors, are copied back.
@@ -19,9 +21,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from segmenter import windows
 from segmenter.batches import Job, answers
 from segmenter.errors import SegmenterError
 from segmenter.inputs import check
@@ -31,7 +33,7 @@ from segmenter.members import answer, planes
 from segmenter.protocol import Answer, ChipNetwork, TileArrays
 from segmenter.sets import calibration, validated
 from segmenter.strips import Block, Grid, Reader, Strip, prepared
-from segmenter.windows import Window, profile, starts
+from segmenter.windows import Window, profile
 from segmenter.windows import halo as halo_of
 
 _BEHIND = 4
@@ -88,9 +90,10 @@ def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> It
     manifests = [network.manifest for network in networks]
     with lane(networks) as on:
         profiles = torch.from_numpy(profile(manifests[0].chip, manifests[0].sigma)).to(on.device)
-        jobs = _jobs(on, manifests, scenes)
+        weights = profiles[:, None] * profiles
+        jobs = _jobs(on, manifests, scenes, weights)
         waiting: deque[Pending[Patch]] = deque()
-        for job, logits in answers(on, networks, profiles[:, None] * profiles, jobs):
+        for job, logits in answers(on, networks, weights, jobs):
             sweep: _Sweep = job.sweep
             if job.window is not None:
                 sweep.add(job, logits)
@@ -102,17 +105,21 @@ def patches(networks: Sequence[ChipNetwork], scenes: Iterable[TileArrays]) -> It
             yield waiting.popleft()()
 
 
-def _jobs(on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays]) -> Iterator[Job]:
+def _jobs(
+    on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays], weights: Tensor
+) -> Iterator[Job]:
     """Every window with a wanted pixel, in the order of the grid; after each block, a job without window.
 
-    A window comes once for each set of sensors with which its wanted pixels are predicted.
+    A window comes once for each set of sensors that pixels in its middle have, if pixels to be predicted with
+    that set lie anywhere in it.
     """
     chip, stride = manifests[0].chip, manifests[0].stride
+    middle = windows.middle(chip, stride)
 
     def blocks() -> Iterator[tuple[_Sweep, Reader, Block]]:
         for scene in scenes:
             grid = Grid(scene, chip, stride)
-            sweep, reader = _Sweep(on, manifests, grid), Reader(on, grid, manifests)
+            sweep, reader = _Sweep(on, manifests, grid, weights), Reader(on, grid, manifests)
             for block in grid.blocks():
                 yield sweep, reader, block
 
@@ -121,34 +128,37 @@ def _jobs(on: Lane, manifests: Sequence[Manifest], scenes: Iterable[TileArrays])
         if strip is not None:
             for left in block.columns:
                 # a window without a pixel to answer could only change what is not answered
-                under = slice(left - strip.first, left - strip.first + chip)
-                codes = [code for code, columns in strip.columns.items() if columns[under].any()]
+                at = left - strip.first
+                codes = [code for code, columns in strip.columns.items() if columns[at : at + chip].any()]
                 for code in codes:
-                    yield Job(sweep, Window(block.top, left), strip, code, len(codes) > 1)
+                    if strip.middles[code][at + middle.start : at + middle.stop].any():
+                        yield Job(sweep, Window(block.top, left), strip, code, len(codes) > 1)
         yield Job(sweep)
 
 
 class _Sweep:
-    """Weighted sums of logits over a scene's core: those of a block of windows, and what the next rows share.
+    """Weighted sums of logits over a scene's core, and sums of the weights: those of a block of windows, and
+    what the next rows share.
 
     Blocks are swept row by row. A pixel's windows are added in the order of the grid whatever the blocks.
     """
 
-    def __init__(self, on: Lane, manifests: Sequence[Manifest], grid: Grid) -> None:
-        self._on, self._manifests, self._grid = on, manifests, grid
+    def __init__(self, on: Lane, manifests: Sequence[Manifest], grid: Grid, weights: Tensor) -> None:
+        self._on, self._manifests, self._grid, self._weights = on, manifests, grid, weights[None]
         #: of each model, by the code of the set
         self._calibration = {
             code: [calibration(manifest, code) for manifest in manifests] for code in validated(manifests)
         }
-        self._weight = torch.from_numpy(_total(manifests[0])).to(on.device)
         #: blocks begun and not finished
         self._begun: deque[tuple[Block, Strip | None]] = deque()
         all_of_them = len(grid.columns) * grid.stride + grid.overlap
 
         def nothing(rows: int, cols: int) -> list[Tensor]:
-            return [torch.zeros(planes(manifest), rows, cols, device=on.device) for manifest in manifests]
+            counts = [*(planes(manifest) for manifest in manifests), 1]
+            return [torch.zeros(count, rows, cols, device=on.device) for count in counts]
 
-        #: sums under the first block that is not finished, and those a row of windows leaves to the next
+        #: sums under the first block that is not finished, and those a row of windows leaves to the next: of
+        #: the logits of each network, then of the weights
         self._sums = nothing(grid.chip, grid.width)
         self._carried = nothing(grid.overlap, all_of_them)
 
@@ -162,7 +172,7 @@ class _Sweep:
         left = job.window.col - self._begun[0][0].columns[0]
         under = slice(left, left + self._grid.chip)
         ours = job.strip.sets[:, under] == job.code if job.mixed else None
-        for total, part in zip(self._sums, logits, strict=True):
+        for total, part in zip(self._sums, (*logits, self._weights), strict=True):
             # of a window with one set, also pixels that are not answered are added: they are never read
             total[:, :, under] += part if ours is None else torch.where(ours, part, 0.0)
 
@@ -215,7 +225,8 @@ class _Sweep:
     def _layers(
         self, cells: Sequence[Tensor], sets: Tensor, codes: Sequence[int], within: tuple[slice, slice]
     ) -> Tensor:
-        """(3, rows, cols) probability, uncertainty and set of (planes, stride, n, stride) weighted sums.
+        """(3, rows, cols) probability, uncertainty and set of (planes, stride, n, stride) weighted sums, of
+        which the last is that of the weights.
 
         `sets` (stride, n, stride) are the pixels' sets, and `codes` those among them. `within` are the rows
         and columns of (stride, n stride) to return.
@@ -234,7 +245,8 @@ class _Sweep:
                 found = [(code, ours) for code, ours in found if ours.any()]
             if not found:
                 continue
-            logits = [part[here] / self._weight[:, None] for part in cells]
+            *sums, weight = (part[here] for part in cells)
+            logits = [part / weight for part in sums]
             both = layers[:2][here]
             for code, ours in found:
                 both[:] = torch.where(ours, answer(self._manifests, self._calibration[code], logits), both)
@@ -245,13 +257,3 @@ def _unanswered(shape: tuple[int, int]) -> Answer:
     """The answer of (rows, cols) without a pixel to answer."""
     probability, uncertainty = (np.full(shape, np.nan, np.float32) for _ in range(2))
     return Answer(probability, uncertainty, np.zeros(shape, np.uint8))
-
-
-def _total(manifest: Manifest) -> NDArray[np.float32]:
-    """(stride, stride) sum of the weights of all windows over each pixel of a cell of the grid."""
-    chip, stride = manifest.chip, manifest.stride
-    weights, total = profile(chip, manifest.sigma), np.zeros(stride, np.float32)
-    for start in starts(0, stride, chip, stride):
-        here = slice(max(start, 0), min(start + chip, stride))
-        total[here] += weights[here.start - start : here.stop - start]
-    return np.outer(total, total)

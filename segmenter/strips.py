@@ -23,7 +23,7 @@ from segmenter.manifest import DEM_BANDS, OPTICAL_BANDS, RADAR_BANDS, Inputs, Ma
 from segmenter.normalise import normalise
 from segmenter.protocol import TileArrays
 from segmenter.sets import choices, validated
-from segmenter.windows import starts
+from segmenter.windows import middle, starts
 
 T = TypeVar("T")
 BLOCK = 2048
@@ -56,6 +56,8 @@ class Strip:
     the core, not wanted, or without the sensors of a validated set."""
     columns: dict[int, NDArray[np.bool_]]
     """For each of these codes, (W,) whether a column holds any pixel of it."""
+    middles: dict[int, NDArray[np.bool_]]
+    """Likewise in the middle rows of the windows, and whether or not the pixels are to be predicted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +139,22 @@ class Reader:
             return None
         with torch.inference_mode(), self._lane.reading():
             has, bands = self._pixels(block, above, wanted.shape[1])
-            sets = self._choices[has.int()] * torch.from_numpy(wanted).to(self._lane.device)
-            columns = torch.stack([(sets == code).any(0) for code in self._codes]).cpu().numpy()
+            every = self._choices[has.int()]
+            sets = every * torch.from_numpy(wanted).to(self._lane.device)
+            rows = middle(self._grid.chip, self._grid.stride)
+            columns, middles = (self._columns(codes) for codes in (sets, every[rows]))
             if self._grid.overlap:
                 below = (..., slice(self._grid.stride, None), slice(None))
                 self._kept[block.columns[0]] = has[below].clone(), [part[below].clone() for part in bands]
             different = self._different()
             pixels = tuple(bands[different.index(inputs)] for inputs in self._inputs)
             self._lane.share([has, sets, *bands])
-        return Strip(block.columns[0], pixels, sets, dict(zip(self._codes, columns, strict=True)))
+        return Strip(block.columns[0], pixels, sets, columns, middles)
+
+    def _columns(self, sets: Tensor) -> dict[int, NDArray[np.bool_]]:
+        """For each code of a set, whether a column of (rows, W) holds it."""
+        held = torch.stack([(sets == code).any(0) for code in self._codes]).cpu().numpy()
+        return dict(zip(self._codes, held, strict=True))
 
     def _different(self) -> list[Inputs]:
         """The networks' inputs, each once."""

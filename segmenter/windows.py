@@ -39,6 +39,12 @@ def starts(first: int, length: int, chip: int, stride: int) -> range:
     return range(-(-lowest // stride) * stride, first + length, stride)
 
 
+def middle(chip: int, stride: int) -> slice:
+    """The pixels of a window along one axis that are in no other window's middle."""
+    first = (chip - stride) // 2
+    return slice(first, first + stride)
+
+
 def profile(chip: int, sigma: float) -> NDArray[np.float32]:
     """(chip,) weight of a window's pixels along one axis: a Gaussian about its middle, sigma in px.
 

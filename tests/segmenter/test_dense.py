@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from segmenter import dense, strips, windows
 from segmenter.errors import InputError, SegmenterError
+from segmenter.inputs import valid
 from segmenter.manifest import Manifest
 from segmenter.normalise import normalise
 from segmenter.protocol import TileArrays
@@ -92,14 +93,19 @@ def test_any_tiling_gives_the_same_probabilities(
 
 
 def by_definition(model: Convolution, stack: Stack, row: int, col: int) -> NDArray[np.float64]:
-    """The definition, in float64: the weighted sum over all windows of the global grid inside the array."""
+    """The definition, in float64: the weighted sum over all windows of the global grid inside the array that
+    have valid pixels in their middle."""
     manifest, (height, width) = model.manifest, stack.dem.shape
     profile = windows.profile(manifest.chip, manifest.sigma).astype(np.float64)
     weights = np.outer(profile, profile)
     total, weight = np.zeros((height, width)), np.zeros((height, width))
+    known, first = valid(stack.optical, stack.radar, stack.dem), (CHIP - manifest.stride) // 2
     for top in range(height - CHIP + 1):
         for left in range(width - CHIP + 1):
             if (row + top) % manifest.stride or (col + left) % manifest.stride:
+                continue
+            middle = (slice(edge + first, edge + first + manifest.stride) for edge in (top, left))
+            if not known[tuple(middle)].any():
                 continue
             here = (slice(top, top + CHIP), slice(left, left + CHIP))
             optical, radar, dem = (torch.from_numpy(part.copy())[None] for part in stack.cut(*here))
@@ -108,7 +114,8 @@ def by_definition(model: Convolution, stack: Stack, row: int, col: int) -> NDArr
                 total[here] += weights * model.logits(*chips)[0, 0].numpy()
             weight[here] += weights
     core = (slice(HALO, -HALO), slice(HALO, -HALO))
-    return 1 / (1 + np.exp(-total[core] / weight[core] / manifest.temperature))
+    with np.errstate(invalid="ignore"):
+        return 1 / (1 + np.exp(-total[core] / weight[core] / manifest.temperature))
 
 
 @pytest.mark.parametrize(("stride", "temperature"), [(8, 1.0), (20, 1.0), (32, 1.0), (20, 2.5)])
