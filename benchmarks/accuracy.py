@@ -50,12 +50,12 @@ def measure(folder: Path) -> dict[str, Any]:
     """Scores of the workspace of `monitor demo`, which is made first if it does not exist."""
     if not (folder / "archive").exists():
         from monitor.cli.console import progress_of
-        from monitor.operations.runs import run_seasons
+        from monitor.operations.runs import run_seasons, seasons_of
         from monitor.workspace import open_system
 
         prepare(folder)
         with open_system(Workspace.open(folder)) as system:
-            run_seasons(system, [REGION], YEARS, "benchmark", progress_of)
+            run_seasons(system, seasons_of([REGION], YEARS), "benchmark", progress_of)
     truth = geopandas.read_parquet(folder / "archive/truth/lakes.parquet")
     events = pd.read_parquet(folder / "archive/truth/events.parquet")
     workspace = Workspace.open(folder)

@@ -27,9 +27,9 @@ PICTURE = Path(__file__).with_name("schema.svg")
 
 # measures of the picture in points, y downwards
 ROW, HEAD, WIDTH, GUTTER, LEFT, TOP = 13.0, 20.0, 196.0, 66.0, 24.0, 44.0
-SIZE = (1031.0, 778.0)
-#: left edges of the four columns
-A, B, C, D = (LEFT + n * (WIDTH + GUTTER) for n in range(4))
+SIZE = (1293.0, 778.0)
+#: left edges of the five columns
+Z, A, B, C, D = (LEFT + n * (WIDTH + GUTTER) for n in range(5))
 #: fill colour and line colour of each group of tables
 GROUPS = {"work": ("#e8eef7", "#3d5a80"), "history": ("#e9f3ec", "#2d6a4f"), "review": ("#f8eee6", "#9a5b2e")}
 
@@ -44,6 +44,8 @@ class Box:
 
 
 BOXES = {
+    "night": Box(Z, TOP, "work"),
+    "region_lock": Box(Z, TOP + 157, "work"),
     "tile": Box(A, TOP, "work"),
     "scene": Box(A, TOP + 118, "work"),
     "task_scene": Box(A, TOP + 288, "work"),
@@ -74,6 +76,8 @@ COLOURS = {
 }
 #: path of each arrow: side of the start, lanes (x, then y, then x ...), side of the end; see `_corners`
 PATHS: dict[str, tuple[str, tuple[float, ...], str]] = {
+    "night.run_id": ("R", (A - 38, TOP - 5, B + WIDTH + 25), "L"),
+    "region_lock.run_id": ("R", (A - 38, TOP - 5, B + WIDTH + 25), "L"),
     "task_scene.task_key": ("R", (A + WIDTH + 16,), "L"),
     "task_scene.scene_id": ("L", (A - 11,), "L"),
     "task.tile": ("L", (B - 28,), "R"),

@@ -33,6 +33,7 @@ from storage import history, ledger, registry
 from storage.codes import ModelState, TaskState
 from storage.cube_damage import DamagedError
 from storage.ledger import TaskRow
+from storage.locks import RegionLock
 from storage.policy import OPTICAL
 from storage.prior import SurveyKey
 from storage.status import seen_by
@@ -97,18 +98,19 @@ class Report:
 def run_season(
     system: System,
     workers: Workers,
-    region_name: str,
+    lock: RegionLock,
     season: int,
     progress: Progress,
-    run_id: UUID,
     redo: Redo | None = None,
 ) -> Report:
-    """Bring one region and season up to date; finished tiles are predicted again only if `redo` has them.
+    """Bring the region of `lock` up to date in a season; of the finished tiles, only those of `redo` are
+    predicted again.
 
     Raises:
         RefusedError: `redo` has no tile of the season.
+        LockLostError: another run has taken the region.
     """
-    region = system.workspace.region(region_name)
+    region = system.workspace.region(lock.region)
     results: list[TileResult] = []
     while True:
         planned = plan_season(system, region, season, progress)
@@ -116,13 +118,13 @@ def run_season(
             planned, redo = redo.applied(planned), None
         if (size := size_of(planned)).tiles:
             progress.note(f"to predict: {size}")
-        _write_plan(system, region, planned, run_id)
-        found = list(_predict(system, workers, region, planned, season, progress, run_id))
+        _write_plan(system, lock, region, planned)
+        found = list(_predict(system, workers, lock, planned, season, progress))
         results += found
         # an item with impossible numbers is now named in the ledger, and the season is planned without it
         if not any(result.refused for result in found):
             break
-    recorded = _survey(system, region, season, [entry.task for entry in planned], run_id, progress)
+    recorded = _survey(system, lock, region, season, [entry.task for entry in planned], progress)
     return _report(region, season, planned, results, system, recorded)
 
 
@@ -186,11 +188,11 @@ def _written(cube: Cube, tasks: Sequence[TileTask], season: int) -> dict[str, UU
     return found
 
 
-def _write_plan(system: System, region: Region, planned: Iterable[Planned], run_id: UUID) -> None:
+def _write_plan(system: System, lock: RegionLock, region: Region, planned: Iterable[Planned]) -> None:
     """Write the tasks to the ledger before they are run, so that a run that is killed leaves its plan."""
     manifest = system.workspace.manifest
     todo = [entry.task for entry in planned if entry.action != Action.DONE]
-    with system.database.begin() as conn:
+    with lock.begin() as conn:
         registry.upsert_region(conn, region.name, region.outline, region.settings.model_dump(mode="json"))
         if not todo:
             return
@@ -212,7 +214,8 @@ def _write_plan(system: System, region: Region, planned: Iterable[Planned], run_
                 for tile in (task.tile for task in todo)
             ],
         )
-        ledger.plan_tasks(conn, [ledger_row(task, system.workspace.survey_kind) for task in todo], run_id)
+        rows = [ledger_row(task, system.workspace.survey_kind) for task in todo]
+        ledger.plan_tasks(conn, rows, lock.run_id)
         again = [entry.task.key for entry in planned if entry.action == Action.AGAIN]
         ledger.reopen(conn, again)
 
@@ -220,30 +223,29 @@ def _write_plan(system: System, region: Region, planned: Iterable[Planned], run_
 def _predict(
     system: System,
     workers: Workers,
-    region: Region,
+    lock: RegionLock,
     planned: Sequence[Planned],
     season: int,
     progress: Progress,
-    run_id: UUID,
 ) -> Iterator[TileResult]:
     """Predict the tiles that are left; each is committed to the cube, then marked in the ledger."""
     todo = [entry.task for entry in planned if entry.to_predict]
-    cube = system.cube(region.name)
+    cube = system.cube(lock.region)
     for epsg in sorted({entry.task.tile.epsg for entry in planned}):
         cube.prepare(epsg, season)
     with progress.count("tiles", len(todo)) as done:
         for result in workers.predict(todo, system.workspace.profile, system.workspace.model_folders, cube):
-            if result.slot is not None:
-                metadata = {"task": str(result.task.key), "tile": result.task.tile.name, "season": season}
-                cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
-            with system.database.begin() as conn:
+            with lock.begin() as conn:
+                if result.slot is not None:
+                    metadata = {"task": str(result.task.key), "tile": result.task.tile.name, "season": season}
+                    cube.commit(result.slot, f"{result.task.tile.name} {season}", metadata)
                 ledger.set_state(
                     conn,
                     result.task.key,
                     result.state,
                     reason=result.reason,
                     fault=result.fault,
-                    run_id=run_id,
+                    run_id=lock.run_id,
                 )
                 if result.slot is not None:
                     history.make_stale(conn, result.task.tile.name, result.task.key)
@@ -256,16 +258,16 @@ def _predict(
 
 def _survey(
     system: System,
+    lock: RegionLock,
     region: Region,
     season: int,
     tasks: Sequence[TileTask],
-    run_id: UUID,
     progress: Progress,
 ) -> bool:
     """Record the season's survey from the cube; False when the current survey is up to date."""
     manifest = system.workspace.manifest
     cube = system.cube(region.name)
-    with system.database.begin() as conn:
+    with lock.begin() as conn:
         history.lock(conn)
         states = ledger.task_states(conn, [task.key for task in tasks])
         written = _written(cube, tasks, season)
@@ -284,7 +286,7 @@ def _survey(
             {task.tile.name: str(task.key) if task.key in done else None for task in tasks},
         )
         finished = [key for key in done if states[key] in (TaskState.WRITTEN, TaskState.DONE)]
-        return record_season(conn, cube, region, manifest, inputs, run_id, finished, progress)
+        return record_season(conn, cube, region, manifest, inputs, lock.run_id, finished, progress)
 
 
 def _key(system: System, region: Region, season: int) -> SurveyKey:

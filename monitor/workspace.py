@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,11 +76,20 @@ class Workspace:
         """Absolute path of a path in the settings, which is relative to the workspace."""
         return (self.folder / name).resolve()
 
-    def cube_of(self, kind: SurveyKind, region: str | None = None) -> Cube:
-        """The cube with a region's layers of surveys of a kind; those of an index have a separate cube."""
+    def cube_of(
+        self,
+        kind: SurveyKind,
+        region: str | None = None,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Cube:
+        """The cube with a region's layers of surveys of a kind; those of an index have a separate cube.
+
+        Args:
+            alone: held during commits.
+        """
         from storage.cube import Cube
 
-        return Cube(self.cube_folder(kind), self.settings.tile_size, region)
+        return Cube(self.cube_folder(kind), self.settings.tile_size, region, alone)
 
     def cube_folder(self, kind: SurveyKind) -> Path:
         """Folder of the cube of surveys of a kind."""
@@ -312,8 +321,12 @@ class System:
     database: Database
 
     def cube(self, region: str) -> Cube:
-        """The cube of a region's surveys made with the workspace's model."""
-        return self.workspace.cube_of(self.workspace.survey_kind, region)
+        """The cube of a region's surveys made with the workspace's model.
+
+        One process at a time commits to it, on any machine that uses the database.
+        """
+        alone = partial(self.database.alone, "lake cube")
+        return self.workspace.cube_of(self.workspace.survey_kind, region, alone)
 
 
 @contextmanager

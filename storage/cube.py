@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,19 @@ class CubeSlot:
 class Cube:
     """The layers of a region, in a cube in a folder or at an s3:// or gs:// URL; created when missing.
 
-    Without a region, the branch `main` is used. Raises StorageError when the cube exists with another tile
-    size.
+    Without a region, the branch `main` is used. `alone` is held during each commit, besides the lock of a
+    folder, which other machines do not see. Raises StorageError when the cube exists with another tile size.
     """
 
-    def __init__(self, place: Path | str, tile_size: int, region: str | None = None) -> None:
+    def __init__(
+        self,
+        place: Path | str,
+        tile_size: int,
+        region: str | None = None,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.place = str(place)
+        self._alone = alone
         self.tile_size = tile_size
         self.region = region
         self._repository = open_repository(self.place)
@@ -186,7 +194,7 @@ class Cube:
 
         Raises StorageError when the tag names another snapshot.
         """
-        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
+        with self._alone(), committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             if name not in self.tags():
                 self._repository.create_tag(_stored(name), self.head())
             elif self._repository.lookup_tag(_stored(name)) != self.head():
@@ -231,7 +239,7 @@ class Cube:
         """Create the region's branch at the head of `main`, unless it exists."""
         if self.region is None or self.branch != BRANCH:
             return
-        with committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
+        with self._alone(), committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             try:
                 head = self._repository.lookup_branch(BRANCH)
                 self._repository.create_branch(_stored(f"region-{self.region}"), head)
@@ -271,6 +279,7 @@ class Cube:
         """Commit what `change` makes of a session, unless it returns False; return the id of the head."""
         for attempt in range(_TRIES):
             with (
+                self._alone(),
                 committing(self.place),
                 readable_metadata(),
                 storage_error_on_full_disk(f"the cube at {self.place}"),

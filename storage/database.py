@@ -11,7 +11,7 @@ import psycopg
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from alembic import command
@@ -71,6 +71,24 @@ class Database:
         """A connection for reading; the server refuses writes through it."""
         with self._storage_errors(), self.engine.connect() as conn:
             yield conn.execution_options(postgresql_readonly=True)
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """A connection of its own, closed at the end, for locks that last longer than a transaction.
+
+        Every statement is committed at once.
+        """
+        with self._storage_errors(), self.engine.connect() as conn:
+            conn.execution_options(isolation_level="AUTOCOMMIT")
+            conn.detach()
+            yield conn
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[None]:
+        """Hold a lock called `what`: one process at a time, on any machine."""
+        with self.begin() as conn:
+            conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": what})
+            yield
 
     def upgrade(self, revision: str = "head") -> None:
         """Upgrade the schema; do nothing when it is up to date. Concurrent calls wait for one another."""

@@ -24,7 +24,6 @@ __all__ = [
     "complete",
     "finish_run",
     "frozen",
-    "last_start",
     "plan_tasks",
     "reopen",
     "scenes_of",
@@ -111,19 +110,6 @@ def finish_run(conn: Connection, run_id: UUID, outcome: RunOutcome, counts: Mapp
     """Record the outcome of a run and its counts."""
     values = {"outcome": outcome.value, "counts": dict(counts), "finished_at": func.clock_timestamp()}
     conn.execute(update(Run).where(Run.id == run_id).values(values))
-
-
-def last_start(conn: Connection, command: str, regions: Sequence[str]) -> datetime | None:
-    """When a command was last started by a workspace with exactly these regions (sorted); None if never."""
-    query = text(
-        "SELECT max(started_at) FROM run WHERE command = :command AND CASE jsonb_typeof(settings->'regions') "
-        "WHEN 'object' THEN ARRAY(SELECT name FROM jsonb_object_keys(settings->'regions') AS name "
-        'ORDER BY name COLLATE "C") END = CAST(:regions AS text[])'
-    )
-    started: datetime | None = conn.execute(
-        query, {"command": command, "regions": list(regions)}
-    ).scalar_one()
-    return started
 
 
 def plan_tasks(conn: Connection, planned: Sequence[PlannedTask], run_id: UUID | None = None) -> int:

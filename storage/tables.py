@@ -28,7 +28,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.codes import LineageKind, Outcome, SurveyKind, VerdictKind
 from storage.rules import MULTIPOLYGON, POLYGON, Base, number, one_of, season_check, share, sound
-from storage.work_tables import Model, Region, Run, Scene, Task, TaskScene, Tile
+from storage.work_tables import Model, Night, Region, RegionLock, Run, Scene, Task, TaskScene, Tile
 
 __all__ = [
     "Base",
@@ -37,7 +37,9 @@ __all__ = [
     "LakeLineage",
     "LakeObservation",
     "Model",
+    "Night",
     "Region",
+    "RegionLock",
     "ReviewFlag",
     "ReviewVerdict",
     "Run",

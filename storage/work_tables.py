@@ -5,7 +5,7 @@ The tables of the results are in `storage/tables.py`.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from storage.codes import ModelState, RunOutcome, SurveyKind, TaskState
 from storage.rules import MULTIPOLYGON, POLYGON, Base, one_of, season_check, sound
 
-__all__ = ["Model", "Region", "Run", "Scene", "Task", "TaskScene", "Tile"]
+__all__ = ["Model", "Night", "Region", "RegionLock", "Run", "Scene", "Task", "TaskScene", "Tile"]
 
 
 class Run(Base):
@@ -41,6 +41,45 @@ class Run(Base):
     finished_at: Mapped[datetime | None]
     __table_args__ = (
         one_of("outcome", RunOutcome),
+        CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished"),
+    )
+
+
+class RegionLock(Base):
+    """The last run that took a region, so that one run at a time records its seasons (`storage/locks.py`).
+
+    `token` grows with every run; a run that has lost the region is refused by its token.
+    """
+
+    __tablename__ = "region_lock"
+    region: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(BigInteger)
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id"))
+    machine: Mapped[str]
+    process: Mapped[int]
+    taken_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (CheckConstraint("token > 0", name="token"),)
+
+
+class Night(Base):
+    """A scheduled run of a region: one for each day of its schedule, on whatever machine it is started.
+
+    `season` is the season that it brought up to date; `final` is true for the last run of a season, which is
+    repeated on the next day if it failed.
+    """
+
+    __tablename__ = "night"
+    region: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    season: Mapped[int] = mapped_column(primary_key=True)
+    final: Mapped[bool]
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("run.id"))
+    outcome: Mapped[str] = mapped_column(server_default="running")
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        one_of("outcome", RunOutcome),
+        season_check(),
         CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished"),
     )
 

@@ -34,13 +34,13 @@ def run_demo(folder: Path) -> None:
     from monitor.cli.review import show_queue
     from monitor.cli.seasons import print_outcome
     from monitor.cli.status import show_status
-    from monitor.operations.runs import run_seasons
+    from monitor.operations.runs import run_seasons, seasons_of
     from monitor.workspace import Workspace, open_system
 
     prepare(folder)
     workspace = Workspace.open(folder)
     with open_system(workspace) as system:
-        outcome = run_seasons(system, [REGION], YEARS, "demo", progress_of)
+        outcome = run_seasons(system, seasons_of([REGION], YEARS), "demo", progress_of)
     print_outcome(outcome)
     show_status(folder, None, json=False)
     for start, end in ((YEARS[0], YEARS[1]), (YEARS[1], YEARS[2])):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from datetime import date
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli.console import err, progress_of
 from monitor.cli.options import DEMO, WorkspaceOption
+
+if TYPE_CHECKING:
+    from monitor.settings import Settings
 
 
 def schedule(
@@ -17,36 +21,34 @@ def schedule(
     workspace: WorkspaceOption = DEMO,
 ) -> None:
     """Run every night of the season, and once more after its last scenes have arrived."""
-    from monitor.operations.schedule import due_regions, make_scheduler, run_due
+    from monitor.cli.seasons import print_outcome, print_size
+    from monitor.operations.schedule import keep_running, run_due
+    from monitor.progress import LoggedProgress
     from monitor.settings import SETTINGS_FILE
-    from monitor.workspace import Workspace, open_database
+    from monitor.workspace import Workspace, open_system
 
     opened = Workspace.open(workspace)
-    names = opened.region_names(None)
-    if once:
-        todo = due_regions(opened.settings, date.today())
-        if not todo:
-            err.print(f"Nothing is due on {date.today()}: see `schedule` in {opened.folder / SETTINGS_FILE}.")
+    print_size(opened, opened.region_names(None), 1)
+    with open_system(opened) as system:
+        now = datetime.now(UTC)
+        if once:
+            outcome = run_due(system, progress_of, now, now, early=True)
+            if outcome is None:
+                err.print(f"Nothing is due: see `schedule` in {opened.folder / SETTINGS_FILE}.")
+                _say_next(opened.settings, now)
+                return
+            print_outcome(outcome)
+            if any(report.failed for report in outcome.reports):
+                raise typer.Exit(1)
             return
-        from monitor.cli.seasons import print_outcome, print_size
-
-        print_size(opened, [name for some in todo.values() for name in some], 1)
-        outcome = run_due(opened, todo, progress_of)
-        print_outcome(outcome)
-        if any(report.failed for report in outcome.reports):
-            raise typer.Exit(1)
-        return
-    from monitor.cli.seasons import print_size
-
-    print_size(opened, names, 1)
-    with open_database(opened) as database:
-        scheduler = make_scheduler(opened, database.engine)
-        scheduler.start()
-        for job in scheduler.get_jobs():
-            err.print(f"{job.id}: next {job.next_run_time:%Y-%m-%d %H:%M %Z}", highlight=False)
+        _say_next(opened.settings, now)
         err.print("Waiting for the next run; Ctrl-C stops the scheduler.")
-        try:
-            threading.Event().wait()
-        except (KeyboardInterrupt, SystemExit):
-            scheduler.shutdown(wait=False)
-            raise  # ends the process, with a season that is being run
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is done is recorded
+        keep_running(opened.folder, system.database, LoggedProgress, threading.Event())
+
+
+def _say_next(settings: Settings, now: datetime) -> None:
+    from monitor.operations.calendar import upcoming
+
+    for at, night in upcoming(settings, now):
+        err.print(f"{night.region}: next run {at:%Y-%m-%d %H:%M} UTC", highlight=False)

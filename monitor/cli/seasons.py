@@ -58,7 +58,7 @@ def redo(
 
 
 def backfill(
-    years: Annotated[str, typer.Option("--years", help="For example 2017-2023.")],
+    years: Annotated[str, typer.Option("--years", help="For example 2017-2023, or 2017,2019-2021.")],
     region: RegionOption = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
@@ -66,11 +66,15 @@ def backfill(
     """Bring a range of seasons up to date, oldest first; finished tiles are not repeated."""
     from monitor.settings import parse_years
 
-    bring_up_to_date(workspace, region, parse_years(years), f"backfill --years {years}", json=json)
+    bring_up_to_date(
+        workspace, region, parse_years(years), f"backfill --years {years}", json=json, urgent=False
+    )
 
 
 def plan(
-    season: Annotated[str, typer.Option("--season", "-s", "--years", help="A year, or 2017-2023.")],
+    season: Annotated[
+        str, typer.Option("--season", "-s", "--years", help="2021, 2017-2023, or 2017,2019-2021.")
+    ],
     region: RegionOption = None,
     workspace: WorkspaceOption = DEMO,
     json: JsonOption = False,
@@ -140,9 +144,10 @@ def bring_up_to_date(
     *,
     json: bool = False,
     redo: Redo | None = None,
+    urgent: bool = True,
 ) -> None:
     """Run `years` of one or all regions; exit code 1 when a tile failed or nothing was observed."""
-    from monitor.operations.runs import run_seasons
+    from monitor.operations.runs import run_seasons, seasons_of
     from monitor.workspace import Workspace, open_system
 
     workspace = Workspace.open(folder)
@@ -151,7 +156,8 @@ def bring_up_to_date(
     if redo is None:
         print_size(workspace, names, len(years))
     with open_system(workspace) as system:
-        outcome = run_seasons(system, names, years, command, progress_of, redo)
+        wanted = seasons_of(names, years)
+        outcome = run_seasons(system, wanted, command, progress_of, redo, urgent=urgent)
     if json:
         print_json([asdict(report) for report in outcome.reports])
     else:

@@ -7,6 +7,7 @@ from calendar import monthrange
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -92,13 +93,24 @@ def _months(text: str) -> str:
     return text
 
 
+def _time_zone(name: str) -> str:
+    """Check the name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name} is not a time zone, such as UTC or Asia/Kathmandu") from error
+    return name
+
+
 class ScheduleSettings(Section):
-    """When `monitor schedule` runs: hour of the local day, months of the year.
+    """When `monitor schedule` runs: hour of the day in a time zone, months of the year.
 
     Months and final days that are not given follow from the seasons of the regions.
     """
 
     nightly_hour: Annotated[int, Field(ge=0, le=23)] = 2
+    #: a name of the tz database, such as Asia/Kathmandu
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
     #: one or more ranges; a range such as 11-3 continues over New Year
     months: Annotated[str, AfterValidator(_months)] = "7-10"
     #: days of the last runs of a season, MM-DD, after late and reprocessed scenes have arrived
@@ -114,15 +126,6 @@ class ScheduleSettings(Section):
             found |= {(int(first) - 1 + number) % 12 + 1 for number in range(count)}
         return sorted(found)
 
-    @property
-    def cron_months(self) -> str:
-        """The months for cron, whose ranges do not continue over New Year."""
-        return re.sub(
-            r"(\d+)-(\d+)",
-            lambda part: part[0] if int(part[1]) <= int(part[2]) else f"{part[1]}-12,1-{part[2]}",
-            self.months,
-        )
-
     @classmethod
     def following(cls, windows: Iterable[SeasonWindow], **given: Any) -> ScheduleSettings:
         """Settings whose months and final days follow from seasons, except what is given."""
@@ -135,24 +138,28 @@ class ScheduleSettings(Section):
 
 
 def parse_years(text: str) -> list[int]:
-    """`2021-2023` or `2021` as a list of seasons that can be mapped.
+    """`2021-2023`, `2021` or `2017,2019-2021` as a sorted list of seasons that can be mapped.
 
     Raises:
         RefusedError: not years, backwards, before Sentinel-2, or after this year.
     """
-    years = re.fullmatch("([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
-    if years is None:
-        raise RefusedError(f"{text!r} is not a year or a range of years such as 2017-2023")
-    start, end = int(years[1]), int(years[2] or years[1])
-    if start > end:
-        raise RefusedError(f"the years {text} run backwards; write {end}-{start}")
-    this_year = date.today().year
-    if start < FIRST_SEASON or end > this_year:
-        raise RefusedError(
-            f"{text}: seasons are years from {FIRST_SEASON}, the first with images of Sentinel-2, "
-            f"to {this_year}; later ones have not begun"
-        )
-    return list(range(start, end + 1))
+    one = "[0-9]{1,9}(-[0-9]{1,9})?"
+    if not re.fullmatch(f"{one}(,{one})*", text):
+        raise RefusedError(f"{text!r} is not years such as 2021, 2017-2023 or 2017,2019-2021")
+    years: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start, end = int(first), int(last or first)
+        if start > end:
+            raise RefusedError(f"the years {part} run backwards; write {end}-{start}")
+        this_year = date.today().year
+        if start < FIRST_SEASON or end > this_year:
+            raise RefusedError(
+                f"{part}: seasons are years from {FIRST_SEASON}, the first with images of Sentinel-2, "
+                f"to {this_year}; later ones have not begun"
+            )
+        years |= set(range(start, end + 1))
+    return sorted(years)
 
 
 def check_inventory_year(year: int) -> None:

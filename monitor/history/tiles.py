@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def holds(cube: Cube, season: int, drawn_from: Mapping[str, str | None]) -> bool:
-    """Whether the cube holds the layers of all tasks in `drawn_from`, of which there is at least one."""
+    """Whether the cube holds the layers of all tasks in `drawn_from`, tiles without layers aside."""
     keys = {tile_named(name): UUID(key) for name, key in drawn_from.items() if key}
     written = {epsg: cube.written(epsg, season) for epsg in {tile.epsg for tile in keys}}
     places = {tile: (tile.row // tile.size, tile.col // tile.size) for tile in keys}
-    return bool(keys) and all(written[tile.epsg].get(places[tile]) == key for tile, key in keys.items())
+    return bool(drawn_from) and all(written[tile.epsg].get(places[tile]) == key for tile, key in keys.items())
 
 
 def located(

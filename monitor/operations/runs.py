@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 
 from monitor.compute.cluster import Workers
 from monitor.history.regions import refuse_other_name
 from monitor.history.replay import replay_stale
+from monitor.operations.calendar import Night
 from monitor.plan import Redo
 from monitor.progress import Progress
 from monitor.run import Report, run_season
 from monitor.workspace import System
-from storage import ledger
+from storage import ledger, nights
 from storage.codes import RunOutcome
+from storage.locks import Holder, RegionLock, region_lock
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A season of a region that is to be brought up to date."""
+
+    region: str
+    season: int
+    #: of the schedule; it is run once, by whichever scheduler is first
+    night: Night | None = None
 
 
 @dataclass(frozen=True)
@@ -27,18 +41,22 @@ class Outcome:
 
 def run_seasons(
     system: System,
-    regions: Sequence[str],
-    years: Sequence[int],
+    wanted: Sequence[Wanted],
     command: str,
     progress_of: Callable[[str], Progress],
     redo: Redo | None = None,
+    *,
+    urgent: bool = True,
 ) -> Outcome:
     """Bring seasons up to date, one after the other, then replay the surveys that became stale.
+
+    Each season waits until no other run has its region (`storage.locks`).
 
     Args:
         command: the command, as the ledger records it.
         progress_of: returns the progress of a title, such as region and season.
         redo: finished tiles that are predicted again.
+        urgent: between two seasons, another run that is urgent goes first only if this one is not.
 
     Raises:
         RefusedError: the model does not fit the catalogue; nothing is recorded then. Or `redo` has no tile of
@@ -47,7 +65,7 @@ def run_seasons(
     workspace = system.workspace
     workspace.profile  # noqa: B018 - a model that does not fit the catalogue is refused before a run begins
     with system.database.connect() as conn:
-        for name in regions:
+        for name in dict.fromkeys(each.region for each in wanted):
             refuse_other_name(conn, workspace, name)
     workers = Workers(workspace.settings.cluster)
     with system.database.begin() as conn:
@@ -56,10 +74,21 @@ def run_seasons(
     ended = RunOutcome.FAILED
     try:
         with workers as pool:
-            for name in regions:
-                for year in years:
-                    progress = progress_of(f"{name} {year}")
-                    reports.append(run_season(system, pool, name, year, progress, run_id, redo))
+            for each in wanted:
+                progress = progress_of(f"{each.region} {each.season}")
+
+                def waits(holder: Holder | None, progress: Progress = progress) -> None:
+                    progress.note(f"waiting for {holder}")
+
+                with (
+                    region_lock(system.database, each.region, run_id, urgent=urgent, waiting=waits) as lock,
+                    _once(lock, each.night) as night,
+                ):
+                    if not night.begun:
+                        progress.note("this night has been run already")
+                        continue
+                    reports.append(run_season(system, pool, lock, each.season, progress, redo))
+                    night.done = not reports[-1].failed
             with progress_of("history").stage("replaying later seasons"):
                 replayed = replay_stale(system)
         if not any(report.failed for report in reports):
@@ -69,6 +98,37 @@ def run_seasons(
         with system.database.begin() as conn:
             ledger.finish_run(conn, run_id, ended, counts)
     return Outcome(tuple(reports), replayed.stale)
+
+
+@dataclass
+class _Running:
+    """A night that this run has begun, or that had been run before; without a night, always begun."""
+
+    begun: bool
+    done: bool = False
+
+
+@contextmanager
+def _once(lock: RegionLock, night: Night | None) -> Iterator[_Running]:
+    """Record start and outcome of a night. One that is interrupted begins again."""
+    if night is None:
+        yield _Running(begun=True)
+        return
+    with lock.begin() as conn:
+        begun = nights.begin(
+            conn, night.region, night.day, night.season, final=night.final, run_id=lock.run_id
+        )
+    running = _Running(begun)
+    yield running
+    if begun:
+        outcome = RunOutcome.DONE if running.done else RunOutcome.FAILED
+        with lock.begin() as conn:
+            nights.end(conn, night.region, night.day, night.season, outcome)
+
+
+def seasons_of(regions: Iterable[str], years: Iterable[int]) -> list[Wanted]:
+    """Each year of each region."""
+    return [Wanted(region, year) for region, year in product(regions, years)]
 
 
 def stale_words(stale: Iterable[tuple[str, int]]) -> list[str]:

@@ -1,112 +1,94 @@
 """The schedule: a run every night of the season, and one final run per season.
 
-A scheduler that was not running at the hour of a job runs it when it is started again: the ledger of runs
-shows when these regions were run last.
+What is due follows from the settings, the clock and the nights in the database
+(`monitor.operations.calendar`), so several schedulers, on one or several machines, and
+`monitor schedule --once` of a cron job can share the work: the first one runs a night, and the others find it
+done. Nights that were missed are made up.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from threading import Event
 
-from monitor.operations.runs import Outcome, run_seasons, stale_words
-from monitor.progress import LoggedProgress, Progress
-from monitor.run import Report
-from monitor.settings import ScheduleSettings, Settings
-from monitor.workspace import Workspace, open_system
-from storage import ledger
+from monitor.operations.calendar import due, today, upcoming
+from monitor.operations.runs import Outcome, Wanted, run_seasons, stale_words
+from monitor.progress import Progress
+from monitor.workspace import System, Workspace
+from storage import nights
+from storage.database import Database
 
-#: how late a missed nightly or final run is still started
-GRACE = timedelta(days=3)
 #: the command of these runs in the ledger
 COMMAND = "schedule"
+#: the clock is read at least this often: it can be set, and a computer can sleep
+LONGEST_SECONDS = 60.0
+#: seconds until the next try where a run could not begin, as with an archive that does not answer
+RETRY_SECONDS = 900.0
 
 _log = logging.getLogger(__name__)
 
 
-def due(settings: ScheduleSettings, today: date) -> list[int]:
-    """Seasons to bring up to date on `today`: the current one within its months or on a final day.
-
-    The season of a final day in January is the one of the year before, unless seasons begin in January.
-    """
-    if today.month in settings.month_numbers:
-        return [today.year]
-    if f"{today:%m-%d}" not in settings.final:
-        return []
-    return [today.year if today.month > settings.month_numbers[0] else today.year - 1]
-
-
-def due_regions(settings: Settings, today: date) -> dict[int, list[str]]:
-    """Regions whose season is due on `today` and has begun, by season."""
-    found: dict[int, list[str]] = {}
-    for name in sorted(settings.regions):
-        for year in due(settings.nights(name), today):
-            if settings.regions[name].season.dates(year)[0] <= today:
-                found.setdefault(year, []).append(name)
-    return found
-
-
-def make_scheduler(workspace: Workspace, engine: Any) -> Any:
-    """A scheduler that has not been started, with the jobs of a workspace.
-
-    Jobs are kept in memory, because several workspaces can use one database. A run that was missed since the
-    last one of these regions, which the database of `engine` knows, is started at once.
-    """
-    from apscheduler.schedulers.background import BackgroundScheduler
-    from apscheduler.triggers.combining import OrTrigger
-    from apscheduler.triggers.cron import CronTrigger
-
-    settings = workspace.settings.nights(*workspace.settings.regions)
-    scheduler = BackgroundScheduler(
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": int(GRACE.total_seconds())},
-    )
-    days = [(int(day[:2]), int(day[3:])) for day in settings.final]
-    triggers = {
-        "nightly": CronTrigger(month=settings.cron_months, hour=settings.nightly_hour),
-        "final": OrTrigger(
-            [CronTrigger(month=month, day=day, hour=settings.nightly_hour) for month, day in days]
-        ),
-    }
-    with engine.connect() as conn:
-        last = ledger.last_start(conn, COMMAND, sorted(workspace.settings.regions))
-    now = datetime.now(UTC)
-    for name, trigger in triggers.items():
-        scheduler.add_job(nightly, trigger, args=[str(workspace.folder)], id=name)
-    since = None if last is None else max(last, now - GRACE)
-    if since and any(_fires_between(trigger, since, now) for trigger in triggers.values()):
-        scheduler.add_job(nightly, args=[str(workspace.folder)], id="missed")
-    return scheduler
-
-
-def _fires_between(trigger: Any, start: datetime, end: datetime) -> bool:
-    at: datetime | None = trigger.get_next_fire_time(None, start)
-    return at is not None and at < end
-
-
 def run_due(
-    workspace: Workspace, todo: Mapping[int, Sequence[str]], progress_of: Callable[[str], Progress]
-) -> Outcome:
-    """Bring seasons of regions up to date; `todo` has the regions of each season."""
-    reports: list[Report] = []
-    stale: tuple[tuple[str, int], ...] = ()
-    with open_system(workspace) as system:
-        for year, names in sorted(todo.items()):
-            outcome = run_seasons(system, names, [year], COMMAND, progress_of)
-            reports += outcome.reports
-            stale = outcome.stale
-    return Outcome(tuple(reports), stale)
+    system: System,
+    progress_of: Callable[[str], Progress],
+    now: datetime,
+    began: datetime,
+    *,
+    early: bool = False,
+) -> Outcome | None:
+    """Run the nights that are due at `now`; None if there are none. See `calendar.due`.
+
+    Args:
+        began: when this scheduler began; earlier nights of a region that never had one are not made up.
+        early: the night of today is due before its hour.
+    """
+    settings = system.workspace.settings
+    with system.database.connect() as conn:
+        last = nights.last_nights(conn)
+    # with a schedule for each region, today is another day in some of them
+    first = min(today(settings.nights(name), began) for name in settings.regions)
+    found = due(settings, now, last, first, early=early)
+    if not found:
+        return None
+    wanted = [Wanted(night.region, night.season, night) for night in found]
+    return run_seasons(system, wanted, COMMAND, progress_of)
 
 
-def nightly(folder: str) -> None:
-    """Bring the current season of every region that is due up to date: the job of the scheduler."""
-    workspace, today = Workspace.open(Path(folder)), date.today()
-    # a run that was missed can be started on a day on which nothing is due any more
-    days = (today - timedelta(days=number) for number in range(GRACE.days + 1))
-    todo = next((found for day in days if (found := due_regions(workspace.settings, day))), {})
-    outcome = run_due(workspace, todo, LoggedProgress)
+def keep_running(
+    folder: Path,
+    database: Database,
+    progress_of: Callable[[str], Progress],
+    stop: Event,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Run every night when it is due, until `stop` is set. A run that fails does not end the scheduler.
+
+    Settings and catalogue are opened anew each time, so that changes of both are seen.
+    """
+    began = now = clock()
+    while not stop.is_set():
+        pause = LONGEST_SECONDS
+        try:
+            system = System(Workspace.open(folder), database)
+            outcome = run_due(system, progress_of, now, began)
+        except Exception as error:  # also of a library: the scheduler goes on, and the log has the place
+            _log.error(
+                "the run failed: %s; the next try is in %d minutes", error, RETRY_SECONDS // 60, exc_info=True
+            )
+            pause = RETRY_SECONDS
+        else:
+            if outcome is not None:
+                _report(outcome)
+                for at, night in upcoming(system.workspace.settings, now):
+                    _log.info("%s: next run %s", night.region, f"{at:%Y-%m-%d %H:%M} UTC")
+        stop.wait(pause)
+        now = clock()
+
+
+def _report(outcome: Outcome) -> None:
     for report in outcome.reports:
         _log.info(report.summary)
         if report.sensors is not None:

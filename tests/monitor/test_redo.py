@@ -16,7 +16,7 @@ from sqlalchemy import text
 from monitor.doctor import deep
 from monitor.doctor.examination import State
 from monitor.grid import tile_named
-from monitor.operations.runs import run_seasons
+from monitor.operations.runs import run_seasons, seasons_of
 from monitor.plan import Redo
 from monitor.progress import SILENT
 from monitor.run import Report
@@ -56,7 +56,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Callable[[Fault], None]:
 def redo(folder: Path, season: int, tile: str | None = None, reason: str | None = None) -> Report:
     with open_system(Workspace.open(folder)) as system:
         outcome = run_seasons(
-            system, ["demo"], [season], "test", lambda _: SILENT, Redo(tile=tile, reason=reason)
+            system, seasons_of(["demo"], [season]), "test", lambda _: SILENT, Redo(tile=tile, reason=reason)
         )
     return outcome.reports[0]
 

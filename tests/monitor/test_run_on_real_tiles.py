@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from monitor.grid import tiles_of
-from monitor.operations.runs import run_seasons
+from monitor.operations.runs import run_seasons, seasons_of
 from monitor.progress import SILENT
 from monitor.workspace import Workspace, open_system
 from storage.codes import Reason
@@ -66,7 +66,7 @@ def test_real_tiles_through_the_whole_path(place: Path) -> None:
     workspace = Workspace.open(place)
     with open_system(workspace) as system:
         for name, (day, _, _) in TILES.items():
-            (report,) = run_seasons(system, [name], [day.year], "test", lambda _: SILENT).reports
+            (report,) = run_seasons(system, seasons_of([name], [day.year]), "test", lambda _: SILENT).reports
             assert not report.failed, report.reasons
             assert report.tiles["done"] >= 1
             _check_cube(system.cube(name), workspace.region(name).outline, day)

@@ -6,20 +6,21 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 from alembic.config import Config
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import InternalError
 
 from alembic import command
-from storage import inventories, ledger, reviews
+from storage import inventories, ledger, nights, reviews
 from storage.codes import RunOutcome, SurveyKind, TaskState
 from storage.database import Database
 from storage.errors import StorageError
 from storage.recording import record_survey
-from storage.tables import Base
+from storage.tables import Base, RegionLock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,6 +62,8 @@ def test_migrations_and_tables_have_the_same_constraints(database: Database) -> 
 def fill_every_table(conn: Connection, world) -> None:
     """At least one row in every table of the schema."""
     run = ledger.start_run(conn, "test", {})
+    assert nights.begin(conn, world.region, date(2021, 8, 1), 2021, final=False, run_id=run)
+    conn.execute(insert(RegionLock).values(region="demo", token=1, run_id=run, machine="here", process=1))
     ledger.plan_tasks(conn, [world.task("a")], run)
     task = world.task("a").key
     ledger.set_state(conn, task, TaskState.WRITTEN, run_id=run)
@@ -117,7 +120,7 @@ def test_another_schema_is_named(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(
-        StorageError, match=r"has schema 0000, this version needs 0003. Run `monitor db upgrade`"
+        StorageError, match=r"has schema 0000, this version needs 0004. Run `monitor db upgrade`"
     ):
         database.check_current()
 

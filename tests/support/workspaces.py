@@ -23,7 +23,7 @@ from monitor import progress
 from monitor.history.inventories.importing import Imported
 from monitor.history.inventories.mapping import Mapping
 from monitor.operations.imports import import_seasons
-from monitor.operations.runs import run_seasons
+from monitor.operations.runs import run_seasons, seasons_of
 from monitor.progress import SILENT
 from monitor.run import Report
 from monitor.settings import NAMESPACE, Region, Settings
@@ -66,7 +66,7 @@ def run_here(folder: Path, *years: int) -> list[Report]:
     """Run seasons in this process, so that tests share one loaded model."""
     workspace = Workspace.open(folder)
     with open_system(workspace) as system:
-        return list(run_seasons(system, ["demo"], list(years), "test", lambda _: SILENT).reports)
+        return list(run_seasons(system, seasons_of(["demo"], years), "test", lambda _: SILENT).reports)
 
 
 def import_inventory(

@@ -32,6 +32,7 @@ from monitor.workspace import System, Workspace, open_system
 from segmenter.opening import read_manifests
 from storage import ledger
 from storage.codes import TaskState
+from storage.locks import region_lock
 from tests.support.places import MODEL, ROOT
 from tests.support.workspaces import layers, make_workspace, run_here, tables
 
@@ -235,8 +236,9 @@ def test_a_killed_worker_neither_loses_nor_repeats_tiles(workspace: Path, small_
         killer = WorkerKiller(cluster)
         with system.database.begin() as conn:
             run_id = ledger.start_run(conn, "test", {})
-        with Workers(ClusterSettings(address=cluster.scheduler_address)) as workers:
-            report = run_season(system, workers, "demo", 2021, killer, run_id)
+        settings = ClusterSettings(address=cluster.scheduler_address)
+        with Workers(settings) as workers, region_lock(system.database, "demo", run_id) as lock:
+            report = run_season(system, workers, lock, 2021, killer)
         assert killer.killed == 1 and killer.tiles == 4
         assert report.tiles == {"done": 4} and not report.failed
         cluster.wait_for_workers(2)

@@ -13,7 +13,7 @@ import pytest
 
 from monitor import open_cube
 from monitor.errors import RefusedError
-from monitor.operations.runs import run_seasons
+from monitor.operations.runs import run_seasons, seasons_of
 from monitor.progress import SILENT
 from monitor.run import Report, plan_season
 from monitor.workspace import Workspace, open_system
@@ -45,7 +45,7 @@ def make(folder: Path, archive: Path, database: Database, **named: dict[str, Any
 
 def run(folder: Path, *names: str) -> list[Report]:
     with open_system(Workspace.open(folder)) as system:
-        return list(run_seasons(system, names, [2021], "test", lambda _: SILENT).reports)
+        return list(run_seasons(system, seasons_of(names, [2021]), "test", lambda _: SILENT).reports)
 
 
 def known_lakes(database: Database) -> int:

@@ -1,53 +1,34 @@
-"""Seasons due on a date, and the jobs of schedulers."""
+"""Scheduled runs: each night once, whatever starts it, and however it ends."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import text
 
-from monitor.operations.schedule import due, due_regions, make_scheduler
-from monitor.settings import ScheduleSettings, Settings
-from monitor.workspace import Workspace
-from storage import ledger
+from monitor.operations import schedule
+from monitor.operations.schedule import keep_running
+from monitor.progress import SILENT
+from monitor.workspace import Workspace, open_database
+from storage import ledger, nights
+from storage.codes import RunOutcome
 from storage.database import Database
-from storage.tables import Run
+from tests.support.history_content import current_rows
 from tests.support.places import MODEL
-from tests.support.workspaces import make_workspace, monitor, tables, uuid_of
+from tests.support.workspaces import COMMAND, assert_same_layers, make_workspace, monitor, tables
 
-
-@pytest.mark.parametrize(
-    ("today", "seasons"),
-    [
-        (date(2026, 7, 1), [2026]),
-        (date(2026, 10, 31), [2026]),
-        (date(2026, 11, 1), []),
-        (date(2026, 11, 15), [2026]),
-        (date(2026, 3, 3), []),
-    ],
-)
-def test_due(today: date, seasons: list[int]) -> None:
-    assert due(ScheduleSettings(), today) == seasons
-
-
-@pytest.mark.parametrize(
-    ("months", "final", "today", "seasons"),
-    [
-        ("11-3", "04-15", date(2027, 1, 15), [2027]),
-        ("11-3", "04-15", date(2026, 12, 15), [2026]),
-        ("11-3", "04-15", date(2027, 4, 15), [2027]),
-        ("11-3", "04-15", date(2027, 4, 14), []),
-        ("1-4", "05-15", date(2027, 7, 1), []),
-        ("10-12", "01-15", date(2027, 1, 15), [2026]),
-        ("1-4,7-10", ["05-15", "11-15"], date(2027, 5, 15), [2027]),
-        ("8", "11-15", date(2027, 8, 31), [2027]),
-    ],
-)
-def test_due_anywhere_on_earth(months: str, final: str | list[str], today: date, seasons: list[int]) -> None:
-    assert due(ScheduleSettings(months=months, final=final), today) == seasons
+#: seconds in which a command of an idle scheduler ends
+SOON = 20.0
+ALL_YEAR = {"months": "1-12"}
 
 
 @pytest.mark.skipif(not MODEL.exists(), reason="the committed model is missing: models/")
@@ -58,97 +39,143 @@ def test_once_does_what_is_due_today(workspace: Path, small_archive: Path) -> No
     answer = monitor("schedule", "--once", "-w", folder)
     assert answer.returncode == 0, answer.stderr
     (task,) = tables(folder)["task"]
-    assert task[3] == date.today().year
+    assert task[3] == datetime.now(UTC).year
     assert task[6] == "empty"
     assert "no usable Sentinel-2 scene" in task[7]
+    again = monitor("schedule", "--once", "-w", folder)
+    assert again.returncode == 0 and "Nothing is due" in again.stderr, "one run a night"
 
 
 def test_once_out_of_season_does_nothing(workspace: Path, small_archive: Path) -> None:
-    month = date.today().month % 12 + 1
+    month = datetime.now(UTC).month % 12 + 1
     settings = {"months": f"{month}-{month}", "final": f"{month:02d}-15"}
     folder = make_workspace(workspace, small_archive, schedule=settings)
     answer = monitor("schedule", "--once", "-w", folder)
     assert answer.returncode == 0
     assert "Nothing is due" in answer.stderr
-    assert not (folder / "postgis").exists()
 
 
-def new_scheduler(workspace: Workspace, database: Database) -> Any:
-    return make_scheduler(workspace, database.engine)
+def all_year(folder: Path, archive: Path, **more: Any) -> Path:
+    """A workspace whose season is the whole year, so that a night is due on every day."""
+    region = {"outline": str(archive / "region.geojson"), "season": {"start": "01-01", "end": "12-31"}}
+    return make_workspace(
+        folder, archive, model="index-baseline", schedule=ALL_YEAR, regions={"demo": region}, **more
+    )
 
 
-def test_regions_of_both_hemispheres_are_due_in_their_own_seasons() -> None:
-    south = {"bounds": [-73, -50, -72, -49], "season": {"start": "01-01", "end": "03-31"}}
-    regions = {"north": {"bounds": [76, 42, 77, 43]}, "south": south}
-
-    def due_on(day: date, **schedule: Any) -> dict[int, list[str]]:
-        settings = {"catalog": {"profile": "plain"}, "model": "m", "regions": regions, "schedule": schedule}
-        return due_regions(Settings.model_validate(settings), day)
-
-    assert due_on(date(2027, 2, 1)) == {2027: ["south"]}
-    assert due_on(date(2027, 8, 1)) == {2027: ["north"]}
-    assert due_on(date(2027, 5, 15)) == {2027: ["south"]}
-    assert due_on(date(2027, 11, 15)) == {2027: ["north"]}
-    assert due_on(date(2027, 6, 1)) == {}
-    # months for all regions: the season of the north has not begun in January
-    assert due_on(date(2027, 1, 15), months="1-12") == {2027: ["south"]}
-    assert due_on(date(2027, 12, 15), months="1-12") == {2027: ["north", "south"]}
+def night_rows(folder: Path) -> list[tuple[str, date, int, str]]:
+    query = text("SELECT region, day, season, outcome FROM night ORDER BY day, season")
+    with open_database(Workspace.open(folder)) as database, database.connect() as conn:
+        return [tuple(row) for row in conn.execute(query)]  # type: ignore[misc]
 
 
-def test_two_workspaces_on_one_database_keep_their_own_nights(database: Database, tmp_path: Path) -> None:
-    found = {}
-    for name, hour in (("a", 1), ("b", 4)):
-        folder = make_workspace(tmp_path / name, tmp_path, schedule={"nightly_hour": hour})
-        scheduler = new_scheduler(Workspace.open(folder), database)
-        scheduler.start(paused=True)
-        found[name] = {(job.id, job.args[0]) for job in scheduler.get_jobs()}
-        assert f"hour='{hour}'" in str(scheduler.get_job("nightly").trigger)
-        scheduler.shutdown()
-    assert found == {
-        name: {(job, str((tmp_path / name).resolve())) for job in ("nightly", "final")} for name in ("a", "b")
-    }
-
-
-def test_a_missed_night_is_run_at_the_next_start(database: Database, tmp_path: Path) -> None:
-    settings = {"months": "1-12", "nightly_hour": 2}
-    workspace = Workspace.open(make_workspace(tmp_path, tmp_path, schedule=settings))
-
-    def jobs() -> set[str]:
-        return {job.id for job in new_scheduler(workspace, database).get_jobs()}
-
-    assert jobs() == {"nightly", "final"}, "nothing was missed before the first run"
-    with database.begin() as conn:
-        conn.execute(
-            insert(Run).values(
-                id=uuid_of("run"),
-                command="schedule",
-                settings=workspace.settings.model_dump(mode="json"),
-                started_at=datetime.now(UTC) - timedelta(days=2),
-            )
+def test_schedulers_that_start_at_once_run_a_night_once(workspace: Path, small_archive: Path) -> None:
+    folder = all_year(workspace, small_archive)
+    monitor("status", "-w", folder)  # makes the database
+    processes = [
+        subprocess.Popen(
+            [*COMMAND, "schedule", "--once", "-w", str(folder)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        ledger.start_run(conn, "schedule", {"regions": {"elsewhere": {}}})  # of another workspace
-    assert jobs() == {"nightly", "final", "missed"}
+        for _ in range(3)
+    ]  # fmt: skip
+    answers = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], answers
+    (night,) = night_rows(folder)
+    assert night[0] == "demo" and night[3] == "done"
+    done = [said for said, _ in answers if "demo" in said]
+    assert len(done) == 1, answers
+
+
+def test_two_schedulers_and_a_backfill_that_start_together(workspace: Path, small_archive: Path) -> None:
+    """They wait for one another, and leave what one run after the other does."""
+    folder, alone = (all_year(workspace / name, small_archive) for name in ("together", "alone"))
+    backfill, night = ("backfill", "--years", "2021-2022"), ("schedule", "--once")
+    for command in (backfill, night):
+        assert monitor(*command, "-w", alone).returncode == 0
+    monitor("status", "-w", folder)  # makes the database
+    processes = [
+        subprocess.Popen(
+            [*COMMAND, *command, "-w", str(folder)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for command in (backfill, night, night)
+    ]  # fmt: skip
+    answers = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], answers
+    assert any("waiting for `monitor " in said for _, said in answers), answers
+    assert [row[2:] for row in night_rows(folder)] == [(datetime.now(UTC).year, "done")]
+    assert_same_layers(folder, alone, 2021, 2022)
+    with open_database(Workspace.open(folder)) as one, open_database(Workspace.open(alone)) as other:
+        assert current_rows(one) == current_rows(other)
+
+
+def test_a_killed_night_begins_again_and_an_ended_one_does_not(database: Database, tmp_path: Path) -> None:
+    day = date(2026, 8, 3)
+
+    def begin(command: str) -> bool:
+        with database.begin() as conn:
+            run_id = ledger.start_run(conn, command, {})
+            return nights.begin(conn, "demo", day, 2026, final=False, run_id=run_id)
+
+    assert begin("killed") and begin("again")
+    with database.connect() as conn:
+        assert nights.last_nights(conn) == {}
     with database.begin() as conn:
-        ledger.start_run(conn, "schedule", workspace.settings.model_dump(mode="json"))
-    assert jobs() == {"nightly", "final"}
+        nights.end(conn, "demo", day, 2026, RunOutcome.FAILED)
+    assert not begin("third")
+    with database.connect() as conn:
+        assert nights.last_nights(conn) == {"demo": nights.LastNight(day, 2026, final=False, done=False)}
 
 
-def test_nights_of_the_season_and_one_final_run(database: Database, tmp_path: Path) -> None:
-    scheduler = new_scheduler(Workspace.open(make_workspace(tmp_path, tmp_path)), database)
-    jobs = {job.id: job.trigger for job in scheduler.get_jobs()}
-    winter = datetime(2026, 1, 10, tzinfo=UTC)
-    first = jobs["nightly"].get_next_fire_time(None, winter)
-    assert (first.month, first.day, first.hour) == (7, 1, 2)
-    assert jobs["nightly"].get_next_fire_time(first, first).day == 2
-    final = jobs["final"].get_next_fire_time(None, winter)
-    assert (final.month, final.day) == (11, 15)
+def test_a_scheduler_runs_each_night_and_goes_on_after_one_that_fails(
+    workspace: Path, small_archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is seven hours ahead at each look; the archive is away for some hours of 3 August."""
+    archive = shutil.copytree(small_archive, workspace / "archive")
+    folder = all_year(workspace / "own", archive)
+    coming = [datetime(2022, 8, 1, 12, tzinfo=UTC) + timedelta(hours=7 * number) for number in range(21)]
+    last, stop, waited = coming[-1], threading.Event(), list[float]()
+    away = [at for at in coming if at.date() == date(2022, 8, 3)][:2]
+
+    def clock() -> datetime:
+        if not coming:
+            stop.set()
+            return last
+        now = coming.pop(0)
+        if now == away[0]:
+            archive.rename(workspace / "away")
+        elif now > away[-1] and not archive.exists():
+            (workspace / "away").rename(archive)
+        return now
+
+    monkeypatch.setattr(stop, "wait", waited.append)
+    with open_database(Workspace.open(folder)) as database:
+        keep_running(folder, database, lambda _: SILENT, stop, clock)
+    assert [row[1:] for row in night_rows(folder)] == [
+        (date(2022, 8, day), 2022, "done") for day in range(1, last.day + 1)
+    ]
+    assert waited.count(schedule.RETRY_SECONDS) == 2
+    assert set(waited) == {schedule.RETRY_SECONDS, schedule.LONGEST_SECONDS}
 
 
-def test_nights_over_new_year_and_in_the_southern_summer(database: Database, tmp_path: Path) -> None:
-    folder = make_workspace(tmp_path, tmp_path, schedule={"months": "11-3", "final": ["04-15", "05-01"]})
-    jobs = {job.id: job.trigger for job in new_scheduler(Workspace.open(folder), database).get_jobs()}
-    for month, expected in ((4, (11, 1)), (12, (12, 10)), (1, (1, 10)), (10, (11, 1))):
-        first = jobs["nightly"].get_next_fire_time(None, datetime(2026, month, 10, tzinfo=UTC))
-        assert (first.month, first.day) == expected
-    final = jobs["final"].get_next_fire_time(None, datetime(2026, 4, 20, tzinfo=UTC))
-    assert (final.month, final.day) == (5, 1)
+def test_sigterm_ends_a_scheduler_that_waits(workspace: Path, small_archive: Path) -> None:
+    folder = make_workspace(
+        workspace, small_archive, model="index-baseline",
+        schedule={"months": f"{datetime.now(UTC).month % 12 + 1}", "final": "02-28"},
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [*COMMAND, "schedule", "-w", str(folder)], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    said = ""
+    while "Waiting for the next run" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    assert "demo: next run " in said
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=SOON)
+    assert time.monotonic() - started < SOON and process.returncode != 0
