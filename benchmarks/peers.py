@@ -84,7 +84,7 @@ def eager(folder: Path, manifest: Manifest) -> nn.Module:
     """terratorch's network with the model's weights."""
     assert manifest.architecture is not None
     network = build_network(manifest.architecture, manifest.inputs.S1.kind)
-    network.load_state_dict(_read_weights(folder / "model.safetensors"))
+    network.load_state_dict(_read_weights(folder / "model.safetensors", manifest.digest))
     return network.eval()
 
 

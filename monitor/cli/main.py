@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from monitor.archive.threads import share_heaps
+from monitor.cli.backup import backup, restore
 from monitor.cli.boundary import foreseen
 from monitor.cli.console import OneLine, err, styled
 from monitor.cli.db import db_app
@@ -44,7 +45,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, run, redo, backfill, plan, scenes, doctor, status, schedule, serve):
+for command in (
+    demo,
+    init,
+    run,
+    redo,
+    backfill,
+    plan,
+    scenes,
+    doctor,
+    status,
+    schedule,
+    backup,
+    restore,
+    serve,
+):
     app.command()(command)
 for name, group in {
     "lakes": lakes_app,

@@ -25,6 +25,7 @@ GROUPS = [["db"], ["export"], ["glaciers"], ["inventory"], ["lakes"], ["model"],
 VALUES = {
     "season": "2023", "years": "2017-2023", "start": "2021", "end": "2022", "file": "lakes.gpkg",
     "folder": "out", "lake": "GL077053E42520N", "region": "ile_alatau", "name": "a-model",
+    "into": "backups", "backup": "backups/mine",
 }  # fmt: skip
 #: words that stand for a value in a page
 PLACEHOLDERS = {"YEAR": "2023", "YEARS": "2017-2023"}
