@@ -53,7 +53,7 @@ class Holder:
 
     def __str__(self) -> str:
         return (
-            f"`monitor {self.command}` (process {self.process} on {self.machine}, since "
+            f"monitor {self.command} (process {self.process} on {self.machine}, since "
             f"{self.since:%Y-%m-%d %H:%M} UTC)"
         )
 

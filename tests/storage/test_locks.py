@@ -92,7 +92,7 @@ def test_a_second_run_waits_and_learns_who_has_the_region(
         waiter.join()
     (holder,) = told
     assert holder is not None and holder.process == process.pid
-    assert str(holder).startswith("`monitor backfill --years 2017-2023` (process ")
+    assert str(holder).startswith("monitor backfill --years 2017-2023 (process ")
     with database.connect() as conn:
         last = holder_of(conn, "pamir")
     assert last is not None and last.run_id == second and last.process == os.getpid()
@@ -119,7 +119,7 @@ def test_the_late_write_of_a_run_that_lost_its_lock_is_refused(
         end_sessions(database, session)
         with lost.begin() as conn:  # nobody has the region yet, so the run goes on
             conn.execute(text("SELECT 1"))
-        refused = pytest.raises(LockLostError, match="taken over by `monitor run --season 2024`")
+        refused = pytest.raises(LockLostError, match="taken over by monitor run --season 2024")
         with region_lock(database, "pamir", fast), refused, lost.begin() as conn:
             conn.execute(write, {"id": fast})
     with database.connect() as conn:

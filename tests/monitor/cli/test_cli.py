@@ -54,7 +54,7 @@ def test_help_is_fast() -> None:
             "no region 'atlantis'; known: demo",
         ),
         (["backfill", "--years", "2023-2017"], "run backwards; write 2017-2023"),
-        (["backfill", "--years", "soon"], "is not a year"),
+        (["backfill", "--years", "soon"], "is not years"),
         (["lakes", "changes", "--from", "2022", "--to", "2021"], "must be the earlier one"),
         (["run", "--season", "2021", "-w", "/nowhere"], "monitor.yaml is missing"),
     ],

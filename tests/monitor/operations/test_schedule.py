@@ -103,7 +103,7 @@ def test_two_schedulers_and_a_backfill_that_start_together(workspace: Path, smal
     ]  # fmt: skip
     answers = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], answers
-    assert any("waiting for `monitor " in said for _, said in answers), answers
+    assert any("waiting for monitor " in said for _, said in answers), answers
     assert [row[2:] for row in night_rows(folder)] == [(datetime.now(UTC).year, "done")]
     assert_same_layers(folder, alone, 2021, 2022)
     with open_database(Workspace.open(folder)) as one, open_database(Workspace.open(alone)) as other:
