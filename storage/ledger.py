@@ -20,10 +20,12 @@ __all__ = [
     "Fault",
     "FrozenScene",
     "PlannedTask",
+    "RunRow",
     "TaskRow",
     "complete",
     "finish_run",
     "frozen",
+    "last_run",
     "plan_tasks",
     "reopen",
     "scenes_of",
@@ -97,6 +99,24 @@ class TaskRow:
     survey_id: UUID | None
     superseded_by: UUID | None
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in the ledger."""
+
+    id: UUID
+    command: str
+    outcome: RunOutcome
+    started_at: datetime
+    finished_at: datetime | None
+
+
+def last_run(conn: Connection) -> RunRow | None:
+    """The run that was started last; None before the first one."""
+    columns = (Run.id, Run.command, Run.outcome, Run.started_at, Run.finished_at)
+    row = conn.execute(select(*columns).order_by(Run.started_at.desc(), Run.id).limit(1)).one_or_none()
+    return None if row is None else RunRow(row[0], row[1], RunOutcome(row[2]), row[3], row[4])
 
 
 def start_run(conn: Connection, command: str, settings: Mapping[str, Any]) -> UUID:

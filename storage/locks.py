@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from storage.database import Database
 from storage.errors import StorageError
 
-__all__ = ["Holder", "LockLostError", "RegionLock", "holder_of", "region_lock"]
+__all__ = ["Holder", "LockLostError", "RegionLock", "holder_of", "region_lock", "running"]
 
 POLL_SECONDS = 1.0
 
@@ -123,6 +123,17 @@ def holder_of(conn: Connection, region: str) -> Holder | None:
     )
     row = conn.execute(query, {"region": region}).one_or_none()
     return None if row is None else Holder(*row)
+
+
+def running(conn: Connection) -> dict[str, Holder]:
+    """The runs that have a region at this moment, by region."""
+    query = text(
+        "SELECT region, run_id, command, machine, process, taken_at FROM region_lock "
+        "JOIN run ON run.id = run_id WHERE EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' "
+        "AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = "
+        "hashtextextended('lake region ' || region, 0)) ORDER BY region"
+    )
+    return {row.region: Holder(*row[1:]) for row in conn.execute(query)}
 
 
 def _wait(conn: Connection, region: str, urgent: bool, waiting: Callable[[Holder | None], None]) -> None:

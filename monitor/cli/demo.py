@@ -42,7 +42,7 @@ def run_demo(folder: Path) -> None:
     with open_system(workspace) as system:
         outcome = run_seasons(system, seasons_of([REGION], YEARS), "demo", progress_of)
     print_outcome(outcome)
-    show_status(folder, None, json=False)
+    show_status(folder)
     for start, end in ((YEARS[0], YEARS[1]), (YEARS[1], YEARS[2])):
         show_changes(folder, REGION, start, end, everything=False, json=False)
     show_queue(folder, REGION, None, explained=False, json=False)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from storage import ledger
 from storage.database import Database
-from storage.locks import Holder, LockLostError, holder_of, region_lock
+from storage.locks import Holder, LockLostError, holder_of, region_lock, running
 
 SOON = 20.0
 HOLD = """
@@ -87,6 +87,8 @@ def test_a_second_run_waits_and_learns_who_has_the_region(
             assert other.token == 1, "another region is free"
         time.sleep(1)
         assert not taken.is_set()
+        with database.connect() as conn:
+            assert {name: one.run_id for name, one in running(conn).items()} == {"pamir": first}
         process.communicate("", timeout=SOON)
         assert taken.wait(SOON)
         waiter.join()
@@ -95,6 +97,7 @@ def test_a_second_run_waits_and_learns_who_has_the_region(
     assert str(holder).startswith("monitor backfill --years 2017-2023 (process ")
     with database.connect() as conn:
         last = holder_of(conn, "pamir")
+        assert running(conn) == {}
     assert last is not None and last.run_id == second and last.process == os.getpid()
 
 

@@ -169,7 +169,7 @@ def test_a_truncated_file_fails_its_tiles_only(place: Path) -> None:
     states = {row[2]: row[6] for row in tables(place)["task"]}
     assert "failed" in states.values()
     status = json.loads(monitor("status", "-w", place, "--json").stdout)
-    reason = next(why["reason"] for why in status[0]["reasons"] if why["state"] == "failed")
+    reason = next(why["reason"] for why in status["seasons"][0]["reasons"] if why["state"] == "failed")
     assert "asset vv" in reason
     assert any(str(cog) in reason for cog in cogs)
     for cog, content in whole.items():

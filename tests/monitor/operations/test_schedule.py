@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -44,6 +45,14 @@ def test_once_does_what_is_due_today(workspace: Path, small_archive: Path) -> No
     assert "no usable Sentinel-2 scene" in task[7]
     again = monitor("schedule", "--once", "-w", folder)
     assert again.returncode == 0 and "Nothing is due" in again.stderr, "one run a night"
+    status = json.loads(monitor("status", "-w", folder, "--json").stdout)
+    assert status["running"] == {} and status["free_bytes"] > 0
+    assert (status["last_run"]["command"], status["last_run"]["outcome"]) == ("schedule", "done")
+    (coming,) = status["next"]
+    assert coming["region"] == "demo" and coming["at"] > status["last_run"]["started_at"]
+    said = monitor("status", "-w", folder).stdout
+    assert "Last run: monitor schedule, " in said and "done after 0 minutes" in said
+    assert f"demo {coming['season']}, {coming['at'][:10]}" in said
 
 
 def test_once_out_of_season_does_nothing(workspace: Path, small_archive: Path) -> None:
