@@ -31,7 +31,12 @@ SIZE = (1293.0, 778.0)
 #: left edges of the five columns
 Z, A, B, C, D = (LEFT + n * (WIDTH + GUTTER) for n in range(5))
 #: fill colour and line colour of each group of tables
-GROUPS = {"work": ("#e8eef7", "#3d5a80"), "history": ("#e9f3ec", "#2d6a4f"), "review": ("#f8eee6", "#9a5b2e")}
+GROUPS = {
+    "work": ("#e8eef7", "#3d5a80"),
+    "history": ("#e9f3ec", "#2d6a4f"),
+    "review": ("#f8eee6", "#9a5b2e"),
+    "alerts": ("#f7e9ea", "#8c3b45"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Box:
 BOXES = {
     "night": Box(Z, TOP, "work"),
     "region_lock": Box(Z, TOP + 157, "work"),
+    "alert": Box(Z, 440, "alerts"),
     "tile": Box(A, TOP, "work"),
     "scene": Box(A, TOP + 118, "work"),
     "task_scene": Box(A, TOP + 288, "work"),
@@ -200,6 +206,7 @@ def _groups(axes: Axes) -> None:
         "work": "work: runs, tasks and their inputs",
         "history": "history: surveys, lakes and observations",
         "review": "review: flags and verdicts",
+        "alerts": "alerts: conditions that need a person",
     }
     for group, (fill, ink) in GROUPS.items():
         inside = [(BOXES[t.name], _height(t)) for t in tables() if BOXES[t.name].group == group]

@@ -14,6 +14,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -143,6 +144,21 @@ class RgiSettings(Section):
         return self
 
 
+class AlertSettings(Section):
+    """Alerts of `monitor schedule`. Addresses are secrets; `env:NAME` is that of an environment variable."""
+
+    #: addresses of apprise, such as mailto://, slack:// or json://
+    to: tuple[SecretStr, ...] = ()
+    #: address that is requested at the start (with /start) and the end of each run
+    heartbeat: SecretStr | None = None
+    #: most places that wait for a person
+    queue: Annotated[int, Field(ge=0)] = 50
+    #: days without a new scene, within a season
+    quiet_days: Annotated[int, Field(ge=1)] = 12
+    #: least free disk, GB
+    disk_gb: Annotated[float, Field(ge=0)] = 10.0
+
+
 def _listed(value: Any) -> list[Any]:
     """One model as a list of one."""
     if isinstance(value, list) and len(set(map(str, value))) < len(value):
@@ -201,6 +217,7 @@ class Settings(Section):
     database: DatabaseSettings = DatabaseSettings()
     cluster: ClusterSettings = ClusterSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    alerts: AlertSettings = AlertSettings()
 
     def nights(self, *names: str) -> ScheduleSettings:
         """The schedule of regions; months and final days that it lacks follow from the regions' seasons."""

@@ -28,9 +28,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.codes import LineageKind, Outcome, SurveyKind, VerdictKind
 from storage.rules import MULTIPOLYGON, POLYGON, Base, number, one_of, season_check, share, sound
-from storage.work_tables import Model, Night, Region, RegionLock, Run, Scene, Task, TaskScene, Tile
+from storage.work_tables import Alert, Model, Night, Region, RegionLock, Run, Scene, Task, TaskScene, Tile
 
 __all__ = [
+    "Alert",
     "Base",
     "Inventory",
     "Lake",

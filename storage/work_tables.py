@@ -10,12 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -25,7 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from storage.codes import ModelState, RunOutcome, SurveyKind, TaskState
 from storage.rules import MULTIPOLYGON, POLYGON, Base, one_of, season_check, sound
 
-__all__ = ["Model", "Night", "Region", "RegionLock", "Run", "Scene", "Task", "TaskScene", "Tile"]
+__all__ = ["Alert", "Model", "Night", "Region", "RegionLock", "Run", "Scene", "Task", "TaskScene", "Tile"]
 
 
 class Run(Base):
@@ -81,6 +83,31 @@ class Night(Base):
         one_of("outcome", RunOutcome),
         season_check(),
         CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished"),
+    )
+
+
+class Alert(Base):
+    """A condition that needs a person, from when it was first found until it has ended.
+
+    `key` names the condition; it stands once at a time, and a condition that returns is another alert.
+    `regions` are those of the workspace that found it, which alone ends it.
+    """
+
+    __tablename__ = "alert"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    regions: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    kind: Mapped[str]
+    message: Mapped[str]
+    remedy: Mapped[str]
+    raised_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
+    __table_args__ = (
+        CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", name="acknowledged"),
+        Index("uq_alert_standing", "key", unique=True, postgresql_where=text("ended_at IS NULL")),
     )
 
 

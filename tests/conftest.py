@@ -130,9 +130,10 @@ def archive_online(_archive_online: online.OnlineArchive) -> online.OnlineArchiv
 def _workspace() -> Iterator[Path]:
     folder = _temporary_folder()
     yield folder
-    cluster = EmbeddedPostgis(folder / "postgis")
-    if (cluster.folder / "users.lock").exists():
-        cluster.wait_stopped()
+    for place in (folder, *folder.iterdir()):
+        cluster = EmbeddedPostgis(place / "postgis")
+        if (cluster.folder / "users.lock").exists():
+            cluster.wait_stopped()
     shutil.rmtree(folder)
 
 

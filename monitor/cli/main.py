@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from monitor.archive.threads import share_heaps
+from monitor.cli.alerts import alerts_app
 from monitor.cli.backup import backup, restore
 from monitor.cli.boundary import foreseen
 from monitor.cli.console import OneLine, err, styled
@@ -64,6 +65,7 @@ for command in (
 for name, group in {
     "lakes": lakes_app,
     "review": review_app,
+    "alerts": alerts_app,
     "inventory": inventory_app,
     "glaciers": glaciers_app,
     "export": export_app,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
+from monitor.operations.alerts import beat, notify
 from monitor.operations.calendar import due, today, upcoming
 from monitor.operations.runs import Outcome, Wanted, run_seasons, stale_words
 from monitor.progress import Progress
@@ -27,6 +28,9 @@ COMMAND = "schedule"
 LONGEST_SECONDS = 60.0
 #: seconds until the next try where a run could not begin, as with an archive that does not answer
 RETRY_SECONDS = 900.0
+
+#: conditions are also checked between runs
+CHECK_EVERY = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +58,25 @@ def run_due(
     if not found:
         return None
     wanted = [Wanted(night.region, night.season, night) for night in found]
-    return run_seasons(system, wanted, COMMAND, progress_of)
+    beat(settings.alerts.heartbeat, "/start")
+    try:
+        outcome = run_seasons(system, wanted, COMMAND, progress_of)
+    except Exception:
+        beat(settings.alerts.heartbeat, "/fail")
+        send_alerts(system, now)
+        raise
+    failed = any(report.failed for report in outcome.reports)
+    beat(settings.alerts.heartbeat, "/fail" if failed else "")
+    send_alerts(system, now)
+    return outcome
+
+
+def send_alerts(system: System, now: datetime) -> None:
+    """Send the new alerts. What goes wrong with that is logged, and does not end a run."""
+    try:
+        notify(system, now)
+    except Exception as error:  # of any of apprise's services
+        _log.error("the alerts could not be sent: %s", error)
 
 
 def keep_running(
@@ -68,11 +90,14 @@ def keep_running(
 
     Settings and catalogue are opened anew each time, so that changes of both are seen.
     """
-    began = now = clock()
+    began = now = checked = clock()
     while not stop.is_set():
         pause = LONGEST_SECONDS
         try:
             system = System(Workspace.open(folder), database)
+            if now - checked >= CHECK_EVERY:  # such as the disk, or an archive without new scenes
+                send_alerts(system, now)
+                checked = now
             outcome = run_due(system, progress_of, now, began)
         except Exception as error:  # also of a library: the scheduler goes on, and the log has the place
             _log.error(

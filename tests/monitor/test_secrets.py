@@ -44,6 +44,11 @@ def test_a_season_with_secrets_in_every_setting(
         },
         database={"url": url},
         model="index-baseline",
+        alerts={
+            "to": [f"json://127.0.0.1:9/{SECRET}"],
+            "heartbeat": f"http://127.0.0.1:9/{SECRET}",
+            "disk_gb": 1e9,
+        },
     )
     shown = []
     for words in (
@@ -58,6 +63,9 @@ def test_a_season_with_secrets_in_every_setting(
         answer = monitor(*words, "-w", folder)
         assert answer.returncode == 0, answer.stderr
         shown += [answer.stdout, answer.stderr]
+    refused = monitor("alerts", "send", "-w", folder)
+    assert refused.returncode == 1 and "could not be sent" in caplog.text
+    shown += [refused.stdout, refused.stderr]
     assert archive_online.traffic().token_requests, "files were read by signed addresses"
     secrets = (SECRET, "sig=")
     for secret in secrets:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, insert, select, text
 from sqlalchemy.exc import InternalError
 
 from alembic import command
-from storage import inventories, ledger, nights, reviews
+from storage import alerts, inventories, ledger, nights, reviews
 from storage.codes import RunOutcome, SurveyKind, TaskState
 from storage.database import Database
 from storage.errors import StorageError
@@ -63,6 +63,9 @@ def fill_every_table(conn: Connection, world) -> None:
     """At least one row in every table of the schema."""
     run = ledger.start_run(conn, "test", {})
     assert nights.begin(conn, world.region, date(2021, 8, 1), 2021, final=False, run_id=run)
+    alerts.bring_up_to_date(
+        conn, ["demo"], [alerts.Condition("disk", "disk nearly full", "1 GB", "free some")]
+    )
     conn.execute(insert(RegionLock).values(region="demo", token=1, run_id=run, machine="here", process=1))
     ledger.plan_tasks(conn, [world.task("a")], run)
     task = world.task("a").key
@@ -120,7 +123,7 @@ def test_another_schema_is_named(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(
-        StorageError, match=r"has schema 0000, this version needs 0004. Run `monitor db upgrade`"
+        StorageError, match=r"has schema 0000, this version needs 0005. Run `monitor db upgrade`"
     ):
         database.check_current()
 

@@ -20,12 +20,12 @@ MESSAGES = sorted(
 )
 COMMAND = r"(?:\.venv/bin/)?monitor "
 #: groups of commands, spoken of by name
-GROUPS = [["db"], ["export"], ["glaciers"], ["inventory"], ["lakes"], ["model"], ["review"]]
+GROUPS = [["alerts"], ["db"], ["export"], ["glaciers"], ["inventory"], ["lakes"], ["model"], ["review"]]
 #: required arguments of a command, by name; an option's first name stands before its value
 VALUES = {
     "season": "2023", "years": "2017-2023", "start": "2021", "end": "2022", "file": "lakes.gpkg",
     "folder": "out", "lake": "GL077053E42520N", "region": "ile_alatau", "name": "a-model",
-    "into": "backups", "backup": "backups/mine",
+    "into": "backups", "backup": "backups/mine", "alert": "1a2b3c4d", "by": "Aizhan",
 }  # fmt: skip
 #: words that stand for a value in a page
 PLACEHOLDERS = {"YEAR": "2023", "YEARS": "2017-2023"}
