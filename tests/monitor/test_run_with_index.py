@@ -139,7 +139,7 @@ def test_views_and_reports_name_the_kind(both: Path, capsys: pytest.CaptureFixtu
         kinds = lakes(conn).kind.value_counts()
     assert kinds["model"] >= 5
     capsys.readouterr()
-    show_status(both, None, json=False)
+    show_status(both)
     printed = capsys.readouterr().out
     assert printed.count("2021 (index)") == printed.count("2022 (index)") == 1
 
