@@ -325,8 +325,11 @@ class System:
 
         One process at a time commits to it, on any machine that uses the database.
         """
-        alone = partial(self.database.alone, "lake cube")
-        return self.workspace.cube_of(self.workspace.survey_kind, region, alone)
+        return self.cube_of(self.workspace.survey_kind, region)
+
+    def cube_of(self, kind: SurveyKind, region: str | None = None) -> Cube:
+        """The cube of surveys of a kind; commits as those of `cube`."""
+        return self.workspace.cube_of(kind, region, partial(self.database.alone, "lake cube"))
 
 
 @contextmanager

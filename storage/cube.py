@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -203,13 +204,25 @@ class Cube:
                 )
 
     def tag_again(self, name: str) -> None:
-        """Tag the head, as `name-2`, `name-3` … if `name` exists: a tag names one snapshot for ever."""
+        """Tag the head as `name`, or as `name-2`, `name-3` … if that was used: a tag names one snapshot for
+        ever, also when it was removed."""
         latest = self.latest_tag(name)
-        if latest is None:
-            self.tag(name)
-        elif self._repository.lookup_tag(_stored(latest)) != self.head():
-            number = int(latest.removeprefix(name).removeprefix("-") or 1)
-            self.tag(f"{name}-{number + 1}")
+        if latest is not None and self._repository.lookup_tag(_stored(latest)) == self.head():
+            return
+        number = 1 if latest is None else int(latest.removeprefix(name).removeprefix("-") or 1) + 1
+        while not self._tagged(name if number == 1 else f"{name}-{number}"):
+            number += 1
+
+    def _tagged(self, name: str) -> bool:
+        """Tag the head; False if a tag of this name was removed."""
+        with self._alone(), committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
+            try:
+                self._repository.create_tag(_stored(name), self.head())
+            except icechunk.IcechunkError as error:
+                if "already exists" in str(error):
+                    return False
+                raise
+        return True
 
     def latest_tag(self, name: str) -> str | None:
         """The last tag that `tag_again` made for a name; None if there is none."""
@@ -219,6 +232,25 @@ class Cube:
     def tags(self) -> list[str]:
         """Names of all tags, sorted."""
         return _plain(self._repository.list_tags())
+
+    def clean(self, before: datetime, tags: Iterable[str] = ()) -> int:
+        """Remove tags, versions that were made before a time, and all files to which none refers.
+
+        Heads of branches and the other tags stay; a tag that was made since stays too. No slot may be in use:
+        its chunks would be removed.
+
+        Returns:
+            the number of versions that left the history.
+        """
+        with self._alone(), committing(self.place), readable_metadata():
+            for name in tags:
+                made = next(self._repository.ancestry(tag=_stored(name))).written_at
+                if made < before:
+                    self._repository.delete_tag(_stored(name))
+            removed = self._repository.expire_snapshots(before)
+            self._repository.garbage_collect(before)
+            self._repository = self._repository.reopen()
+        return len(removed)
 
     def view(self, tag: str | None = None) -> CubeView:
         """The cube at the head or at a tag. Raises StorageError for an unknown tag."""

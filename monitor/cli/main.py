@@ -25,6 +25,7 @@ from monitor.cli.glaciers import glaciers_app
 from monitor.cli.init import init
 from monitor.cli.inventory import inventory_app
 from monitor.cli.lakes import lakes_app
+from monitor.cli.maintain import maintain
 from monitor.cli.models import model_app
 from monitor.cli.options import DEMO
 from monitor.cli.review import review_app
@@ -46,21 +47,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    demo,
-    init,
-    run,
-    redo,
-    backfill,
-    plan,
-    scenes,
-    doctor,
-    status,
-    schedule,
-    backup,
-    restore,
-    serve,
-):
+SEASONS = (run, redo, backfill, plan, scenes, status, schedule)
+for command in (demo, init, doctor, *SEASONS, backup, restore, maintain, serve):
     app.command()(command)
 for name, group in {
     "lakes": lakes_app,

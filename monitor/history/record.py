@@ -177,8 +177,7 @@ def record_season(
     draft = draft.with_observations(located(draft.observations, region, tiles, inputs.drawn_from))
     survey, changed = record(conn, state, draft, run_id=run_id, done_tasks=done_tasks)
     tag = f"{key.region}-{key.season}-{survey.id}"
-    if changed and tag not in cube.tags():
-        cube.tag(tag)
-    elif state.current is not None and state.current.written_again:
+    written_again = state.current is not None and state.current.written_again
+    if written_again or (changed and cube.latest_tag(tag) is None):
         cube.tag_again(tag)
     return changed

@@ -16,15 +16,15 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from monitor.errors import RefusedError
+from monitor.operations.standstill import standstill
 from monitor.progress import Progress
 from monitor.settings import SETTINGS_FILE
 from monitor.workspace import DATABASE_FOLDER, System, Workspace
-from storage import dumps, ledger, registry
-from storage.codes import RunOutcome, SurveyKind
+from storage import dumps
+from storage.codes import SurveyKind
 from storage.database import Database
 from storage.embedded import EmbeddedPostgis
 from storage.errors import StorageError
-from storage.locks import Holder, region_lock
 
 DUMP, SUMS, ABOUT = "database.dump", "SHA256SUMS", "backup.json"
 KINDS = (SurveyKind.MODEL, SurveyKind.INDEX)
@@ -63,7 +63,7 @@ def back_up(system: System, into: Path, progress: Progress) -> tuple[Path, About
     partial = folder.with_name(f".{folder.name}.partial")
     partial.mkdir(parents=True)
     try:
-        with _quiet(system, progress):
+        with standstill(system, "backup", progress):
             with progress.stage("writing the dump of the database"):
                 rows = dumps.dump(system.database, partial / DUMP)
             files = [(partial / DUMP, Path(DUMP)), *_files(workspace)]
@@ -150,31 +150,6 @@ def heads(workspace: Workspace, kind: SurveyKind) -> dict[str, str]:
     cube = workspace.cube_of(kind)
     found = {f"tag {tag}": cube.view(tag).snapshot for tag in cube.tags()}
     return found | {f"region {name}": workspace.cube_of(kind, name).head() for name in cube.regions()}
-
-
-@contextmanager
-def _quiet(system: System, progress: Progress) -> Iterator[None]:
-    """Hold the locks of all regions of the database, so that no run records a season."""
-    with system.database.begin() as conn:
-        run_id = ledger.start_run(conn, "backup", {})
-        names = sorted(registry.regions(conn))
-
-    def ended(outcome: RunOutcome) -> None:
-        with system.database.begin() as conn:
-            ledger.finish_run(conn, run_id, outcome, {})
-
-    def waits(holder: Holder | None) -> None:
-        progress.note(f"waiting for {holder}")
-
-    try:
-        with ExitStack() as stack:
-            for name in names:  # sorted: two backups do not wait for one another
-                stack.enter_context(region_lock(system.database, name, run_id, waiting=waits))
-            ended(RunOutcome.DONE)  # before the dump, which else would have a run without an end
-            yield
-    except BaseException:
-        ended(RunOutcome.FAILED)
-        raise
 
 
 def _files(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
