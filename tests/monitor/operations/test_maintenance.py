@@ -31,6 +31,7 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in (folder / "cube-index").rglob("*") if path.is_file())
 
 
+@pytest.mark.prove
 def test_many_nights_take_the_space_of_one(small_archive: Path, workspace: Path) -> None:
     folder, once = (
         make_workspace(workspace / name, small_archive, model="index-baseline") for name in ("many", "once")

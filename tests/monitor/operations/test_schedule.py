@@ -96,6 +96,7 @@ def test_schedulers_that_start_at_once_run_a_night_once(workspace: Path, small_a
     assert len(done) == 1, answers
 
 
+@pytest.mark.prove
 def test_two_schedulers_and_a_backfill_that_start_together(workspace: Path, small_archive: Path) -> None:
     """They wait for one another, and leave what one run after the other does."""
     folder, alone = (all_year(workspace / name, small_archive) for name in ("together", "alone"))
