@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from segmenter.manifest import Manifest
 from segmenter.model import Model, _read_weights
 from segmenter.network import S1_MODALITY, build_network
-from segmenter.normalise import normalise
+from segmenter.normalise import normalise, relief
 from segmenter.protocol import TileArrays
 from segmenter.windows import halo, profile, starts
 
@@ -115,7 +115,8 @@ def tiled(network: nn.Module, manifest: Manifest, scene: TileArrays, batch: int)
     weight = torch.from_numpy(profile(chip, manifest.sigma))
 
     def forward(inputs: dict[str, Tensor]) -> Tensor:
-        output: Tensor = network(inputs).output
+        # as segmenter.batches does with each window
+        output: Tensor = network(inputs | {"DEM": relief(inputs["DEM"], manifest.inputs.DEM)}).output
         return output
 
     with mock.patch.object(peer, "get_blend_mask", lambda *_, **__: weight.outer(weight)):
@@ -129,7 +130,8 @@ def tiled(network: nn.Module, manifest: Manifest, scene: TileArrays, batch: int)
             batch_size=batch,
         )
     inside = logits[0, 0, margin - top :, margin - left :][: scene.core[0], : scene.core[1]]
-    return (inside / manifest.temperature).sigmoid().numpy()
+    fitted = manifest.sets[0]
+    return ((inside + fitted.shift) / fitted.temperature).sigmoid().numpy()
 
 
 def bare(model: Model, count: int) -> float:
