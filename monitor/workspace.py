@@ -349,7 +349,8 @@ def open_database(workspace: Workspace) -> Iterator[Database]:
         yield database
 
 
-def _connect(workspace: Workspace, stack: ExitStack) -> Database:
+def database_of(workspace: Workspace, stack: ExitStack) -> Database:
+    """The database of the settings or the workspace's own one, whatever it holds; `stack` closes it."""
     from storage.database import Database
     from storage.embedded import EmbeddedPostgis
 
@@ -357,7 +358,12 @@ def _connect(workspace: Workspace, stack: ExitStack) -> Database:
     server = EmbeddedPostgis(workspace.database_folder)
     database = Database(stack.enter_context(server) if url is None else url)
     stack.callback(database.dispose)
-    if url is None:
+    return database
+
+
+def _connect(workspace: Workspace, stack: ExitStack) -> Database:
+    database = database_of(workspace, stack)
+    if workspace.settings.database.url is None:
         database.upgrade()
     else:
         database.check_current()

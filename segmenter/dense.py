@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmenter import windows
 from segmenter.batches import Job, answers
 from segmenter.errors import SegmenterError
 from segmenter.inputs import check
@@ -33,7 +32,7 @@ from segmenter.members import answer, planes
 from segmenter.protocol import Answer, ChipNetwork, TileArrays
 from segmenter.sets import calibration, validated
 from segmenter.strips import Block, Grid, Reader, Strip, prepared
-from segmenter.windows import Window, profile
+from segmenter.windows import Window, middle, profile
 from segmenter.windows import halo as halo_of
 
 _BEHIND = 4
@@ -114,7 +113,7 @@ def _jobs(
     that set lie anywhere in it.
     """
     chip, stride = manifests[0].chip, manifests[0].stride
-    middle = windows.middle(chip, stride)
+    inner = middle(chip, stride)
 
     def blocks() -> Iterator[tuple[_Sweep, Reader, Block]]:
         for scene in scenes:
@@ -131,7 +130,7 @@ def _jobs(
                 at = left - strip.first
                 codes = [code for code, columns in strip.columns.items() if columns[at : at + chip].any()]
                 for code in codes:
-                    if strip.middles[code][at + middle.start : at + middle.stop].any():
+                    if strip.middles[code][at + inner.start : at + inner.stop].any():
                         yield Job(sweep, Window(block.top, left), strip, code, len(codes) > 1)
         yield Job(sweep)
 

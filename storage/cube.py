@@ -35,7 +35,7 @@ from storage.cube_place import BRANCH, committing, open_repository
 from storage.cube_view import CubeView
 from storage.errors import StorageError, storage_error_on_full_disk
 
-__all__ = ["LAYERS", "Cube", "CubeSlot"]
+__all__ = ["LAYERS", "Cube", "CubeSlot", "tags_of"]
 
 _TRIES = 5  # attempts at a commit while other processes commit to the same object store
 TilePlace = tuple[int, int, int, int]
@@ -195,13 +195,10 @@ class Cube:
 
         Raises StorageError when the tag names another snapshot.
         """
-        with self._alone(), committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
-            if name not in self.tags():
-                self._repository.create_tag(_stored(name), self.head())
-            elif self._repository.lookup_tag(_stored(name)) != self.head():
-                raise StorageError(
-                    f"Tag {name} of the cube at {self.place} exists already; choose another name."
-                )
+        if self._tagged(name):
+            return
+        if name not in self.tags() or self._repository.lookup_tag(_stored(name)) != self.head():
+            raise StorageError(f"Tag {name} of the cube at {self.place} exists already; choose another name.")
 
     def tag_again(self, name: str) -> None:
         """Tag the head as `name`, or as `name-2`, `name-3` … if that was used: a tag names one snapshot for
@@ -214,7 +211,7 @@ class Cube:
             number += 1
 
     def _tagged(self, name: str) -> bool:
-        """Tag the head; False if a tag of this name was removed."""
+        """Tag the head; False if there is or was a tag of this name."""
         with self._alone(), committing(self.place), storage_error_on_full_disk(f"the cube at {self.place}"):
             try:
                 self._repository.create_tag(_stored(name), self.head())
@@ -226,8 +223,7 @@ class Cube:
 
     def latest_tag(self, name: str) -> str | None:
         """The last tag that `tag_again` made for a name; None if there is none."""
-        own = (tag for tag in self.tags() if re.fullmatch(rf"{re.escape(name)}(-\d+)?", tag))
-        return max(own, key=lambda tag: int(tag[len(name) + 1 :] or 1), default=None)
+        return next(reversed(tags_of(self.tags(), name)), None)
 
     def tags(self) -> list[str]:
         """Names of all tags, sorted."""
@@ -340,6 +336,12 @@ class Cube:
                     f"{now} while this task worked on it; the results of this task were not kept. Run it "
                     "again when the other run has ended."
                 )
+
+
+def tags_of(tags: Iterable[str], name: str) -> list[str]:
+    """Those of `tags` that `Cube.tag_again` made for a name, the latest last."""
+    own = (tag for tag in tags if re.fullmatch(rf"{re.escape(name)}(-\d+)?", tag))
+    return sorted(own, key=lambda tag: int(tag[len(name) + 1 :] or 1))
 
 
 def _stored(name: str) -> str:

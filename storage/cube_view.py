@@ -138,23 +138,22 @@ class CubeView:
         with readable_metadata():
             size = int(str(self.root.attrs["tile_size"]))
             places = list(product((index,), _blocks(rows, size), _blocks(cols, size)))
-            tasks = self._stored([_key(f"{epsg}/task", (*place, 0)) for place in places])
-            written = [place for place, found in zip(places, tasks, strict=True) if found]
-            wanted = list(product(written, LAYERS))
             first = f"{epsg}/{layout.level_name(1)}"
-            stored = self._stored([_key(f"{first}/{layer}", place) for place, layer in wanted])
-        for ((_, row, col), layer), found in zip(wanted, stored, strict=True):
-            if not found:
-                with readable(f"layer {layer} of tile {tile_name(epsg, size, row, col)}", season):
+            tasks = {place: _key(f"{epsg}/task", (*place, 0)) for place in places}
+            chunks = {(place, layer): _key(f"{first}/{layer}", place) for place in places for layer in LAYERS}
+            stored = self._stored([*tasks.values(), *chunks.values()])
+        for (place, layer), key in chunks.items():
+            if stored[tasks[place]] and not stored[key]:
+                with readable(f"layer {layer} of tile {tile_name(epsg, size, *place[1:])}", season):
                     raise ValueError("its chunk is missing in the metadata")
 
-    def _stored(self, keys: list[str]) -> list[bool]:
+    def _stored(self, keys: list[str]) -> dict[str, bool]:
         """Whether the store has each of some keys."""
 
         async def gather() -> list[bool]:
             return await asyncio.gather(*(self.session.store.exists(key) for key in keys))
 
-        return _run(gather())
+        return dict(zip(keys, _run(gather()), strict=True))
 
     def read(self, epsg: int, season: int, rows: slice, cols: slice, layer: str) -> NDArray[Any]:
         """One layer of `window` as an array (y, x).

@@ -120,6 +120,13 @@ class Database:
         """The URL (`postgresql://…`, with its password) for PostgreSQL's own clients, QGIS and GDAL."""
         return self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
+    @property
+    def client_address(self) -> tuple[str, dict[str, str]]:
+        """`client_url` without its password, since all users see command lines, and the variables with it."""
+        url = make_url(self.client_url)
+        secrets = {"PGPASSWORD": str(url.password)} if url.password else {}
+        return url.set(password=None).render_as_string(), secrets
+
     def _alembic(self, conn: Connection | None = None) -> Config:
         config = Config(attributes={"connection": conn})
         config.set_main_option("script_location", str(migrations()).replace("%", "%%"))

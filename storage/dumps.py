@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 
 from storage.database import Database
 from storage.embedded_system import client_program
@@ -34,13 +33,8 @@ def load(database: Database, file: Path) -> None:
     """Fill an empty database from a dump, wholly or not at all.
 
     Raises:
-        StorageError: it is not empty; or pg_restore is missing, or fails.
+        StorageError: pg_restore is missing, or fails, as on a database with tables.
     """
-    if not is_empty(database):
-        raise StorageError(
-            f"The database {database.shown_url} has tables of a lake history already; restore into an empty "
-            "one."
-        )
     _client(database, "pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", str(file))
 
 
@@ -65,17 +59,9 @@ def _client(database: Database, name: str, *options: str) -> None:
             f"{name} was not found. Install the client programs of PostgreSQL (on Debian or Ubuntu: "
             "`apt-get install postgresql-client`)."
         )
-    url = make_url(database.client_url)
-    environment: Mapping[str, str] = os.environ
-    if url.password:  # all users see command lines
-        environment = {**os.environ, "PGPASSWORD": str(url.password)}
-    shown = url.set(password=None).render_as_string()
-    done = subprocess.run(
-        [str(program), f"--dbname={shown}", *options],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    address, secrets = database.client_address
+    command = [str(program), f"--dbname={address}", *options]
+    environment = {**os.environ, **secrets}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StorageError(f"{name} failed on {database.shown_url}: {' '.join(done.stderr.split())}")

@@ -156,6 +156,11 @@ def outlines_of(conn: Connection, survey_id: UUID) -> gpd.GeoDataFrame:
     return read_geoframe(conn, query, survey=survey_id)
 
 
+def tag_of(region: str, season: int, survey_id: UUID | str) -> str:
+    """The tag of a survey's layers in the cube; `Cube.tag_again` numbers layers that are written again."""
+    return f"{region}-{season}-{survey_id}"
+
+
 def surveys(conn: Connection, region: str | None = None) -> pd.DataFrame:
     """All surveys, superseded ones included.
 

@@ -98,25 +98,29 @@ def _starts(length: int) -> list[int]:
 
 def prepare(archive: Path, folder: Path) -> list[LabelledStack]:
     """Make the scenes of every season of `archive` below `folder`; existing ones are kept."""
-    lakes = read_lakes(archive)
-    scenes = []
-    for season in sorted(int(year) for year in lakes["season"].unique()):
-        target = folder / f"{archive.name}-{season}"
+    targets = _targets(archive, folder)
+    for target, season in targets.items():
         if not target.is_dir():
             _write(archive, season, target)
-        scenes.append(read_scene(target))
-    return scenes
+    return [read_scene(target) for target in targets]
+
+
+def _targets(archive: Path, folder: Path) -> dict[Path, int]:
+    """The folders of the scenes of `archive`, and their seasons."""
+    seasons = sorted(int(year) for year in read_lakes(archive)["season"].unique())
+    return {folder / f"{archive.name}-{season}": season for season in seasons}
 
 
 def prepare_all(
     archives: Sequence[Path], folder: Path, purpose: str, processes: int = 2
 ) -> list[LabelledStack]:
     """Make the scenes of all `archives`, several archives at a time; existing ones are kept."""
-    description = f"reading stacks ({purpose})"
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        made = pool.map(_prepare_each, archives, repeat(folder))
-        for _ in track(made, total=len(archives), description=description):
-            pass
+    missing = [archive for archive in archives if not all(map(Path.is_dir, _targets(archive, folder)))]
+    if missing:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            made = pool.map(_prepare_each, missing, repeat(folder))
+            for _ in track(made, total=len(missing), description=f"reading stacks ({purpose})"):
+                pass
     return [scene for archive in archives for scene in prepare(archive, folder)]
 
 

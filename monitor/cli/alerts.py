@@ -37,11 +37,7 @@ def list_alerts(
             f"{row.raised_at:%Y-%m-%d %H:%M}",
             row.kind,
             f"{row.message}\n{row.remedy}",
-            "ended"
-            if row.ended_at
-            else f"acknowledged by {row.acknowledged_by}"
-            if row.acknowledged_by
-            else "open",
+            row.state,
         ]
         for row in rows
     ]
@@ -71,7 +67,7 @@ def send(
     """Check now, and send the new alerts; the scheduler does it after every run."""
     from datetime import UTC, datetime
 
-    from monitor.operations.alerts import conditions, message, notify
+    from monitor.operations.alerts import checked, message, notify
     from monitor.workspace import Workspace, open_system
     from storage import alerts
 
@@ -79,9 +75,7 @@ def send(
         settings = system.workspace.settings
         if dry_run:
             with system.database.begin() as conn:
-                found = conditions(conn, system, datetime.now(UTC))
-                alerts.bring_up_to_date(conn, settings.regions, found)
-                new = alerts.unsent(conn, settings.regions)
+                new = checked(conn, system, datetime.now(UTC))
                 conn.rollback()
             if new:
                 print(*message(new, system.workspace.folder.name), sep="\n\n")  # noqa: T201 - a plain text

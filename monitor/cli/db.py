@@ -90,24 +90,20 @@ def run_psql(database: Database, arguments: list[str]) -> int:
     Raises:
         RefusedError: there is no psql.
     """
-    from sqlalchemy import make_url
-
     from storage.embedded_system import client_program
 
-    parsed = make_url(database.client_url)
-    shown = parsed.set(password=None).render_as_string()  # all users see command lines
     program = client_program("psql")
     if program is None:
         raise RefusedError(
             "psql was not found. Install it (on Debian or Ubuntu `apt-get install postgresql-client`), or "
             "connect another program to the address that `monitor db url --keep-open` prints"
         )
-    environment = dict(os.environ)
-    if parsed.password:
-        environment["PGPASSWORD"] = str(parsed.password)
+    address, secrets = database.client_address
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for psql, where it ends a query
     try:
-        return subprocess.run([str(program), shown, *arguments], check=False, env=environment).returncode
+        return subprocess.run(
+            [str(program), address, *arguments], check=False, env={**os.environ, **secrets}
+        ).returncode
     finally:
         signal.signal(signal.SIGINT, former)
 

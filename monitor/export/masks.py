@@ -34,7 +34,7 @@ from monitor.workspace import System
 from storage import exports, ledger
 from storage.cube import LAYERS
 from storage.errors import StorageError
-from storage.history import surveys
+from storage.history import surveys, tag_of
 
 COG_MEDIA_TYPE = pystac.MediaType.COG
 ZARR_MEDIA_TYPE = "application/vnd.zarr; version=3"
@@ -136,7 +136,7 @@ def _season_pixels(system: System, region: Region, request: MasksRequest) -> Sea
     tags = {
         tag: survey
         for survey in made.itertuples()
-        if (tag := cube.latest_tag(f"{region.name}-{request.season}-{survey.id}"))
+        if (tag := cube.latest_tag(tag_of(region.name, request.season, str(survey.id))))
     }
     tag = request.tag
     if tag is None:

@@ -24,7 +24,7 @@ from monitor.progress import SILENT, Progress
 from monitor.settings import NAMESPACE, Region
 from segmenter.manifest import Manifest
 from storage import ledger
-from storage.history import Survey, current_survey, lock, seasons_before
+from storage.history import Survey, current_survey, lock, seasons_before, tag_of
 from storage.prior import SurveyKey, prior_digest, prior_surveys
 from storage.recording import record_survey
 
@@ -176,7 +176,7 @@ def record_season(
     )
     draft = draft.with_observations(located(draft.observations, region, tiles, inputs.drawn_from))
     survey, changed = record(conn, state, draft, run_id=run_id, done_tasks=done_tasks)
-    tag = f"{key.region}-{key.season}-{survey.id}"
+    tag = tag_of(key.region, key.season, survey.id)
     written_again = state.current is not None and state.current.written_again
     if written_again or (changed and cube.latest_tag(tag) is None):
         cube.tag_again(tag)

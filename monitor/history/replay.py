@@ -77,7 +77,7 @@ def _region_of(system: System, conn: Connection, name: str) -> Region | None:
 
 def _can_replay(system: System, survey: Survey) -> bool:
     """Whether the cube holds the layers that the survey was drawn from."""
-    return holds(system.workspace.cube_of(survey.kind, survey.region), survey.season, survey.drawn_from)
+    return holds(system.cube_of(survey.kind, survey.region), survey.season, survey.drawn_from)
 
 
 def _replay_season(system: System, conn: Connection, survey: Survey, region: Region) -> bool:
@@ -95,7 +95,7 @@ def _replay_season(system: System, conn: Connection, survey: Survey, region: Reg
         )
     return record_season(
         conn,
-        system.workspace.cube_of(survey.kind, survey.region),
+        system.cube_of(survey.kind, survey.region),
         region,
         Manifest.model_validate(model.manifest),
         SurveyInputs.of(survey),

@@ -25,6 +25,7 @@ from monitor.workspace import System
 from storage import alerts, ledger, status
 from storage.alerts import AlertRow, Condition
 from storage.codes import RunOutcome, TaskState
+from storage.policy import Z95
 from storage.status import SeasonStatus
 
 #: seconds in which a service must answer
@@ -88,7 +89,7 @@ def _drained(conn: Connection, region: str, season: int) -> Iterator[Condition]:
             f"drainage|{row.lake_id}|{season}",
             "drainage candidate",
             f"{row.code} in {region}: {row.area_before_m2 / 1e4:,.2f} ha in {row.season_from}, "
-            f"{row.area_after_m2 / 1e4:,.2f} ha in {season}, ± {1.96 * row.sigma_m2 / 1e4:,.2f} ha",
+            f"{row.area_after_m2 / 1e4:,.2f} ha in {season}, ± {Z95 * row.sigma_m2 / 1e4:,.2f} ha",
             f"`monitor lakes history {row.code}`",
         )
 
@@ -139,6 +140,13 @@ def _disk(system: System) -> Iterator[Condition]:
         )
 
 
+def checked(conn: Connection, system: System, now: datetime) -> list[AlertRow]:
+    """Bring the alerts of a workspace up to date; return those that are to be sent."""
+    regions = system.workspace.settings.regions
+    alerts.bring_up_to_date(conn, regions, conditions(conn, system, now))
+    return alerts.unsent(conn, regions)
+
+
 def notify(system: System, now: datetime) -> list[AlertRow]:
     """Bring the alerts up to date, and send the new ones in one message; return those that were sent.
 
@@ -146,9 +154,7 @@ def notify(system: System, now: datetime) -> list[AlertRow]:
     """
     settings = system.workspace.settings
     with system.database.begin() as conn:
-        found = conditions(conn, system, now)
-        alerts.bring_up_to_date(conn, settings.regions, found)
-        new = alerts.unsent(conn, settings.regions)
+        new = checked(conn, system, now)
     if not new or not settings.alerts.to:
         return []
     title, body = message(new, system.workspace.folder.name)

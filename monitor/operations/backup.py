@@ -19,11 +19,10 @@ from monitor.errors import RefusedError
 from monitor.operations.standstill import standstill
 from monitor.progress import Progress
 from monitor.settings import SETTINGS_FILE
-from monitor.workspace import DATABASE_FOLDER, System, Workspace
+from monitor.workspace import System, Workspace, database_of
 from storage import dumps
 from storage.codes import SurveyKind
 from storage.database import Database
-from storage.embedded import EmbeddedPostgis
 from storage.errors import StorageError
 
 DUMP, SUMS, ABOUT = "database.dump", "SHA256SUMS", "backup.json"
@@ -185,11 +184,8 @@ def _copy(files: list[tuple[Path, Path]], into: Path, progress: Progress) -> int
 @contextmanager
 def _bare_database(workspace: Workspace) -> Iterator[Database]:
     """The database of the settings, or the workspace's own one, without tables."""
-    url = workspace.settings.database.url
     with ExitStack() as stack:
-        server = EmbeddedPostgis(workspace.folder / DATABASE_FOLDER)
-        database = Database(stack.enter_context(server) if url is None else url)
-        stack.callback(database.dispose)
+        database = database_of(workspace, stack)
         if not dumps.is_empty(database):
             raise RefusedError(
                 f"{workspace.folder / SETTINGS_FILE} names the database {database.shown_url}, which has a "

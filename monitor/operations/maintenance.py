@@ -9,7 +9,6 @@ would remove the chunks of a commit that is being made.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,9 +20,8 @@ from monitor.operations.standstill import standstill
 from monitor.progress import Progress
 from monitor.workspace import System
 from storage.codes import SurveyKind
-from storage.history import surveys
-
-UUID_PATTERN = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+from storage.cube import tags_of
+from storage.history import surveys, tag_of
 
 
 @dataclass(frozen=True)
@@ -66,17 +64,11 @@ def replaced(tags: Sequence[str], made: pd.DataFrame) -> list[str]:
         made: surveys, with id, region, season, kind, source, created_at and current.
     """
     best = made.sort_values(["current", "created_at"]).groupby(["region", "season", "kind", "source"]).tail(1)
-    kept = set(best.id.astype(str)) | set(made.id[made.current].astype(str))
-    of_survey: dict[str, list[tuple[int, str]]] = {}
-    known = set(made.id.astype(str))
-    for tag in tags:
-        found = re.fullmatch(rf".*-({UUID_PATTERN})(?:-(\d+))?", tag)
-        if found and found[1] in known:
-            of_survey.setdefault(found[1], []).append((int(found[2] or 1), tag))
+    kept = set(best.id) | set(made.id[made.current])
     obsolete = []
-    for survey, numbered in of_survey.items():
-        names = [tag for _, tag in sorted(numbered)]
-        obsolete += names[:-1] if survey in kept else names
+    for region, season, survey in zip(made.region, made.season, made.id, strict=True):
+        own = tags_of(tags, tag_of(region, season, survey))
+        obsolete += own[:-1] if survey in kept else own
     return obsolete
 
 

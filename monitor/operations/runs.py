@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -11,13 +10,14 @@ from monitor.compute.cluster import Workers
 from monitor.history.regions import refuse_other_name
 from monitor.history.replay import replay_stale
 from monitor.operations.calendar import Night
+from monitor.operations.standstill import hold
 from monitor.plan import Redo
 from monitor.progress import Progress
 from monitor.run import Report, run_season
 from monitor.workspace import System
 from storage import ledger, nights
 from storage.codes import RunOutcome
-from storage.locks import Holder, RegionLock, region_lock
+from storage.locks import RegionLock
 
 
 @dataclass(frozen=True)
@@ -76,19 +76,9 @@ def run_seasons(
         with workers as pool:
             for each in wanted:
                 progress = progress_of(f"{each.region} {each.season}")
-
-                def waits(holder: Holder | None, progress: Progress = progress) -> None:
-                    progress.note(f"waiting for {holder}")
-
-                with (
-                    region_lock(system.database, each.region, run_id, urgent=urgent, waiting=waits) as lock,
-                    _once(lock, each.night) as night,
-                ):
-                    if not night.begun:
-                        progress.note("this night has been run already")
-                        continue
-                    reports.append(run_season(system, pool, lock, each.season, progress, redo))
-                    night.done = not reports[-1].failed
+                with hold(system, each.region, run_id, progress, urgent=urgent) as lock:
+                    report = _run(system, pool, lock, each, progress, redo)
+                reports += [] if report is None else [report]
             with progress_of("history").stage("replaying later seasons"):
                 replayed = replay_stale(system)
         if not any(report.failed for report in reports):
@@ -100,30 +90,23 @@ def run_seasons(
     return Outcome(tuple(reports), replayed.stale)
 
 
-@dataclass
-class _Running:
-    """A night that this run has begun, or that had been run before; without a night, always begun."""
-
-    begun: bool
-    done: bool = False
-
-
-@contextmanager
-def _once(lock: RegionLock, night: Night | None) -> Iterator[_Running]:
-    """Record start and outcome of a night. One that is interrupted begins again."""
+def _run(
+    system: System, pool: Workers, lock: RegionLock, wanted: Wanted, progress: Progress, redo: Redo | None
+) -> Report | None:
+    """Bring a season up to date; None if its night was run already. An interrupted night begins again."""
+    night = wanted.night
     if night is None:
-        yield _Running(begun=True)
-        return
+        return run_season(system, pool, lock, wanted.season, progress, redo)
+    place = night.region, night.day, night.season
     with lock.begin() as conn:
-        begun = nights.begin(
-            conn, night.region, night.day, night.season, final=night.final, run_id=lock.run_id
-        )
-    running = _Running(begun)
-    yield running
-    if begun:
-        outcome = RunOutcome.DONE if running.done else RunOutcome.FAILED
-        with lock.begin() as conn:
-            nights.end(conn, night.region, night.day, night.season, outcome)
+        begun = nights.begin(conn, *place, final=night.final, run_id=lock.run_id)
+    if not begun:
+        progress.note("this night has been run already")
+        return None
+    report = run_season(system, pool, lock, wanted.season, progress, redo)
+    with lock.begin() as conn:
+        nights.end(conn, *place, RunOutcome.FAILED if report.failed else RunOutcome.DONE)
+    return report
 
 
 def seasons_of(regions: Iterable[str], years: Iterable[int]) -> list[Wanted]:

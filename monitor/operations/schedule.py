@@ -52,9 +52,7 @@ def run_due(
     settings = system.workspace.settings
     with system.database.connect() as conn:
         last = nights.last_nights(conn)
-    # with a schedule for each region, today is another day in some of them
-    first = min(today(settings.nights(name), began) for name in settings.regions)
-    found = due(settings, now, last, first, early=early)
+    found = due(settings, now, last, today(settings.schedule, began), early=early)
     if not found:
         return None
     wanted = [Wanted(night.region, night.season, night) for night in found]
